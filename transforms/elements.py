@@ -1,0 +1,114 @@
+"""The values that flow between the stages, in the order in which they appear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+# What a token is to its document (`Window.roles`).
+OWN, SPECIAL, PROMPT = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """The parts of a text that the model reads: `runs` are ascending, disjoint [start, stop) code points of it."""
+
+    runs: tuple[tuple[int, int], ...]
+
+    def apply(self, text: str) -> str:
+        """The text that the model reads."""
+        return "".join(text[start:stop] for start, stop in self.runs)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text, or a pair of texts, to embed.
+
+    `id` is unique in a run and stable between runs. `text` is the record as it stands in the source; `alignment`
+    says which parts of it the model reads (None: all of it). `source` and `source_row` restore the input's order.
+    """
+
+    id: str
+    text: str
+    pair: str | None = None
+    source: str = ""
+    source_row: int = 0
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    alignment: Alignment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A record that did not become a row: which, where in the source, in which stage, and why."""
+
+    stage: str
+    document_id: str
+    source: str
+    source_row: int
+    error: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """A slice of a document that fits the encoder, special tokens included.
+
+    It owns `tokens[start:stop]`: each token of the document is owned by exactly one of its `count` windows.
+    `position` is the place of the first owned token in the document. `segments` says which text a token is of
+    (0: `text`, 1: `pair`), `spans` where in it (code points, -1 for special and prompt tokens), `roles` whose it is.
+    For models that take strings the token fields are empty.
+    """
+
+    document: Document
+    index: int
+    count: int
+    tokens: tuple[str, ...]
+    ids: np.ndarray  # [T] int32
+    segments: np.ndarray  # [T] int8
+    roles: np.ndarray  # [T] int8: OWN, SPECIAL or PROMPT
+    spans: np.ndarray | None  # [T, 2] int32; None where nobody asked for them
+    start: int
+    stop: int
+    position: int
+    n_unknown: int = 0  # among the owned tokens
+    n_dropped: int = 0  # tokens of the document that no window holds; told by its first window
+    stamp: Any = None  # Beam's timestamp and window of the document: batching mixes elements, results go back to theirs
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """What the encoder made of a window: layers without padding, and the model's own outputs; or why there is nothing."""
+
+    window: Window
+    layers: Mapping[int | str, np.ndarray]  # each [T, H] float32; layers may differ in width
+    outputs: Mapping[str, np.ndarray]  # each [D] float32: `pooler`, `default`, ...
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SentenceVector:
+    """One document's vectors by column name, each [D] in the type of the files, and what was counted on the way."""
+
+    document: Document
+    vectors: Mapping[str, np.ndarray]
+    n_tokens: int
+    n_windows: int
+    n_dropped: int
+    n_unknown: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenVectors:
+    """All tokens of one document, in order, each owned once: the rows of the token table."""
+
+    document: Document
+    tokens: tuple[str, ...]
+    segments: np.ndarray  # [T] int8
+    spans: np.ndarray  # [T, 2] int32, -1 for none
+    layers: Mapping[str, np.ndarray]  # column name -> [T, H] in the type of the files
