@@ -112,3 +112,11 @@ class TokenVectors:
     segments: np.ndarray  # [T] int8
     spans: np.ndarray  # [T, 2] int32, -1 for none
     layers: Mapping[str, np.ndarray]  # column name -> [T, H] in the type of the files
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number the final report must have, such as the records read. An element, because runners lose metrics."""
+
+    name: str
+    n: int
