@@ -1,0 +1,218 @@
+"""Long texts cut into windows that fit the encoder, special tokens put in their places.
+
+A pair is one stream of content tokens, A then B. The tokens of a document are the same however it is cut: its own
+[CLS], A, the separator, B and its last [SEP]; every other special token is a window's and owned by nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from transforms import spans as span_maps
+from transforms.elements import OWN, PROMPT, SPECIAL, Document, Window
+from transforms.tokenizers import Tokenizer, Tokens
+
+LONG_TEXT = ("window", "truncate", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPlan:
+    """How texts become windows: `max_seq_length` counts special tokens, `overlap` is in content tokens (None: a
+    quarter of the room, 64 at most), `prompt` stands before every text.
+    """
+
+    max_seq_length: int
+    long_text: str = "window"
+    overlap: int | None = None
+    prompt: str = ""
+    spans: bool = True
+
+    def check(self, separators: int) -> None:
+        """Raises `ValueError` where a pair, with `separators` between its texts, would find no room."""
+        room = self.max_seq_length - 2 - separators
+        if room < 1:
+            raise ValueError(
+                f"--max_seq_length={self.max_seq_length}: special tokens alone take {2 + separators};"
+                f" use at least {3 + separators}"
+            )
+        if self.overlap is not None and not 0 <= self.overlap < room:
+            raise ValueError(
+                f"--window_overlap={self.overlap}: a window has room for {room} tokens; use 0..{room - 1}"
+            )
+
+
+class EmptyText(Exception):
+    """A document without a token of its own."""
+
+
+class TextTooLong(ValueError):
+    """A document that does not fit, where none may be cut."""
+
+
+def model_texts(document: Document, prompt: str) -> tuple[str, str | None]:
+    """What the tokenizer reads of a document: prompt and text without markup, and the other text of a pair."""
+    text = document.alignment.apply(document.text) if document.alignment else document.text
+    return prompt + text, document.pair
+
+
+def cut(
+    document: Document, a: Tokens, b: Tokens | None, tokenizer: Tokenizer, plan: WindowPlan
+) -> list[Window]:
+    """Tokens of `model_texts` -> windows.
+
+    Raises `EmptyText` where nothing is left to embed, `TextTooLong` where the plan says so.
+    """
+    n_prompt = 0
+    if plan.prompt:  # `a` has spans then
+        n_prompt = int(np.count_nonzero(a.spans[:, 1] <= len(plan.prompt)))  # type: ignore[index]
+    if b is None or len(b) == 0:
+        b = None  # as the original: a text B without tokens is no text B
+        if len(a) == n_prompt:
+            raise EmptyText(document.id)
+    room = plan.max_seq_length - 2 - (tokenizer.separators if b is not None else 0)
+    total = len(a) + (len(b) if b is not None else 0)
+    if total > room and plan.long_text == "error":
+        raise TextTooLong(
+            f"{total} tokens, {room} fit beside the special ones; let --long_text=window cut it, or truncate"
+        )
+    if total > room and plan.long_text == "truncate":
+        keep_a, keep_b = truncated(len(a), len(b) if b is not None else 0, room)
+        a, b = a.head(keep_a), b.head(keep_b) if b is not None and keep_b else None
+        if b is None and len(a) <= n_prompt:
+            raise TextTooLong(f"the prompt fills all {room} tokens; raise --max_seq_length")
+    overlap = min(64, room // 4) if plan.overlap is None else min(plan.overlap, room - 1)
+    whole = _whole(document, a, b, tokenizer, plan, n_prompt, n_dropped=total - _content(a, b))
+    if total <= room or plan.long_text == "truncate":
+        return [whole]
+    separators = range(1 + len(a), 1 + len(a) + (tokenizer.separators if b is not None else 0))
+    return list(_windows(whole, separators, room, overlap, tokenizer.unknown))
+
+
+def _content(a: Tokens, b: Tokens | None) -> int:
+    return len(a) + (len(b) if b is not None else 0)
+
+
+def truncated(a: int, b: int, room: int) -> tuple[int, int]:
+    """How many tokens of each text stay: the longer one loses first, B where both are as long.
+
+    Source: google-research/bert, extract_features.py, _truncate_seq_pair.
+    """
+    excess = max(0, a + b - room)
+    for_balance = min(excess, abs(a - b))
+    rest = excess - for_balance
+    from_a = (for_balance if a > b else 0) + rest // 2
+    from_b = (for_balance if b > a else 0) + rest - rest // 2
+    return a - from_a, b - from_b
+
+
+def _whole(
+    document: Document,
+    a: Tokens,
+    b: Tokens | None,
+    tokenizer: Tokenizer,
+    plan: WindowPlan,
+    n_prompt: int,
+    n_dropped: int,
+) -> Window:
+    """The document in one window, whatever its length: [CLS] A [SEP], or [CLS] A, separators, B [SEP]."""
+    (cls, cls_id), (sep, sep_id) = tokenizer.cls, tokenizer.sep
+    n_a, n_b = len(a), len(b) if b is not None else 0
+    middle = tokenizer.separators if b is not None else 0
+    b_start = 1 + n_a + middle
+    length = b_start + n_b + 1
+    ids = np.full(length, sep_id, np.int32)
+    ids[0] = cls_id
+    ids[1 : 1 + n_a] = a.ids
+    segments = np.zeros(length, np.int8)
+    roles = np.full(length, OWN, np.int8)
+    roles[0] = roles[-1] = SPECIAL
+    roles[1 : 1 + min(n_prompt, n_a)] = PROMPT
+    tokens = [cls, *a.tokens, sep]
+    if b is not None:
+        ids[b_start:-1] = b.ids
+        segments[b_start:] = 1
+        roles[1 + n_a : b_start] = SPECIAL
+        tokens[-1:] = [sep] * middle + [*b.tokens, sep]
+    spans = None
+    if plan.spans:
+        spans = np.full((length, 2), -1, np.int32)
+        spans[1 : 1 + n_a] = _source_spans(document, a, len(plan.prompt))
+        spans[roles == PROMPT] = -1
+        if b is not None:
+            spans[b_start:-1] = b.spans
+    return Window(
+        document=document,
+        index=0,
+        count=1,
+        tokens=tuple(tokens),
+        ids=ids,
+        segments=segments,
+        roles=roles,
+        spans=spans,
+        start=0,
+        stop=length,
+        position=0,
+        n_unknown=_unknown(ids, roles, tokenizer.unknown),
+        n_dropped=n_dropped,
+    )
+
+
+def _source_spans(document: Document, a: Tokens, prompt_length: int) -> np.ndarray:
+    """[T, 2]: spans of A in the text as it stands in the source, without prompt and with markup."""
+    spans = np.maximum(a.spans - prompt_length, 0)  # type: ignore[operator]
+    if document.alignment:
+        return span_maps.through_alignment(spans, document.alignment, len(document.text))
+    return spans
+
+
+def _unknown(ids: np.ndarray, roles: np.ndarray, unknown: int) -> int:
+    return int(np.count_nonzero((ids == unknown) & (roles != SPECIAL)))
+
+
+def _windows(
+    whole: Window, separators: range, room: int, overlap: int, unknown: int
+) -> Iterator[Window]:
+    """The whole document, [CLS] first and [SEP] last, cut into windows of `room` content tokens.
+
+    Neighbours share `overlap` of them and each owns half of those: a token belongs to the window that shows it with
+    more of its surroundings. `separators` is where in `whole` those of a pair stand, empty for a single text.
+    """
+
+    def place(content: int) -> int:
+        """Where in `whole` the content token stands, and so where the one before it ends."""
+        return 1 + content + (len(separators) if content >= separators.start - 1 else 0)
+
+    length = len(whole) - 2 - len(separators)
+    stride = room - overlap
+    count = 1 + -(-(length - room) // stride)
+    for index in range(count):
+        start, stop = index * stride, min(index * stride + room, length)
+        last = index + 1 == count
+        own_start = place(start + overlap // 2) if index else 0
+        own_stop = place(stop - overlap + overlap // 2) if not last else len(whole)
+        # `place` of A's end is behind the separators: they follow A's last token, and close a window that ends there.
+        held_start, held_stop = place(start) if index else 1, place(stop)
+        closing = [] if separators and held_stop == separators.stop else [len(whole) - 1]
+        order = np.concatenate([[0], np.arange(held_start, held_stop), closing]).astype(int)
+        segments = whole.segments[order]
+        segments[-1] = whole.segments[held_stop - 1]
+        shift = 1 - held_start  # from a place in `whole` to one in the window
+        yield Window(
+            document=whole.document,
+            index=index,
+            count=count,
+            tokens=tuple([whole.tokens[i] for i in order.tolist()]),
+            ids=whole.ids[order],
+            segments=segments,
+            roles=whole.roles[order],
+            spans=None if whole.spans is None else whole.spans[order],
+            start=own_start + shift if index else 0,
+            stop=own_stop + shift if not last else len(order),
+            position=own_start,
+            n_unknown=_unknown(
+                whole.ids[own_start:own_stop], whole.roles[own_start:own_stop], unknown
+            ),
+        )
