@@ -169,9 +169,3 @@ def finish(column: VectorColumn, parts: Sequence[list[Any]]) -> np.ndarray:
             for pooling, states in zip(poolings_of(column), by_pooling)
         ]
     )
-
-
-def normalized(vector: np.ndarray) -> np.ndarray:
-    """[D] float32 of length 1; zero stays zero."""
-    length = np.linalg.norm(vector.astype(np.float64))
-    return (vector / length).astype(np.float32) if length > 0 else vector

@@ -59,19 +59,31 @@ class VectorColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an encoder is asked for: layers by index (0: the embedding output), and whether the pooled output."""
+
+    layers: tuple[int, ...]
+    pooler: bool = False
+    precision: str = "float32"
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model as its folder describes it. `kind` is a key of `encoders.KINDS`; `digest` is over all files that matter.
+    """A model as its folder describes it. `kind` is a key of `encoders.KINDS`; `digest` is over all files that matter,
+    `weights` the files (or the checkpoint's prefix) that hold the arrays.
 
     `max_seq_length` counts special tokens. `default_columns` is what the model's own files say of its sentence vector.
     """
 
     kind: str
     path: str
+    weights: tuple[str, ...]
     bert: BertConfig
     tokenizer: TokenizerSpec
     max_seq_length: int
     digest: str
     has_pooler: bool
+    segments: bool = True  # the model is told which text of a pair a token is of
     default_columns: tuple[VectorColumn, ...] = ()
     prompts: tuple[tuple[str, str], ...] = ()
     default_prompt: str = ""

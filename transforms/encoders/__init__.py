@@ -1,0 +1,71 @@
+"""Models that turn windows into vectors: one module for each kind, one row for it in `KINDS`.
+
+Describing a model reads small files only; TensorFlow is imported when one is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Protocol
+
+from transforms.elements import Encoded, Window
+from transforms.specs import ModelSpec, Wanted
+
+
+class Encoder(Protocol):
+    """A loaded model, safe from several threads. `streams` is how many calls at once keep the machine busy."""
+
+    hidden_size: int
+    max_seq_length: int
+    layer_count: int
+    streams: int
+
+    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
+        """One result for each window, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A row of the table: the module that knows the kind, and what it looks for, in a user's words."""
+
+    module: str
+    looks_for: str
+
+    def load_module(self) -> ModuleType:
+        return importlib.import_module(f"transforms.encoders.{self.module}")
+
+
+# A kind's module has `recognises(path)`, `describe(path, tokenizer, do_lower_case)` and `load(spec, wanted)`.
+KINDS: Mapping[str, Kind] = {
+    "checkpoint": Kind(
+        "checkpoints",
+        "a TensorFlow 1 checkpoint (bert_config.json or config.ini, *.ckpt-*.index with its data,"
+        " vocab.txt or a SentencePiece .model with its .vocab)",
+    ),
+    "hugging_face": Kind(
+        "hugging_face",
+        "a Hugging Face folder (config.json, model.safetensors, tokenizer.json or vocab.txt or"
+        " sentencepiece.bpe.model)",
+    ),
+}
+
+
+def describe_model(path: str, tokenizer: str = "", do_lower_case: str = "auto") -> ModelSpec:
+    """What a folder, or a checkpoint's prefix, holds.
+
+    Raises `ValueError` where nothing known is there, something is missing, or its files contradict each other.
+    """
+    for kind in KINDS.values():
+        module = kind.load_module()
+        if module.recognises(path):
+            return module.describe(path, tokenizer, do_lower_case)
+    looked_for = "; ".join(kind.looks_for for kind in KINDS.values())
+    raise ValueError(f"--model={path}: no model that corpusvec knows. Looked for: {looked_for}")
+
+
+def load_encoder(spec: ModelSpec, wanted: Wanted) -> Encoder:
+    """Load the weights and build what computes `wanted`, no more. Takes seconds: once per process."""
+    return KINDS[spec.kind].load_module().load(spec, wanted)

@@ -1,0 +1,192 @@
+"""TensorFlow 1 checkpoints, as google-research/bert and bert-japanese ship them."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transforms.encoders import weights
+from transforms.encoders.folders import (
+    digest_of,
+    fitting_tokenizer,
+    read_json,
+    say_lowercase,
+    whole_number,
+)
+from transforms.specs import BertConfig, ModelSpec, TokenizerSpec, Wanted
+
+if TYPE_CHECKING:
+    from transforms.encoders.bert import BertEncoder
+
+# The originals' `gelu` is the tanh approximation.
+_ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu", "tanh": "tanh", "linear": "linear"}
+_CASED = re.compile(r"(^|_)cased_L-\d+_H-\d+")  # how Google names checkpoints that keep case
+
+
+def recognises(path: str) -> bool:
+    """A folder with a checkpoint in it, or the prefix of one."""
+    folder = Path(path)
+    if folder.is_dir():
+        return any(folder.glob("*.ckpt*.index"))
+    return Path(f"{path}.index").is_file()
+
+
+def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
+    """Raises `ValueError` where files are missing or do not fit each other."""
+    prefix = _prefix(Path(path))
+    folder = prefix.parent
+    config_file, config = _config(folder)
+    tokenizer_files = _tokenizer_files(Path(tokenizer) if tokenizer else folder)
+    lowercase = say_lowercase(do_lower_case)
+    if lowercase is None:  # what the model says, else the default of its programs
+        lowercase = not _CASED.search(folder.resolve().name)
+    tokenizer_spec = _tokenizer_spec(tokenizer_files, lowercase)
+    data = sorted(folder.glob(f"{prefix.name}.data-*"))
+    if not data:
+        raise ValueError(
+            f"--model={path}: {prefix.name}.index has no {prefix.name}.data-… beside it"
+        )
+    there = _names_and_shapes(prefix)
+    has_pooler = weights.POOLER_KERNEL in there
+    weights.check_shapes(there, config, has_pooler, str(prefix))
+    fitting_tokenizer(tokenizer_spec, config.vocab_size)
+    return ModelSpec(
+        kind="checkpoint",
+        path=path,
+        weights=(str(prefix),),
+        bert=config,
+        tokenizer=tokenizer_spec,
+        max_seq_length=config.positions,
+        digest=digest_of(
+            [config_file, Path(f"{prefix}.index"), *data, *tokenizer_files],
+            {"do_lower_case": lowercase},
+        ),
+        has_pooler=has_pooler,
+    )
+
+
+def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:
+    """Read the arrays and build the encoder."""
+    from transforms.encoders.bert import BertEncoder
+
+    reader = _reader(Path(spec.weights[0]))
+    arrays = {
+        name: reader.get_tensor(f"bert/{name}") for name in weights.shapes(spec.bert, wanted.pooler)
+    }
+    return BertEncoder(spec, wanted, arrays)
+
+
+def _prefix(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    prefixes = sorted({p.with_suffix("") for p in path.glob("*.ckpt*.index")})
+    if len(prefixes) > 1 and (path / "checkpoint").is_file():
+        named = re.search(
+            r'^model_checkpoint_path: "(.*)"', (path / "checkpoint").read_text(), re.M
+        )
+        latest = path / Path(named[1]).name if named else None
+        if latest in prefixes:
+            return latest
+    if len(prefixes) > 1:
+        names = ", ".join(p.name for p in prefixes)
+        raise ValueError(
+            f"--model={path}: several checkpoints ({names}); name one, as in {prefixes[-1]}"
+        )
+    return prefixes[0]
+
+
+def _config(folder: Path) -> tuple[Path, BertConfig]:
+    """`bert_config.json`, or the section BERT-CONFIG of bert-japanese's `config.ini`."""
+    file = folder / "bert_config.json"
+    if file.is_file():
+        values = read_json(file)
+    elif (file := folder / "config.ini").is_file():
+        parser = configparser.ConfigParser()
+        try:
+            parser.read_string(file.read_text("utf-8"))
+            values = {key: _ini_value(value) for key, value in parser["BERT-CONFIG"].items()}
+        except (configparser.Error, KeyError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"{file}: no section BERT-CONFIG that can be read ({error})"
+            ) from error
+    else:
+        raise ValueError(
+            f"--model={folder}: has a checkpoint, but no bert_config.json or config.ini"
+        )
+    activation = values.get("hidden_act", "gelu")
+    if activation not in _ACTIVATIONS:
+        raise ValueError(f"{file}: hidden_act {activation!r} is none of {', '.join(_ACTIVATIONS)}")
+    return file, BertConfig(
+        vocab_size=whole_number(values, "vocab_size", file),
+        hidden_size=whole_number(values, "hidden_size", file),
+        layer_count=whole_number(values, "num_hidden_layers", file),
+        heads=whole_number(values, "num_attention_heads", file),
+        intermediate_size=whole_number(values, "intermediate_size", file),
+        positions=whole_number(values, "max_position_embeddings", file),
+        segment_types=whole_number(values, "type_vocab_size", file),
+        activation=_ACTIVATIONS[activation],
+    )
+
+
+def _ini_value(text: str):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _tokenizer_files(place: Path) -> list[Path]:
+    """The vocabulary's files: `vocab.txt`, or a SentencePiece model and its `.vocab`."""
+    if place.is_file():
+        found = [place]
+    else:
+        found = [p for p in [place / "vocab.txt"] if p.is_file()] + sorted(place.glob("*.model"))
+    if not found:
+        raise ValueError(
+            f"{place}: no vocab.txt and no SentencePiece .model; name its folder or file with --tokenizer"
+        )
+    if len(found) > 1:
+        names = ", ".join(p.name for p in found)
+        raise ValueError(f"{place}: several vocabularies ({names}); choose one with --tokenizer")
+    if found[0].suffix != ".model":
+        return found
+    vocabulary = found[0].with_suffix(".vocab")
+    if not vocabulary.is_file():
+        raise ValueError(f"{found[0]}: has no {vocabulary.name} beside it, which holds the ids")
+    return [found[0], vocabulary]
+
+
+def _tokenizer_spec(files: list[Path], lowercase: bool) -> TokenizerSpec:
+    if len(files) == 2:
+        return TokenizerSpec("sentencepiece", str(files[0]), str(files[1]), lowercase=lowercase)
+    # The original lower-cases as Python does, then strips accents, and knows words of up to 200 characters.
+    return TokenizerSpec(
+        "wordpiece",
+        str(files[0]),
+        lowercase=False,
+        lowercase_first=lowercase,
+        strip_accents=lowercase,
+        max_word_length=200,
+    )
+
+
+def _reader(prefix: Path):
+    from transforms.encoders.bert import tf
+
+    return tf.train.load_checkpoint(str(prefix))
+
+
+def _names_and_shapes(prefix: Path) -> dict[str, tuple[int, ...]]:
+    try:
+        shapes = _reader(prefix).get_variable_to_shape_map()
+    except Exception as error:  # TensorFlow raises its own, by what is wrong with the bytes
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{prefix}: not a checkpoint that TensorFlow reads ({reason})") from error
+    return {
+        name.removeprefix("bert/"): tuple(shape)
+        for name, shape in shapes.items()
+        if name.startswith("bert/")
+    }

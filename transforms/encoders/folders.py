@@ -1,0 +1,59 @@
+"""What the readers of model folders share: small files read with errors that name them, digests, common checks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from transforms.specs import TokenizerSpec
+from transforms.tokenizers import Tokenizer, load_tokenizer
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object. Raises `ValueError` naming the file."""
+    try:
+        value = json.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ValueError(f"{file}: is not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{file}: holds a {type(value).__name__}, an object was looked for")
+    return value
+
+
+def whole_number(values: Mapping[str, Any], key: str, file: Path) -> int:
+    """A positive whole number of a configuration. Raises `ValueError` naming file and key."""
+    value = values.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{file}: {key} is {value!r}, a whole number above 0 was looked for")
+    return value
+
+
+def say_lowercase(do_lower_case: str) -> bool | None:
+    """`--do_lower_case`: true, false, or None for auto."""
+    return {"true": True, "false": False, "auto": None}[do_lower_case]
+
+
+def fitting_tokenizer(spec: TokenizerSpec, vocab_size: int) -> Tokenizer:
+    """Raises `ValueError` where a tokenizer gives ids that the embedding table does not have."""
+    tokenizer = load_tokenizer(spec)
+    if tokenizer.size > vocab_size:
+        raise ValueError(
+            f"{spec.vocabulary or spec.path}: has {tokenizer.size} tokens, the model's embedding"
+            f" table {vocab_size}; is it another model's?"
+        )
+    return tokenizer
+
+
+def digest_of(files: Iterable[Path], settings: Mapping[str, Any]) -> str:
+    """SHA-256 over the contents of the files, in the order given, and the settings; not over where they are."""
+    total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for file in files:
+        with file.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256")
+        total.update(content.digest())
+    return total.hexdigest()

@@ -1,0 +1,258 @@
+"""Hugging Face folders of BERT architecture, with sentence-transformers' files where they are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from transforms.encoders import sentence_modules, weights
+from transforms.encoders.folders import (
+    digest_of,
+    fitting_tokenizer,
+    read_json,
+    say_lowercase,
+    whole_number,
+)
+from transforms.specs import BertConfig, ModelSpec, TokenizerSpec, Wanted
+
+if TYPE_CHECKING:
+    from transforms.encoders.bert import BertEncoder
+
+_ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+    "tanh": "tanh",
+}
+_ARCHITECTURES = ("bert", "xlm-roberta")  # the latter counts positions from its padding id + 1
+_WORD_PIECE_CLASSES = ("BertTokenizer", "BertTokenizerFast")
+_XLM_CLASSES = ("XLMRobertaTokenizer", "XLMRobertaTokenizerFast")
+_LIBRARY_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model")
+
+_NAMES = {
+    "embeddings.word_embeddings.weight": "embeddings/word_embeddings",
+    "embeddings.position_embeddings.weight": "embeddings/position_embeddings",
+    "embeddings.token_type_embeddings.weight": "embeddings/token_type_embeddings",
+}
+_ENDINGS = {
+    "LayerNorm.weight": "LayerNorm/gamma",
+    "LayerNorm.gamma": "LayerNorm/gamma",
+    "LayerNorm.bias": "LayerNorm/beta",
+    "LayerNorm.beta": "LayerNorm/beta",
+    ".weight": "/kernel",
+    ".bias": "/bias",
+}
+
+
+def recognises(path: str) -> bool:
+    """A folder with a configuration of transformers, or with sentence-transformers' list of modules."""
+    return any((Path(path) / name).is_file() for name in ("config.json", "modules.json"))
+
+
+def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
+    """Raises `ValueError` where files are missing, do not fit each other, or ask for what is not implemented."""
+    root = Path(path)
+    modules = sentence_modules.read(root)
+    folder = modules.transformer if modules else root
+    config_file = folder / "config.json"
+    values = read_json(config_file)
+    config = _config(config_file, values)
+    there = _names_and_shapes(_weight_files(folder), str(folder))
+    has_pooler = weights.POOLER_KERNEL in there
+    weights.check_shapes(there, config, has_pooler, str(folder))
+    place = Path(tokenizer) if tokenizer else folder
+    tokenizer_file, tokenizer_config = _tokenizer_file(place)
+    lowercase_first = bool(modules and modules.lowercase)
+    tokenizer_spec = _tokenizer_spec(
+        tokenizer_file, tokenizer_config, values, say_lowercase(do_lower_case), lowercase_first
+    )
+    library = fitting_tokenizer(tokenizer_spec, config.vocab_size)
+    limit = config.positions - config.first_position
+    said = (modules and modules.max_seq_length) or tokenizer_config.get("model_max_length")
+    if isinstance(said, int | float) and 0 < said < limit:
+        limit = int(said)
+    files = [
+        config_file,
+        *_weight_files(folder),
+        tokenizer_file,
+        *(modules.files if modules else ()),
+    ]
+    return ModelSpec(
+        kind="hugging_face",
+        path=path,
+        weights=tuple(map(str, _weight_files(folder))),
+        bert=config,
+        tokenizer=tokenizer_spec,
+        max_seq_length=limit,
+        digest=digest_of(
+            files, {"do_lower_case": tokenizer_spec.lowercase, "tokenizer": tokenizer_config}
+        ),
+        has_pooler=has_pooler,
+        segments=library.segments,
+        default_columns=modules.columns(config) if modules else (),
+        prompts=modules.prompts if modules else (),
+        default_prompt=modules.default_prompt if modules else "",
+    )
+
+
+def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:
+    """Read the arrays and build the encoder."""
+    from safetensors import safe_open
+
+    from transforms.encoders.bert import BertEncoder
+
+    needed = weights.shapes(spec.bert, wanted.pooler)
+    arrays: dict[str, np.ndarray] = {}
+    for file in spec.weights:
+        with safe_open(file, framework="np") as tensors:
+            for key, name in _renamed(list(tensors.keys())).items():
+                if name in needed:
+                    array = tensors.get_tensor(key).astype(np.float32)
+                    arrays[name] = array.T if name.endswith("/kernel") else array
+    return BertEncoder(spec, wanted, arrays)
+
+
+def _config(file: Path, values: dict[str, Any]) -> BertConfig:
+    architecture = values.get("model_type")
+    if architecture not in _ARCHITECTURES:
+        raise ValueError(
+            f"{file}: model_type is {architecture!r}; corpusvec runs {' and '.join(_ARCHITECTURES)}"
+        )
+    if (kind := values.get("position_embedding_type", "absolute")) != "absolute":
+        raise ValueError(
+            f"{file}: position_embedding_type is {kind!r}; only absolute is implemented"
+        )
+    if values.get("is_decoder"):
+        raise ValueError(f"{file}: is_decoder is set; only encoders are implemented")
+    activation = values.get("hidden_act", "gelu")
+    if activation not in _ACTIVATIONS:
+        raise ValueError(f"{file}: hidden_act {activation!r} is none of {', '.join(_ACTIVATIONS)}")
+    first = int(values.get("pad_token_id", 1)) + 1 if architecture == "xlm-roberta" else 0
+    config = BertConfig(
+        vocab_size=whole_number(values, "vocab_size", file),
+        hidden_size=whole_number(values, "hidden_size", file),
+        layer_count=whole_number(values, "num_hidden_layers", file),
+        heads=whole_number(values, "num_attention_heads", file),
+        intermediate_size=whole_number(values, "intermediate_size", file),
+        positions=whole_number(values, "max_position_embeddings", file),
+        segment_types=whole_number({"type_vocab_size": 2} | values, "type_vocab_size", file),
+        activation=_ACTIVATIONS[activation],
+        layer_norm_eps=float(values.get("layer_norm_eps", 1e-12)),
+        first_position=first,
+    )
+    return config
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        files = [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+    else:
+        files = [folder / "model.safetensors"]
+    for file in files:
+        if not file.is_file():
+            hint = ""
+            if (folder / "pytorch_model.bin").is_file():
+                hint = "; pytorch_model.bin is not read, save the model as safetensors"
+            raise ValueError(f"--model={folder}: has no {file.name}{hint}")
+    return files
+
+
+def _names_and_shapes(files: list[Path], where: str) -> dict[str, tuple[int, ...]]:
+    from safetensors import SafetensorError, safe_open
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in files:
+        try:
+            with safe_open(str(file), framework="np") as tensors:
+                for key, name in _renamed(list(tensors.keys())).items():
+                    shape = tuple(tensors.get_slice(key).get_shape())
+                    shapes[name] = shape[::-1] if name.endswith("/kernel") else shape
+        except SafetensorError as error:
+            raise ValueError(f"{file}: is not a whole safetensors file ({error})") from error
+    if not shapes:
+        raise ValueError(f"{where}: the weights hold no word embeddings of a BERT")
+    return shapes
+
+
+def _renamed(keys: list[str]) -> dict[str, str]:
+    """Keys of a file -> our names; what a model for another task has beside its BERT is left out."""
+    found = {}
+    for key in keys:
+        start = max(key.find(part) for part in ("embeddings.", "encoder.layer.", "pooler."))
+        name = key[start:] if start >= 0 else ""
+        if start > 0 and key[:start] not in ("bert.", "roberta.", "model.", "0.auto_model."):
+            continue
+        if name in _NAMES:
+            found[key] = _NAMES[name]
+            continue
+        for ending, ours in _ENDINGS.items():
+            if name.endswith(ending):
+                stem = name.removesuffix(ending).replace("encoder.layer.", "encoder/layer_")
+                found[key] = stem.replace(".", "/") + ours
+                break
+    return found
+
+
+def _tokenizer_file(place: Path) -> tuple[Path, dict[str, Any]]:
+    """The file that holds the tokenizer, and what `tokenizer_config.json` beside it says."""
+    if place.is_file():
+        file, folder = place, place.parent
+    else:
+        folder = place
+        there = [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
+        if not there:
+            raise ValueError(
+                f"{folder}: no {', '.join(_TOKENIZER_FILES)}; name the tokenizer's folder or file with --tokenizer"
+            )
+        file = there[0]
+    config_file = folder / "tokenizer_config.json"
+    return file, read_json(config_file) if config_file.is_file() else {}
+
+
+def _tokenizer_spec(
+    file: Path,
+    said: dict[str, Any],
+    model: dict[str, Any],
+    lowercase: bool | None,
+    lowercase_first: bool,
+) -> TokenizerSpec:
+    """Source: transformers, BertTokenizerFast: what `tokenizer_config.json` says overrides `tokenizer.json`."""
+    name = said.get("tokenizer_class") or model.get("tokenizer_class")
+    mecab = said.get("word_tokenizer_type") or said.get("subword_tokenizer_type")
+    kinds = {
+        "tokenizer.json": (
+            "tokenizer.json",
+            (*_WORD_PIECE_CLASSES, *_XLM_CLASSES, *_LIBRARY_CLASSES),
+        ),
+        "vocab.txt": ("wordpiece", _WORD_PIECE_CLASSES),
+        "sentencepiece.bpe.model": ("xlm_roberta", _XLM_CLASSES),
+    }
+    if file.name not in kinds:
+        raise ValueError(f"--tokenizer={file}: looked for {', '.join(kinds)}")
+    kind, classes = kinds[file.name]
+    if mecab or (name is not None and name not in classes):
+        raise ValueError(
+            f"{file}: the model's tokenizer is {name or mecab!r}, which is not implemented;"
+            f" {file.name} is read as one of {', '.join(classes)}"
+        )
+    if kind == "xlm_roberta":
+        return TokenizerSpec(
+            kind, str(file), lowercase=bool(lowercase), lowercase_first=lowercase_first
+        )
+    if lowercase is None and (kind == "wordpiece" or name in _WORD_PIECE_CLASSES):
+        lowercase = said.get("do_lower_case", True if kind == "wordpiece" else None)
+    return TokenizerSpec(
+        kind,
+        str(file),
+        lowercase=lowercase,
+        lowercase_first=lowercase_first,
+        strip_accents=said.get("strip_accents"),
+        chinese_characters=said.get("tokenize_chinese_chars", True),
+    )

@@ -1,0 +1,201 @@
+"""What a sentence-transformers model says of its sentence vector: pooling, dense layers, normalization, prompts.
+
+Source: sentence_transformers/models, Pooling, Dense and Normalize.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transforms.encoders.folders import read_json
+from transforms.specs import BertConfig, VectorColumn
+
+NORMALIZE = "normalize"
+
+# In the order in which their vectors stand when a model asks for several.
+_MODES = {
+    "cls_token": "cls",
+    "max_tokens": "max",
+    "mean_tokens": "mean",
+    "mean_sqrt_len_tokens": "mean_sqrt",
+    "weightedmean_tokens": "weighted_mean",
+    "lasttoken": "sep",  # the last token that is not padding
+}
+_SHORT_MODES = {mode.removesuffix("_tokens").removesuffix("_token"): mode for mode in _MODES}
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+_ACTIVATIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "Identity": lambda x: x,
+    "Tanh": np.tanh,
+    "ReLU": lambda x: np.maximum(x, 0),
+    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "GELU": lambda x: 0.5 * x * (1 + _erf(x / math.sqrt(2))),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceModules:
+    """A model's modules. `steps` follow the pooling: `NORMALIZE` or the folder of a dense layer."""
+
+    transformer: Path
+    poolings: tuple[str, ...]
+    include_prompt: bool
+    pooled_width: int
+    steps: tuple[str, ...]
+    max_seq_length: int | None
+    lowercase: bool
+    prompts: tuple[tuple[str, str], ...]
+    default_prompt: str
+    files: tuple[Path, ...]
+
+    def columns(self, config: BertConfig) -> tuple[VectorColumn, ...]:
+        """The one column of the model. Raises `ValueError` where the widths do not fit the model's."""
+        if self.pooled_width != config.hidden_size:
+            raise ValueError(
+                f"{self.transformer}: Pooling is for {self.pooled_width} dimensions, the model has"
+                f" {config.hidden_size}"
+            )
+        width = config.hidden_size * len(self.poolings)
+        for step in self.steps:
+            if step != NORMALIZE:
+                kernel, _, _ = read_dense(Path(step))
+                if kernel.shape[1] != width:
+                    raise ValueError(f"{step}: is for {kernel.shape[1]} dimensions, gets {width}")
+                width = kernel.shape[0]
+        return (
+            VectorColumn(
+                name="vector",
+                pooling="+".join(self.poolings),
+                layers=(config.layer_count,),
+                modules=self.steps,
+                skip_prompt=not self.include_prompt,
+            ),
+        )
+
+
+def read(folder: Path) -> SentenceModules | None:
+    """The modules of a folder; None where it has no `modules.json`.
+
+    Raises `ValueError` where a module is not one that is implemented, or its files are not there.
+    """
+    listing = folder / "modules.json"
+    if not listing.is_file():
+        return None
+    kinds = [(kind, folder / path) for kind, path in _listed(listing)]
+    names = [kind for kind, _ in kinds]
+    if names[:2] != ["Transformer", "Pooling"] or set(names[2:]) - {"Dense", "Normalize"}:
+        raise ValueError(
+            f"{listing}: has {', '.join(names)}; implemented are Transformer, Pooling, then Dense and Normalize"
+        )
+    transformer = kinds[0][1]
+    settings_file = transformer / "sentence_bert_config.json"
+    settings = read_json(settings_file) if settings_file.is_file() else {}
+    pooling_file = kinds[1][1] / "config.json"
+    pooling = read_json(pooling_file)
+    about_file = folder / "config_sentence_transformers.json"
+    about = read_json(about_file) if about_file.is_file() else {}
+    prompts = about.get("prompts") or {}
+    files = [listing, pooling_file]
+    files += [file for file in (settings_file, about_file) if file.is_file()]
+    for kind, path in kinds[2:]:
+        if kind == "Dense":
+            files += [path / "config.json", path / "model.safetensors"]
+    for file in files:
+        if not file.is_file():
+            raise ValueError(
+                f"{folder}: modules.json asks for {file.relative_to(folder)}, which is missing"
+            )
+    return SentenceModules(
+        transformer=transformer,
+        poolings=_poolings(pooling_file, pooling),
+        include_prompt=bool(pooling.get("include_prompt", True)),
+        pooled_width=pooling.get("word_embedding_dimension") or pooling.get("embedding_dimension"),
+        steps=tuple(NORMALIZE if kind == "Normalize" else str(path) for kind, path in kinds[2:]),
+        max_seq_length=settings.get("max_seq_length"),
+        lowercase=bool(settings.get("do_lower_case", False)),
+        prompts=tuple(sorted(prompts.items())),
+        default_prompt=prompts.get(about.get("default_prompt_name") or "", ""),
+        files=tuple(files),
+    )
+
+
+def _listed(listing: Path) -> list[tuple[str, str]]:
+    """Class name and folder of each module, in order."""
+    try:
+        modules = json.loads(listing.read_text("utf-8"))
+        modules = sorted(modules, key=lambda module: module["idx"])
+        return [(module["type"].rsplit(".", 1)[-1], module["path"]) for module in modules]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{listing}: is not a list of modules ({error!r})") from error
+
+
+def _poolings(file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
+    if "pooling_mode" in config:  # newer files name the modes
+        named = config["pooling_mode"]
+        modes = {
+            _SHORT_MODES.get(mode, mode) for mode in ([named] if isinstance(named, str) else named)
+        }
+    else:
+        flags = {"pooling_mode_mean_tokens": True} | dict(config)
+        prefix = "pooling_mode_"
+        modes = {
+            key.removeprefix(prefix) for key, on in flags.items() if key.startswith(prefix) and on
+        }
+    if not modes or modes - set(_MODES):
+        raise ValueError(f"{file}: pooling {sorted(modes)} is none of {', '.join(_MODES)}")
+    return tuple(ours for mode, ours in _MODES.items() if mode in modes)
+
+
+def read_dense(folder: Path) -> tuple[np.ndarray, np.ndarray, str]:
+    """A dense layer -> kernel [out, in], bias [out], both float32, and the name of its activation."""
+    from safetensors import SafetensorError, safe_open
+
+    config = read_json(folder / "config.json")
+    activation = str(config.get("activation_function", "")).rsplit(".", 1)[-1]
+    if activation not in _ACTIVATIONS:
+        raise ValueError(
+            f"{folder}: activation_function {activation!r} is none of {', '.join(_ACTIVATIONS)}"
+        )
+    for key in ("module_input_name", "module_output_name"):
+        if config.get(key, "sentence_embedding") != "sentence_embedding":
+            raise ValueError(
+                f"{folder}: {key} is {config[key]!r}; implemented is sentence_embedding"
+            )
+    try:
+        with safe_open(str(folder / "model.safetensors"), framework="np") as tensors:
+            kernel = tensors.get_tensor("linear.weight").astype(np.float32)
+            bias = np.zeros(len(kernel), np.float32)
+            if config.get("bias", True):
+                bias = tensors.get_tensor("linear.bias").astype(np.float32)
+    except SafetensorError as error:
+        raise ValueError(f"{folder}: model.safetensors has no dense layer ({error})") from error
+    expected = (config.get("out_features"), config.get("in_features"))
+    if kernel.shape != expected or bias.shape != expected[:1]:
+        raise ValueError(
+            f"{folder}: linear.weight has the shape {list(kernel.shape)}, config.json says {list(expected)}"
+        )
+    return kernel, bias, activation
+
+
+def load_steps(steps: tuple[str, ...]) -> list[Callable[[np.ndarray], np.ndarray]]:
+    """Functions [D] float32 -> [D'] float32 to apply in order to a pooled vector."""
+    return [normalized if step == NORMALIZE else _dense(Path(step)) for step in steps]
+
+
+def _dense(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    kernel, bias, activation = read_dense(folder)
+    function = _ACTIVATIONS[activation]
+    return lambda vector: function(kernel @ vector + bias).astype(np.float32)
+
+
+def normalized(vector: np.ndarray) -> np.ndarray:
+    """[D] float32 of length 1; zero stays zero."""
+    length = np.linalg.norm(vector.astype(np.float64))
+    return (vector / length).astype(np.float32) if length > 0 else vector
