@@ -1,0 +1,190 @@
+"""Scrapbox notation, stripped by choosing what stays: nothing is rewritten, so spans map back.
+
+Follows what Scrapbox shows its reader: a link is its words, an external link its label, an icon or
+an image nothing. As in Scrapbox inline code comes before brackets, the lines of a code block are
+verbatim, and brackets that do not match are ordinary text. Time is linear in the length of a line,
+whatever is in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+Run = tuple[int, int]  # [start, stop) in a line
+
+_PLAIN = re.compile(r"[^\[`#]*\Z")  # nothing in such a line opens a notation
+_HEADER = re.compile(r"(\s*)(code|table):(?=.)")
+_QUOTE = re.compile(r"\s*>")
+_COMMAND = re.compile(r"\s*[$%] ")  # Scrapbox shows a command line as it is
+_INDENT = re.compile(r"\s*")
+_MARK = re.compile(r"[\[\]`]|#(?=[^\s#])")
+_CELL = re.compile(r"[^\t]+")
+_DECORATION = re.compile(r"""[*!"#%&'()+,\-./{|}<>_~]+ """)
+_ICON = re.compile(r".\.icon(?:\*[1-9][0-9]*)?\Z", re.DOTALL)
+_URL = re.compile(r"https?://\S+\Z")
+_IMAGE = re.compile(
+    r"https?://(?:\S*\.(?:png|jpe?g|gif|svg|webp)(?:[?#]\S*)?\Z"
+    r"|(?:[\w-]+\.)*gyazo\.com/|scrapbox\.io/files/)",
+    re.IGNORECASE,
+)
+
+
+def strip_lines(lines: Sequence[str]) -> list[tuple[Run, ...]]:
+    """What stays of each line of a page: ascending, disjoint, maximal runs of code points.
+
+    Code blocks and tables go on for as long as the lines are indented deeper than their first one.
+    """
+    kept = []
+    block, depth = "", -1
+    for line in lines:
+        if block and _INDENT.match(line).end() <= depth:  # type: ignore[union-attr]
+            block = ""
+        if block == "code":
+            cuts: Iterable[Run] = ()
+        elif block == "table":
+            cuts = (cut for cell in _CELL.finditer(line) for cut in _cuts(line, *cell.span()))
+        elif header := _HEADER.match(line):
+            block, depth = header[2], header.end(1)
+            cuts = [(depth, header.end())]
+        else:
+            cuts = _line_cuts(line)
+        kept.append(_rest(len(line), cuts))
+    return kept
+
+
+def _line_cuts(line: str) -> Iterable[Run]:
+    """What goes of an ordinary line."""
+    if _COMMAND.match(line):
+        return ()
+    if quote := _QUOTE.match(line):
+        start = quote.end()
+        return [(start - 1, start), *_cuts(line, start, len(line))]
+    return _cuts(line, 0, len(line))
+
+
+def _rest(length: int, cuts: Iterable[Run]) -> tuple[Run, ...]:
+    """The runs of `range(length)` that no cut covers; cuts may overlap."""
+    runs = []
+    at = 0
+    for start, stop in sorted(cuts):
+        if start > at:
+            runs.append((at, start))
+        at = max(at, stop)
+    if at < length:
+        runs.append((at, length))
+    return tuple(runs)
+
+
+def _cuts(line: str, start: int, stop: int) -> list[Run]:
+    """What goes of `line[start:stop]`, in any order."""
+    if _PLAIN.match(line, start, stop):
+        return []
+    cuts, closers, leaves, tags = _scan(line, start, stop)
+    opaque = set()  # brackets whose content is words, not notation
+    strong = formula = -1  # the inner bracket of [[...]]; the end of a formula
+    for opener, closer in sorted(closers.items()):
+        if opener < formula:
+            opaque.add(opener)
+        elif opener == strong:
+            continue
+        elif line.startswith("[$ ", opener):  # with balanced brackets of its own
+            opaque.add(opener)
+            formula = closer
+            cuts += [(opener, opener + 3), (closer, closer + 1)]
+        elif closers.get(opener + 1) == closer - 1:
+            strong = opener + 1
+            cuts += [(opener, opener + 2), (closer - 1, closer + 1)]
+            content = line[opener + 2 : closer - 1] if strong in leaves else ""
+            if _ICON.search(content) or _IMAGE.match(content):
+                cuts.append((opener, closer + 1))
+        elif decoration := _DECORATION.match(line, opener + 1, closer):
+            cuts += [(opener, decoration.end()), (closer, closer + 1)]
+        elif opener in leaves and closer > opener + 1:
+            opaque.add(opener)
+            cuts += _link_cuts(line[opener + 1 : closer], opener + 1)
+    cuts += [(tag, tag + 1) for tag, opener in tags if opener not in opaque]
+    return cuts
+
+
+def _scan(
+    line: str, start: int, stop: int
+) -> tuple[list[Run], dict[int, int], set[int], list[Run]]:
+    """Cuts for code and formulas; matched brackets; those with none inside; (hashtag, bracket)."""
+    cuts, tags = [], []
+    closers: dict[int, int] = {}
+    leaves: set[int] = set()
+    stack: list[int] = []
+    newest = -1  # the bracket opened last, matched or not
+    find, at = _Finder(line, stop), start
+    for mark in _MARK.finditer(line, start, stop):
+        here = mark.start()
+        if here < at:  # inside code or a formula
+            continue
+        if line[here] == "`":
+            end = find("`", here + 1)
+            if end > here + 1:
+                cuts += [(here, here + 1), (end, end + 1)]
+                at = end + 1
+        elif line[here] == "#":
+            if here == start or line[here - 1].isspace():
+                tags.append((here, stack[-1] if stack else -1))
+        elif line[here] == "]":
+            if stack:
+                opener = stack.pop()
+                closers[opener] = here
+                if opener == newest:
+                    leaves.add(opener)
+        elif line.startswith("[$ ", here) and (end := _formula_end(line, here + 3, find)) > 0:
+            cuts += [(here, here + 3), (end, end + 1)]
+            newest, at = here, end + 1
+        else:
+            stack.append(here)
+            newest = here
+    return cuts, closers, leaves, tags
+
+
+class _Finder:
+    """`str.find` for positions that only grow: nothing is searched for twice in the same place."""
+
+    def __init__(self, line: str, stop: int):
+        self._line, self._stop = line, stop
+        self._found: dict[str, int] = {}
+
+    def __call__(self, what: str, start: int) -> int:
+        """Where `what` is at or after `start`; -1 if nowhere."""
+        found = self._found.get(what, 0)
+        if 0 <= found < start:
+            found = self._found[what] = self._line.find(what, start, self._stop)
+        return found
+
+
+def _formula_end(line: str, start: int, find: _Finder) -> int:
+    """Where the formula starting at `start` has its closing bracket; -1 if it has none.
+
+    As in Scrapbox ` ]` ends one that has brackets of its own, such as an interval that is open on
+    one side.
+    """
+    end = find("]", start)
+    if end <= start or line.find("[", start, end) < 0:
+        return end if end > start else -1
+    return find(" ]", start) + 1 or -1
+
+
+def _link_cuts(content: str, offset: int) -> Iterator[Run]:
+    """What goes of the link whose `content`, without brackets, begins at `offset`."""
+    stop = offset + len(content)
+    keep = (0, len(content))
+    words = content.split()
+    first, last = (words[0], words[-1]) if words else ("", "")
+    if _ICON.search(content):
+        keep = (0, 0)
+    elif len(words) <= 2 and any(map(_IMAGE.match, words)) and all(map(_URL.match, words)):
+        keep = (0, 0)  # an image, or an image that is a link
+    elif len(words) > 1 and _URL.match(first):
+        rest = content.lstrip()[len(first) :]
+        keep = (len(content) - len(rest.lstrip()), len(content.rstrip()))
+    elif len(words) > 1 and _URL.match(last):
+        keep = (0, len(content.rstrip()[: -len(last)].rstrip()))
+    yield offset - 1, offset + keep[0]
+    yield offset + keep[1], stop + 1
