@@ -1,0 +1,187 @@
+"""Input files on any of Beam's file systems: which there are, their names in ids, their bytes."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileSystem
+from apache_beam.io.filesystems import FileSystems
+
+from transforms.streams import BrokenInput, decompress
+
+_WILDCARD = re.compile(r"[*?\[]")
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+_BUFFER = 1 << 18
+
+# One of each kind of file that an output folder holds.
+_SNAPSHOT = "snapshots/20250102T030405Z-0a1b2c3d"
+_OUTPUT_FILES = (
+    "LATEST",
+    f"{_SNAPSHOT}/manifest.json",
+    f"{_SNAPSHOT}/sentences/part-00000.parquet",
+    f"{_SNAPSHOT}/tokens/part-00000.parquet",
+    f"{_SNAPSHOT}/rejected/part-00000.jsonl",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file to read: its path as matched, its name in ids, its size in bytes as it lies there."""
+
+    path: str
+    name: str
+    size: int
+
+
+def match_inputs(
+    patterns: Sequence[str], id_root: str | None = None, unique_names: bool = True
+) -> list[InputFile]:
+    """The files that the patterns match, each once, sorted by path.
+
+    A name is the path from the folder before the pattern's first wildcard, or from `id_root`. A
+    path that exists is taken as it is, whatever characters are in it. `unique_names=False` is for
+    formats whose ids hold no file name.
+
+    Raises: ValueError for a pattern without a file, and for two files of one name.
+    """
+    found: dict[str, InputFile] = {}
+    for pattern in patterns:
+        root, matches = _matches(pattern)
+        for path, size in matches:
+            file = InputFile(path, _name(path, root if id_root is None else id_root, id_root), size)
+            found.setdefault(_absolute(path), file)
+    files = sorted(found.values(), key=lambda file: file.path)
+    if unique_names:
+        _check_names(files)
+    return files
+
+
+def open_input(path: str, on_bytes: Callable[[int], None] | None = None) -> BinaryIO:
+    """The content of a file, decompressed by its suffix; `on_bytes` is told of all bytes read.
+
+    Raises: BrokenInput, while reading, for a compressed file that is cut off or damaged.
+    """
+    try:
+        raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    except (BeamIOError, OSError) as error:
+        raise BrokenInput(f"{path}: cannot be opened ({error}); check --input") from error
+    counted = io.BufferedReader(_Counted(raw, path, on_bytes or (lambda n: None)), _BUFFER)
+    return decompress(counted, path)
+
+
+def refuse_output_inside_inputs(output: str, patterns: Iterable[str]) -> None:
+    """Raises: ValueError if a file of the output folder would be an input of the next run."""
+    output = _absolute(output).rstrip("/")
+    for pattern in patterns:
+        literal = not _WILDCARD.search(pattern) or _is_file(pattern)
+        absolute = _absolute(pattern)
+        matches = re.compile(
+            re.escape(absolute) + r"\Z" if literal else FileSystem.translate_pattern(absolute)
+        ).match
+        inside = absolute.startswith(f"{output}/snapshots/")
+        if inside or any(matches(f"{output}/{file}") for file in _OUTPUT_FILES):
+            raise ValueError(
+                f"--output={output} lies inside --input={pattern}: its files would be read as "
+                "input; choose another folder for --output or a narrower pattern"
+            )
+
+
+def _matches(pattern: str) -> tuple[str, list[tuple[str, int]]]:
+    """The folder that names start from, and path and size of each file."""
+    try:
+        if _is_folder(pattern):
+            raise ValueError(
+                f"--input={pattern}: is a folder; say which of its files, "
+                f"as in {pattern.rstrip('/')}/*.txt"
+            )
+        if _is_file(pattern):
+            size = FileSystems.get_filesystem(pattern).size(pattern)
+            return _folder(pattern), [(pattern, size)]
+        wildcard = _WILDCARD.search(pattern)
+        matched = FileSystems.match([pattern])[0].metadata_list if wildcard else []
+    except (BeamIOError, OSError) as error:
+        raise ValueError(f"--input={pattern}: cannot be listed ({error})") from error
+    files = [(match.path, match.size_in_bytes) for match in matched if match.path[-1:] != "/"]
+    if not files:
+        raise ValueError(f"--input={pattern}: matches no file; check the path (quote wildcards)")
+    return _folder(pattern[: wildcard.start()] if wildcard else pattern), files
+
+
+def _name(path: str, root: str, id_root: str | None) -> str:
+    """The path of a file as seen from `root`."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"--input: the name of {path!a} is not UTF-8; rename the file") from error
+    base = _absolute(root or ".").rstrip("/") + "/"
+    absolute = _absolute(path)
+    if absolute.startswith(base):
+        return absolute[len(base) :]
+    if id_root is None:
+        return _folder_and_base(path)[1]
+    raise ValueError(f"--id_root={id_root}: {path} is not inside of it; choose a folder above all")
+
+
+def _check_names(files: Iterable[InputFile]) -> None:
+    paths: dict[str, str] = {}
+    for file in files:
+        if (other := paths.setdefault(file.name, file.path)) != file.path:
+            raise ValueError(
+                f"--input: {other} and {file.path} would both be called {file.name} in ids; "
+                "name a folder above both with --id_root"
+            )
+
+
+def _is_folder(path: str) -> bool:
+    return not _SCHEME.match(path) and os.path.isdir(path)
+
+
+def _is_file(path: str) -> bool:
+    if not _SCHEME.match(path):
+        return os.path.isfile(path)
+    return not path.endswith("/") and FileSystems.exists(path)
+
+
+def _absolute(path: str) -> str:
+    """One spelling for each path; addresses with a scheme have only one."""
+    return path if _SCHEME.match(path) else os.path.abspath(path)
+
+
+def _folder_and_base(path: str) -> tuple[str, str]:
+    head, slash, base = path.rpartition("/")
+    return head + slash, base
+
+
+def _folder(path: str) -> str:
+    """The part of a path up to its last slash."""
+    return _folder_and_base(path)[0]
+
+
+class _Counted(io.RawIOBase):
+    """A raw stream that tells how much of it was read; errors name the file."""
+
+    def __init__(self, raw: Any, path: str, on_bytes: Callable[[int], None]):
+        self._raw, self._path, self._on_bytes = raw, path, on_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._raw.read(len(buffer))
+        except (BeamIOError, OSError) as error:
+            raise OSError(f"{self._path}: reading failed: {error}") from error
+        buffer[: len(data)] = data
+        if data:
+            self._on_bytes(len(data))
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
