@@ -42,7 +42,7 @@ def lines_of(path: Path) -> list[str]:
 
 
 def word_piece(folder: Path) -> GoogleWordPiece:
-    return GoogleWordPiece((folder / "vocab.txt").read_text("utf-8").splitlines())
+    return GoogleWordPiece((folder / "vocab.txt").read_text("utf-8").removesuffix("\n").split("\n"))
 
 
 def bert_japanese(folder: Path) -> BertJapanese:
