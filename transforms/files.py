@@ -76,15 +76,19 @@ def open_input(path: str, on_bytes: Callable[[int], None] | None = None) -> Bina
 
 def refuse_output_inside_inputs(output: str, patterns: Iterable[str]) -> None:
     """Raises: ValueError if a file of the output folder would be an input of the next run."""
-    output = _absolute(output).rstrip("/")
+    folder = _real(output).rstrip("/")
     for pattern in patterns:
-        literal = not _WILDCARD.search(pattern) or _is_file(pattern)
-        absolute = _absolute(pattern)
-        matches = re.compile(
-            re.escape(absolute) + r"\Z" if literal else FileSystem.translate_pattern(absolute)
-        ).match
-        inside = absolute.startswith(f"{output}/snapshots/")
-        if inside or any(matches(f"{output}/{file}") for file in _OUTPUT_FILES):
+        wildcard = None if _is_file(pattern) else _WILDCARD.search(pattern)
+        if wildcard is None:
+            inside = _real(pattern) in {f"{folder}/{file}" for file in _OUTPUT_FILES}
+        else:
+            root = _folder(pattern[: wildcard.start()])
+            base = _real(root or ".").rstrip("/") + "/"
+            rest = FileSystem.translate_pattern(pattern[len(root) :]).removeprefix("(?ms)")
+            matches = re.compile(f"(?ms){re.escape(base)}{rest}").match
+            inside = any(matches(f"{folder}/{file}") for file in _OUTPUT_FILES)
+            inside = inside or base.startswith(f"{folder}/snapshots/")
+        if inside:
             raise ValueError(
                 f"--output={output} lies inside --input={pattern}: its files would be read as "
                 "input; choose another folder for --output or a narrower pattern"
@@ -93,20 +97,23 @@ def refuse_output_inside_inputs(output: str, patterns: Iterable[str]) -> None:
 
 def _matches(pattern: str) -> tuple[str, list[tuple[str, int]]]:
     """The folder that names start from, and path and size of each file."""
+    if _is_folder(pattern):
+        raise ValueError(
+            f"--input={pattern}: is a folder; say which of its files, "
+            f"as in {pattern.rstrip('/')}/*.txt"
+        )
     try:
-        if _is_folder(pattern):
-            raise ValueError(
-                f"--input={pattern}: is a folder; say which of its files, "
-                f"as in {pattern.rstrip('/')}/*.txt"
-            )
         if _is_file(pattern):
             size = FileSystems.get_filesystem(pattern).size(pattern)
             return _folder(pattern), [(pattern, size)]
         wildcard = _WILDCARD.search(pattern)
-        matched = FileSystems.match([pattern])[0].metadata_list if wildcard else []
-    except (BeamIOError, OSError) as error:
+        # Beam finds nothing for a relative pattern whose first folder has the wildcard.
+        prefix = "" if _SCHEME.match(pattern) or os.path.isabs(pattern) else "./"
+        found = FileSystems.match([prefix + pattern])[0].metadata_list if wildcard else []
+    except (BeamIOError, OSError, ValueError) as error:  # ValueError: no such file system
         raise ValueError(f"--input={pattern}: cannot be listed ({error})") from error
-    files = [(match.path, match.size_in_bytes) for match in matched if match.path[-1:] != "/"]
+    files = [(file.path[len(prefix) :], file.size_in_bytes) for file in found]
+    files = [(path, size) for path, size in files if not path.endswith("/")]
     if not files:
         raise ValueError(f"--input={pattern}: matches no file; check the path (quote wildcards)")
     return _folder(pattern[: wildcard.start()] if wildcard else pattern), files
@@ -150,6 +157,11 @@ def _is_file(path: str) -> bool:
 def _absolute(path: str) -> str:
     """One spelling for each path; addresses with a scheme have only one."""
     return path if _SCHEME.match(path) else os.path.abspath(path)
+
+
+def _real(path: str) -> str:
+    """As `_absolute`, links followed."""
+    return path if _SCHEME.match(path) else os.path.realpath(path)
 
 
 def _folder_and_base(path: str) -> tuple[str, str]:

@@ -95,7 +95,7 @@ _ESCAPE = re.compile(
     r"\\(?:\\"
     r"|(?P<pair>u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     r"|(?P<cut>(?:u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)?"
-    r"|u(?:[dD](?:[89a-fA-F][0-9a-fA-F]?)?)?)?\Z)"  # too short to be judged
+    r"|u[0-9a-fA-F]{0,3})?\Z)"  # too short to be judged
     r"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})"
     "|(?P<torn>(?:u[0-9a-fA-F]{0,3})?)(?=[\udc80-\udcff]))"  # goes on with bytes that are not UTF-8
 )

@@ -1,0 +1,151 @@
+"""Input files: which there are, what they are called, and what is refused before any work."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import os
+
+import pytest
+import zstandard
+
+from transforms.files import InputFile, match_inputs, open_input, refuse_output_inside_inputs
+from transforms.streams import BrokenInput
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch):
+    for name in ["a.txt", "b.txt", "x/a.txt", "x/y/c.txt", "odd[1].txt", "odd1.txt", "d.md"]:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+MATCHES = {
+    "a file": (["a.txt"], {"a.txt": "a.txt"}),
+    "a file in a folder": (["x/y/c.txt"], {"x/y/c.txt": "c.txt"}),
+    "one folder": (["?.txt"], {"a.txt": "a.txt", "b.txt": "b.txt"}),
+    "from the first wildcard": (["x*/*.txt"], {"x/a.txt": "x/a.txt"}),
+    "all below": (["x/**.txt"], {"x/a.txt": "a.txt", "x/y/c.txt": "y/c.txt"}),
+    "each once": (["b.txt", "?.txt", "./a.txt", "./?.txt"], {"a.txt": "a.txt", "b.txt": "b.txt"}),
+    "sorted": (["b.txt", "a.txt"], {"a.txt": "a.txt", "b.txt": "b.txt"}),
+    "a name with wildcards": (["odd[1].txt"], {"odd[1].txt": "odd[1].txt"}),
+    "a class": (["odd[12]*.txt"], {"odd1.txt": "odd1.txt"}),
+}
+
+
+@pytest.mark.parametrize("absolute", [False, True], ids=["relative", "absolute"])
+@pytest.mark.parametrize(("patterns", "names"), MATCHES.values(), ids=MATCHES)
+def test_matched_files_and_their_names(corpus, patterns, names, absolute):
+    root = f"{corpus}/" if absolute else ""
+    found = match_inputs([root + pattern for pattern in patterns])
+    relative = {os.path.relpath(file.path): file.name for file in found}
+    assert relative == names
+    assert list(relative) == list(names)
+    assert [file.size for file in found] == [len(name) for name in names]
+
+
+def test_relative_patterns_do_not_mind_the_current_folder(tmp_path, monkeypatch):
+    here = tmp_path / "odd [folder]"
+    here.mkdir()
+    (here / "a.txt").touch()
+    monkeypatch.chdir(here)
+    assert match_inputs(["*.txt"]) == [InputFile("a.txt", "a.txt", 0)]
+    with pytest.raises(ValueError, match="--output=out"):
+        refuse_output_inside_inputs("out", ["**"])
+
+
+def test_names_can_start_from_a_folder(corpus):
+    found = match_inputs(["a.txt", f"{corpus}/x/*.txt"], id_root=".")
+    assert {file.name for file in found} == {"a.txt", "x/a.txt"}
+
+
+REFUSED = {
+    "nothing there": (["no*.txt"], None, r"--input=no\*.txt: matches no file"),
+    "no such file": (["no.txt"], None, "--input=no.txt: matches no file"),
+    "no such folder": (["no/*.txt"], None, r"--input=no/\*.txt: matches no file"),
+    "one of two": (["a.txt", "no.txt"], None, "--input=no.txt: matches no file"),
+    "a folder": (["x"], None, r"--input=x: is a folder; .* x/\*.txt"),
+    "a folder with a slash": (["x/"], None, r"--input=x/: is a folder; .* x/\*.txt"),
+    "unknown scheme": (["nosuch://a/b"], None, "--input=nosuch://a/b: "),
+    "outside of the root": (["a.txt"], "x", "--id_root=x: a.txt is not inside"),
+    "one name": (
+        ["a.txt", "x/a.txt"],
+        None,
+        "a.txt and x/a.txt would both be called a.txt .*--id_root",
+    ),
+}
+
+
+@pytest.mark.parametrize(("patterns", "root", "message"), REFUSED.values(), ids=REFUSED)
+def test_refused_inputs(corpus, patterns, root, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        match_inputs(patterns, root)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_need_not_differ_where_ids_do_not_hold_them(corpus):
+    found = match_inputs(["a.txt", "x/a.txt"], unique_names=False)
+    assert found == [InputFile("a.txt", "a.txt", 5), InputFile("x/a.txt", "a.txt", 7)]
+
+
+COMPRESS = {
+    ".txt": lambda data: data,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".zst": zstandard.compress,
+}
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_content_is_decompressed_and_all_bytes_are_told(tmp_path, suffix):
+    text = b"".join(b"line %d\n" % n for n in range(100_000))
+    path = tmp_path / f"f{suffix}"
+    path.write_bytes(COMPRESS[suffix](text) + COMPRESS[suffix](b"end"))
+    told = []
+    with open_input(str(path), told.append) as stream:
+        assert stream.read() == text + b"end"
+    assert sum(told) == path.stat().st_size
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst"])
+def test_a_cut_off_file_is_named(tmp_path, suffix):
+    path = tmp_path / f"f{suffix}"
+    path.write_bytes(COMPRESS[suffix](b"text" * 1000)[:-3])
+    with (
+        open_input(str(path)) as stream,
+        pytest.raises(BrokenInput, match=rf"f\{suffix}: .*cut off"),
+    ):
+        stream.read()
+
+
+def test_a_file_that_is_gone_is_named(tmp_path):
+    with pytest.raises(BrokenInput, match=r"gone\.txt: cannot be opened .*--input"):
+        open_input(str(tmp_path / "gone.txt"))
+
+
+INSIDE = {
+    "all files": "out/**",
+    "its own folder": "out/*",
+    "any folder": "**.parquet",
+    "rejected lines": "out/snapshots/*/rejected/*.jsonl",
+    "one snapshot": "out/snapshots/20240101T000000Z-abc/rejected/*.jsonl",
+    "all json": "./**/*.json",
+    "from above": "/**.jsonl",
+    "pointer": "out/LATEST",
+    "with dots": "x/../out/*",
+}
+
+
+@pytest.mark.parametrize("pattern", INSIDE.values(), ids=INSIDE)
+@pytest.mark.parametrize("output", ["out", "./out/", "{corpus}/out"])
+def test_an_output_that_would_be_read_is_refused(corpus, pattern, output):
+    with pytest.raises(ValueError, match=r"--output=.*out.* --input="):
+        refuse_output_inside_inputs(output.format(corpus=corpus), ["a.txt", pattern])
+
+
+@pytest.mark.parametrize("pattern", ["*.txt", "x/*", "out.json", "output/*", "out/*.txt", "*.json"])
+def test_an_output_beside_the_inputs_is_accepted(corpus, pattern):
+    refuse_output_inside_inputs("out", [pattern])

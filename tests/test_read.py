@@ -1,0 +1,119 @@
+"""The first stage: all records in order, each id once."""
+
+from __future__ import annotations
+
+import json
+
+import apache_beam as beam
+import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from transforms import metrics
+from transforms.files import match_inputs
+from transforms.read import ReadDocuments
+
+OUTPUTS = ("documents", "failures", "counts")
+
+
+def run(files, **options):
+    """Files -> what came out, per output, in order."""
+    paths = {name: [] for name in OUTPUTS}
+    _COLLECTED.clear()
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        found = pipeline | ReadDocuments(files=files, **options)
+        for name in OUTPUTS:
+            found[name] | name >> beam.Map(_collect, name)
+    for name, element in _COLLECTED:
+        paths[name].append(element)
+    return paths
+
+
+_COLLECTED: list = []  # the runner works in this process
+
+
+def _collect(element, name):
+    _COLLECTED.append((name, element))
+
+
+def counts(found):
+    return {count.name: count.n for count in found["counts"]}
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one\n\ntwo ||| 2\n\xff\n")
+    (tmp_path / "b.jsonl").write_text('{"text": "three", "id": "a.txt:1"}\n{"text": "four"}\n')
+    pages = [{"title": title, "lines": [title, "[x]"]} for title in "pqp"]
+    (tmp_path / "c.json").write_text(json.dumps({"name": "P", "pages": pages}))
+    return tmp_path
+
+
+def test_every_record_comes_out_once_and_in_order(corpus):
+    found = run(match_inputs([f"{corpus}/*"]))
+    ids = ["a.txt:1", "a.txt:2", "a.txt:3", "b.jsonl:2", "P/p", "P/q"]
+    assert [document.id for document in found["documents"]] == ids
+    failed = [(failure.document_id, failure.source_row) for failure in found["failures"]]
+    assert failed == [("a.txt:4", 4), ("a.txt:1", 1), ("P/p", 3)]
+    assert "an earlier record has the same id" in found["failures"][1].error
+    assert found["failures"][1].source == f"{corpus}/b.jsonl"
+    assert counts(found) == {"records": 9, "pair_separators": 1}
+
+
+def test_options_reach_the_readers(corpus):
+    files = match_inputs([f"{corpus}/c.json"])
+    found = run(files, unit="line", markup="keep")
+    assert [document.id for document in found["documents"]][:2] == ["P/p#0", "P/p#1"]
+    assert all(document.alignment is None for document in found["documents"])
+    pairs = run(match_inputs([f"{corpus}/a.txt"]), input_format="pairs")
+    assert (pairs["documents"][2].text, pairs["documents"][2].pair) == ("two", "2")
+    assert counts(pairs)["pair_separators"] == 0
+
+
+@pytest.mark.parametrize(("limit", "n_documents", "n_failures"), [(1, 1, 0), (4, 3, 1), (5, 3, 2)])
+def test_the_limit_counts_records_over_all_files(corpus, limit, n_documents, n_failures):
+    (corpus / "b.txt").write_bytes(b"\xff\n" * 3)
+    found = run(match_inputs([f"{corpus}/*.txt"]), limit=limit)
+    assert (len(found["documents"]), len(found["failures"])) == (n_documents, n_failures)
+    assert counts(found)["records"] == limit
+
+
+def test_what_is_behind_the_limit_is_not_read(corpus):
+    (corpus / "d.json").write_text('{"name": "P", "pages": [{"title": "d", "lines": []}, {"ti')
+    found = run(match_inputs([f"{corpus}/d.json"]), limit=1)
+    assert [document.id for document in found["documents"]] == ["P/d"]
+
+
+def test_a_broken_file_ends_the_run_and_is_named(corpus):
+    (corpus / "d.json").write_text('{"name": "P", "pages": [{"title": "d", "lines": []}, {"ti')
+    with pytest.raises(Exception, match=r"d\.json: the file is cut off .*after page 1 \"d\""):
+        run(match_inputs([f"{corpus}/d.json"]))
+
+
+def test_progress_counts_each_byte_once(corpus):
+    data = {"pages": [{"title": str(n), "lines": ["x" * 999]} for n in range(500)], "name": "late"}
+    (corpus / "d.json").write_text(json.dumps(data))
+    files = match_inputs([f"{corpus}/d.json"])
+    metrics.reset()
+    run(files)
+    totals = metrics.totals()
+    assert (totals["records"], totals["bytes_read"]) == (500, files[0].size)
+
+
+REFUSED = {
+    "format": ({"input_format": "csv"}, "--input_format=csv"),
+    "unit": ({"unit": "word"}, "--unit=word"),
+    "markup": ({"markup": "no"}, "--scrapbox_markup=no"),
+    "limit": ({"limit": 0}, "--limit=0"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)
+def test_wrong_options_are_refused_when_the_stage_is_built(corpus, options, message):
+    with pytest.raises(ValueError, match=message):
+        ReadDocuments(files=match_inputs([f"{corpus}/a.txt"]), **options)
+
+
+def test_an_unknown_suffix_is_refused_when_the_stage_is_built(corpus):
+    (corpus / "d.csv").write_text("a")
+    with pytest.raises(ValueError, match=r"--input_format=auto: cannot tell what .*d\.csv"):
+        ReadDocuments(files=match_inputs([f"{corpus}/*"]))
