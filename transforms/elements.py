@@ -120,3 +120,18 @@ class Count:
 
     name: str
     n: int
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A file that is complete: its table (`sentences`, `tokens`, `rejected`), its path in the snapshot, what it holds.
+
+    `digest` is the SHA-256 of its bytes, `counts` sums over its rows (`tokens`, `windows`, ...).
+    """
+
+    table: str
+    path: str
+    rows: int
+    bytes: int
+    digest: str
+    counts: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,135 @@
+"""The command line: `embed` and `publish`. Heavy imports wait until they are needed."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+
+from pipeline import __version__, options
+
+DONE, FAILED, WRONG_USAGE, NOT_PUBLISHED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command -> exit code. Errors are a sentence on stderr; `--verbose` shows where they come from."""
+    arguments = options.joined_values(sys.argv[1:] if arguments is None else arguments)
+    verbose = "--verbose" in arguments
+    parser = _parser()
+    try:
+        known, rest = parser.parse_known_args(arguments)
+        return known.command(known, rest)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was published", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, RuntimeError, OSError) as error:
+        if verbose:
+            traceback.print_exc()
+        print(f"corpusvec: {error}", file=sys.stderr)
+        return WRONG_USAGE if isinstance(error, ValueError) else FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = options.Parser(
+        prog="corpusvec",
+        description="Vectors of every text and token of a corpus, in Parquet.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"corpusvec {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    embed = commands.add_parser(
+        "embed",
+        help="embed a corpus",
+        description="Embed a corpus: read, tokenize, encode, and write vectors to Parquet.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_embed_flags(embed)
+    embed.set_defaults(command=_embed)
+    publish = commands.add_parser(
+        "publish",
+        help="let LATEST name a snapshot that was not published",
+        description="Accept a finished snapshot, rejected records and all, without embedding again.",
+        allow_abbrev=False,
+    )
+    publish.add_argument("output", metavar="OUTPUT")
+    publish.add_argument("snapshot", metavar="SNAPSHOT")
+    publish.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
+    publish.set_defaults(command=_publish)
+    return parser
+
+
+def _embed(flags: argparse.Namespace, rest: list[str]) -> int:
+    started = time.time()
+    _quiet(flags.verbose)
+    own = {"--" + name for name in vars(flags)}
+    options.refuse_unknown(rest, own)
+    from pipeline import job as jobs
+    from pipeline import report
+    from pipeline.run import run
+    from transforms.snapshots import latest, read_manifest
+
+    job = jobs.from_flags(flags, started)
+    snapshot = job.snapshot
+    with _terminated_as_interrupted():
+        try:
+            snapshot.begin(jobs.tables(job))
+            run(job, flags.runner, rest)
+        finally:
+            snapshot.abandon()
+    manifest = read_manifest(snapshot.output, snapshot.id)
+    for line in report.summary(snapshot, manifest, time.time() - started):
+        print(line)
+    if latest(snapshot.output) == snapshot.id:
+        return DONE
+    print(
+        f"corpusvec: {report.not_published(snapshot, manifest, job.max_rejected)}", file=sys.stderr
+    )
+    return NOT_PUBLISHED
+
+
+def _publish(flags: argparse.Namespace, rest: list[str]) -> int:
+    if rest:
+        raise options.UsageError(f"{rest[0]}: publish takes a folder and a snapshot, nothing else")
+    from transforms.snapshots import Snapshot, latest, read_manifest
+
+    read_manifest(flags.output, flags.snapshot)
+    if not Snapshot(flags.output, flags.snapshot).publish():
+        raise options.UsageError(
+            f"{flags.snapshot}: LATEST names {latest(flags.output)}, which is newer, and never moves backwards"
+        )
+    print(f"{flags.output}: LATEST names {flags.snapshot}")
+    return DONE
+
+
+def _quiet(verbose: bool) -> None:
+    """Libraries' log lines and warnings are for developers."""
+    if verbose:
+        logging.basicConfig(level=logging.INFO)
+        return
+    logging.basicConfig(level=logging.ERROR)
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    logging.getLogger().setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """A scheduler's SIGTERM ends a run as cleanly as Ctrl-C."""
+
+    def interrupt(signum, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

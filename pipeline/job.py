@@ -1,0 +1,67 @@
+"""The flags of `embed`, checked, as a job."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from datetime import datetime, timezone
+from importlib.metadata import version
+from typing import Any
+
+from pipeline import __version__
+from pipeline.embed import Job
+from pipeline.recipe import Settings
+from transforms.files import InputFile, match_inputs, refuse_output_inside_inputs
+from transforms.formats import format_of
+from transforms.schemas import REJECTED, SENTENCES, TOKENS
+from transforms.snapshots import Snapshot, new_id
+
+_LIBRARIES = ("apache-beam", "tensorflow", "tokenizers", "sentencepiece", "pyarrow", "numpy")
+
+
+def from_flags(flags: argparse.Namespace, started: float) -> Job:
+    """Raises `ValueError` before any work, with the flag, the value, what is allowed and what to do."""
+    patterns = [pattern for part in flags.input.split(",") if (pattern := part.strip())]
+    if not patterns:
+        raise ValueError("--input: names no file")
+    files = _files(patterns, flags)
+    refuse_output_inside_inputs(flags.output, patterns)
+    settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
+    recipe = Settings(**settings).resolve()
+    begun = datetime.fromtimestamp(started, timezone.utc)
+    return Job(
+        files=files,
+        input_format=flags.input_format,
+        unit=flags.unit,
+        markup=flags.scrapbox_markup,
+        limit=flags.limit,
+        recipe=recipe,
+        snapshot=Snapshot(flags.output.rstrip("/") or "/", new_id(begun)),
+        max_rejected=flags.max_rejected,
+        manifest=_about(flags, begun),
+    )
+
+
+def _files(patterns: list[str], flags: argparse.Namespace) -> list[InputFile]:
+    """Formats are looked at before names: ids of Scrapbox pages hold no file name, so theirs may be the same."""
+    files = match_inputs(patterns, flags.id_root, unique_names=False)
+    formats = {format_of(file.path, flags.input_format) for file in files}
+    if formats == {"scrapbox"}:
+        return files
+    return match_inputs(patterns, flags.id_root)
+
+
+def tables(job: Job) -> list[str]:
+    """The tables that a run writes."""
+    return [SENTENCES, REJECTED] + ([TOKENS] if job.recipe.vectors.token_layers else [])
+
+
+def _about(flags: argparse.Namespace, begun: datetime) -> dict[str, Any]:
+    """What the manifest says beside counts, files and the recipe."""
+    asked = {name: value for name, value in vars(flags).items() if not callable(value)}
+    return {
+        "started": begun.isoformat(timespec="seconds"),
+        "configuration": asked,
+        "versions": {"corpusvec": __version__, "python": platform.python_version()}
+        | {name: version(name) for name in _LIBRARIES},
+    }

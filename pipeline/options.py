@@ -1,0 +1,206 @@
+"""The flags of `embed`: what each means, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
+
+# The formats, named here too so that `--help` need not import what reads them.
+INPUT_FORMATS = ("auto", "scrapbox", "text", "pairs", "jsonl")
+_EPILOG = """\
+Beam's own options are accepted beside these, as --runner's.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but not published, 130 interrupted.
+"""
+
+
+class UsageError(ValueError):
+    """A command line that asks for what cannot be."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises `UsageError` where argparse would leave the program."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def add_embed_flags(parser: argparse.ArgumentParser) -> None:
+    """All flags of `embed`, in the order in which a run uses them."""
+    parser.epilog = _EPILOG
+    add = parser.add_argument_group("what to read").add_argument
+    add(
+        "--input",
+        required=True,
+        metavar="PATTERN[,PATTERN]",
+        help="files or globs, on any file system that Beam knows; .gz, .bz2 and .zst are read as they are",
+    )
+    add(
+        "--input_format",
+        choices=INPUT_FORMATS,
+        default="auto",
+        help="auto: .json is a Scrapbox export, .txt text (a document a line), .jsonl and .ndjson JSON lines",
+    )
+    add(
+        "--unit",
+        choices=("page", "line"),
+        default="page",
+        help="what of a Scrapbox export is a document (default: page)",
+    )
+    add(
+        "--scrapbox_markup",
+        choices=("strip", "keep"),
+        default="strip",
+        help="turn Scrapbox notation into readable text for the model (default: strip)",
+    )
+    add(
+        "--id_root",
+        metavar="FOLDER",
+        help="ids of lines hold their file's path from here (default: from the folder before the pattern's first wildcard)",
+    )
+    add("--limit", type=_count, metavar="N", help="only the first N records, for a trial")
+    add = parser.add_argument_group("what to write").add_argument
+    add("--output", required=True, metavar="FOLDER", help="where snapshots go")
+    add(
+        "--max_rejected",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="with more bad records than this the snapshot is not published (default: 0)",
+    )
+    add(
+        "--vector_dtype",
+        choices=("float32", "float16"),
+        default="float32",
+        help="type of the vectors in the files (default: float32)",
+    )
+    add = parser.add_argument_group("which model").add_argument
+    add(
+        "--model",
+        required=True,
+        metavar="FOLDER",
+        help="a Hugging Face folder, or a TensorFlow 1 checkpoint's folder or prefix",
+    )
+    add(
+        "--tokenizer",
+        default="",
+        metavar="PATH",
+        help="folder or file of the tokenizer, where the model's folder has none",
+    )
+    add(
+        "--do_lower_case",
+        choices=("auto", "true", "false"),
+        default="auto",
+        help="auto: what the model says, else what its original program does",
+    )
+    add(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="of the arithmetic (default: float32)",
+    )
+    add = parser.add_argument_group("which vectors").add_argument
+    add(
+        "--layers",
+        metavar="N[,N]",
+        help="write token vectors of these layers: -1 is the last, 0 the embedding output (default: no token table)",
+    )
+    add(
+        "--vectors",
+        metavar="COLUMN[,COLUMN]",
+        help="sentence vectors, each [NAME=]POOLING@LAYER, [NAME=]POOLING@FROM:TO[/concat|sum|mean] or [NAME=]pooler; poolings: cls, sep, first, last, mean, max, mean_max, mean_sqrt, weighted_mean (default: what the model's sentence-transformers files say, else vector=mean@-2)",
+    )
+    add("--normalize", action="store_true", help="make every sentence vector's length 1")
+    add(
+        "--mask_special",
+        action="store_true",
+        help="leave [CLS] and [SEP] out of mean, max and the like",
+    )
+    add(
+        "--prompt",
+        metavar="TEXT",
+        help="put before every document, as in 'query: '; or the name of one of the model's own prompts",
+    )
+    add = parser.add_argument_group("long texts").add_argument
+    add(
+        "--max_seq_length",
+        type=_count,
+        metavar="N",
+        help="tokens that the model sees at once, special ones included (default: what the model's files say)",
+    )
+    add(
+        "--long_text",
+        choices=("window", "truncate", "error"),
+        default="window",
+        help="cut longer texts into windows, so that nothing is lost; truncate them as the original programs; or reject them (default: window)",
+    )
+    add(
+        "--window_overlap",
+        type=_count,
+        metavar="N",
+        help="tokens that neighbouring windows share (default: a quarter of a window, 64 at most)",
+    )
+    add = parser.add_argument_group("the run").add_argument
+    add(
+        "--runner",
+        default="local",
+        help="local (this machine, this process), or any Beam runner by its name (default: local)",
+    )
+    add("--verbose", action="store_true", help="show tracebacks and the libraries' own log lines")
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
+    return int(text)
+
+
+def joined_values(arguments: Sequence[str]) -> list[str]:
+    """`--layers -1,-2` -> `--layers=-1,-2`: argparse would take the value for a flag."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and re.fullmatch(r"--\w+", joined[-1]) and re.match(r"-\d", argument):
+            joined[-1] = f"{joined[-1]}={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def refuse_unknown(rest: Sequence[str], own: Iterable[str]) -> None:
+    """Raises `UsageError` for what neither corpusvec nor Beam knows, naming the nearest flag: Beam would drop it."""
+    known = {*own, *beam_flags()}
+    value_may_follow = False
+    for argument in rest:
+        name = argument.split("=", 1)[0]
+        if name in known:
+            value_may_follow = "=" not in argument
+        elif argument.startswith("-"):
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"; did you mean {nearest[0]}?" if nearest else ""
+            raise UsageError(f"{name}: no such option{hint} (--help lists them)")
+        elif value_may_follow:
+            value_may_follow = False
+        else:
+            raise UsageError(
+                f"{argument!r}: belongs to no option; quote values that have spaces or wildcards in them"
+            )
+
+
+def beam_flags() -> set[str]:
+    """The names of Beam's own options, of all that are installed."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    flags: set[str] = set()
+    classes = [PipelineOptions]
+    while classes:
+        current = classes.pop()
+        classes += current.__subclasses__()
+        if "_add_argparse_args" in vars(current):
+            parser = argparse.ArgumentParser(
+                add_help=False, allow_abbrev=False, conflict_handler="resolve"
+            )
+            current._add_argparse_args(parser)
+            flags |= {name for action in parser._actions for name in action.option_strings}
+    return flags

@@ -1,0 +1,72 @@
+"""How far a run on this machine is: a line that moves on a terminal, a log line every ten seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import TextIO
+
+from transforms import metrics
+
+_TERMINAL_SECONDS, _LOG_SECONDS = 0.5, 10.0
+
+
+class Progress:
+    """A context that shows progress while its block runs. `size` is the bytes of all inputs, 0 where unknown."""
+
+    def __init__(self, size: int, limit: int | None = None, stream: TextIO | None = None):
+        self._size, self._limit = size, limit
+        self._stream = stream or sys.stderr
+        self._moving = self._stream.isatty()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
+
+    def __enter__(self) -> Progress:
+        metrics.reset()
+        self._started = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._ended.set()
+        self._thread.join()
+        if self._moving:
+            self._stream.write("\r\033[K")
+            self._stream.flush()
+
+    def _show(self) -> None:
+        while not self._ended.wait(_TERMINAL_SECONDS if self._moving else _LOG_SECONDS):
+            line = progress_line(
+                metrics.totals(), time.monotonic() - self._started, self._size, self._limit
+            )
+            self._stream.write(f"\r\033[K{line}" if self._moving else f"{line}\n")
+            self._stream.flush()
+
+
+def progress_line(totals: Mapping[str, int], seconds: float, size: int, limit: int | None) -> str:
+    """Documents, tokens a second, and the time left, guessed from the share of the input that is read.
+
+    What is read but not yet encoded is at most a few thousand documents; the guess knows of it.
+    """
+    documents, tokens = totals.get("documents", 0), totals.get("tokens", 0)
+    parts = [f"{documents:,} documents", f"{tokens:,} tokens", f"{tokens / seconds:,.0f} tokens/s"]
+    share = totals.get("bytes_read", 0) / size if size else 0.0
+    records = totals.get("records", 0)
+    if limit:
+        share = max(share, records / limit)
+    if records:  # a record that is read waits for its batch
+        share *= min(1.0, (documents + totals.get("empty", 0)) / records)
+    if 0 < share <= 1 and documents:
+        parts += [f"{share:.0%}", f"{clock(seconds * (1 - share) / share)} left"]
+    elif not documents:
+        parts = [f"{records:,} records read, loading the model"]
+    return ", ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """`1:05`, `2:01:05`"""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

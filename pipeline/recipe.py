@@ -1,0 +1,138 @@
+"""Settings of an embedding, checked against the model that they are for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from transforms.columns import parse_layers, parse_vectors
+from transforms.encoders import describe_model
+from transforms.pooling import POOLINGS
+from transforms.specs import POOLER, ModelSpec, VectorColumn, Wanted
+from transforms.tokenizers import load_tokenizer
+from transforms.vectors import VectorPlan
+from transforms.windows import LONG_TEXT, WindowPlan
+
+_CHOICES = {
+    "do_lower_case": ("auto", "true", "false"),
+    "long_text": LONG_TEXT,
+    "precision": ("float32", "bfloat16"),
+    "vector_dtype": ("float32", "float16"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What a user says of model and vectors; the flags of the same names explain each."""
+
+    model: str
+    tokenizer: str = ""
+    do_lower_case: str = "auto"
+    layers: str | None = None
+    vectors: str | None = None
+    normalize: bool = False
+    mask_special: bool = False
+    prompt: str | None = None
+    max_seq_length: int | None = None
+    long_text: str = "window"
+    window_overlap: int | None = None
+    precision: str = "float32"
+    vector_dtype: str = "float32"
+
+    def resolve(self) -> Recipe:
+        """Raises `ValueError` with the flag, the value, what is allowed and what to do."""
+        for name, allowed in _CHOICES.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise ValueError(f"--{name}={value}: use one of {', '.join(allowed)}")
+        spec = describe_model(self.model, self.tokenizer, self.do_lower_case)
+        token_layers = (
+            parse_layers(self.layers, spec.layer_count) if self.layers is not None else ()
+        )
+        columns = self._columns(spec)
+        pooler = any(column.pooling == POOLER for column in columns)
+        if pooler and not spec.has_pooler:
+            raise ValueError(f"--vectors: {self.model} has no pooler; use cls@-1 or mean@-2")
+        wanted = {layer for column in columns for layer in column.layers}
+        wanted |= {layer for _, layer in token_layers}
+        plan = WindowPlan(
+            max_seq_length=self._max_seq_length(spec),
+            long_text=self.long_text,
+            overlap=self.window_overlap,
+            prompt=self._prompt(spec),
+            spans=bool(token_layers),
+        )
+        plan.check(load_tokenizer(spec.tokenizer).separators)
+        return Recipe(
+            spec=spec,
+            wanted=Wanted(tuple(sorted(wanted)), pooler, self.precision),
+            windows=plan,
+            vectors=VectorPlan(
+                columns, token_layers, self.normalize, self.mask_special, self.vector_dtype
+            ),
+        )
+
+    def _columns(self, spec: ModelSpec) -> tuple[VectorColumn, ...]:
+        if self.vectors is not None:
+            return parse_vectors(self.vectors, tuple(POOLINGS), spec.layer_count)
+        layer = max(spec.layer_count - 1, 1)
+        return spec.default_columns or (VectorColumn("vector", "mean", (layer,)),)
+
+    def _prompt(self, spec: ModelSpec) -> str:
+        if self.prompt is None:
+            return spec.default_prompt
+        return dict(spec.prompts).get(self.prompt, self.prompt)
+
+    def _max_seq_length(self, spec: ModelSpec) -> int:
+        if self.max_seq_length is None:
+            return spec.max_seq_length
+        longest = spec.bert.positions - spec.bert.first_position
+        if self.max_seq_length > longest:
+            raise ValueError(
+                f"--max_seq_length={self.max_seq_length}: the model has {longest} positions; use {longest} or less"
+            )
+        return self.max_seq_length
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that decides which vectors a text gets."""
+
+    spec: ModelSpec
+    wanted: Wanted
+    windows: WindowPlan
+    vectors: VectorPlan
+
+    def describe(self, markup: str) -> dict[str, Any]:
+        """What manifest and files say of the run: vectors of two kinds shall not be mixed unnoticed."""
+        about = {
+            "model": {"kind": self.spec.kind, "digest": self.spec.digest},
+            "tokenizer": _without_paths(asdict(self.spec.tokenizer)),
+            "layers": {name: layer for name, layer in self.vectors.token_layers},
+            "vectors": [_without_paths(asdict(column)) for column in self.vectors.columns],
+            "normalize": self.vectors.normalize,
+            "mask_special": self.vectors.mask_special,
+            "max_seq_length": self.windows.max_seq_length,
+            "long_text": self.windows.long_text,
+            "window_overlap": self.windows.overlap,
+            "prompt": self.windows.prompt,
+            "scrapbox_markup": markup,
+            "precision": self.wanted.precision,
+            "vector_dtype": self.vectors.dtype,
+        }
+        return about | {"fingerprint": fingerprint(about)}
+
+
+def fingerprint(about: Mapping[str, Any]) -> str:
+    """SHA-256 of a description, as hexadecimal."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def _without_paths(values: dict[str, Any]) -> dict[str, Any]:
+    """Where a file lies changes no vector: its content is in the model's digest."""
+    kept = {key: value for key, value in values.items() if key not in ("path", "vocabulary")}
+    if "modules" in kept:
+        kept["modules"] = [module.rsplit("/", 1)[-1] for module in kept["modules"]]
+    return kept

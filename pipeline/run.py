@@ -1,0 +1,59 @@
+"""A job on its runner: start, progress, end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
+
+from pipeline.embed import Job, build
+from pipeline.progress import Progress
+
+LOCAL = "local"
+_LAST_LINE = re.compile(r"^(?P<kind>[\w.]+): (?P<message>.*)$")
+_WHILE = re.compile(r"\s*\[while running '(?P<stage>[^']*)'\]")
+
+
+class RunFailed(RuntimeError):
+    """A run that ended without a snapshot; the message is for a user."""
+
+
+def run(job: Job, runner: str, beam_arguments: Sequence[str]) -> None:
+    """Run to the end. Raises `RunFailed`; the output is then as it was before."""
+    size = sum(file.size for file in job.files)
+    try:
+        if runner == LOCAL:
+            with Progress(size, job.limit):
+                _run(job, beam_arguments, _local_runner())
+        else:
+            _run(job, [f"--runner={runner}", *beam_arguments], None)
+    except Exception as error:
+        raise RunFailed(explanation(error)) from error
+
+
+def _local_runner():
+    # By name: Beam's DirectRunner would try to download another runner first.
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+    return FnApiRunner()
+
+
+def _run(job: Job, arguments: Sequence[str], runner) -> None:
+    options = PipelineOptions(list(arguments))
+    options.view_as(SetupOptions).save_main_session = False
+    with beam.Pipeline(runner=runner, options=options) as pipeline:
+        build(pipeline, job)
+
+
+def explanation(error: BaseException) -> str:
+    """One sentence of an error that Beam carried over from a worker, where it is the text of a traceback."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    for line in reversed(lines):
+        match = _LAST_LINE.match(_WHILE.sub("", line))
+        if match:
+            kind, message = match["kind"].rsplit(".", 1)[-1], match["message"]
+            expected = kind in ("BrokenInput", "BrokenModel", "ValueError", "RuntimeError")
+            return message if expected else f"{kind}: {message}"
+    return f"{type(error).__name__}: {lines[-1] if lines else 'no message'}"

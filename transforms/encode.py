@@ -1,0 +1,77 @@
+"""list[Window] -> Encoded."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import apache_beam as beam
+from apache_beam.utils.shared import Shared
+
+from transforms import metrics
+from transforms.elements import Encoded, Window
+from transforms.encoders import Encoder, load_encoder
+from transforms.encoders.isolation import encode_each
+from transforms.specs import ModelSpec, Wanted
+from transforms.stamps import stamped
+
+
+@dataclass(kw_only=True, eq=False)
+class Encode(beam.PTransform):
+    """`PCollection[list[Window]]` -> `PCollection[Encoded]`, one for each window. The model is loaded once a process."""
+
+    model: ModelSpec
+    wanted: Wanted
+
+    def expand(self, batches):
+        return batches | beam.ParDo(_EncodeFn(self.model, self.wanted))
+
+
+class _Loaded:
+    """A model and the threads that call it. A class of its own because Beam shares it by weak reference."""
+
+    def __init__(self, encoder: Encoder):
+        self.encoder = encoder
+        self.threads = ThreadPoolExecutor(encoder.streams, thread_name_prefix="encode")
+
+
+class _EncodeFn(beam.DoFn):
+    """Keeps several batches in flight, whatever the runner does with threads: while they are encoded, this thread
+    tokenizes what comes next and writes what is done.
+    """
+
+    def __init__(self, model: ModelSpec, wanted: Wanted):
+        self._model, self._wanted = model, wanted
+        self._shared = Shared()
+
+    def setup(self):
+        self._loaded = self._shared.acquire(self._load)
+        self._limit = 2 * self._loaded.encoder.streams + 1
+
+    def _load(self) -> _Loaded:
+        started = time.monotonic()
+        loaded = _Loaded(load_encoder(self._model, self._wanted))
+        metrics.count("model_load_ms", int(1000 * (time.monotonic() - started)))
+        return loaded
+
+    def start_bundle(self):
+        self._in_flight: deque[Future[list[Encoded]]] = deque()
+
+    def process(self, batch: list[Window]):
+        metrics.count("batches")
+        metrics.count("padded_tokens", len(batch) * max(map(len, batch)))
+        loaded = self._loaded
+        self._in_flight.append(loaded.threads.submit(encode_each, loaded.encoder, batch))
+        if len(self._in_flight) > self._limit:
+            yield from self._oldest()
+
+    def finish_bundle(self):
+        while self._in_flight:
+            yield from self._oldest()
+
+    def _oldest(self) -> Iterator:
+        for encoded in self._in_flight.popleft().result():
+            yield stamped(encoded, encoded.window.stamp)

@@ -1,0 +1,72 @@
+"""A batch encoded so that one bad window does not take its neighbours along."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from transforms.elements import SPECIAL, Document, Encoded, Failure, Window
+from transforms.encoders import Encoder
+
+
+class BrokenModel(RuntimeError):
+    """The model fails on anything: no document is to blame."""
+
+
+def encode_each(encoder: Encoder, windows: Sequence[Window]) -> list[Encoded]:
+    """One result for each window, in order; a window that cannot be encoded, or gives values that are not finite, has
+    a failure. A batch that fails is halved, down to single windows.
+
+    Raises `BrokenModel` where the model fails on a probe too.
+    """
+    try:
+        return [_checked(encoded) for encoded in encoder.encode(windows)]
+    except (
+        Exception
+    ) as error:  # whatever the model raises: what matters is whether it raises on a single window
+        if len(windows) == 1:
+            _check_model(encoder, windows[0], error)
+            return [_failed(windows[0], f"{type(error).__name__}: {str(error).strip()}")]
+    middle = len(windows) // 2
+    return encode_each(encoder, windows[:middle]) + encode_each(encoder, windows[middle:])
+
+
+def _checked(encoded: Encoded) -> Encoded:
+    for what, values in [*encoded.layers.items(), *encoded.outputs.items()]:
+        if not np.isfinite(values).all():
+            name = what if isinstance(what, str) else f"layer {what}"
+            return _failed(encoded.window, f"the model gave values that are not finite in {name}")
+    return encoded
+
+
+def _failed(window: Window, error: str) -> Encoded:
+    document = window.document
+    lines = error.splitlines()
+    where = f"window {window.index + 1} of {window.count}" if window.count > 1 else ""
+    failure = Failure("encode", document.id, document.source, document.source_row, lines[0], where)
+    return Encoded(window, {}, {}, failure)
+
+
+def _check_model(encoder: Encoder, blamed: Window, error: Exception) -> None:
+    """Raises where three tokens of no meaning cannot be encoded either."""
+    probe = Window(
+        document=Document("probe", ""),
+        index=0,
+        count=1,
+        tokens=("",) * 3,
+        ids=np.zeros(3, np.int32),
+        segments=np.zeros(3, np.int8),
+        roles=np.full(3, SPECIAL, np.int8),
+        spans=None,
+        start=0,
+        stop=3,
+        position=0,
+    )
+    try:
+        encoder.encode([probe])
+    except Exception:
+        raise BrokenModel(
+            f"the model fails on every input, first seen at document {blamed.document.id!r}:"
+            f" {type(error).__name__}: {error}"
+        ) from error

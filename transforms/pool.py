@@ -1,0 +1,62 @@
+"""Encoded -> SentenceVector, and TokenVectors where they are wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import apache_beam as beam
+
+from transforms import metrics
+from transforms.elements import Encoded, Failure
+from transforms.stamps import stamped
+from transforms.vectors import DocumentVectors, Gathering, Overflow, VectorPlan
+
+
+@dataclass(kw_only=True, eq=False)
+class Pool(beam.PTransform):
+    """`PCollection[Encoded]` -> `sentences`, `tokens` and `failures`; a document's windows arrive in one bundle."""
+
+    plan: VectorPlan
+
+    def expand(self, encoded):
+        return encoded | beam.ParDo(_PoolFn(self.plan)).with_outputs(
+            "tokens", "failures", main="sentences"
+        )
+
+
+class _PoolFn(beam.DoFn):
+    def __init__(self, plan: VectorPlan):
+        self._plan = plan
+
+    def setup(self):
+        self._vectors = DocumentVectors(self._plan)
+
+    def start_bundle(self):
+        self._gathering = Gathering()
+
+    def process(self, encoded: Encoded):
+        window = encoded.window
+        part = encoded.failure or self._vectors.part(encoded)
+        parts = self._gathering.add(window.stamp.key, window.count, part)
+        if parts is None:
+            return
+        if not isinstance(parts, Failure):
+            try:
+                sentence, tokens = self._vectors.finish(parts)
+            except Overflow as error:
+                document = window.document
+                parts = Failure(
+                    "pool", document.id, document.source, document.source_row, str(error)
+                )
+        if isinstance(parts, Failure):
+            yield stamped(parts, window.stamp, "failures")
+            return
+        metrics.count("documents")
+        metrics.count("tokens", sentence.n_tokens)
+        metrics.count("unknown_tokens", sentence.n_unknown)
+        yield stamped(sentence, window.stamp)
+        if tokens is not None:
+            yield stamped(tokens, window.stamp, "tokens")
+
+    def finish_bundle(self):
+        self._gathering.check_empty()

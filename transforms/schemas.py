@@ -1,0 +1,126 @@
+"""Rows of the output as Arrow tables, straight from NumPy: no vector becomes Python numbers on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.elements import Failure, SentenceVector, TokenVectors
+
+SENTENCES, TOKENS, REJECTED = "sentences", "tokens", "rejected"
+METADATA_KEY = b"corpusvec"
+
+_STRINGS = pa.map_(pa.string(), pa.string())
+
+
+def text_sha256(text: str, pair: str | None) -> str:
+    """The digest by which a text is known again: SHA-256 of the compact JSON `[text, pair]`, as hexadecimal."""
+    compact = json.dumps([text, pair], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(compact.encode()).hexdigest()
+
+
+def sentence_table(rows: Sequence[SentenceVector]) -> pa.Table:
+    """One row for each document: where it is from, what was counted, its vectors."""
+    documents = [row.document for row in rows]
+    columns: dict[str, pa.Array] = {
+        "id": pa.array([document.id for document in documents], pa.string()),
+        "source": pa.array([document.source for document in documents], pa.string()),
+        "source_row": pa.array([document.source_row for document in documents], pa.int64()),
+        "text": pa.array([document.text for document in documents], pa.string()),
+        "pair": pa.array([document.pair for document in documents], pa.string()),
+        "metadata": pa.array([list(d.metadata.items()) for d in documents], _STRINGS),
+        "text_sha256": pa.array([text_sha256(d.text, d.pair) for d in documents], pa.string()),
+        "n_tokens": pa.array([row.n_tokens for row in rows], pa.int32()),
+        "n_windows": pa.array([row.n_windows for row in rows], pa.int32()),
+        "n_dropped": pa.array([row.n_dropped for row in rows], pa.int32()),
+        "n_unknown": pa.array([row.n_unknown for row in rows], pa.int32()),
+    }
+    for name in rows[0].vectors:
+        columns[name] = _vectors(np.stack([row.vectors[name] for row in rows]))
+    return pa.table(columns)
+
+
+def token_table(rows: Sequence[TokenVectors]) -> pa.Table:
+    """One row for each token, a document's rows together and in order."""
+    lengths = [len(row.tokens) for row in rows]
+    which = pa.array(np.repeat(np.arange(len(rows), dtype=np.int32), lengths))
+    ids = pa.DictionaryArray.from_arrays(
+        which, pa.array([r.document.id for r in rows], pa.string())
+    )
+    spans = np.concatenate([row.spans for row in rows])  # [T, 2]
+    nowhere = spans[:, 0] < 0
+    columns: dict[str, pa.Array] = {
+        "id": ids.cast(pa.string()),
+        "position": pa.array(np.concatenate([np.arange(n, dtype=np.int32) for n in lengths])),
+        "token": pa.array([token for row in rows for token in row.tokens], pa.string()),
+        "start": pa.array(np.ascontiguousarray(spans[:, 0]), pa.int32(), mask=nowhere),
+        "end": pa.array(np.ascontiguousarray(spans[:, 1]), pa.int32(), mask=nowhere),
+        "segment": pa.array(np.concatenate([row.segments for row in rows]), pa.int8()),
+    }
+    for name in rows[0].layers:
+        columns[name] = _vectors(np.concatenate([row.layers[name] for row in rows]))
+    return pa.table(columns)
+
+
+def _vectors(values: np.ndarray) -> pa.FixedSizeListArray:
+    """[N, D] float32 or float16 -> a column of lists of D."""
+    flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+
+
+def with_metadata(table: pa.Table, about: Mapping[str, Any]) -> pa.Table:
+    """The table with what made it in its file's metadata, under the key `corpusvec`, as JSON."""
+    return table.replace_schema_metadata({METADATA_KEY: json.dumps(about, sort_keys=True).encode()})
+
+
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """How columns are stored. Bytes of float32 are split by significance, which makes them 8 % smaller and four times
+    as fast to write; float16 is not: DuckDB does not read it so. Dictionaries are for strings alone.
+    """
+    split, words = [], []
+    for column in schema:
+        if pa.types.is_fixed_size_list(column.type):
+            if column.type.value_type == pa.float32():
+                split.append(f"{column.name}.list.element")
+        elif column.name in ("id", "source", "token"):
+            words.append(column.name)
+    return {"compression": "zstd", "use_byte_stream_split": split, "use_dictionary": words}
+
+
+def rejected_line(failure: Failure) -> bytes:
+    """A rejected record as a line of JSON: `stage`, `id`, `source`, `source_row`, `error`, `detail`."""
+    values = asdict(failure)
+    values = {"stage": values.pop("stage"), "id": values.pop("document_id"), **values}
+    # What cannot be UTF-8 may be just what is wrong with the record.
+    return json.dumps(values, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def size_of(row: SentenceVector | TokenVectors | Failure) -> int:
+    """About how many bytes a row, or a document's rows, will take in memory."""
+    if isinstance(row, Failure):
+        return 300 + len(row.error) + len(row.detail)
+    if isinstance(row, TokenVectors):
+        return 40 * len(row.tokens) + sum(layer.nbytes for layer in row.layers.values())
+    return 300 + 2 * len(row.document.text) + sum(vector.nbytes for vector in row.vectors.values())
+
+
+def sentence_counts(rows: Sequence[SentenceVector]) -> dict[str, int]:
+    """Sums that the manifest has."""
+    return {
+        "tokens": sum(row.n_tokens for row in rows),
+        "windows": sum(row.n_windows for row in rows),
+        "dropped_tokens": sum(row.n_dropped for row in rows),
+        "unknown_tokens": sum(row.n_unknown for row in rows),
+    }
+
+
+TABLES: Mapping[str, Callable[[Sequence[Any]], pa.Table]] = {
+    SENTENCES: sentence_table,
+    TOKENS: token_table,
+}

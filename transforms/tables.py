@@ -1,0 +1,91 @@
+"""Files of the output's tables: rows in, and at the end a report of what is in the file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from transforms import schemas
+from transforms.elements import Failure, SentenceVector, TokenVectors, WrittenFile
+from transforms.snapshots import create
+
+
+def open_table(folder: str, table: str, name: str, about: Mapping[str, Any]) -> TableFile:
+    """A new file of `table` in `folder`: Parquet, or JSON lines for rejected records."""
+    if table == schemas.REJECTED:
+        return _Lines(folder, table, f"{table}/{name}.jsonl", about)
+    return _Parquet(folder, table, f"{table}/{name}.parquet", about)
+
+
+class _Hashed:
+    """A stream that knows the digest and the number of the bytes written to it."""
+
+    def __init__(self, stream):
+        self._stream, self.digest, self.bytes = stream, hashlib.sha256(), 0
+        self.closed = False
+
+    def write(self, data) -> int:
+        view = memoryview(data).cast("B")
+        self.digest.update(view)
+        self.bytes += len(view)
+        while len(view):  # a raw file may take less than all
+            view = view[self._stream.write(view) or len(view) :]
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._stream.close()
+
+
+class TableFile:
+    """A file of a table, open."""
+
+    def __init__(self, folder: str, table: str, path: str, about: Mapping[str, Any]):
+        self._table, self._path, self._about = table, path, about
+        self._stream = _Hashed(create(f"{folder}/{path}"))
+        self._rows, self._counts = 0, Counter[str]()
+
+    def size(self) -> int:
+        return self._stream.bytes
+
+    def close(self) -> WrittenFile:
+        self._stream.close()
+        digest = self._stream.digest.hexdigest()
+        return WrittenFile(
+            self._table, self._path, self._rows, self._stream.bytes, digest, dict(self._counts)
+        )
+
+    def abort(self) -> None:
+        self._stream.close()
+
+
+class _Lines(TableFile):
+    def write(self, rows: Sequence[Failure]) -> None:
+        self._stream.write(b"".join(map(schemas.rejected_line, rows)))
+        self._rows += len(rows)
+
+
+class _Parquet(TableFile):
+    _writer: pq.ParquetWriter | None = None
+
+    def write(self, rows: Sequence[SentenceVector | TokenVectors]) -> None:
+        table = schemas.with_metadata(schemas.TABLES[self._table](rows), self._about)
+        if self._writer is None:
+            options = schemas.parquet_options(table.schema)
+            self._writer = pq.ParquetWriter(self._stream, table.schema, **options)
+        self._writer.write_table(table, row_group_size=len(table))
+        self._rows += len(table)
+        if self._table == schemas.SENTENCES:
+            self._counts.update(schemas.sentence_counts(rows))
+
+    def close(self) -> WrittenFile:
+        self._writer.close()
+        return super().close()

@@ -1,0 +1,80 @@
+"""Document -> Window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import apache_beam as beam
+
+from transforms import metrics
+from transforms.elements import Document, Failure
+from transforms.specs import TokenizerSpec
+from transforms.stamps import Stamp, keys, stamped
+from transforms.tokenizers import load_tokenizer
+from transforms.windows import EmptyText, TextTooLong, WindowPlan, cut, model_texts
+
+_DOCUMENTS, _CHARACTERS = 256, 1 << 20  # the library is fastest on many texts at once
+
+
+@dataclass(kw_only=True, eq=False)
+class Tokenize(beam.PTransform):
+    """`PCollection[Document]` -> `windows`, `failures` (those that do not fit where none may be cut) and `empty`
+    (`Failure`s too: documents without a token of their own).
+    """
+
+    tokenizer: TokenizerSpec
+    plan: WindowPlan
+
+    def expand(self, documents):
+        return documents | beam.ParDo(_TokenizeFn(self.tokenizer, self.plan)).with_outputs(
+            "failures", "empty", main="windows"
+        )
+
+
+class _TokenizeFn(beam.DoFn):
+    def __init__(self, spec: TokenizerSpec, plan: WindowPlan):
+        self._spec, self._plan = spec, plan
+
+    def setup(self):
+        self._tokenizer = load_tokenizer(self._spec)
+        self._keys = keys()
+
+    def start_bundle(self):
+        self._waiting: list[tuple[Document, Stamp]] = []
+        self._characters = 0
+
+    def process(
+        self,
+        document: Document,
+        timestamp=beam.DoFn.TimestampParam,
+        window=beam.DoFn.WindowParam,
+    ):
+        self._waiting.append((document, Stamp(timestamp, window, next(self._keys))))
+        self._characters += len(document.text) + len(document.pair or "")
+        if len(self._waiting) >= _DOCUMENTS or self._characters >= _CHARACTERS:
+            yield from self._flush()
+
+    def finish_bundle(self):
+        yield from self._flush()
+
+    def _flush(self) -> Iterator:
+        waiting, self._waiting, self._characters = self._waiting, [], 0
+        texts = [model_texts(document, self._plan.prompt) for document, _ in waiting]
+        spans = self._plan.spans or bool(self._plan.prompt)
+        firsts = self._tokenizer.encode([a for a, _ in texts], spans)
+        seconds = iter(self._tokenizer.encode([b for _, b in texts if b is not None], spans))
+        for (document, stamp), a, (_, pair) in zip(waiting, firsts, texts):
+            b = next(seconds) if pair is not None else None
+            try:
+                for window in cut(document, a, b, self._tokenizer, self._plan):
+                    yield stamped(replace(window, stamp=stamp), stamp)
+            except EmptyText:
+                metrics.count("empty")
+                yield stamped(_failure(document, "no token of its own"), stamp, "empty")
+            except TextTooLong as error:
+                yield stamped(_failure(document, str(error)), stamp, "failures")
+
+
+def _failure(document: Document, error: str) -> Failure:
+    return Failure("tokenize", document.id, document.source, document.source_row, error)

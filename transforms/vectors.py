@@ -1,0 +1,149 @@
+"""A document's vectors, put together from what the encoder made of its windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from transforms import pooling
+from transforms.elements import Encoded, Failure, SentenceVector, TokenVectors, Window
+from transforms.encoders.sentence_modules import load_steps, normalized
+from transforms.specs import VectorColumn
+
+
+@dataclass(frozen=True, slots=True)
+class VectorPlan:
+    """Which vectors to make of a document.
+
+    `token_layers` is column name and layer of every token table column, empty for no token table; `normalize` is for
+    all sentence vectors, beside what a column says of itself; `dtype` is float32 or float16.
+    """
+
+    columns: tuple[VectorColumn, ...]
+    token_layers: tuple[tuple[str, int], ...] = ()
+    normalize: bool = False
+    mask_special: bool = False
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowPart:
+    """What is kept of an encoded window until the document's other windows are there."""
+
+    window: Window
+    states: Sequence[list[Any]]  # for each column, what `pooling.start` made
+    layers: Mapping[str, np.ndarray]  # token table column -> [T, H] of the owned tokens
+
+
+class Overflow(ValueError):
+    """A value that the type of the files cannot hold."""
+
+
+class DocumentVectors:
+    """Windows of a document -> its vectors, by a plan."""
+
+    def __init__(self, plan: VectorPlan):
+        self._plan = plan
+        self._steps: list[list[Callable[[np.ndarray], np.ndarray]]] = [
+            load_steps(column.modules) + ([normalized] if plan.normalize else [])
+            for column in plan.columns
+        ]
+
+    def part(self, encoded: Encoded) -> WindowPart:
+        """What the document needs of one window."""
+        plan, window = self._plan, encoded.window
+        owned = slice(window.start, window.stop)
+        return WindowPart(
+            window,
+            [pooling.start(column, encoded, plan.mask_special) for column in plan.columns],
+            {name: encoded.layers[layer][owned] for name, layer in plan.token_layers},
+        )
+
+    def finish(self, parts: Sequence[WindowPart]) -> tuple[SentenceVector, TokenVectors | None]:
+        """All parts of a document, in order -> its vectors. Raises `Overflow`."""
+        windows = [part.window for part in parts]
+        vectors = {}
+        states = zip(*(part.states for part in parts))
+        for column, steps, state in zip(self._plan.columns, self._steps, states):
+            vector = pooling.finish(column, state)
+            for step in steps:
+                vector = step(vector)
+            vectors[column.name] = self._narrowed(vector, column.name)
+        sentence = SentenceVector(
+            document=windows[0].document,
+            vectors=vectors,
+            n_tokens=sum(window.stop - window.start for window in windows),
+            n_windows=len(windows),
+            n_dropped=sum(window.n_dropped for window in windows),
+            n_unknown=sum(window.n_unknown for window in windows),
+        )
+        return sentence, self._tokens(parts) if self._plan.token_layers else None
+
+    def _tokens(self, parts: Sequence[WindowPart]) -> TokenVectors:
+        windows = [part.window for part in parts]
+        owned = [slice(window.start, window.stop) for window in windows]
+        return TokenVectors(
+            document=windows[0].document,
+            tokens=tuple(
+                token for window, own in zip(windows, owned) for token in window.tokens[own]
+            ),
+            segments=_joined([window.segments[own] for window, own in zip(windows, owned)]),
+            spans=_joined([window.spans[own] for window, own in zip(windows, owned)]),  # type: ignore[index]
+            layers={
+                name: self._narrowed(_joined([part.layers[name] for part in parts]), name)
+                for name, _ in self._plan.token_layers
+            },
+        )
+
+    def _narrowed(self, values: np.ndarray, name: str) -> np.ndarray:
+        if self._plan.dtype == "float32":
+            if not np.isfinite(values).all():
+                raise Overflow(f"{name} has a value that is not finite")
+            return values
+        with np.errstate(over="ignore"):
+            narrow = values.astype(self._plan.dtype)
+        if not np.isfinite(narrow).all():
+            raise Overflow(
+                f"{name} has a value of {np.abs(values).max():g}, more than {self._plan.dtype} holds;"
+                " use --vector_dtype=float32"
+            )
+        return narrow
+
+
+def _joined(arrays: list[np.ndarray]) -> np.ndarray:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+class Gathering:
+    """Parts of the documents whose windows are not all there yet."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Any, list[WindowPart | Failure]] = {}
+
+    def add(
+        self, key: Any, count: int, part: WindowPart | Failure
+    ) -> list[WindowPart] | Failure | None:
+        """The document's parts in order once all `count` are there, or its first failure; None before."""
+        if count == 1:
+            return part if isinstance(part, Failure) else [part]
+        parts = self._waiting.setdefault(key, [])
+        parts.append(part)
+        if len(parts) < count:
+            return None
+        del self._waiting[key]
+        for failure in parts:
+            if isinstance(failure, Failure):
+                return failure
+        return sorted(parts, key=lambda part: part.window.index)  # type: ignore[union-attr, arg-type, return-value]
+
+    def check_empty(self) -> None:
+        """Raises where a document's windows did not all arrive: a fault of the program, never of the input."""
+        if self._waiting:
+            part = next(iter(self._waiting.values()))[0]
+            name = part.document_id if isinstance(part, Failure) else part.window.document.id
+            raise RuntimeError(
+                f"{len(self._waiting)} documents have windows missing at the end of their bundle, {name!r} first"
+            )
