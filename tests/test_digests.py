@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms import digests
@@ -13,6 +13,7 @@ from transforms.digests import DigestSet
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=2)  # lone surrogates too
 
 
+@settings(deadline=None)
 @given(st.lists(ANY_TEXT | st.sampled_from("abc")))
 def test_it_tells_what_a_set_tells(texts):
     found, expected = DigestSet(), set()

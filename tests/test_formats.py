@@ -6,7 +6,7 @@ import io
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.elements import Document, Failure
@@ -155,6 +155,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(), st.dictionaries(st.text(), JSON)), max_size=5), st.booleans())
 def test_metadata_can_be_read_back(rows, ascii_only):
     records = [{**rest, "text": text, "id": None, "pair": None} for text, rest in rows]
@@ -171,6 +172,7 @@ def test_metadata_can_be_read_back(rows, ascii_only):
 
 
 @pytest.mark.parametrize("reader", [read_text, read_pairs, read_jsonl])
+@settings(deadline=None)
 @given(data=st.lists(st.binary(max_size=8) | st.sampled_from([b"\n", b'{"text":', b'"a"}'])))
 def test_every_line_is_one_record_whatever_the_bytes(reader, data):
     content = b"".join(data)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.markup import strip_lines
@@ -128,6 +128,7 @@ PIECES = st.sampled_from(
 LINES = st.lists(st.lists(PIECES | st.text(max_size=3), max_size=30).map("".join), max_size=6)
 
 
+@settings(deadline=None)
 @given(LINES)
 def test_runs_are_ascending_and_maximal_and_inside_the_line(lines):
     for line, runs in zip(lines, strip_lines(lines), strict=True):
@@ -136,6 +137,7 @@ def test_runs_are_ascending_and_maximal_and_inside_the_line(lines):
         assert all(0 <= end <= len(line) for end in ends)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_characters="[]`#>:$%\n")), max_size=5))
 def test_text_without_notation_stays_as_it_is(lines):
     assert stripped(*lines) == lines

@@ -10,7 +10,7 @@ import re
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.streams import BrokenInput, MendedJson, decompress
@@ -129,6 +129,7 @@ ESCAPES = st.lists(
 ).map("".join)
 
 
+@settings(deadline=None)
 @given(ESCAPES, st.lists(st.integers(1, 9)))
 def test_exactly_the_lone_surrogates_of_the_parsed_text_are_marked(inside, sizes):
     literal = f'"{inside}"'
@@ -136,6 +137,7 @@ def test_exactly_the_lone_surrogates_of_the_parsed_text_are_marked(inside, sizes
     assert json.loads(mended(literal.encode(), sizes)) == expected
 
 
+@settings(deadline=None)
 @given(
     st.binary()
     | st.lists(st.sampled_from([b"\\", b"u", b"d8", b"0", b"\xff", b"\xe3"])).map(b"".join)
