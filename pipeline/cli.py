@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
-import os
-import shutil
 import signal
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from pipeline import __version__, options
 
@@ -20,7 +18,9 @@ DONE, FAILED, WRONG_USAGE, NOT_PUBLISHED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command -> exit code. Errors are a sentence on stderr; `--verbose` shows where they come from."""
+    """Run a command -> exit code. Errors are a sentence on stderr; `--verbose` shows where they
+    come from.
+    """
     arguments = options.joined_values(sys.argv[1:] if arguments is None else arguments)
     verbose = "--verbose" in arguments
     parser = _parser()
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     publish = commands.add_parser(
         "publish",
         help="let LATEST name a snapshot that was not published",
-        description="Accept a finished snapshot, rejected records and all, without embedding again.",
+        description="Accept a finished snapshot, rejected records and all; nothing is embedded.",
         allow_abbrev=False,
     )
     publish.add_argument("output", metavar="OUTPUT")
@@ -74,12 +74,13 @@ def _embed(flags: argparse.Namespace, rest: list[str]) -> int:
     options.refuse_unknown(rest, own)
     from pipeline import job as jobs
     from pipeline import report
-    from pipeline.run import run
+    from pipeline.run import check_runner, run
     from transforms.snapshots import latest, read_manifest
 
+    check_runner(flags.runner)
     job = jobs.from_flags(flags, started)
     snapshot = job.snapshot
-    with _terminated_as_interrupted():
+    with _interruptible():
         try:
             snapshot.begin(jobs.tables(job))
             run(job, flags.runner, rest)
@@ -104,7 +105,8 @@ def _publish(flags: argparse.Namespace, rest: list[str]) -> int:
     read_manifest(flags.output, flags.snapshot)
     if not Snapshot(flags.output, flags.snapshot).publish():
         raise options.UsageError(
-            f"{flags.snapshot}: LATEST names {latest(flags.output)}, which is newer, and never moves backwards"
+            f"{flags.snapshot}: LATEST names {latest(flags.output)}, which is newer, and never"
+            " moves backwards"
         )
     print(f"{flags.output}: LATEST names {flags.snapshot}")
     return DONE
@@ -122,14 +124,27 @@ def _quiet(verbose: bool) -> None:
 
 
 @contextlib.contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """A scheduler's SIGTERM ends a run as cleanly as Ctrl-C."""
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C, and a scheduler's SIGTERM, end the block with `KeyboardInterrupt`, also where Beam
+    wraps it in its own.
+    """
+    interrupted = False
 
     def interrupt(signum, frame):
+        nonlocal interrupted
+        interrupted = True
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever presses twice means it
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
+    except Exception as error:
+        if interrupted:
+            raise KeyboardInterrupt from error
+        raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,4 +1,6 @@
-"""The graph: read -> tokenize -> batch -> encode -> pool -> write, fused by the runner into one stage."""
+"""The graph: read -> tokenize -> batch -> encode -> pool -> write, fused by the runner into one
+stage.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,9 @@ class Job:
 
 
 class Embedded(NamedTuple):
-    """What becomes of documents: each is in `sentences`, in `failures`, or in `empty`, which holds those without a token
-    of their own. `tokens` has the token vectors of those in `sentences`, where layers were asked for.
+    """What becomes of documents: each is in `sentences`, in `failures`, or in `empty`, which holds
+    those without a token of their own. `tokens` has the token vectors of those in `sentences`,
+    where layers were asked for.
     """
 
     sentences: beam.PCollection
@@ -52,8 +55,9 @@ class Embedded(NamedTuple):
 class Embed(beam.PTransform):
     """Texts -> `Embedded`: for a pipeline of one's own.
 
-    Takes strings, `(id, text)` or `Document`s; a string's id is the SHA-256 of the text. Results keep Beam's windows and
-    timestamps. Settings are the flags of `embed` that are about model and vectors: `Embed(model=…, vectors="mean@-1")`.
+    Takes strings, `(id, text)` or `Document`s; a string's id is the SHA-256 of the text. Results
+    keep Beam's windows and timestamps. Settings are the flags of `embed` that are about model and
+    vectors: `Embed(model=…, vectors="mean@-1")`.
 
     Raises `ValueError`, when it is made, for settings that the model cannot meet.
     """

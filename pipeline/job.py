@@ -20,7 +20,9 @@ _LIBRARIES = ("apache-beam", "tensorflow", "tokenizers", "sentencepiece", "pyarr
 
 
 def from_flags(flags: argparse.Namespace, started: float) -> Job:
-    """Raises `ValueError` before any work, with the flag, the value, what is allowed and what to do."""
+    """Raises `ValueError` before any work, with the flag, the value, what is allowed and what to
+    do.
+    """
     patterns = [pattern for part in flags.input.split(",") if (pattern := part.strip())]
     if not patterns:
         raise ValueError("--input: names no file")
@@ -43,7 +45,9 @@ def from_flags(flags: argparse.Namespace, started: float) -> Job:
 
 
 def _files(patterns: list[str], flags: argparse.Namespace) -> list[InputFile]:
-    """Formats are looked at before names: ids of Scrapbox pages hold no file name, so theirs may be the same."""
+    """Formats are looked at before names: ids of Scrapbox pages hold no file name, so theirs may be
+    the same.
+    """
     files = match_inputs(patterns, flags.id_root, unique_names=False)
     formats = {format_of(file.path, flags.input_format) for file in files}
     if formats == {"scrapbox"}:

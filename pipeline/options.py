@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 # The formats, named here too so that `--help` need not import what reads them.
 INPUT_FORMATS = ("auto", "scrapbox", "text", "pairs", "jsonl")
@@ -27,134 +27,144 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
-def add_embed_flags(parser: argparse.ArgumentParser) -> None:
-    """All flags of `embed`, in the order in which a run uses them."""
-    parser.epilog = _EPILOG
-    add = parser.add_argument_group("what to read").add_argument
-    add(
-        "--input",
-        required=True,
-        metavar="PATTERN[,PATTERN]",
-        help="files or globs, on any file system that Beam knows; .gz, .bz2 and .zst are read as they are",
-    )
-    add(
-        "--input_format",
-        choices=INPUT_FORMATS,
-        default="auto",
-        help="auto: .json is a Scrapbox export, .txt text (a document a line), .jsonl and .ndjson JSON lines",
-    )
-    add(
-        "--unit",
-        choices=("page", "line"),
-        default="page",
-        help="what of a Scrapbox export is a document (default: page)",
-    )
-    add(
-        "--scrapbox_markup",
-        choices=("strip", "keep"),
-        default="strip",
-        help="turn Scrapbox notation into readable text for the model (default: strip)",
-    )
-    add(
-        "--id_root",
-        metavar="FOLDER",
-        help="ids of lines hold their file's path from here (default: from the folder before the pattern's first wildcard)",
-    )
-    add("--limit", type=_count, metavar="N", help="only the first N records, for a trial")
-    add = parser.add_argument_group("what to write").add_argument
-    add("--output", required=True, metavar="FOLDER", help="where snapshots go")
-    add(
-        "--max_rejected",
-        type=_count,
-        default=0,
-        metavar="N",
-        help="with more bad records than this the snapshot is not published (default: 0)",
-    )
-    add(
-        "--vector_dtype",
-        choices=("float32", "float16"),
-        default="float32",
-        help="type of the vectors in the files (default: float32)",
-    )
-    add = parser.add_argument_group("which model").add_argument
-    add(
-        "--model",
-        required=True,
-        metavar="FOLDER",
-        help="a Hugging Face folder, or a TensorFlow 1 checkpoint's folder or prefix",
-    )
-    add(
-        "--tokenizer",
-        default="",
-        metavar="PATH",
-        help="folder or file of the tokenizer, where the model's folder has none",
-    )
-    add(
-        "--do_lower_case",
-        choices=("auto", "true", "false"),
-        default="auto",
-        help="auto: what the model says, else what its original program does",
-    )
-    add(
-        "--precision",
-        choices=("float32", "bfloat16"),
-        default="float32",
-        help="of the arithmetic (default: float32)",
-    )
-    add = parser.add_argument_group("which vectors").add_argument
-    add(
-        "--layers",
-        metavar="N[,N]",
-        help="write token vectors of these layers: -1 is the last, 0 the embedding output (default: no token table)",
-    )
-    add(
-        "--vectors",
-        metavar="COLUMN[,COLUMN]",
-        help="sentence vectors, each [NAME=]POOLING@LAYER, [NAME=]POOLING@FROM:TO[/concat|sum|mean] or [NAME=]pooler; poolings: cls, sep, first, last, mean, max, mean_max, mean_sqrt, weighted_mean (default: what the model's sentence-transformers files say, else vector=mean@-2)",
-    )
-    add("--normalize", action="store_true", help="make every sentence vector's length 1")
-    add(
-        "--mask_special",
-        action="store_true",
-        help="leave [CLS] and [SEP] out of mean, max and the like",
-    )
-    add(
-        "--prompt",
-        metavar="TEXT",
-        help="put before every document, as in 'query: '; or the name of one of the model's own prompts",
-    )
-    add = parser.add_argument_group("long texts").add_argument
-    add(
-        "--max_seq_length",
-        type=_count,
-        metavar="N",
-        help="tokens that the model sees at once, special ones included (default: what the model's files say)",
-    )
-    add(
-        "--long_text",
-        choices=("window", "truncate", "error"),
-        default="window",
-        help="cut longer texts into windows, so that nothing is lost; truncate them as the original programs; or reject them (default: window)",
-    )
-    add(
-        "--window_overlap",
-        type=_count,
-        metavar="N",
-        help="tokens that neighbouring windows share (default: a quarter of a window, 64 at most)",
-    )
-    add = parser.add_argument_group("the run").add_argument
-    add(
-        "--runner",
-        default="local",
-        help="local (this machine, this process), or any Beam runner by its name (default: local)",
-    )
-    add("--verbose", action="store_true", help="show tracebacks and the libraries' own log lines")
-
-
 def _count(text: str) -> int:
     if not re.fullmatch(r"\d+", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
     return int(text)
+
+
+_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
+    "what to read": {
+        "input": {
+            "required": True,
+            "metavar": "PATTERN[,PATTERN]",
+            "help": "files or globs, on any file system that Beam knows; .gz, .bz2 and .zst are"
+            " read as they are",
+        },
+        "input_format": {
+            "choices": INPUT_FORMATS,
+            "default": "auto",
+            "help": "auto: .json is a Scrapbox export, .txt text (a document a line), .jsonl and"
+            " .ndjson JSON lines",
+        },
+        "unit": {
+            "choices": ("page", "line"),
+            "default": "page",
+            "help": "what of a Scrapbox export is a document (default: page)",
+        },
+        "scrapbox_markup": {
+            "choices": ("strip", "keep"),
+            "default": "strip",
+            "help": "turn Scrapbox notation into readable text for the model (default: strip)",
+        },
+        "id_root": {
+            "metavar": "FOLDER",
+            "help": "ids of lines hold their file's path from here (default: from the folder before"
+            " the pattern's first wildcard)",
+        },
+        "limit": {"type": _count, "metavar": "N", "help": "only the first N records, for a trial"},
+    },
+    "what to write": {
+        "output": {"required": True, "metavar": "FOLDER", "help": "where snapshots go"},
+        "max_rejected": {
+            "type": _count,
+            "default": 0,
+            "metavar": "N",
+            "help": "with more bad records than this the snapshot is not published (default: 0)",
+        },
+        "vector_dtype": {
+            "choices": ("float32", "float16"),
+            "default": "float32",
+            "help": "type of the vectors in the files (default: float32)",
+        },
+    },
+    "which model": {
+        "model": {
+            "required": True,
+            "metavar": "FOLDER",
+            "help": "a Hugging Face folder, or a TensorFlow 1 checkpoint's folder or prefix",
+        },
+        "tokenizer": {
+            "default": "",
+            "metavar": "PATH",
+            "help": "folder or file of the tokenizer, where the model's folder has none",
+        },
+        "do_lower_case": {
+            "choices": ("auto", "true", "false"),
+            "default": "auto",
+            "help": "auto: what the model says, else what its original program does",
+        },
+        "precision": {
+            "choices": ("float32", "bfloat16"),
+            "default": "float32",
+            "help": "of the arithmetic (default: float32)",
+        },
+    },
+    "which vectors": {
+        "layers": {
+            "metavar": "N[,N]",
+            "help": "write token vectors of these layers: -1 is the last, 0 the embedding output"
+            " (default: no token table)",
+        },
+        "vectors": {
+            "metavar": "COLUMN[,COLUMN]",
+            "help": "sentence vectors, each [NAME=]POOLING@LAYER,"
+            " [NAME=]POOLING@FROM:TO[/concat|sum|mean] or [NAME=]pooler; poolings: cls, sep, first,"
+            " last, mean, max, mean_max, mean_sqrt, weighted_mean (default: what the model's"
+            " sentence-transformers files say, else vector=mean@-2)",
+        },
+        "normalize": {"action": "store_true", "help": "make every sentence vector's length 1"},
+        "mask_special": {
+            "action": "store_true",
+            "help": "leave [CLS] and [SEP] out of mean, max and the like",
+        },
+        "prompt": {
+            "metavar": "TEXT",
+            "help": "put before every document, as in 'query: '; or the name of one of the model's"
+            " own prompts",
+        },
+    },
+    "long texts": {
+        "max_seq_length": {
+            "type": _count,
+            "metavar": "N",
+            "help": "tokens that the model sees at once, special ones included (default: what the"
+            " model's files say)",
+        },
+        "long_text": {
+            "choices": ("window", "truncate", "error"),
+            "default": "window",
+            "help": "cut longer texts into windows, so that nothing is lost; truncate them, as the"
+            " original programs do; or reject them (default: window)",
+        },
+        "window_overlap": {
+            "type": _count,
+            "metavar": "N",
+            "help": "tokens that neighbouring windows share (default: a quarter of a window, 64 at"
+            " most)",
+        },
+    },
+    "the run": {
+        "runner": {
+            "default": "local",
+            "help": "local (this machine, this process), or any Beam runner by its name (default:"
+            " local)",
+        },
+        "verbose": {
+            "action": "store_true",
+            "help": "show tracebacks and the libraries' own log lines",
+        },
+    },
+}
+
+
+def add_embed_flags(parser: argparse.ArgumentParser) -> None:
+    """All flags of `embed`, in the order in which a run uses them."""
+    parser.epilog = _EPILOG
+    for title, flags in _FLAGS.items():
+        group = parser.add_argument_group(title)
+        for name, arguments in flags.items():
+            group.add_argument(f"--{name}", **arguments)
 
 
 def joined_values(arguments: Sequence[str]) -> list[str]:
@@ -169,7 +179,9 @@ def joined_values(arguments: Sequence[str]) -> list[str]:
 
 
 def refuse_unknown(rest: Sequence[str], own: Iterable[str]) -> None:
-    """Raises `UsageError` for what neither corpusvec nor Beam knows, naming the nearest flag: Beam would drop it."""
+    """Raises `UsageError` for what neither corpusvec nor Beam knows, naming the nearest flag: Beam
+    would drop it.
+    """
     known = {*own, *beam_flags()}
     value_may_follow = False
     for argument in rest:
@@ -184,7 +196,7 @@ def refuse_unknown(rest: Sequence[str], own: Iterable[str]) -> None:
             value_may_follow = False
         else:
             raise UsageError(
-                f"{argument!r}: belongs to no option; quote values that have spaces or wildcards in them"
+                f"{argument!r}: belongs to no option; quote values that have spaces or wildcards"
             )
 
 

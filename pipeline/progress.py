@@ -1,4 +1,6 @@
-"""How far a run on this machine is: a line that moves on a terminal, a log line every ten seconds elsewhere."""
+"""How far a run on this machine is: a line that moves on a terminal, a log line every ten seconds
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ _TERMINAL_SECONDS, _LOG_SECONDS = 0.5, 10.0
 
 
 class Progress:
-    """A context that shows progress while its block runs. `size` is the bytes of all inputs, 0 where unknown."""
+    """A context that shows progress while its block runs. `size` is the bytes of all inputs, 0
+    where unknown.
+    """
 
     def __init__(self, size: int, limit: int | None = None, stream: TextIO | None = None):
         self._size, self._limit = size, limit
@@ -46,22 +50,20 @@ class Progress:
 
 
 def progress_line(totals: Mapping[str, int], seconds: float, size: int, limit: int | None) -> str:
-    """Documents, tokens a second, and the time left, guessed from the share of the input that is read.
-
-    What is read but not yet encoded is at most a few thousand documents; the guess knows of it.
+    """Documents, tokens a second, and the time left, guessed from how much of the input is
+    encoded.
     """
-    documents, tokens = totals.get("documents", 0), totals.get("tokens", 0)
-    parts = [f"{documents:,} documents", f"{tokens:,} tokens", f"{tokens / seconds:,.0f} tokens/s"]
-    share = totals.get("bytes_read", 0) / size if size else 0.0
+    documents, tokens = totals.get("documents", 0), totals.get("encoded_tokens", 0)
     records = totals.get("records", 0)
+    if not tokens:
+        return f"{records:,} records read, model loading"
+    share = totals.get("bytes_read", 0) / size if size else 0.0
     if limit:
         share = max(share, records / limit)
-    if records:  # a record that is read waits for its batch
-        share *= min(1.0, (documents + totals.get("empty", 0)) / records)
-    if 0 < share <= 1 and documents:
+    share *= tokens / max(tokens, totals.get("read_tokens", 0))  # what is read waits for its batch
+    parts = [f"{documents:,} documents", f"{tokens:,} tokens", f"{tokens / seconds:,.0f} tokens/s"]
+    if 0 < share <= 1:
         parts += [f"{share:.0%}", f"{clock(seconds * (1 - share) / share)} left"]
-    elif not documents:
-        parts = [f"{records:,} records read, loading the model"]
     return ", ".join(parts)
 
 

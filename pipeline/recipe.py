@@ -91,7 +91,8 @@ class Settings:
         longest = spec.bert.positions - spec.bert.first_position
         if self.max_seq_length > longest:
             raise ValueError(
-                f"--max_seq_length={self.max_seq_length}: the model has {longest} positions; use {longest} or less"
+                f"--max_seq_length={self.max_seq_length}: the model has {longest} positions; use"
+                " that or less"
             )
         return self.max_seq_length
 
@@ -106,11 +107,13 @@ class Recipe:
     vectors: VectorPlan
 
     def describe(self, markup: str) -> dict[str, Any]:
-        """What manifest and files say of the run: vectors of two kinds shall not be mixed unnoticed."""
+        """What manifest and files say of the run: vectors of two kinds shall not be mixed
+        unnoticed.
+        """
         about = {
             "model": {"kind": self.spec.kind, "digest": self.spec.digest},
             "tokenizer": _without_paths(asdict(self.spec.tokenizer)),
-            "layers": {name: layer for name, layer in self.vectors.token_layers},
+            "layers": dict(self.vectors.token_layers),
             "vectors": [_without_paths(asdict(column)) for column in self.vectors.columns],
             "normalize": self.vectors.normalize,
             "mask_special": self.vectors.mask_special,

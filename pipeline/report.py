@@ -18,12 +18,15 @@ _ROWS = 3
 
 
 def summary(snapshot: Snapshot, manifest: Mapping[str, Any], seconds: float) -> Iterator[str]:
-    """Lines: where the vectors are, how many documents and tokens, how long it took, what to look at, a few rows."""
+    """Lines: where the vectors are, how many documents and tokens, how long it took, what to look
+    at, a few rows.
+    """
     counts = manifest["counts"]
     yield f"{snapshot.folder}"
     yield (
-        f"{counts['documents']:,} documents, {counts['rejected']:,} rejected, {counts['empty']:,} empty,"
-        f" of {counts['records']:,} records; {counts['tokens']:,} tokens;"
+        f"{counts['documents']:,} documents, {counts['rejected']:,} rejected,"
+        f" {counts['empty']:,} empty, of {counts['records']:,} records;"
+        f" {counts['tokens']:,} tokens;"
         f" {seconds:.1f} s ({counts['tokens'] / seconds:,.0f} tokens/s)"
     )
     yield from _advice(counts)
@@ -41,8 +44,8 @@ def _advice(counts: Mapping[str, int]) -> Iterator[str]:
         yield f"note: {counts['dropped_tokens']:,} tokens were cut off (--long_text=truncate)"
     if counts.get("pair_separators"):
         yield (
-            f"note: {counts['pair_separators']:,} lines have ' ||| ' in them and were read as single texts;"
-            " --input_format=pairs reads them as pairs"
+            f"note: {counts['pair_separators']:,} lines have ' ||| ' in them and were read as"
+            " single texts; --input_format=pairs reads them as pairs"
         )
 
 
@@ -68,8 +71,8 @@ def not_published(snapshot: Snapshot, manifest: Mapping[str, Any], max_rejected:
         return f"not published: no record became a document; {stays}"
     if counts["rejected"] > max_rejected:
         return (
-            f"not published: {counts['rejected']:,} records were rejected, {max_rejected} are allowed"
-            f" (--max_rejected); {stays}. See {snapshot.folder}/{REJECTED}/, then mend the input, or accept"
-            f" it with: corpusvec publish {snapshot.output} {snapshot.id}"
+            f"not published: {counts['rejected']:,} records were rejected, {max_rejected} are"
+            f" allowed (--max_rejected); {stays}. See {snapshot.folder}/{REJECTED}/, then mend the"
+            f" input, or accept it with: corpusvec publish {snapshot.output} {snapshot.id}"
         )
     return f"not published: a newer snapshot was published meanwhile; {stays}"

@@ -13,11 +13,24 @@ from pipeline.progress import Progress
 
 LOCAL = "local"
 _LAST_LINE = re.compile(r"^(?P<kind>[\w.]+): (?P<message>.*)$")
+# Errors whose messages are sentences for a user.
+_SPEAKING = ("BrokenInput", "BrokenModel", "ValueError", "RuntimeError")
 _WHILE = re.compile(r"\s*\[while running '(?P<stage>[^']*)'\]")
 
 
 class RunFailed(RuntimeError):
     """A run that ended without a snapshot; the message is for a user."""
+
+
+def check_runner(name: str) -> None:
+    """Raises `ValueError` for a runner that Beam does not have."""
+    from apache_beam.runners import create_runner
+
+    if name != LOCAL:
+        try:
+            create_runner(name)
+        except (ValueError, ImportError) as error:
+            raise ValueError(f"--runner={name}: use local, or a runner of Beam. {error}") from error
 
 
 def run(job: Job, runner: str, beam_arguments: Sequence[str]) -> None:
@@ -48,12 +61,11 @@ def _run(job: Job, arguments: Sequence[str], runner) -> None:
 
 
 def explanation(error: BaseException) -> str:
-    """One sentence of an error that Beam carried over from a worker, where it is the text of a traceback."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    for line in reversed(lines):
-        match = _LAST_LINE.match(_WHILE.sub("", line))
-        if match:
-            kind, message = match["kind"].rsplit(".", 1)[-1], match["message"]
-            expected = kind in ("BrokenInput", "BrokenModel", "ValueError", "RuntimeError")
-            return message if expected else f"{kind}: {message}"
-    return f"{type(error).__name__}: {lines[-1] if lines else 'no message'}"
+    """One sentence of an error that Beam carried over from a worker, where it may be the text of a
+    traceback.
+    """
+    lines = [line for line in _WHILE.sub("", str(error)).splitlines() if line.strip()]
+    kind, message = type(error).__name__, lines[-1] if lines else "no message"
+    if len(lines) > 1 and (match := _LAST_LINE.match(message)):
+        kind, message = match["kind"].rsplit(".", 1)[-1], match["message"]
+    return message if kind in _SPEAKING else f"{kind}: {message}"

@@ -1,1 +1,3 @@
-"""The library: one Beam stage per verb, and beside each stage the plain library that does its work."""
+"""The library: one Beam stage per verb, and beside each stage the plain library that does its
+work.
+"""

@@ -18,7 +18,9 @@ _WINDOWS, _TOKENS = (
 
 @dataclass(kw_only=True, eq=False)
 class BatchByTokens(beam.PTransform):
-    """`PCollection[Window]` -> `PCollection[list[Window]]` of like length, within `budget` padded tokens each."""
+    """`PCollection[Window]` -> `PCollection[list[Window]]` of like length, within `budget` padded
+    tokens each.
+    """
 
     budget: int = 1024
 

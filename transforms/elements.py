@@ -14,7 +14,9 @@ OWN, SPECIAL, PROMPT = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """The parts of a text that the model reads: `runs` are ascending, disjoint [start, stop) code points of it."""
+    """The parts of a text that the model reads: `runs` are ascending, disjoint [start, stop) code
+    points of it.
+    """
 
     runs: tuple[tuple[int, int], ...]
 
@@ -27,8 +29,9 @@ class Alignment:
 class Document:
     """One text, or a pair of texts, to embed.
 
-    `id` is unique in a run and stable between runs. `text` is the record as it stands in the source; `alignment`
-    says which parts of it the model reads (None: all of it). `source` and `source_row` restore the input's order.
+    `id` is unique in a run and stable between runs. `text` is the record as it stands in the
+    source; `alignment` says which parts of it the model reads (None: all of it). `source` and
+    `source_row` restore the input's order.
     """
 
     id: str
@@ -56,10 +59,10 @@ class Failure:
 class Window:
     """A slice of a document that fits the encoder, special tokens included.
 
-    It owns `tokens[start:stop]`: each token of the document is owned by exactly one of its `count` windows.
-    `position` is the place of the first owned token in the document. `segments` says which text a token is of
-    (0: `text`, 1: `pair`), `spans` where in it (code points, -1 for special and prompt tokens), `roles` whose it is.
-    For models that take strings the token fields are empty.
+    It owns `tokens[start:stop]`: each token of the document is owned by exactly one of its `count`
+    windows. `position` is the place of the first owned token in the document. `segments` says which
+    text a token is of (0: `text`, 1: `pair`), `spans` where in it (code points, -1 for special and
+    prompt tokens), `roles` whose it is. For models that take strings the token fields are empty.
     """
 
     document: Document
@@ -75,7 +78,7 @@ class Window:
     position: int
     n_unknown: int = 0  # among the owned tokens
     n_dropped: int = 0  # tokens of the document that no window holds; told by its first window
-    stamp: Any = None  # Beam's timestamp and window of the document: batching mixes elements, results go back to theirs
+    stamp: Any = None  # where the document belongs in Beam's time, see `stamps`
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -83,7 +86,9 @@ class Window:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """What the encoder made of a window: layers without padding, and the model's own outputs; or why there is nothing."""
+    """What the encoder made of a window: layers without padding, and the model's own outputs; or
+    why there is nothing.
+    """
 
     window: Window
     layers: Mapping[int | str, np.ndarray]  # each [T, H] float32; layers may differ in width
@@ -93,7 +98,9 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SentenceVector:
-    """One document's vectors by column name, each [D] in the type of the files, and what was counted on the way."""
+    """One document's vectors by column name, each [D] in the type of the files, and what was
+    counted on the way.
+    """
 
     document: Document
     vectors: Mapping[str, np.ndarray]
@@ -116,7 +123,9 @@ class TokenVectors:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A number the final report must have, such as the records read. An element, because runners lose metrics."""
+    """A number the final report must have, such as the records read. An element, because runners
+    lose metrics.
+    """
 
     name: str
     n: int
@@ -124,7 +133,8 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
-    """A file that is complete: its table (`sentences`, `tokens`, `rejected`), its path in the snapshot, what it holds.
+    """A file that is complete: its table (`sentences`, `tokens`, `rejected`), its path in the
+    snapshot, what it holds.
 
     `digest` is the SHA-256 of its bytes, `counts` sums over its rows (`tokens`, `windows`, ...).
     """

@@ -21,7 +21,9 @@ from transforms.stamps import stamped
 
 @dataclass(kw_only=True, eq=False)
 class Encode(beam.PTransform):
-    """`PCollection[list[Window]]` -> `PCollection[Encoded]`, one for each window. The model is loaded once a process."""
+    """`PCollection[list[Window]]` -> `PCollection[Encoded]`, one for each window. The model is
+    loaded once a process.
+    """
 
     model: ModelSpec
     wanted: Wanted
@@ -31,7 +33,9 @@ class Encode(beam.PTransform):
 
 
 class _Loaded:
-    """A model and the threads that call it. A class of its own because Beam shares it by weak reference."""
+    """A model and the threads that call it. A class of its own because Beam shares it by weak
+    reference.
+    """
 
     def __init__(self, encoder: Encoder):
         self.encoder = encoder
@@ -39,8 +43,8 @@ class _Loaded:
 
 
 class _EncodeFn(beam.DoFn):
-    """Keeps several batches in flight, whatever the runner does with threads: while they are encoded, this thread
-    tokenizes what comes next and writes what is done.
+    """Keeps several batches in flight, whatever the runner does with threads: while they are
+    encoded, this thread tokenizes what comes next and writes what is done.
     """
 
     def __init__(self, model: ModelSpec, wanted: Wanted):
@@ -74,4 +78,5 @@ class _EncodeFn(beam.DoFn):
 
     def _oldest(self) -> Iterator:
         for encoded in self._in_flight.popleft().result():
+            metrics.count("encoded_tokens", len(encoded.window))
             yield stamped(encoded, encoded.window.stamp)

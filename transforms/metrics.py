@@ -1,6 +1,8 @@
-"""Counters that every stage uses: Beam's, for the runner's own monitor, and this process's totals, for the progress line.
+"""Counters that every stage uses: Beam's, for the runner's own monitor, and this process's totals,
+for the progress line.
 
-What the final report needs does not depend on either: it travels as elements (`Count`) and in the files' reports.
+What the final report needs does not depend on either: it travels as elements (`Count`) and in the
+files' reports.
 """
 
 from __future__ import annotations

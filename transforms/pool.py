@@ -14,7 +14,9 @@ from transforms.vectors import DocumentVectors, Gathering, Overflow, VectorPlan
 
 @dataclass(kw_only=True, eq=False)
 class Pool(beam.PTransform):
-    """`PCollection[Encoded]` -> `sentences`, `tokens` and `failures`; a document's windows arrive in one bundle."""
+    """`PCollection[Encoded]` -> `sentences`, `tokens` and `failures`; a document's windows arrive
+    in one bundle.
+    """
 
     plan: VectorPlan
 

@@ -1,4 +1,6 @@
-"""Rows of the output as Arrow tables, straight from NumPy: no vector becomes Python numbers on the way."""
+"""Rows of the output as Arrow tables, straight from NumPy: no vector becomes Python numbers on the
+way.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _STRINGS = pa.map_(pa.string(), pa.string())
 
 
 def text_sha256(text: str, pair: str | None) -> str:
-    """The digest by which a text is known again: SHA-256 of the compact JSON `[text, pair]`, as hexadecimal."""
+    """The digest by which a text is known again: SHA-256 of the compact JSON `[text, pair]`, as
+    hexadecimal.
+    """
     compact = json.dumps([text, pair], ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(compact.encode()).hexdigest()
 
@@ -80,8 +84,9 @@ def with_metadata(table: pa.Table, about: Mapping[str, Any]) -> pa.Table:
 
 
 def parquet_options(schema: pa.Schema) -> dict[str, Any]:
-    """How columns are stored. Bytes of float32 are split by significance, which makes them 8 % smaller and four times
-    as fast to write; float16 is not: DuckDB does not read it so. Dictionaries are for strings alone.
+    """How columns are stored. Bytes of float32 are split by significance, which makes them 8 %
+    smaller and four times as fast to write; float16 is not: DuckDB does not read it so.
+    Dictionaries are for strings alone.
     """
     split, words = [], []
     for column in schema:
@@ -94,7 +99,9 @@ def parquet_options(schema: pa.Schema) -> dict[str, Any]:
 
 
 def rejected_line(failure: Failure) -> bytes:
-    """A rejected record as a line of JSON: `stage`, `id`, `source`, `source_row`, `error`, `detail`."""
+    """A rejected record as a line of JSON: `stage`, `id`, `source`, `source_row`, `error`,
+    `detail`.
+    """
     values = asdict(failure)
     values = {"stage": values.pop("stage"), "id": values.pop("document_id"), **values}
     # What cannot be UTF-8 may be just what is wrong with the record.

@@ -1,7 +1,9 @@
-"""The output folder: snapshots that are whole or not there, and LATEST, which names the newest one published.
+"""The output folder: snapshots that are whole or not there, and LATEST, which names the newest one
+published.
 
-A run's files are born in its attempt folder. On a local disk that is `snapshots/.ID.attempt`, and one rename makes it the
-snapshot; on an object store it is the snapshot's own folder, which counts from the moment its manifest is there.
+A run's files are born in its attempt folder. On a local disk that is `snapshots/.ID.attempt`, and
+one rename makes it the snapshot; on an object store it is the snapshot's own folder, which counts
+from the moment its manifest is there.
 """
 
 from __future__ import annotations
@@ -76,7 +78,8 @@ class Snapshot:
     ) -> dict[str, Any]:
         """Make the snapshot of the files reported. Done twice it is as done once.
 
-        Raises `RuntimeError` where the records read are not all accounted for. Returns the manifest.
+        Raises `RuntimeError` where the records read are not all accounted for. Returns the
+        manifest.
         """
         if _exists(_join(self.folder, MANIFEST)):
             return read_manifest(self.output, self.id)
@@ -92,7 +95,9 @@ class Snapshot:
         return manifest
 
     def publish(self) -> bool:
-        """Let LATEST name this snapshot; False where it names a newer one already: it never moves backwards."""
+        """Let LATEST name this snapshot; False where it names a newer one already: it never moves
+        backwards.
+        """
         with _alone(self.output):
             published = latest(self.output)
             if published is not None and published > self.id:
@@ -124,8 +129,9 @@ def _manifest(
     accounted = totals["documents"] + totals["rejected"] + totals["empty"]
     if accounted != totals["records"]:
         raise RuntimeError(
-            f"{totals['records']} records were read, but documents ({totals['documents']}), rejected"
-            f" ({totals['rejected']}) and empty ({totals['empty']}) are {accounted}; nothing is published"
+            f"{totals['records']} records were read, but documents ({totals['documents']}),"
+            f" rejected ({totals['rejected']}) and empty ({totals['empty']}) are {accounted};"
+            " nothing is published"
         )
     names = ("records", "documents", "rejected", "empty", "tokens", "windows")
     return {
@@ -168,7 +174,9 @@ def snapshot_ids(output: str) -> list[str]:
 
 @contextlib.contextmanager
 def _alone(output: str) -> Iterator[None]:
-    """Only one process of this machine at a time; object stores have no such lock, there the last one wins."""
+    """Only one process of this machine at a time; object stores have no such lock, there the last
+    one wins.
+    """
     if _remote(output):
         yield
         return
@@ -180,7 +188,9 @@ def _alone(output: str) -> Iterator[None]:
 
 
 def create(path: str) -> BinaryIO:
-    """A new file on any file system; on a local disk its bytes are there for good once it is closed."""
+    """A new file on any file system; on a local disk its bytes are there for good once it is
+    closed.
+    """
     return (
         FileSystems.create(path, "application/octet-stream")
         if _remote(path)

@@ -1,4 +1,6 @@
-"""What is known of a model before it is loaded: small, frozen, picklable. Specs travel to the workers, weights do not."""
+"""What is known of a model before it is loaded: small, frozen, picklable. Specs travel to the
+workers, weights do not.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ class TokenizerSpec:
     """Which tokenizer, and the rules of the program that the model was made for.
 
     `kind` is a key of `tokenizers.TOKENIZERS`. `lowercase` is that tokenizer's own lower-casing
-    (None: what its file says), `lowercase_first` that of a program which lower-cases a text before the tokenizer sees it.
+    (None: what its file says), `lowercase_first` that of a program which lower-cases a text before
+    the tokenizer sees it.
     """
 
     kind: str
@@ -43,10 +46,11 @@ class BertConfig:
 
 @dataclass(frozen=True, slots=True)
 class VectorColumn:
-    """A sentence vector asked for: `pooling` over the tokens of `layers` (lower first), put together by `combine`.
+    """A sentence vector asked for: `pooling` over the tokens of `layers` (lower first), put
+    together by `combine`.
 
-    `modules` are files of a sentence-transformers model to apply after pooling, see `sentence_modules`; with
-    `skip_prompt` the prompt and the [CLS] before it do not count.
+    `modules` are files of a sentence-transformers model to apply after pooling, see
+    `sentence_modules`; with `skip_prompt` the prompt and the [CLS] before it do not count.
     """
 
     name: str
@@ -60,7 +64,9 @@ class VectorColumn:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What an encoder is asked for: layers by index (0: the embedding output), and whether the pooled output."""
+    """What an encoder is asked for: layers by index (0: the embedding output), and whether the
+    pooled output.
+    """
 
     layers: tuple[int, ...]
     pooler: bool = False
@@ -69,10 +75,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model as its folder describes it. `kind` is a key of `encoders.KINDS`; `digest` is over all files that matter,
-    `weights` the files (or the checkpoint's prefix) that hold the arrays.
+    """A model as its folder describes it. `kind` is a key of `encoders.KINDS`; `digest` is over all
+    files that matter, `weights` the files (or the checkpoint's prefix) that hold the arrays.
 
-    `max_seq_length` counts special tokens. `default_columns` is what the model's own files say of its sentence vector.
+    `max_seq_length` counts special tokens. `default_columns` is what the model's own files say of
+    its sentence vector.
     """
 
     kind: str

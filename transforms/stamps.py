@@ -1,4 +1,6 @@
-"""Where an element belongs in Beam's time. Batching mixes elements; their results go back to where each came from."""
+"""Where an element belongs in Beam's time. Batching mixes elements; their results go back to where
+each came from.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 
 class Stamp(NamedTuple):
-    """Beam's timestamp and window of a document, and a key that no other document of the bundle has."""
+    """Beam's timestamp and window of a document, and a key that no other document of the bundle
+    has.
+    """
 
     timestamp: Any
     window: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from transforms import schemas
-from transforms.elements import Failure, SentenceVector, TokenVectors, WrittenFile
+from transforms.elements import WrittenFile
 from transforms.snapshots import create
 
 
@@ -45,7 +46,7 @@ class _Hashed:
             self._stream.close()
 
 
-class TableFile:
+class TableFile(ABC):
     """A file of a table, open."""
 
     def __init__(self, folder: str, table: str, path: str, about: Mapping[str, Any]):
@@ -63,12 +64,16 @@ class TableFile:
             self._table, self._path, self._rows, self._stream.bytes, digest, dict(self._counts)
         )
 
+    @abstractmethod
+    def write(self, rows: Sequence[Any]) -> None:
+        """Append rows, as one group."""
+
     def abort(self) -> None:
         self._stream.close()
 
 
 class _Lines(TableFile):
-    def write(self, rows: Sequence[Failure]) -> None:
+    def write(self, rows: Sequence[Any]) -> None:
         self._stream.write(b"".join(map(schemas.rejected_line, rows)))
         self._rows += len(rows)
 
@@ -76,7 +81,7 @@ class _Lines(TableFile):
 class _Parquet(TableFile):
     _writer: pq.ParquetWriter | None = None
 
-    def write(self, rows: Sequence[SentenceVector | TokenVectors]) -> None:
+    def write(self, rows: Sequence[Any]) -> None:
         table = schemas.with_metadata(schemas.TABLES[self._table](rows), self._about)
         if self._writer is None:
             options = schemas.parquet_options(table.schema)
@@ -87,5 +92,6 @@ class _Parquet(TableFile):
             self._counts.update(schemas.sentence_counts(rows))
 
     def close(self) -> WrittenFile:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
         return super().close()

@@ -19,8 +19,8 @@ _DOCUMENTS, _CHARACTERS = 256, 1 << 20  # the library is fastest on many texts a
 
 @dataclass(kw_only=True, eq=False)
 class Tokenize(beam.PTransform):
-    """`PCollection[Document]` -> `windows`, `failures` (those that do not fit where none may be cut) and `empty`
-    (`Failure`s too: documents without a token of their own).
+    """`PCollection[Document]` -> `windows`, `failures` (those that do not fit where none may be
+    cut) and `empty` (`Failure`s too: documents without a token of their own).
     """
 
     tokenizer: TokenizerSpec
@@ -68,6 +68,7 @@ class _TokenizeFn(beam.DoFn):
             b = next(seconds) if pair is not None else None
             try:
                 for window in cut(document, a, b, self._tokenizer, self._plan):
+                    metrics.count("read_tokens", len(window))
                     yield stamped(replace(window, stamp=stamp), stamp)
             except EmptyText:
                 metrics.count("empty")

@@ -23,7 +23,8 @@ _FILE_BYTES = 256 << 20
 
 @dataclass(kw_only=True, eq=False)
 class WriteTable(beam.PTransform):
-    """`SentenceVector`s or `TokenVectors` -> Parquet files of `table` in the snapshot's attempt, as `WrittenFile`s.
+    """`SentenceVector`s or `TokenVectors` -> Parquet files of `table` in the snapshot's attempt, as
+    `WrittenFile`s.
 
     `about` goes into every file's metadata.
     """
@@ -48,7 +49,8 @@ class WriteRejected(beam.PTransform):
 
 @dataclass(kw_only=True, eq=False)
 class CommitSnapshot(beam.PTransform):
-    """`WrittenFile`s and `Count`s of the whole run -> the manifest of the snapshot, after it is made of them.
+    """`WrittenFile`s and `Count`s of the whole run -> the manifest of the snapshot, after it is
+    made of them.
 
     It is published where at most `max_rejected` records were rejected and it has a document at all.
     """
@@ -85,7 +87,9 @@ def _commit(
 
 
 class _WriteFn(beam.DoFn):
-    """Files belong to a bundle: one that is done again leaves files that nobody reports, and no row twice."""
+    """Files belong to a bundle: one that is done again leaves files that nobody reports, and no row
+    twice.
+    """
 
     def __init__(self, snapshot: Snapshot, table: str, about: Mapping[str, Any]):
         self._snapshot, self._table, self._about = snapshot, table, about

@@ -16,7 +16,9 @@ from transforms.specs import ModelSpec, Wanted
 
 
 class Encoder(Protocol):
-    """A loaded model, safe from several threads. `streams` is how many calls at once keep the machine busy."""
+    """A loaded model, safe from several threads. `streams` is how many calls at once keep the
+    machine busy.
+    """
 
     hidden_size: int
     max_seq_length: int
@@ -29,7 +31,9 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A row of the table: the module that knows the kind, and what it looks for, in a user's words."""
+    """A row of the table: the module that knows the kind, and what it looks for, in a user's
+    words.
+    """
 
     module: str
     looks_for: str
@@ -38,7 +42,8 @@ class Kind:
         return importlib.import_module(f"transforms.encoders.{self.module}")
 
 
-# A kind's module has `recognises(path)`, `describe(path, tokenizer, do_lower_case)` and `load(spec, wanted)`.
+# A kind's module has `recognises(path)`, `describe(path, tokenizer, do_lower_case)` and
+# `load(spec, wanted)`.
 KINDS: Mapping[str, Kind] = {
     "checkpoint": Kind(
         "checkpoints",
@@ -56,7 +61,8 @@ KINDS: Mapping[str, Kind] = {
 def describe_model(path: str, tokenizer: str = "", do_lower_case: str = "auto") -> ModelSpec:
     """What a folder, or a checkpoint's prefix, holds.
 
-    Raises `ValueError` where nothing known is there, something is missing, or its files contradict each other.
+    Raises `ValueError` where nothing known is there, something is missing, or its files contradict
+    each other.
     """
     for kind in KINDS.values():
         module = kind.load_module()
@@ -67,5 +73,7 @@ def describe_model(path: str, tokenizer: str = "", do_lower_case: str = "auto") 
 
 
 def load_encoder(spec: ModelSpec, wanted: Wanted) -> Encoder:
-    """Load the weights and build what computes `wanted`, no more. Takes seconds: once per process."""
+    """Load the weights and build what computes `wanted`, no more. Takes seconds: once per
+    process.
+    """
     return KINDS[spec.kind].load_module().load(spec, wanted)

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Lint, types, tests. With --all also the slow proofs; other arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+source scripts/environment.sh dev
+
+chosen=(-m "not slow")
+if [ "${1:-}" = --all ]; then
+    chosen=()
+    shift
+fi
+"$python" -m pipeline.fetch_model models/all-MiniLM-L6-v2
+"$python" -m ruff check .
+"$python" -m ruff format --check .
+"$python" -m mypy
+exec "$python" -m pytest "${chosen[@]}" "$@"
