@@ -19,13 +19,13 @@ _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 _BUFFER = 1 << 18
 
 # One of each kind of file that an output folder holds.
-_SNAPSHOT = "snapshots/20250102T030405Z-0a1b2c3d"
+_SNAPSHOT = "snapshots/20250102T030405.678Z-0a1b2c3d"
 _OUTPUT_FILES = (
     "LATEST",
     f"{_SNAPSHOT}/manifest.json",
-    f"{_SNAPSHOT}/sentences/part-00000.parquet",
-    f"{_SNAPSHOT}/tokens/part-00000.parquet",
-    f"{_SNAPSHOT}/rejected/part-00000.jsonl",
+    f"{_SNAPSHOT}/sentences/0a1b2c3d-00000.parquet",
+    f"{_SNAPSHOT}/tokens/0a1b2c3d-00000.parquet",
+    f"{_SNAPSHOT}/rejected/0a1b2c3d-00000.jsonl",
 )
 
 

@@ -29,12 +29,13 @@ from transforms.schemas import REJECTED, SENTENCES
 
 LATEST, MANIFEST = "LATEST", "manifest.json"
 FORMAT_VERSION = 1
-_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+_ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}")
 
 
 def new_id(now: datetime) -> str:
-    """`20260102T030405Z-0a1b2c3d`: ids sort by the time at which their runs began."""
-    return f"{now.astimezone(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    """`20260102T030405.678Z-0a1b2c3d`: ids sort by the time at which their runs began."""
+    utc = now.astimezone(timezone.utc)
+    return f"{utc:%Y%m%dT%H%M%S}.{utc.microsecond // 1000:03}Z-{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,79 @@
+"""What tests share: the reference data, tiny models, and the program run in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.models import checkpoint_folder, hugging_face_folder
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    if not SHARED.is_dir():
+        pytest.skip("the reference data is not beside this checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def minilm() -> str:
+    folder = ROOT / "models" / "all-MiniLM-L6-v2"
+    if not folder.is_dir():
+        pytest.skip("the default model is not there; ./run_tests.sh fetches it")
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> str:
+    """A BERT of two layers of 16 dimensions, in a Hugging Face folder."""
+    return str(hugging_face_folder(tmp_path_factory.mktemp("tiny") / "model"))
+
+
+@pytest.fixture(scope="session")
+def tiny_japanese(tmp_path_factory) -> str:
+    """The like as a TensorFlow 1 checkpoint with a SentencePiece model."""
+    folder = tmp_path_factory.mktemp("tiny_japanese") / "model"
+    return str(checkpoint_folder(folder, tokenizer="sentencepiece"))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call of the program left: exit code, what it printed, and its output folder."""
+
+    code: int
+    out: str
+    err: str
+    output: Path
+
+    @property
+    def latest(self) -> Path:
+        return self.output / "snapshots" / (self.output / "LATEST").read_text().strip()
+
+    def table(self, name: str, snapshot: Path | None = None) -> pa.Table:
+        files = sorted(((snapshot or self.latest) / name).glob("*.parquet"))
+        return pa.concat_tables([pq.read_table(file) for file in files])
+
+
+@pytest.fixture
+def embed(tmp_path, capsys) -> Callable[..., Outcome]:
+    """`embed(model, input, *flags)` runs the command in this process, into one output folder."""
+    from pipeline.cli import main
+
+    output = tmp_path / "out"
+
+    def run(model, source, *flags: str) -> Outcome:
+        code = main(
+            ["embed", f"--model={model}", f"--input={source}", f"--output={output}", *flags]
+        )
+        said = capsys.readouterr()
+        return Outcome(code, said.out, said.err, output)
+
+    return run
