@@ -26,8 +26,8 @@ def from_flags(flags: argparse.Namespace, started: float) -> Job:
     patterns = [pattern for part in flags.input.split(",") if (pattern := part.strip())]
     if not patterns:
         raise ValueError("--input: names no file")
-    files = _files(patterns, flags)
     refuse_output_inside_inputs(flags.output, patterns)
+    files = _files(patterns, flags)
     settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
     recipe = Settings(**settings).resolve()
     begun = datetime.fromtimestamp(started, timezone.utc)

@@ -298,7 +298,8 @@ def test_columns_are_what_was_asked_for(embed, tiny, tmp_path):
         "last@1": 16,
     }
     tokens = outcome.table("tokens")
-    assert tokens.column_names == "id position token start end segment layer@-1 layer@0".split()
+    names = ["id", "position", "token", "start", "end", "segment", "layer@-1", "layer@0"]
+    assert tokens.column_names == names
     for row in sentences.to_pylist():
         own = tokens.filter(pc.equal(tokens["id"], row["id"]))
         np.testing.assert_allclose(row["vector"], vectors(own, "layer@-1").mean(axis=0), atol=1e-6)

@@ -1,0 +1,182 @@
+"""What a user types, and what comes back: exit codes, one clear sentence, no traceback."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline import options
+from pipeline.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def text(tmp_path):
+    file = tmp_path / "in" / "a.txt"
+    file.parent.mkdir()
+    file.write_text("a good book\n")
+    return file
+
+
+# Flags beside --model, --input and --output, and what the one sentence must name.
+WRONG = {
+    "misspelt": (["--poolign=mean"], ["--poolign", "no such option"]),
+    "nearest": (["--vector=mean@-1"], ["did you mean --vectors?"]),
+    "misspelt option of Beam": (["--direct_num_worker=2"], ["did you mean --direct_num_workers?"]),
+    "no abbreviations": (["--vec=mean@-1"], ["--vec"]),
+    "stray word": (["stray"], ["'stray'", "belongs to no option"]),
+    "no such layer": (["--layers=3"], ["--layers=3: the model has 2 layers; use -2..-1 or 0..2"]),
+    "layer with a space": (["--layers", "-9"], ["--layers=-9"]),
+    "layer twice": (["--layers=-1,2"], ["asked for twice"]),
+    "no pooling": (["--vectors=meen@-1"], ["'meen'", "mean_sqrt"]),
+    "no layer": (["--vectors=mean"], ["which layer"]),
+    "two columns": (["--vectors=a=cls@1,a=mean@1"], ["two columns are named 'a'"]),
+    "no column": (["--vectors=text=mean@1"], ["'text' is a column of its own"]),
+    "too long": (["--max_seq_length=1000"], ["--max_seq_length=1000", "64 positions"]),
+    "too short": (["--max_seq_length=3"], ["--max_seq_length=3", "at least 4"]),
+    "overlap": (["--window_overlap=61"], ["--window_overlap=61", "0..60"]),
+    "not a number": (["--limit=many"], ["--limit", "many"]),
+    "bad choice": (["--precision=int8"], ["--precision", "int8", "bfloat16"]),
+    "unknown runner": (["--runner=Nowhere"], ["--runner=Nowhere"]),
+}
+
+
+@pytest.mark.parametrize(("flags", "expected"), WRONG.values(), ids=WRONG)
+def test_wrong_usage_is_one_sentence_and_nothing_is_written(
+    tiny, text, tmp_path, capsys, flags, expected
+):
+    output = tmp_path / "out"
+    code = main(["embed", f"--model={tiny}", f"--input={text}", f"--output={output}", *flags])
+    said = capsys.readouterr()
+    assert code == 2
+    assert said.out == ""
+    for part in expected:
+        assert part in said.err
+    assert "Traceback" not in said.err
+    assert said.err.startswith("corpusvec: ")
+    assert len(said.err.splitlines()) <= 2
+    assert not output.exists()
+
+
+def input_cases(folder: Path) -> dict[str, tuple[str, str, list[str]]]:
+    """Name -> input, output, parts of the sentence."""
+    return {
+        "no match": (f"{folder}/*.json", f"{folder}/out", ["--input", "matches no file"]),
+        "no file": (f"{folder}/b.txt", f"{folder}/out", ["b.txt"]),
+        "a folder": (f"{folder}", f"{folder}/../out", ["is a folder"]),
+        "unknown suffix": (f"{folder}/a.csv", f"{folder}/../out", ["--input_format"]),
+        "output inside": (f"{folder}/**", f"{folder}/out", ["--output", "lies inside"]),
+        "output is a file": (
+            f"{folder}/a.txt",
+            f"{folder}/a.csv",
+            ["--output", "cannot be written"],
+        ),
+        "output below a file": (f"{folder}/a.txt", f"{folder}/a.csv/x", ["--output"]),
+        "no input": ("", f"{folder}/out", ["--input"]),
+        "collision": (f"{folder}/*.txt,{folder}/sub/*.txt", f"{folder}/../out", ["--id_root"]),
+    }
+
+
+@pytest.mark.parametrize("case", input_cases(Path(".")))
+def test_wrong_input_or_output_is_an_error_before_any_work(tiny, text, capsys, case):
+    folder = text.parent
+    (folder / "a.csv").write_text("a,b\n")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "a.txt").write_text("another\n")
+    source, output, expected = input_cases(folder)[case]
+    assert main(["embed", f"--model={tiny}", f"--input={source}", f"--output={output}"]) == 2
+    said = capsys.readouterr().err
+    assert all(part in said for part in expected), said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["embed"], ["nothing"], ["embed", "--input=a.txt"], ["publish"]],
+    ids=["nothing", "no flags", "unknown command", "no output", "no snapshot"],
+)
+def test_an_incomplete_command_is_wrong_usage(arguments, capsys):
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith("corpusvec: ")
+
+
+def test_a_folder_that_holds_no_model_says_what_was_looked_for(text, tmp_path, capsys):
+    code = main(["embed", f"--model={tmp_path}", f"--input={text}", f"--output={tmp_path}/out"])
+    assert code == 2
+    said = capsys.readouterr().err
+    assert "bert_config.json" in said
+    assert "model.safetensors" in said
+
+
+def test_verbose_shows_where_an_error_comes_from(text, tmp_path, capsys):
+    arguments = ["embed", f"--model={tmp_path}", f"--input={text}", f"--output={tmp_path}/out"]
+    assert main([*arguments, "--verbose"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_publish_refuses_what_is_not_there(tmp_path, capsys):
+    assert main(["publish", str(tmp_path), "20260102T030405.678Z-0a1b2c3d"]) == 2
+    assert "has no snapshot" in capsys.readouterr().err
+
+
+def test_help_answers_at_once_and_knows_every_flag():
+    started = time.monotonic()
+    command = [sys.executable, "-m", "pipeline", "embed", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert time.monotonic() - started < 5  # a second on an idle machine; no Beam, no TensorFlow
+    flags = "input input_format unit limit output model tokenizer do_lower_case layers vectors"
+    flags += " normalize prompt max_seq_length long_text window_overlap precision vector_dtype"
+    flags += " max_rejected runner mask_special id_root scrapbox_markup"
+    for flag in flags.split():
+        assert f"--{flag} " in done.stdout + " ", flag
+
+
+def test_our_flags_are_not_beams():
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    options.add_embed_flags(parser)
+    ours = {name for action in parser._actions for name in action.option_strings}
+    assert ours & options.beam_flags() == {"--runner"}
+
+
+def test_beams_options_are_accepted_beside_ours(embed, tiny, text):
+    outcome = embed(tiny, text, "--direct_num_workers=1", "--job_name", "nightly")
+    assert outcome.code == 0, outcome.err
+
+
+def test_the_end_says_where_how_many_how_long_and_shows_rows(embed, tiny, text):
+    outcome = embed(tiny, text)
+    assert str(outcome.latest) in outcome.out
+    assert re.search(
+        r"1 documents, 0 rejected, 0 empty, of 1 records; \d+ tokens; \d+\.\d s", outcome.out
+    )
+    assert "a.txt:1  a good book  vector: [" in outcome.out
+
+
+def test_another_runner_than_the_local_one(embed, tiny, text):
+    outcome = embed(tiny, text, "--runner=BundleBasedDirectRunner")
+    assert outcome.code == 0, outcome.err
+    assert len(outcome.table("sentences")) == 1
+
+
+def test_an_english_model_on_japanese_is_a_warning(embed, tiny, tmp_path):
+    source = tmp_path / "a.txt"
+    source.write_text("蠱毒鱗粉\nthe garden\n")
+    outcome = embed(tiny, source)
+    assert outcome.code == 0
+    assert re.search(r"warning: \d+\.\d% of the tokens are unknown", outcome.out + outcome.err)
+
+
+def test_text_that_looks_like_pairs_gets_a_hint(embed, tiny, tmp_path):
+    source = tmp_path / "a.txt"
+    source.write_text("a good book ||| the roof\n")
+    outcome = embed(tiny, source)
+    assert outcome.code == 0
+    assert "--input_format=pairs" in outcome.out + outcome.err
