@@ -8,7 +8,8 @@ from transforms.elements import Window
 
 
 def cut_batches(windows: Iterable[Window], budget: int) -> Iterator[list[Window]]:
-    """Sort by length and cut, longest first, so that `len(batch) * longest` stays within `budget` padded tokens.
+    """Sort by length and cut, longest first, so that `len(batch) * longest` stays within `budget`
+    padded tokens.
 
     A window longer than the budget is a batch of its own. Every window is in exactly one batch.
     """

@@ -1,7 +1,8 @@
 """Long texts cut into windows that fit the encoder, special tokens put in their places.
 
-A pair is one stream of content tokens, A then B. The tokens of a document are the same however it is cut: its own
-[CLS], A, the separator, B and its last [SEP]; every other special token is a window's and owned by nobody.
+A pair is one stream of content tokens, A then B. The tokens of a document are the same however it
+is cut: its own [CLS], A, the separator, B and its last [SEP]; every other special token is a
+window's and owned by nobody.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ LONG_TEXT = ("window", "truncate", "error")
 
 @dataclass(frozen=True, slots=True)
 class WindowPlan:
-    """How texts become windows: `max_seq_length` counts special tokens, `overlap` is in content tokens (None: a
-    quarter of the room, 64 at most), `prompt` stands before every text.
+    """How texts become windows: `max_seq_length` counts special tokens, `overlap` is in content
+    tokens (None: a quarter of the room, 64 at most), `prompt` stands before every text.
     """
 
     max_seq_length: int
@@ -31,16 +32,19 @@ class WindowPlan:
     spans: bool = True
 
     def check(self, separators: int) -> None:
-        """Raises `ValueError` where a pair, with `separators` between its texts, would find no room."""
+        """Raises `ValueError` where a pair, with `separators` between its texts, would find no
+        room.
+        """
         room = self.max_seq_length - 2 - separators
         if room < 1:
             raise ValueError(
-                f"--max_seq_length={self.max_seq_length}: special tokens alone take {2 + separators};"
-                f" use at least {3 + separators}"
+                f"--max_seq_length={self.max_seq_length}: special tokens alone take"
+                f" {2 + separators}; use at least {3 + separators}"
             )
         if self.overlap is not None and not 0 <= self.overlap < room:
             raise ValueError(
-                f"--window_overlap={self.overlap}: a window has room for {room} tokens; use 0..{room - 1}"
+                f"--window_overlap={self.overlap}: a window has room for {room} tokens;"
+                f" use 0..{room - 1}"
             )
 
 
@@ -53,7 +57,9 @@ class TextTooLong(ValueError):
 
 
 def model_texts(document: Document, prompt: str) -> tuple[str, str | None]:
-    """What the tokenizer reads of a document: prompt and text without markup, and the other text of a pair."""
+    """What the tokenizer reads of a document: prompt and text without markup, and the other text of
+    a pair.
+    """
     text = document.alignment.apply(document.text) if document.alignment else document.text
     return prompt + text, document.pair
 
@@ -76,7 +82,8 @@ def cut(
     total = len(a) + (len(b) if b is not None else 0)
     if total > room and plan.long_text == "error":
         raise TextTooLong(
-            f"{total} tokens, {room} fit beside the special ones; let --long_text=window cut it, or truncate"
+            f"{total} tokens, {room} fit beside the special ones;"
+            " let --long_text=window cut it, or truncate"
         )
     if total > room and plan.long_text == "truncate":
         keep_a, keep_b = truncated(len(a), len(b) if b is not None else 0, room)
@@ -117,7 +124,9 @@ def _whole(
     n_prompt: int,
     n_dropped: int,
 ) -> Window:
-    """The document in one window, whatever its length: [CLS] A [SEP], or [CLS] A, separators, B [SEP]."""
+    """The document in one window, whatever its length: [CLS] A [SEP], or [CLS] A, separators, B
+    [SEP].
+    """
     (cls, cls_id), (sep, sep_id) = tokenizer.cls, tokenizer.sep
     n_a, n_b = len(a), len(b) if b is not None else 0
     middle = tokenizer.separators if b is not None else 0
@@ -142,7 +151,7 @@ def _whole(
         spans[1 : 1 + n_a] = _source_spans(document, a, len(plan.prompt))
         spans[roles == PROMPT] = -1
         if b is not None:
-            spans[b_start:-1] = b.spans
+            spans[b_start:-1] = b.spans  # type: ignore[assignment]
     return Window(
         document=document,
         index=0,
@@ -177,8 +186,9 @@ def _windows(
 ) -> Iterator[Window]:
     """The whole document, [CLS] first and [SEP] last, cut into windows of `room` content tokens.
 
-    Neighbours share `overlap` of them and each owns half of those: a token belongs to the window that shows it with
-    more of its surroundings. `separators` is where in `whole` those of a pair stand, empty for a single text.
+    Neighbours share `overlap` of them and each owns half of those: a token belongs to the window
+    that shows it with more of its surroundings. `separators` is where in `whole` those of a pair
+    stand, empty for a single text.
     """
 
     def place(content: int) -> int:
@@ -193,7 +203,8 @@ def _windows(
         last = index + 1 == count
         own_start = place(start + overlap // 2) if index else 0
         own_stop = place(stop - overlap + overlap // 2) if not last else len(whole)
-        # `place` of A's end is behind the separators: they follow A's last token, and close a window that ends there.
+        # `place` of A's end is behind the separators: they follow A's last token, and close a
+        # window that ends there.
         held_start, held_stop = place(start) if index else 1, place(stop)
         closing = [] if separators and held_stop == separators.stop else [len(whole) - 1]
         order = np.concatenate([[0], np.arange(held_start, held_stop), closing]).astype(int)
