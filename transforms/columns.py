@@ -1,4 +1,6 @@
-"""What a user writes in `--layers` and `--vectors`, checked against the model, as column specifications."""
+"""What a user writes in `--layers` and `--vectors`, checked against the model, as column
+specifications.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from collections.abc import Collection
 from transforms.specs import POOLER, VectorColumn
 
 RESERVED = frozenset(
-    "id source source_row text pair metadata text_sha256 n_tokens n_windows n_dropped n_unknown".split()
+    {"id", "source", "source_row", "text", "pair", "metadata", "text_sha256"}
+    | {"n_tokens", "n_windows", "n_dropped", "n_unknown"}
 )
 
 _COLUMN = re.compile(
@@ -18,20 +21,21 @@ _COLUMN = re.compile(
 COMBINATIONS = ("concat", "sum", "mean")
 
 
-def parse_layer(text: str, flag: str, layer_count: int) -> int:
+def parse_layer(text: str, asked: str, layer_count: int) -> int:
     """A layer as a user writes it -> its index, 0 (the embedding output) to `layer_count`.
 
-    Raises `ValueError` naming `flag`, the value and the layers that there are.
+    Raises `ValueError` with `asked` (flag and value) and the layers that there are.
     """
     try:
         layer = int(text)
     except ValueError:
         raise ValueError(
-            f"{flag}: {text!r} is not a layer number; write for example -1 for the last layer"
+            f"{asked}: {text!r} is not a layer number; write for example -1 for the last layer"
         ) from None
     if not -layer_count <= layer <= layer_count:
         raise ValueError(
-            f"{flag}={text}: the model has {layer_count} layers; use -{layer_count}..-1 or 0..{layer_count}"
+            f"{asked}: the model has {layer_count} layers;"
+            f" use -{layer_count}..-1 or 0..{layer_count}"
         )
     return layer if layer >= 0 else layer_count + 1 + layer
 
@@ -39,22 +43,20 @@ def parse_layer(text: str, flag: str, layer_count: int) -> int:
 def parse_layers(text: str, layer_count: int) -> tuple[tuple[str, int], ...]:
     """`--layers`: `-1,-2` -> column name and index of each layer, in the order asked for."""
     parts = [part.strip() for part in text.split(",")]
-    layers = tuple(
-        (f"layer@{int(part)}", parse_layer(part, "--layers", layer_count)) for part in parts
-    )
-    indices = [index for _, index in layers]
+    indices = [parse_layer(part, f"--layers={part}", layer_count) for part in parts]
     for part, index in zip(parts, indices):
         if indices.count(index) > 1:
             raise ValueError(
                 f"--layers={text}: layer {part} is asked for twice; name each layer once"
             )
-    return layers
+    return tuple((f"layer@{int(part)}", index) for part, index in zip(parts, indices))
 
 
 def parse_vectors(
     text: str, poolings: Collection[str], layer_count: int
 ) -> tuple[VectorColumn, ...]:
-    """`--vectors`: comma-separated `[NAME=]POOLING@LAYER`, `[NAME=]POOLING@FROM:TO[/concat|sum|mean]`, `[NAME=]pooler`.
+    """`--vectors`: comma-separated `[NAME=]POOLING@LAYER`,
+    `[NAME=]POOLING@FROM:TO[/concat|sum|mean]`, `[NAME=]pooler`.
 
     Raises `ValueError` with the flag, the part that is wrong and what is allowed.
     """
@@ -76,23 +78,30 @@ def _parse_column(part: str, poolings: Collection[str], layer_count: int) -> Vec
     match = _COLUMN.fullmatch(part)
     if not match:
         raise ValueError(
-            f"--vectors={part!r}: write [NAME=]POOLING@LAYER, [NAME=]POOLING@FROM:TO[/concat|sum|mean] or [NAME=]pooler"
+            f"--vectors={part!r}: write [NAME=]POOLING@LAYER,"
+            " [NAME=]POOLING@FROM:TO[/concat|sum|mean] or [NAME=]pooler"
         )
     name, pooling, combine = match["name"] or part, match["pooling"], match["combine"] or "concat"
-    if pooling == POOLER and match["first"] is None:
+    if pooling == POOLER:
+        if match["first"] is not None:
+            raise ValueError(
+                f"--vectors={part}: the pooled output is of no layer; write {POOLER} alone"
+            )
         return VectorColumn(name, POOLER)
     if pooling not in poolings:
         raise ValueError(
-            f"--vectors={part}: {pooling!r} is no pooling; use one of {', '.join(poolings)}, {POOLER}"
+            f"--vectors={part}: {pooling!r} is no pooling;"
+            f" use one of {', '.join(poolings)}, {POOLER}"
         )
     if match["first"] is None:
         raise ValueError(f"--vectors={part}: which layer? Write for example {pooling}@-2")
     if combine not in COMBINATIONS:
         raise ValueError(
-            f"--vectors={part}: layers are put together by {', '.join(COMBINATIONS)}, not by {combine!r}"
+            f"--vectors={part}: layers are put together by {', '.join(COMBINATIONS)},"
+            f" not by {combine!r}"
         )
-    first = parse_layer(match["first"], "--vectors", layer_count)
-    last = parse_layer(match["last"] or match["first"], "--vectors", layer_count)
+    first = parse_layer(match["first"], f"--vectors={part}", layer_count)
+    last = parse_layer(match["last"] or match["first"], f"--vectors={part}", layer_count)
     if first > last:
         raise ValueError(
             f"--vectors={part}: the lower layer comes first; write {match['last']}:{match['first']}"
