@@ -1,7 +1,8 @@
 """Sentence vectors from token vectors, mergeable across the windows of a long document.
 
-Follows the strategies of the same names in bert-as-service and sentence-transformers. Unlike them, [CLS] and [SEP] can
-be left out, and a document longer than the model is pooled over all of its tokens.
+Follows the strategies of the same names in bert-as-service and sentence-transformers. Unlike them,
+[CLS] and [SEP] can be left out, and a document longer than the model is pooled over all of its
+tokens.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from transforms.elements import OWN, SPECIAL, Encoded, Window
+from transforms.elements import OWN, PROMPT, SPECIAL, Encoded, Window
 from transforms.specs import POOLER, VectorColumn
 
 
 class Strategy(Protocol):
-    """Three small functions over the tokens of one window that count; states of later windows are merged in order."""
+    """Three small functions over the tokens of one window that count; states of later windows are
+    merged in order.
+    """
 
     def start(self, vectors: np.ndarray, positions: np.ndarray) -> Any:
-        """`vectors` [T, H] float32 with T > 0, `positions` [T] of the tokens in the document -> state."""
+        """`vectors` [T, H] float32 with T > 0, `positions` [T] of the tokens in the document ->
+        state.
+        """
 
     def merge(self, a: Any, b: Any) -> Any:
         """States of neighbouring parts of a document -> state of both."""
@@ -86,7 +91,9 @@ class MeanSqrt(Mean):
 
 
 class WeightedMean(Mean):
-    """Mean with weights 1, 2, 3, ... by place in the document, as sentence-transformers' weightedmean_tokens."""
+    """Mean with weights 1, 2, 3, ... by place in the document, as sentence-transformers'
+    weightedmean_tokens.
+    """
 
     def start(self, vectors, positions):
         weights = (positions + 1).astype(np.float64)
@@ -103,7 +110,7 @@ class Pooling:
     over: Literal["all", "own", "count"] = "count"
 
     def start(self, vectors: np.ndarray, window: Window, column: VectorColumn, mask_special: bool):
-        """`vectors` [T, H], the owned tokens of a window -> state; None where none of them counts."""
+        """`vectors` [T, H] of the owned tokens of a window -> state; None where none counts."""
         roles = window.roles[window.start : window.stop]
         keep = np.ones(len(roles), bool)
         if self.over == "own":
@@ -111,8 +118,10 @@ class Pooling:
         elif self.over == "count":
             if mask_special:
                 keep = roles != SPECIAL
-            if column.skip_prompt and window.index == 0:
-                keep[: np.argmax(roles == OWN)] = False
+            if column.skip_prompt:
+                keep &= roles != PROMPT
+                if window.index == 0 and PROMPT in roles:
+                    keep[0] = False  # the [CLS] before the prompt
         if not keep.any():
             return None
         positions = np.arange(window.position, window.position + len(roles))
@@ -134,12 +143,14 @@ POOLINGS: Mapping[str, tuple[Pooling, ...]] = {
 
 
 def poolings_of(column: VectorColumn) -> tuple[Pooling, ...]:
-    """The poolings whose vectors stand one after the other in a column; a name may join several with `+`."""
+    """The poolings whose vectors stand one after the other in a column; a name may join several
+    with `+`.
+    """
     return tuple(pooling for name in column.pooling.split("+") for pooling in POOLINGS[name])
 
 
 def combine(layers: Sequence[np.ndarray], how: str) -> np.ndarray:
-    """Layers of the same tokens, each [T, H], as one: `concat` [T, n * H], `sum` or `mean` [T, H]."""
+    """Layers of the same tokens, each [T, H]: `concat` [T, n * H], `sum` or `mean` [T, H]."""
     if len(layers) == 1:
         return layers[0]
     if how == "concat":
@@ -159,7 +170,7 @@ def start(column: VectorColumn, encoded: Encoded, mask_special: bool) -> list[An
 
 
 def finish(column: VectorColumn, parts: Sequence[list[Any]]) -> np.ndarray:
-    """What `start` made of a document's windows, in order -> [D] float32, normalized where the column says so."""
+    """What `start` made of a document's windows, in order -> [D] float32."""
     by_pooling = [[state for state in states if state is not None] for states in zip(*parts)]
     if column.pooling == POOLER:
         return by_pooling[0][0]
