@@ -18,8 +18,9 @@ from transforms.specs import VectorColumn
 class VectorPlan:
     """Which vectors to make of a document.
 
-    `token_layers` is column name and layer of every token table column, empty for no token table; `normalize` is for
-    all sentence vectors, beside what a column says of itself; `dtype` is float32 or float16.
+    `token_layers` is column name and layer of every token table column, empty for no token table;
+    `normalize` is for all sentence vectors, beside what a column says of itself; `dtype` is float32
+    or float16.
     """
 
     columns: tuple[VectorColumn, ...]
@@ -99,16 +100,16 @@ class DocumentVectors:
         )
 
     def _narrowed(self, values: np.ndarray, name: str) -> np.ndarray:
+        if not np.isfinite(values).all():
+            raise Overflow(f"{name} has a value that is not finite")
         if self._plan.dtype == "float32":
-            if not np.isfinite(values).all():
-                raise Overflow(f"{name} has a value that is not finite")
             return values
         with np.errstate(over="ignore"):
             narrow = values.astype(self._plan.dtype)
         if not np.isfinite(narrow).all():
             raise Overflow(
-                f"{name} has a value of {np.abs(values).max():g}, more than {self._plan.dtype} holds;"
-                " use --vector_dtype=float32"
+                f"{name} has a value of {np.abs(values).max():g}, more than {self._plan.dtype}"
+                " holds; use --vector_dtype=float32"
             )
         return narrow
 
@@ -126,7 +127,9 @@ class Gathering:
     def add(
         self, key: Any, count: int, part: WindowPart | Failure
     ) -> list[WindowPart] | Failure | None:
-        """The document's parts in order once all `count` are there, or its first failure; None before."""
+        """The document's parts in order once all `count` are there, or its first failure; None
+        before.
+        """
         if count == 1:
             return part if isinstance(part, Failure) else [part]
         parts = self._waiting.setdefault(key, [])
@@ -140,10 +143,13 @@ class Gathering:
         return sorted(parts, key=lambda part: part.window.index)  # type: ignore[union-attr, arg-type, return-value]
 
     def check_empty(self) -> None:
-        """Raises where a document's windows did not all arrive: a fault of the program, never of the input."""
+        """Raises where a document's windows did not all arrive: a fault of the program, never of
+        the input.
+        """
         if self._waiting:
             part = next(iter(self._waiting.values()))[0]
             name = part.document_id if isinstance(part, Failure) else part.window.document.id
             raise RuntimeError(
-                f"{len(self._waiting)} documents have windows missing at the end of their bundle, {name!r} first"
+                f"{len(self._waiting)} documents have windows missing at the end of their bundle,"
+                f" {name!r} first"
             )

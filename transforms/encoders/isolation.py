@@ -15,8 +15,8 @@ class BrokenModel(RuntimeError):
 
 
 def encode_each(encoder: Encoder, windows: Sequence[Window]) -> list[Encoded]:
-    """One result for each window, in order; a window that cannot be encoded, or gives values that are not finite, has
-    a failure. A batch that fails is halved, down to single windows.
+    """One result for each window, in order; a window that cannot be encoded, or gives values that
+    are not finite, has a failure. A batch that fails is halved, down to single windows.
 
     Raises `BrokenModel` where the model fails on a probe too.
     """

@@ -1,0 +1,109 @@
+"""One bad window takes none of its neighbours along; a broken model is told from a bad window."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transforms.elements import OWN, Document, Encoded, Window
+from transforms.encoders.isolation import BrokenModel, encode_each
+
+GOOD, RAISES, NAN, INFINITE = 1, 2, 3, 4
+
+
+def window(kind, name="d", index=0, count=1):
+    length = 4
+    return Window(
+        document=Document(name, "text", source="file", source_row=7),
+        index=index,
+        count=count,
+        tokens=("x",) * length,
+        ids=np.full(length, kind, np.int32),
+        segments=np.zeros(length, np.int8),
+        roles=np.full(length, OWN, np.int8),
+        spans=None,
+        start=0,
+        stop=length,
+        position=0,
+    )
+
+
+class Fake:
+    """An encoder that raises on poison, as a real one does: for the whole batch."""
+
+    hidden_size, max_seq_length, layer_count, streams = 2, 8, 1, 1
+
+    def __init__(self, broken=False):
+        self.broken, self.calls = broken, 0
+
+    def encode(self, windows):
+        self.calls += 1
+        if self.broken or any(RAISES in w.ids for w in windows):
+            raise RuntimeError("out of luck\nwith a second line")
+        return [self._encoded(w) for w in windows]
+
+    def _encoded(self, window):
+        values = np.ones((len(window), 2), np.float32)
+        pooled = np.ones(2, np.float32)
+        if NAN in window.ids:
+            values[1, 0] = np.nan
+        if INFINITE in window.ids:
+            pooled[1] = -np.inf
+        return Encoded(window, {-1: values}, {"pooler": pooled})
+
+
+@given(st.lists(st.sampled_from([GOOD, GOOD, RAISES, NAN, INFINITE]), min_size=1, max_size=30))
+def test_only_poisonous_windows_fail_and_order_is_kept(kinds):
+    windows = [window(kind, name=str(n)) for n, kind in enumerate(kinds)]
+    results = encode_each(Fake(), windows)
+    assert [result.window for result in results] == windows
+    assert [result.failure is None for result in results] == [kind == GOOD for kind in kinds]
+    for result, kind in zip(results, kinds):
+        assert bool(result.layers) == (kind == GOOD)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        (RAISES, "RuntimeError: out of luck"),
+        (NAN, "the model gave values that are not finite in layer -1"),
+        (INFINITE, "the model gave values that are not finite in pooler"),
+    ],
+    ids=["raises", "NaN", "infinite"],
+)
+def test_failure_says_which_record_and_why_in_one_line(kind, error):
+    (result,) = encode_each(Fake(), [window(kind, "doc", index=1, count=3)])
+    failure = result.failure
+    assert (failure.stage, failure.document_id, failure.error) == ("encode", "doc", error)
+    assert (failure.source, failure.source_row, failure.detail) == ("file", 7, "window 2 of 3")
+
+
+def test_good_batch_is_encoded_once():
+    encoder = Fake()
+    encode_each(encoder, [window(GOOD)] * 16)
+    assert encoder.calls == 1
+
+
+def test_one_poisonous_window_among_many_costs_few_calls():
+    """Halving: two calls a level, and the probe."""
+    encoder = Fake()
+    encode_each(encoder, [window(RAISES if n == 5 else GOOD) for n in range(64)])
+    assert encoder.calls == 1 + 2 * 6 + 1
+
+
+def test_broken_model_is_no_documents_fault():
+    """After one single window and the probe it is clear: nothing is left to try."""
+    encoder = Fake(broken=True)
+    with pytest.raises(BrokenModel, match=r"fails on every input, first seen at .*'0'") as error:
+        encode_each(encoder, [window(GOOD, name=str(n)) for n in range(8)])
+    assert isinstance(error.value.__cause__, RuntimeError)
+    assert encoder.calls == 4 + 1
+
+
+def test_interruption_is_not_taken_for_a_bad_record():
+    class Interrupted(Fake):
+        def encode(self, windows):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode_each(Interrupted(), [window(GOOD)])
