@@ -1,51 +1,71 @@
-"""Character spans: from what a tokenizer saw back to the text that the user has, in code points."""
+"""Character spans: from what a tokenizer saw back to the user's text, in code points."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from transforms.elements import Alignment
 
+_SPACES = np.array([chr(code).isspace() for code in range(0x3002)])  # the last one is U+3000
+
 
 def lowercase(text: str) -> tuple[str, np.ndarray | None]:
     """Lower-case a whole text, as Python does (final sigma).
 
-    Returns the text and, where that changed its length (only U+0130 does), the place in `text` of each of its
-    characters and of its end, [len + 1] int; else None.
+    Returns the text and, where that changed its length (only U+0130 does), the place in `text` of
+    each of its characters and of its end, [len + 1] int; else None.
     """
     low = text.lower()
     if len(low) == len(text):
         return low, None
-    lengths = np.array([len(c.lower()) for c in text])
-    origins = np.repeat(np.arange(len(text)), lengths)
-    return low, np.append(origins, len(text))
+    return low, origins_of([len(char.lower()) for char in text])
+
+
+def origins_of(lengths: Sequence[int]) -> np.ndarray:
+    """Origins as `lowercase` gives them, of a text whose characters became `lengths` long."""
+    return np.repeat(np.arange(len(lengths) + 1), [*lengths, 1])
 
 
 def through_origins(spans: np.ndarray, origins: np.ndarray) -> np.ndarray:
-    """`spans` [T, 2] in a changed text -> [T, 2] in the original; `origins` as `lowercase` gives them."""
-    starts, stops = spans[:, 0], spans[:, 1]
-    last = origins[np.maximum(stops - 1, 0)] + 1
-    mapped_starts = origins[starts]
-    return np.stack([mapped_starts, np.where(stops > starts, last, mapped_starts)], axis=1)
+    """`spans` [T, 2] in a changed text -> [T, 2] in the original; origins as of `lowercase`."""
+    starts, stops = origins[spans[:, 0]], origins[np.maximum(spans[:, 1] - 1, 0)] + 1
+    return np.stack([starts, np.where(spans[:, 1] > spans[:, 0], stops, starts)], axis=1)
 
 
 def through_alignment(spans: np.ndarray, alignment: Alignment, length: int) -> np.ndarray:
-    """`spans` [T, 2] in `alignment.apply(text)` -> [T, 2] in the text, which has `length` code points."""
+    """`spans` [T, 2] in `alignment.apply(text)` -> [T, 2] in the text of `length` code points."""
     origins = [np.arange(start, stop) for start, stop in alignment.runs]
     return through_origins(spans, np.concatenate([*origins, [length]]).astype(np.int64))
 
 
+def along(lengths: Sequence[int], offsets: Sequence[int], end: int) -> np.ndarray:
+    """Pieces of `lengths` characters, one after the other in a normalized text -> spans [T, 2].
+
+    `offsets` says where in a text of `end` code points each normalized character, and their end,
+    comes from.
+    """
+    edges = np.concatenate([[0], np.cumsum(lengths)])
+    places = np.array(offsets)
+    # A character ends where the next one from another place begins.
+    distinct = np.unique(places)
+    ends = np.append(distinct, end)[np.searchsorted(distinct, places, side="right")]
+    return np.stack([places[edges[:-1]], ends[np.maximum(edges[1:] - 1, edges[:-1])]], axis=1)
+
+
 def without_space(spans: np.ndarray, text: str) -> np.ndarray:
-    """Spans [T, 2] without the white space that they begin with; one that holds nothing else keeps it."""
-    for row in np.flatnonzero(_begins_with_space(spans, text)):
-        start, stop = spans[row]
-        inside = text[start:stop]
-        if words := inside.lstrip():
-            spans[row, 0] = stop - len(words)
-    return spans
+    """Spans [T, 2] without the white space that they begin with; one of nothing else keeps it."""
+    if not text or not len(spans):
+        return spans
+    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    starts, stops = spans[:, 0], spans[:, 1]
+    if not _is_space(codes[np.minimum(starts, len(codes) - 1)]).any():
+        return spans
+    words = np.flatnonzero(~_is_space(codes))
+    following = np.append(words, len(codes))[np.searchsorted(words, starts)]
+    return np.stack([np.where(following < stops, following, starts), stops], axis=1)
 
 
-def _begins_with_space(spans: np.ndarray, text: str) -> np.ndarray:
-    return np.fromiter(
-        (stop > start and text[start].isspace() for start, stop in spans.tolist()), bool, len(spans)
-    )
+def _is_space(codes: np.ndarray) -> np.ndarray:
+    return _SPACES[np.minimum(codes, len(_SPACES) - 1)]

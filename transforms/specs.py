@@ -13,9 +13,9 @@ POOLER = "pooler"
 class TokenizerSpec:
     """Which tokenizer, and the rules of the program that the model was made for.
 
-    `kind` is a key of `tokenizers.TOKENIZERS`. `lowercase` is that tokenizer's own lower-casing
-    (None: what its file says), `lowercase_first` that of a program which lower-cases a text before
-    the tokenizer sees it.
+    `kind` is a key of `tokenizers.TOKENIZERS`. `lowercase`, `strip_accents` and
+    `chinese_characters` are that tokenizer's own rules (None: what its file or its program says),
+    `lowercase_first` that of a program which lower-cases a text before the tokenizer sees it.
     """
 
     kind: str
@@ -24,8 +24,7 @@ class TokenizerSpec:
     lowercase: bool | None = None
     lowercase_first: bool = False
     strip_accents: bool | None = None
-    chinese_characters: bool = True
-    max_word_length: int = 100
+    chinese_characters: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

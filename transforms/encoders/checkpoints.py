@@ -162,15 +162,7 @@ def _tokenizer_files(place: Path) -> list[Path]:
 def _tokenizer_spec(files: list[Path], lowercase: bool) -> TokenizerSpec:
     if len(files) == 2:
         return TokenizerSpec("sentencepiece", str(files[0]), str(files[1]), lowercase=lowercase)
-    # The original lower-cases as Python does, then strips accents, and knows words of up to 200 characters.
-    return TokenizerSpec(
-        "wordpiece",
-        str(files[0]),
-        lowercase=False,
-        lowercase_first=lowercase,
-        strip_accents=lowercase,
-        max_word_length=200,
-    )
+    return TokenizerSpec("wordpiece", str(files[0]), lowercase=lowercase)
 
 
 def _reader(prefix: Path):

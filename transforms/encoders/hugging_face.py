@@ -231,7 +231,7 @@ def _tokenizer_spec(
             "tokenizer.json",
             (*_WORD_PIECE_CLASSES, *_XLM_CLASSES, *_LIBRARY_CLASSES),
         ),
-        "vocab.txt": ("wordpiece", _WORD_PIECE_CLASSES),
+        "vocab.txt": ("bert_fast", _WORD_PIECE_CLASSES),
         "sentencepiece.bpe.model": ("xlm_roberta", _XLM_CLASSES),
     }
     if file.name not in kinds:
@@ -246,13 +246,16 @@ def _tokenizer_spec(
         return TokenizerSpec(
             kind, str(file), lowercase=bool(lowercase), lowercase_first=lowercase_first
         )
-    if lowercase is None and (kind == "wordpiece" or name in _WORD_PIECE_CLASSES):
-        lowercase = said.get("do_lower_case", True if kind == "wordpiece" else None)
+    # Other classes take all rules from tokenizer.json.
+    of_bert = name in _WORD_PIECE_CLASSES or (name is None and model.get("model_type") == "bert")
+    rules = said if of_bert else {}
+    if lowercase is None:
+        lowercase = rules.get("do_lower_case", True if kind == "bert_fast" else None)
     return TokenizerSpec(
         kind,
         str(file),
         lowercase=lowercase,
         lowercase_first=lowercase_first,
-        strip_accents=said.get("strip_accents"),
-        chinese_characters=said.get("tokenize_chinese_chars", True),
+        strip_accents=rules.get("strip_accents"),
+        chinese_characters=rules.get("tokenize_chinese_chars"),
     )

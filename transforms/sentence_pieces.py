@@ -1,0 +1,138 @@
+"""SentencePiece models: the pieces of a text, their numbers, and where each stands in the text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from transforms import spans as span_maps
+from transforms.specs import TokenizerSpec
+from transforms.tokens import Tokenizer, Tokens
+
+
+class _SentencePieces:
+    """Pieces of a SentencePiece model; `vocabulary` says which id each has, others are unknown."""
+
+    separators, segments = 1, True
+
+    def __init__(
+        self,
+        spec: TokenizerSpec,
+        processor,
+        vocabulary: Mapping[str, int],
+        special: tuple[str, str],
+        unknown: int,
+    ):
+        for token in special:
+            if token not in vocabulary:
+                raise ValueError(f"{spec.vocabulary or spec.path}: has no {token}; is it a BERT's?")
+            piece = processor.piece_to_id(token)
+            if piece != processor.unk_id() and not processor.is_control(piece):
+                raise ValueError(
+                    f"{spec.path}: {token} is an ordinary piece here, so that a text could not be"
+                    f" told from a special token; train it with --control_symbols={token}"
+                )
+        cls, sep = special
+        self.cls, self.sep = (cls, vocabulary[cls]), (sep, vocabulary[sep])
+        self.unknown, self.size = unknown, max(vocabulary.values()) + 1
+        self._processor = processor
+        self._lowercase = bool(spec.lowercase) or spec.lowercase_first
+        # Special tokens are not for texts: unknown characters that spell one are unknown.
+        self._ids = {
+            piece: number
+            for piece, number in vocabulary.items()
+            if piece not in special and not processor.is_control(processor.piece_to_id(piece))
+        }
+        bytes_ = {f"<0x{byte:02X}>": byte for byte in range(256)}
+        has_bytes = processor.is_byte(processor.piece_to_id("<0x00>"))
+        self._bytes = bytes_ if has_bytes else {}
+
+    def encode(self, texts: Sequence[str], spans: bool) -> list[Tokens]:
+        lowered = [span_maps.lowercase(text) if self._lowercase else (text, None) for text in texts]
+        pieces = self._processor.encode([low for low, _ in lowered], out_type=str, num_threads=1)
+        return [
+            Tokens(
+                row,
+                np.array([self._ids.get(piece, self.unknown) for piece in row], np.int32),
+                self._spans(row, text, low, origins) if spans else None,
+            )
+            for row, text, (low, origins) in zip(pieces, texts, lowered)
+        ]
+
+    def _spans(self, pieces, text: str, low: str, origins: np.ndarray | None) -> np.ndarray:
+        """[T, 2] int32: the pieces laid along the normalized text; the library tells its places."""
+        if not pieces:
+            return np.zeros((0, 2), np.int32)
+        _, offsets = self._processor.normalize(low, with_offsets=True)
+        spans = span_maps.along(self._lengths(pieces), offsets, len(low))
+        if origins is not None:
+            spans = span_maps.through_origins(spans, origins)
+        spans = span_maps.without_space(spans, text)
+        if pieces[0] == "▁" and not text[: spans[0, 1]].isspace():
+            spans[0, 1] = spans[0, 0]  # the space that the model puts before a text is not in it
+        return spans.astype(np.int32)
+
+    def _lengths(self, pieces: Sequence[str]) -> list[int]:
+        """Characters of the normalized text that each piece takes; the last of a character's bytes
+        takes it.
+        """
+        if not self._bytes:
+            return list(map(len, pieces))
+        lengths, waiting = [], 0
+        for piece in pieces:
+            byte = self._bytes.get(piece)
+            if byte is None:
+                lengths.append(len(piece))
+                continue
+            if waiting == 0:
+                waiting = 1 if byte < 0x80 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            waiting -= 1
+            lengths.append(int(waiting == 0))
+        return lengths
+
+
+def _processor(spec: TokenizerSpec):
+    import sentencepiece
+
+    return sentencepiece.SentencePieceProcessor(model_file=spec.path)
+
+
+def bert_japanese(spec: TokenizerSpec) -> Tokenizer:
+    """bert-japanese's tokenizer: pieces of the lower-cased text, looked up in `.vocab`; unknown
+    ones have id 0.
+
+    Source: yoheikikuta/bert-japanese, tokenization_sentencepiece.py, FullTokenizer: a piece is what
+    is left of its line without white space, the last of its name counts. Lines as in
+    google-research/bert.
+    """
+    processor = _processor(spec)
+    text = Path(spec.vocabulary).read_bytes().decode().replace("\r", "")
+    vocabulary = {}
+    for number, line in enumerate(text.removesuffix("\n").split("\n")):
+        piece, *scores = line.split("\t")
+        if len(scores) != 1:
+            raise ValueError(
+                f"{spec.vocabulary}: line {number + 1} is {line!r}; a piece, a tab and a score"
+                " were looked for"
+            )
+        vocabulary[piece.strip()] = number
+    return _SentencePieces(spec, processor, vocabulary, ("[CLS]", "[SEP]"), unknown=0)
+
+
+def xlm_roberta(spec: TokenizerSpec) -> Tokenizer:
+    """XLM-RoBERTa's numbering of a SentencePiece model: fairseq's four special tokens, then the
+    pieces one later.
+
+    Source: transformers, tokenization_xlm_roberta.py, XLMRobertaTokenizer.
+    """
+    processor = _processor(spec)
+    special = [processor.id_to_piece(i) for i in range(min(3, processor.get_piece_size()))]
+    if special != ["<unk>", "<s>", "</s>"]:
+        raise ValueError(f"{spec.path}: starts with {special}; XLM-R's with <unk>, <s>, </s>")
+    vocabulary = {processor.id_to_piece(i): i + 1 for i in range(3, processor.get_piece_size())}
+    vocabulary |= {"<s>": 0, "</s>": 2, "<unk>": 3}
+    tokenizer = _SentencePieces(spec, processor, vocabulary, ("<s>", "</s>"), vocabulary["<unk>"])
+    tokenizer.separators, tokenizer.segments = 2, False
+    return tokenizer

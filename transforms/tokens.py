@@ -1,0 +1,41 @@
+"""What a tokenizer is to the stages, and what it makes of a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tokens:
+    """One text's tokens without special ones: `ids` [T] int32, `spans` [T, 2] int32 (code points)
+    or None.
+    """
+
+    tokens: Sequence[str]
+    ids: np.ndarray
+    spans: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def head(self, n: int) -> Tokens:
+        """The first `n` tokens."""
+        return Tokens(self.tokens[:n], self.ids[:n], None if self.spans is None else self.spans[:n])
+
+
+class Tokenizer(Protocol):
+    """What a stage needs of a tokenizer. `cls` and `sep` are token and id; ids are below `size`."""
+
+    cls: tuple[str, int]
+    sep: tuple[str, int]
+    unknown: int
+    size: int
+    separators: int  # between the texts of a pair
+    segments: bool  # the model is told which text of a pair a token is of
+
+    def encode(self, texts: Sequence[str], spans: bool) -> list[Tokens]:
+        """Tokenize each text; `spans` asks for them (SentencePiece takes several times longer)."""
