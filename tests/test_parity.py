@@ -1,0 +1,192 @@
+"""The program repeats what the original programs wrote down, token by token and value by value."""
+
+import functools
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.models import TEXTS, checkpoint_folder, hugging_face_folder
+from tests.test_oracles import GOLDEN, ROOT, golden_rows, lines_of, needs_golden, pair_of
+from transforms.elements import Document
+from transforms.encoders import describe_model, load_encoder
+from transforms.specs import VectorColumn, Wanted
+from transforms.tokenizers import load_tokenizer
+from transforms.vectors import DocumentVectors, VectorPlan
+from transforms.windows import EmptyText, WindowPlan, cut, model_texts
+
+MINILM = Path(os.environ.get("CORPUSVEC_MINILM", ROOT / "models" / "all-MiniLM-L6-v2"))
+needs_minilm = pytest.mark.skipif(
+    not (MINILM / "model.safetensors").is_file(), reason="all-MiniLM-L6-v2 is not here"
+)
+
+BATCH = 16
+
+
+def windows_of(spec, lines, max_seq_length):
+    """Each line's window by its number, truncated as the originals do; none for an empty one."""
+    tokenizer = load_tokenizer(spec.tokenizer)
+    windows = {}
+    for number, (a, b) in enumerate(lines):
+        document = Document(str(number), a, b)
+        (first,) = tokenizer.encode([model_texts(document, "")[0]], True)
+        second = None if b is None else tokenizer.encode([b], True)[0]
+        plan = WindowPlan(max_seq_length, "truncate")
+        try:
+            (windows[number],) = cut(document, first, second, tokenizer, plan)
+        except EmptyText:
+            assert not a.strip()
+    return windows
+
+
+def encoded_of(spec, windows, wanted):
+    encoder = load_encoder(spec, wanted)
+    numbers = sorted(windows, key=lambda number: len(windows[number]))
+    results = {}
+    for start in range(0, len(numbers), BATCH):
+        batch = numbers[start : start + BATCH]
+        results |= zip(batch, encoder.encode([windows[number] for number in batch]))
+    return results
+
+
+def all_layers(spec, precision="float32"):
+    return Wanted(tuple(range(spec.layer_count + 1)), spec.has_pooler, precision)
+
+
+def sentence_vectors(encoded, columns):
+    """Columns -> vectors [N, D], in the order of the numbers."""
+    vectors = DocumentVectors(VectorPlan(columns))
+    rows = [
+        vectors.finish([vectors.part(encoded[number])])[0].vectors for number in sorted(encoded)
+    ]
+    return {column.name: np.stack([row[column.name] for row in rows]) for column in columns}
+
+
+@functools.cache
+def golden_windows(folder, max_seq_length):
+    spec = describe_model(str(GOLDEN / folder))
+    lines = [pair_of(line) for line in lines_of(GOLDEN / folder / "input.txt")]
+    return spec, windows_of(spec, lines, max_seq_length)
+
+
+@needs_golden
+@pytest.mark.parametrize(
+    ("folder", "max_seq_length"),
+    [("bert_japanese", 128), ("bert_japanese", 32), ("bert_wordpiece", 48)],
+    ids=["bert-japanese, 128", "bert-japanese, 32", "google-research, 48"],
+)
+def test_original_programs(folder, max_seq_length):
+    """Every line but the blank ones: the same tokens, every value within 2e-5."""
+    spec, windows = golden_windows(folder, max_seq_length)
+    rows = golden_rows(GOLDEN / folder / f"expected_len{max_seq_length}.npz")
+    encoded = encoded_of(spec, windows, all_layers(spec))
+    blank = {number for number, (tokens, _, _) in enumerate(rows) if tokens == ["[CLS]", "[SEP]"]}
+    assert set(windows) == set(range(len(rows))) - blank
+    for number, result in encoded.items():
+        tokens, layers, values = rows[number]
+        assert list(result.window.tokens) == tokens
+        for column, layer in enumerate(layers):
+            computed = result.layers[layer % (spec.layer_count + 1)]
+            np.testing.assert_allclose(computed, values[:, column], rtol=0, atol=2e-5)
+
+
+@functools.cache
+def minilm_golden():
+    with np.load(GOLDEN / "minilm.npz") as golden:
+        texts, vectors = golden["texts"].tolist(), golden["sentence_vectors"]
+    spec = describe_model(str(MINILM))
+    return spec, windows_of(spec, [(text, None) for text in texts], spec.max_seq_length), vectors
+
+
+@needs_golden
+@needs_minilm
+def test_sentence_transformers_on_minilm():
+    """Tokens equal, layer values within 1e-4; the model's own column within 1e-5."""
+    spec, windows, expected = minilm_golden()
+    rows = golden_rows(GOLDEN / "minilm.npz")
+    assert spec.max_seq_length == 256
+    assert len(windows) == len(expected)
+    encoded = encoded_of(spec, windows, all_layers(spec))
+    for number, (tokens, layers, values) in enumerate(rows):
+        assert list(windows[number].tokens) == tokens
+        for column, layer in enumerate(layers):
+            computed = encoded[number].layers[layer % (spec.layer_count + 1)]
+            np.testing.assert_allclose(computed, values[:, column], rtol=0, atol=1e-4)
+    vectors = sentence_vectors(encoded, spec.default_columns)["vector"]
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------------- bfloat16
+
+
+def columns_of(spec):
+    """A sentence vector of every kind from the upper layers, and the pooled output."""
+    last = spec.layer_count
+    columns = [
+        VectorColumn(f"{pooling}@{layer}", pooling, (layer,))
+        for pooling in ("mean", "max", "cls", "sep", "first", "mean_sqrt")
+        for layer in (last, last - 1)
+    ]
+    columns.append(VectorColumn("all", "mean", tuple(range(1, last + 1))))
+    if spec.has_pooler:
+        columns.append(VectorColumn("pooler", "pooler"))
+    return (*columns, *spec.default_columns)
+
+
+def least_cosines(spec, windows):
+    """Column -> the least cosine between a sentence vector in bfloat16 and in float32."""
+    columns = columns_of(spec)
+    exact, rounded = (
+        sentence_vectors(encoded_of(spec, windows, all_layers(spec, precision)), columns)
+        for precision in ("float32", "bfloat16")
+    )
+    return {
+        name: ((x * rounded[name]).sum(axis=1) / _norms(x) / _norms(rounded[name])).min()
+        for name, x in exact.items()
+    }
+
+
+def _norms(vectors):
+    return np.linalg.norm(vectors, axis=1)
+
+
+def assert_close_in_bfloat16(spec, windows):
+    cosines = least_cosines(spec, windows)
+    assert min(cosines.values()) > 0.999, cosines
+
+
+@needs_golden
+@pytest.mark.parametrize(
+    ("folder", "max_seq_length"),
+    [("bert_japanese", 128), ("bert_wordpiece", 48)],
+    ids=["bert-japanese", "google-research"],
+)
+def test_bfloat16_on_golden_models(folder, max_seq_length):
+    assert_close_in_bfloat16(*golden_windows(folder, max_seq_length))
+
+
+@needs_golden
+@needs_minilm
+def test_bfloat16_on_minilm():
+    spec, windows, _ = minilm_golden()
+    assert_close_in_bfloat16(spec, windows)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (checkpoint_folder, {"hidden": 32, "layers": 3, "heads": 4}),
+        (hugging_face_folder, {"hidden": 64, "layers": 6, "heads": 4}),
+        (
+            hugging_face_folder,
+            {"hidden": 48, "layers": 2, "hidden_act": "relu", "modules": ("pooling", "normalize")},
+        ),
+    ],
+    ids=["checkpoint", "deep", "relu"],
+)
+def test_bfloat16_on_random_models(make, options, seed, tmp_path):
+    spec = describe_model(str(make(tmp_path / "model", seed=seed, **options)))
+    windows = windows_of(spec, [(text, None) for text in TEXTS], spec.max_seq_length)
+    assert_close_in_bfloat16(spec, windows)
