@@ -1,23 +1,17 @@
 """BERT's forward pass in TensorFlow, with the weights as constants of the graph.
 
-Follows google-research/bert, modeling.py (post-layer-norm transformer). Constant weights let oneDNN keep them in its
-own layout; the graph ends at the highest layer asked for.
+Follows google-research/bert, modeling.py (post-layer-norm transformer). Constant weights let oneDNN
+keep them in its own layout; the graph ends at the highest layer asked for.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-os.environ.setdefault(
-    "TF_CPP_MIN_LOG_LEVEL", "3"
-)  # TensorFlow greets on stderr, before its own logging starts
-
-import tensorflow as tf
-
 from transforms.elements import Encoded, Window
+from transforms.encoders.runtime import prepare_threads, tf
 from transforms.specs import POOLER, BertConfig, ModelSpec, Wanted
 
 Weights = Mapping[str, np.ndarray]
@@ -33,7 +27,9 @@ ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
 
 
 class BertEncoder:
-    """A BERT with everything but what is wanted left out. Calls from several threads run side by side."""
+    """A BERT with everything but what is wanted left out. Calls from several threads run side by
+    side.
+    """
 
     def __init__(self, spec: ModelSpec, wanted: Wanted, weights: Weights):
         """`weights` by the names of `weights.shapes`."""
@@ -69,22 +65,9 @@ class BertEncoder:
         ]
 
 
-def prepare_threads() -> int:
-    """One stream a core, each with one thread. Returns the number of streams; TensorFlow takes it only at its start."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(cores)
-    except RuntimeError:
-        pass  # in someone's own program TensorFlow may be running already, with its own threads: slower, as right
-    return cores
-
-
 def frozen(config: BertConfig, wanted: Wanted, weights: Weights) -> Callable[..., list[tf.Tensor]]:
-    """A function of ids and segments [B, T] and lengths [B], all int32, any B and T: the layers wanted, each
-    [B, T, H] float32, then the pooled output [B, H] where it is wanted. Traced once.
+    """A function of ids and segments [B, T] and lengths [B], all int32, any B and T: the layers
+    wanted, each [B, T, H] float32, then the pooled output [B, H] where it is wanted. Traced once.
     """
     rows = tf.TensorSpec([None, None], tf.int32)
 
@@ -100,7 +83,9 @@ def frozen(config: BertConfig, wanted: Wanted, weights: Weights) -> Callable[...
 def forward(
     config: BertConfig, wanted: Wanted, weights: Weights, ids, segments, lengths
 ) -> tuple[list[tf.Tensor], tf.Tensor | None]:
-    """Layers 0 (the embedding output) to the highest wanted, each [B, T, H], and the pooled output [B, H] or None."""
+    """Layers 0 (the embedding output) to the highest wanted, each [B, T, H], and the pooled output
+    [B, H] or None.
+    """
     dtype = tf.as_dtype(wanted.precision)
     shape = tf.shape(ids)
     batch, length = shape[0], shape[1]
@@ -158,7 +143,7 @@ def _split_heads(x: tf.Tensor, batch, length, config: BertConfig) -> tf.Tensor:
 
 
 def layer_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> tf.Tensor:
-    """[rows, H] -> [rows, H], each row with mean 0 and variance 1, times gamma plus beta, both [H]."""
+    """[rows, H] -> each row with mean 0 and variance 1, times gamma plus beta, both [H]."""
     wide = tf.cast(x, tf.float32)
     mean, variance = tf.nn.moments(wide, axes=[-1], keepdims=True)
     scaled = (wide - mean) * tf.math.rsqrt(variance + epsilon)

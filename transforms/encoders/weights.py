@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 from transforms.specs import BertConfig
 
-EMBEDDINGS = "embeddings"
 POOLER_KERNEL = "pooler/dense/kernel"
 
 
@@ -47,7 +46,9 @@ def _layer_norm(name: str, hidden: int) -> dict[str, tuple[int, ...]]:
 def check_shapes(
     there: Mapping[str, tuple[int, ...]], config: BertConfig, pooler: bool, where: str
 ) -> None:
-    """Raises `ValueError` with the first array that is missing or has another shape than the configuration says."""
+    """Raises `ValueError` with the first array that is missing or has another shape than the
+    configuration says.
+    """
     for name, shape in shapes(config, pooler).items():
         if name not in there:
             raise ValueError(
@@ -55,5 +56,6 @@ def check_shapes(
             )
         if tuple(there[name]) != shape:
             raise ValueError(
-                f"{where}: {name} has the shape {list(there[name])}, the configuration says {list(shape)}"
+                f"{where}: {name} has the shape {list(there[name])},"
+                f" the configuration says {list(shape)}"
             )

@@ -1,0 +1,257 @@
+"""One BERT for every file form: equal to the float64 reference, alone or in a batch, on any thread,
+and computing no more than is wanted.
+"""
+
+import json
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+
+from tests.models import checkpoint_folder, hugging_face_folder, weights_of
+from tests.oracles import bert
+from transforms.elements import OWN, Document, Window
+from transforms.encoders import describe_model, load_encoder
+from transforms.encoders.weights import shapes
+from transforms.specs import Wanted
+
+
+def window(ids, second=0):
+    """A text, or with `second` tokens of a second text at its end, a pair."""
+    length = len(ids)
+    return Window(
+        document=Document("d", ""),
+        index=0,
+        count=1,
+        tokens=("x",) * length,
+        ids=np.asarray(ids, np.int32),
+        segments=(np.arange(length) >= length - second).astype(np.int8),
+        roles=np.full(length, OWN, np.int8),
+        spans=None,
+        start=0,
+        stop=length,
+        position=0,
+    )
+
+
+def random_windows(spec, lengths, seed=0):
+    generator = np.random.default_rng(seed)
+    return [
+        window(generator.integers(0, spec.bert.vocab_size, length), generator.integers(0, length))
+        for length in lengths
+    ]
+
+
+def everything(spec, precision="float32"):
+    return Wanted(tuple(range(spec.layer_count + 1)), spec.has_pooler, precision)
+
+
+def assert_equals_reference(spec, weights, config):
+    """Windows of several lengths, the longest that there may be among them, in one batch."""
+    windows = random_windows(spec, [1, 2, spec.max_seq_length, 7])
+    results = load_encoder(spec, everything(spec)).encode(windows)
+    for result, one in zip(results, windows):
+        segments = one.segments if spec.segments else np.zeros_like(one.segments)
+        layers, pooled = bert(weights, config, one.ids, segments=segments)
+        assert list(result.layers) == list(range(len(layers)))
+        for layer, values in enumerate(layers):
+            assert result.layers[layer].dtype == np.float32
+            np.testing.assert_allclose(result.layers[layer], values, rtol=0, atol=2e-5)
+        assert list(result.outputs) == ([] if pooled is None else ["pooler"])
+        if pooled is not None:
+            np.testing.assert_allclose(result.outputs["pooler"], pooled, rtol=0, atol=2e-5)
+
+
+SIZES = st.fixed_dictionaries(
+    {
+        "heads": st.sampled_from([1, 2, 3, 4]),
+        "hidden": st.sampled_from([12, 24, 48]),
+        "layers": st.integers(1, 3),
+        "inner": st.sampled_from([None, 10]),
+        "positions": st.sampled_from([12, 20]),
+        "with_pooler": st.booleans(),
+        "seed": st.integers(0, 1000),
+    }
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    options=SIZES,
+    hidden_act=st.sampled_from(["gelu", "relu", "tanh"]),
+    tokenizer=st.sampled_from(["wordpiece", "sentencepiece"]),
+    config=st.sampled_from(["bert_config.json", "config.ini"]),
+)
+def test_checkpoint_equals_the_reference(options, hidden_act, tokenizer, config):
+    with tempfile.TemporaryDirectory() as place:
+        folder = checkpoint_folder(
+            place, hidden_act=hidden_act, tokenizer=tokenizer, config=config, **options
+        )
+        assert_equals_reference(describe_model(str(folder)), *weights_of(folder))
+
+
+ACTIVATIONS = ["gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "tanh", "silu", "swish"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    options=SIZES,
+    hidden_act=st.sampled_from(ACTIVATIONS),
+    epsilon=st.sampled_from([1e-12, 1e-5, 1e-2]),
+    form=st.sampled_from([("bert", "tokenizer.json"), ("bert", "xlmr"), ("xlm-roberta", "xlmr")]),
+    prefix=st.sampled_from(["", "bert.", "roberta."]),
+    dtype=st.sampled_from([np.float32, np.float16, ml_dtypes.bfloat16]),
+    old_names=st.booleans(),
+    shards=st.sampled_from([1, 1, 3]),
+)
+def test_hugging_face_folder_equals_the_reference(
+    options, hidden_act, epsilon, form, prefix, dtype, old_names, shards
+):
+    with tempfile.TemporaryDirectory() as place:
+        folder = hugging_face_folder(
+            place,
+            hidden_act=hidden_act,
+            layer_norm_eps=epsilon,
+            model_type=form[0],
+            tokenizer=form[1],
+            prefix=prefix,
+            **options,
+        )
+        tensors = {k: v.astype(dtype) for k, v in load_file(folder / "model.safetensors").items()}
+        save_file(tensors, folder / "model.safetensors")
+        weights, config = weights_of(folder)
+        if old_names:  # of models converted in 2019
+            tensors = {
+                key.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta"): value
+                for key, value in tensors.items()
+            }
+        save_shards(folder, tensors, shards)
+        assert_equals_reference(describe_model(str(folder)), weights, config)
+
+
+def save_shards(folder: Path, tensors, count):
+    """As `transformers` saves what is too large for one file."""
+    if count == 1:
+        save_file(tensors, folder / "model.safetensors")
+        return
+    (folder / "model.safetensors").unlink()
+    names = [f"model-{n + 1:05}-of-{count:05}.safetensors" for n in range(count)]
+    where = {key: names[n % count] for n, key in enumerate(sorted(tensors))}
+    for name in names:
+        save_file({k: v for k, v in tensors.items() if where[k] == name}, folder / name)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    folder = hugging_face_folder(
+        tmp_path_factory.mktemp("model") / "m", layers=3, hidden_act="relu", positions=40
+    )
+    return describe_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("float32", 5e-6), ("bfloat16", 0.1)], ids=["float32", "bfloat16"]
+)
+def test_neighbours_change_nothing(spec, precision, tolerance):
+    """A window alone gives what it gives in a batch of others, longer and shorter."""
+    encoder = load_encoder(spec, everything(spec, precision))
+    windows = random_windows(spec, [5, 40, 1, 17, 5, 30])
+    for together, one in zip(encoder.encode(windows), windows):
+        (alone,) = encoder.encode([one])
+        assert together.window is one
+        for layer, values in alone.layers.items():
+            assert values.shape == (len(one), 16)
+            np.testing.assert_allclose(together.layers[layer], values, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(
+            together.outputs["pooler"], alone.outputs["pooler"], rtol=0, atol=tolerance
+        )
+
+
+def test_threads_do_not_disturb_each_other(spec):
+    encoder = load_encoder(spec, Wanted((0, 3)))
+    batches = [random_windows(spec, range(1, 2 + n % 9), seed=n) for n in range(40)]
+    expected = [encoder.encode(batch) for batch in batches]
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(encoder.encode, batches))
+    for batch, wanted in zip(results, expected):
+        for result, one in zip(batch, wanted):
+            assert result.window is one.window
+            for layer in (0, 3):
+                np.testing.assert_allclose(result.layers[layer], one.layers[layer], atol=5e-6)
+
+
+WANTED = [
+    Wanted((0,)),
+    Wanted((1,)),
+    Wanted((2, 0)),
+    Wanted((3,)),
+    Wanted((), pooler=True),
+    Wanted((1,), pooler=True),
+]
+WANTED_IDS = ["embeddings", "lowest", "two", "last", "pooler", "lowest and pooler"]
+
+
+@pytest.mark.parametrize("wanted", WANTED, ids=WANTED_IDS)
+def test_only_what_is_wanted_comes_back(spec, wanted):
+    (one,) = random_windows(spec, [6])
+    (result,) = load_encoder(spec, wanted).encode([one])
+    (full,) = load_encoder(spec, everything(spec)).encode([one])
+    assert tuple(result.layers) == wanted.layers
+    assert list(result.outputs) == (["pooler"] if wanted.pooler else [])
+    for layer in wanted.layers:
+        np.testing.assert_allclose(result.layers[layer], full.layers[layer], rtol=0, atol=5e-6)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("wanted", WANTED, ids=WANTED_IDS)
+def test_graph_holds_only_what_is_wanted(spec, wanted, precision):
+    """Its constants are the weights up to the highest layer wanted, no more, and no variables."""
+    from dataclasses import replace
+
+    import tensorflow as tf
+
+    from transforms.encoders.bert import frozen
+
+    arrays = {name.removeprefix("bert/"): value for name, value in weights_of(spec.path)[0].items()}
+    run = frozen(spec.bert, replace(wanted, precision=precision), arrays)
+    highest = spec.layer_count if wanted.pooler else max(wanted.layers)
+    needed = shapes(replace(spec.bert, layer_count=highest), wanted.pooler)
+    weights = sum(int(np.prod(shape)) for shape in needed.values())
+    operations = run.graph.get_operations()
+    constants = [
+        tf.make_ndarray(operation.get_attr("value")).size
+        for operation in operations
+        if operation.type == "Const" and operation.outputs[0].dtype.is_floating
+    ]
+    kernel = spec.hidden_size**2  # anything more than a few numbers would be at least that large
+    assert weights <= sum(constants) < weights + kernel
+    types = {operation.type for operation in operations}
+    assert ("Tanh" in types) == wanted.pooler
+    assert not {"ReadVariableOp", "VarHandleOp", "ResourceGather"} & types
+    assert not run.captured_inputs
+    assert not run.graph.as_graph_def().library.function
+
+
+def test_new_shapes_do_not_trace_again(spec, monkeypatch):
+    """A graph for each shape would cost more than the encoding."""
+    from transforms.encoders import bert as module
+
+    traced, forward = [], module.forward
+    monkeypatch.setattr(module, "forward", lambda *a: traced.append(1) or forward(*a))
+    encoder = load_encoder(spec, Wanted((3,)))
+    for n in range(1, 12):
+        encoder.encode(random_windows(spec, [n] * (12 - n)))
+    assert len(traced) == 1
+
+
+def test_encoder_says_what_it_is(spec):
+    encoder = load_encoder(spec, Wanted((3,)))
+    assert (encoder.hidden_size, encoder.layer_count, encoder.max_seq_length) == (16, 3, 40)
+    assert encoder.streams >= 1
