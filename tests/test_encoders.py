@@ -5,6 +5,7 @@ and computing no more than is wanted.
 import json
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import ml_dtypes
@@ -213,8 +214,6 @@ def test_only_what_is_wanted_comes_back(spec, wanted):
 @pytest.mark.parametrize("wanted", WANTED, ids=WANTED_IDS)
 def test_graph_holds_only_what_is_wanted(spec, wanted, precision):
     """Its constants are the weights up to the highest layer wanted, no more, and no variables."""
-    from dataclasses import replace
-
     import tensorflow as tf
 
     from transforms.encoders.bert import frozen

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import configparser
+import glob
 import json
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transforms.encoders import weights
 from transforms.encoders.folders import (
+    check_config,
     digest_of,
     fitting_tokenizer,
     read_json,
@@ -44,12 +47,8 @@ def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
     if lowercase is None:  # what the model says, else the default of its programs
         lowercase = not _CASED.search(folder.resolve().name)
     tokenizer_spec = _tokenizer_spec(tokenizer_files, lowercase)
-    data = sorted(folder.glob(f"{prefix.name}.data-*"))
-    if not data:
-        raise ValueError(
-            f"--model={path}: {prefix.name}.index has no {prefix.name}.data-… beside it"
-        )
-    there = _names_and_shapes(prefix)
+    data = sorted(folder.glob(f"{glob.escape(prefix.name)}.data-*"))
+    there = _names_and_shapes(prefix, data)
     has_pooler = weights.POOLER_KERNEL in there
     weights.check_shapes(there, config, has_pooler, str(prefix))
     fitting_tokenizer(tokenizer_spec, config.vocab_size)
@@ -109,17 +108,18 @@ def _config(folder: Path) -> tuple[Path, BertConfig]:
             parser.read_string(file.read_text("utf-8"))
             values = {key: _ini_value(value) for key, value in parser["BERT-CONFIG"].items()}
         except (configparser.Error, KeyError, UnicodeDecodeError) as error:
+            reason = " ".join(str(error).split())
             raise ValueError(
-                f"{file}: no section BERT-CONFIG that can be read ({error})"
+                f"{file}: no section BERT-CONFIG that can be read ({reason})"
             ) from error
     else:
         raise ValueError(
             f"--model={folder}: has a checkpoint, but no bert_config.json or config.ini"
         )
     activation = values.get("hidden_act", "gelu")
-    if activation not in _ACTIVATIONS:
+    if str(activation) not in _ACTIVATIONS:
         raise ValueError(f"{file}: hidden_act {activation!r} is none of {', '.join(_ACTIVATIONS)}")
-    return file, BertConfig(
+    config = BertConfig(
         vocab_size=whole_number(values, "vocab_size", file),
         hidden_size=whole_number(values, "hidden_size", file),
         layer_count=whole_number(values, "num_hidden_layers", file),
@@ -129,6 +129,7 @@ def _config(folder: Path) -> tuple[Path, BertConfig]:
         segment_types=whole_number(values, "type_vocab_size", file),
         activation=_ACTIVATIONS[activation],
     )
+    return file, check_config(config, file)
 
 
 def _ini_value(text: str):
@@ -146,7 +147,8 @@ def _tokenizer_files(place: Path) -> list[Path]:
         found = [p for p in [place / "vocab.txt"] if p.is_file()] + sorted(place.glob("*.model"))
     if not found:
         raise ValueError(
-            f"{place}: no vocab.txt and no SentencePiece .model; name its folder or file with --tokenizer"
+            f"{place}: no vocab.txt and no SentencePiece .model;"
+            " name its folder or file with --tokenizer"
         )
     if len(found) > 1:
         names = ", ".join(p.name for p in found)
@@ -166,17 +168,28 @@ def _tokenizer_spec(files: list[Path], lowercase: bool) -> TokenizerSpec:
 
 
 def _reader(prefix: Path):
-    from transforms.encoders.bert import tf
+    from transforms.encoders.runtime import tf
 
     return tf.train.load_checkpoint(str(prefix))
 
 
-def _names_and_shapes(prefix: Path) -> dict[str, tuple[int, ...]]:
+def _names_and_shapes(prefix: Path, data: list[Path]) -> dict[str, tuple[int, ...]]:
+    """The arrays below `bert/`. Raises `ValueError` where the checkpoint is not whole."""
+    if not data:
+        raise ValueError(f"{prefix}.index: has no {prefix.name}.data-… beside it; copy all files")
     try:
-        shapes = _reader(prefix).get_variable_to_shape_map()
+        reader = _reader(prefix)
+        shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
     except Exception as error:  # TensorFlow raises its own, by what is wrong with the bytes
         reason = str(error).splitlines()[0]
         raise ValueError(f"{prefix}: not a checkpoint that TensorFlow reads ({reason})") from error
+    needed = sum(math.prod(shape) * types[name].size for name, shape in shapes.items())
+    found = sum(file.stat().st_size for file in data)
+    if found < needed:
+        raise ValueError(
+            f"{prefix}.data-…: {len(data)} files with {found} bytes, the index asks for {needed};"
+            " one is missing or cut off"
+        )
     return {
         name.removeprefix("bert/"): tuple(shape)
         for name, shape in shapes.items()

@@ -1,4 +1,6 @@
-"""What the readers of model folders share: small files read with errors that name them, digests, common checks."""
+"""What the readers of model folders share: small files read with errors that name them, digests,
+common checks.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from transforms.specs import TokenizerSpec
+from transforms.specs import BertConfig, TokenizerSpec
 from transforms.tokenizers import Tokenizer, load_tokenizer
 
 
@@ -25,12 +27,27 @@ def read_json(file: Path) -> dict[str, Any]:
     return value
 
 
-def whole_number(values: Mapping[str, Any], key: str, file: Path) -> int:
-    """A positive whole number of a configuration. Raises `ValueError` naming file and key."""
+def whole_number(values: Mapping[str, Any], key: str, file: Path, least: int = 1) -> int:
+    """A whole number of a configuration. Raises `ValueError` naming file and key."""
     value = values.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{file}: {key} is {value!r}, a whole number above 0 was looked for")
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{file}: {key} is {value!r}, a whole number from {least} was looked for")
     return value
+
+
+def check_config(config: BertConfig, file: Path) -> BertConfig:
+    """Raises `ValueError` where the numbers of a configuration contradict each other."""
+    if config.hidden_size % config.heads:
+        raise ValueError(
+            f"{file}: hidden_size {config.hidden_size} cannot be divided among"
+            f" num_attention_heads {config.heads}"
+        )
+    if config.positions <= config.first_position:
+        raise ValueError(
+            f"{file}: max_position_embeddings {config.positions} leaves no place for a token:"
+            f" the first is at {config.first_position}"
+        )
+    return config
 
 
 def say_lowercase(do_lower_case: str) -> bool | None:
@@ -50,7 +67,9 @@ def fitting_tokenizer(spec: TokenizerSpec, vocab_size: int) -> Tokenizer:
 
 
 def digest_of(files: Iterable[Path], settings: Mapping[str, Any]) -> str:
-    """SHA-256 over the contents of the files, in the order given, and the settings; not over where they are."""
+    """SHA-256 over the contents of the files, in the order given, and the settings; not over where
+    they are.
+    """
     total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for file in files:
         with file.open("rb") as stream:

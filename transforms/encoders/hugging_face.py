@@ -1,4 +1,6 @@
-"""Hugging Face folders of BERT architecture, with sentence-transformers' files where they are there."""
+"""Hugging Face folders of BERT architecture, with sentence-transformers' files where they are
+there.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import numpy as np
 
 from transforms.encoders import sentence_modules, weights
 from transforms.encoders.folders import (
+    check_config,
     digest_of,
     fitting_tokenizer,
     read_json,
@@ -51,12 +54,16 @@ _ENDINGS = {
 
 
 def recognises(path: str) -> bool:
-    """A folder with a configuration of transformers, or with sentence-transformers' list of modules."""
+    """A folder with a configuration of transformers, or with sentence-transformers' list of
+    modules.
+    """
     return any((Path(path) / name).is_file() for name in ("config.json", "modules.json"))
 
 
 def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
-    """Raises `ValueError` where files are missing, do not fit each other, or ask for what is not implemented."""
+    """Raises `ValueError` where files are missing, do not fit each other, or ask for what is not
+    implemented.
+    """
     root = Path(path)
     modules = sentence_modules.read(root)
     folder = modules.transformer if modules else root
@@ -68,9 +75,10 @@ def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
     weights.check_shapes(there, config, has_pooler, str(folder))
     place = Path(tokenizer) if tokenizer else folder
     tokenizer_file, tokenizer_config = _tokenizer_file(place)
-    lowercase_first = bool(modules and modules.lowercase)
+    lowercase = say_lowercase(do_lower_case)
+    lowercase_first = bool(modules and modules.lowercase and lowercase is not False)
     tokenizer_spec = _tokenizer_spec(
-        tokenizer_file, tokenizer_config, values, say_lowercase(do_lower_case), lowercase_first
+        tokenizer_file, tokenizer_config, values, lowercase, lowercase_first
     )
     library = fitting_tokenizer(tokenizer_spec, config.vocab_size)
     limit = config.positions - config.first_position
@@ -91,7 +99,11 @@ def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
         tokenizer=tokenizer_spec,
         max_seq_length=limit,
         digest=digest_of(
-            files, {"do_lower_case": tokenizer_spec.lowercase, "tokenizer": tokenizer_config}
+            files,
+            {
+                "do_lower_case": [tokenizer_spec.lowercase, lowercase_first],
+                "tokenizer": tokenizer_config,
+            },
         ),
         has_pooler=has_pooler,
         segments=library.segments,
@@ -103,6 +115,7 @@ def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
 
 def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:
     """Read the arrays and build the encoder."""
+    import ml_dtypes  # noqa: F401  (tells NumPy what bfloat16 is)
     from safetensors import safe_open
 
     from transforms.encoders.bert import BertEncoder
@@ -131,9 +144,14 @@ def _config(file: Path, values: dict[str, Any]) -> BertConfig:
     if values.get("is_decoder"):
         raise ValueError(f"{file}: is_decoder is set; only encoders are implemented")
     activation = values.get("hidden_act", "gelu")
-    if activation not in _ACTIVATIONS:
+    if str(activation) not in _ACTIVATIONS:
         raise ValueError(f"{file}: hidden_act {activation!r} is none of {', '.join(_ACTIVATIONS)}")
-    first = int(values.get("pad_token_id", 1)) + 1 if architecture == "xlm-roberta" else 0
+    first = 0
+    if architecture == "xlm-roberta":
+        first = whole_number({"pad_token_id": 1} | values, "pad_token_id", file, least=0) + 1
+    epsilon = values.get("layer_norm_eps", 1e-12)
+    if not isinstance(epsilon, float | int) or not 0 <= epsilon < 1:
+        raise ValueError(f"{file}: layer_norm_eps is {epsilon!r}, a small number was looked for")
     config = BertConfig(
         vocab_size=whole_number(values, "vocab_size", file),
         hidden_size=whole_number(values, "hidden_size", file),
@@ -143,16 +161,19 @@ def _config(file: Path, values: dict[str, Any]) -> BertConfig:
         positions=whole_number(values, "max_position_embeddings", file),
         segment_types=whole_number({"type_vocab_size": 2} | values, "type_vocab_size", file),
         activation=_ACTIVATIONS[activation],
-        layer_norm_eps=float(values.get("layer_norm_eps", 1e-12)),
+        layer_norm_eps=epsilon,
         first_position=first,
     )
-    return config
+    return check_config(config, file)
 
 
 def _weight_files(folder: Path) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        files = [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+        names = read_json(index).get("weight_map")
+        if not isinstance(names, dict) or not names:
+            raise ValueError(f"{index}: has no weight_map, which says where each weight is")
+        files = [folder / name for name in sorted(set(names.values()))]
     else:
         files = [folder / "model.safetensors"]
     for file in files:
@@ -182,7 +203,7 @@ def _names_and_shapes(files: list[Path], where: str) -> dict[str, tuple[int, ...
 
 
 def _renamed(keys: list[str]) -> dict[str, str]:
-    """Keys of a file -> our names; what a model for another task has beside its BERT is left out."""
+    """Keys of a file -> our names, without what a model for another task has beside its BERT."""
     found = {}
     for key in keys:
         start = max(key.find(part) for part in ("embeddings.", "encoder.layer.", "pooler."))
@@ -209,7 +230,8 @@ def _tokenizer_file(place: Path) -> tuple[Path, dict[str, Any]]:
         there = [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
         if not there:
             raise ValueError(
-                f"{folder}: no {', '.join(_TOKENIZER_FILES)}; name the tokenizer's folder or file with --tokenizer"
+                f"{folder}: no {', '.join(_TOKENIZER_FILES)};"
+                " name the tokenizer's folder or file with --tokenizer"
             )
         file = there[0]
     config_file = folder / "tokenizer_config.json"
@@ -223,7 +245,9 @@ def _tokenizer_spec(
     lowercase: bool | None,
     lowercase_first: bool,
 ) -> TokenizerSpec:
-    """Source: transformers, BertTokenizerFast: what `tokenizer_config.json` says overrides `tokenizer.json`."""
+    """Source: transformers, BertTokenizerFast: what `tokenizer_config.json` says overrides
+    `tokenizer.json`.
+    """
     name = said.get("tokenizer_class") or model.get("tokenizer_class")
     mecab = said.get("word_tokenizer_type") or said.get("subword_tokenizer_type")
     kinds = {

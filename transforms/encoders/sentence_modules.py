@@ -1,4 +1,5 @@
-"""What a sentence-transformers model says of its sentence vector: pooling, dense layers, normalization, prompts.
+"""What a sentence-transformers model says of its sentence vector: pooling, dense layers,
+normalization, prompts.
 
 Source: sentence_transformers/models, Pooling, Dense and Normalize.
 """
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.encoders.folders import read_json
+from transforms.encoders.folders import read_json, whole_number
 from transforms.specs import BertConfig, VectorColumn
 
 NORMALIZE = "normalize"
@@ -35,7 +36,7 @@ _ACTIVATIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "Identity": lambda x: x,
     "Tanh": np.tanh,
     "ReLU": lambda x: np.maximum(x, 0),
-    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "Sigmoid": lambda x: 0.5 + 0.5 * np.tanh(0.5 * x),
     "GELU": lambda x: 0.5 * x * (1 + _erf(x / math.sqrt(2))),
 }
 
@@ -56,7 +57,7 @@ class SentenceModules:
     files: tuple[Path, ...]
 
     def columns(self, config: BertConfig) -> tuple[VectorColumn, ...]:
-        """The one column of the model. Raises `ValueError` where the widths do not fit the model's."""
+        """The one column of the model. Raises `ValueError` where the widths do not fit."""
         if self.pooled_width != config.hidden_size:
             raise ValueError(
                 f"{self.transformer}: Pooling is for {self.pooled_width} dimensions, the model has"
@@ -92,38 +93,60 @@ def read(folder: Path) -> SentenceModules | None:
     names = [kind for kind, _ in kinds]
     if names[:2] != ["Transformer", "Pooling"] or set(names[2:]) - {"Dense", "Normalize"}:
         raise ValueError(
-            f"{listing}: has {', '.join(names)}; implemented are Transformer, Pooling, then Dense and Normalize"
+            f"{listing}: has {', '.join(names)}; implemented are Transformer, Pooling, then Dense"
+            " and Normalize"
         )
     transformer = kinds[0][1]
-    settings_file = transformer / "sentence_bert_config.json"
-    settings = read_json(settings_file) if settings_file.is_file() else {}
+    settings_file = _settings_file(transformer)
+    settings = read_json(settings_file) if settings_file else {}
     pooling_file = kinds[1][1] / "config.json"
     pooling = read_json(pooling_file)
     about_file = folder / "config_sentence_transformers.json"
     about = read_json(about_file) if about_file.is_file() else {}
     prompts = about.get("prompts") or {}
+    default = about.get("default_prompt_name")
+    if default and default not in prompts:
+        raise ValueError(f"{about_file}: default_prompt_name {default!r} is none of its prompts")
     files = [listing, pooling_file]
-    files += [file for file in (settings_file, about_file) if file.is_file()]
+    files += [file for file in (settings_file, about_file) if file and file.is_file()]
     for kind, path in kinds[2:]:
         if kind == "Dense":
             files += [path / "config.json", path / "model.safetensors"]
     for file in files:
         if not file.is_file():
+            hint = ""
+            if file.with_name("pytorch_model.bin").is_file():
+                hint = "; pytorch_model.bin is not read, save the model as safetensors"
             raise ValueError(
                 f"{folder}: modules.json asks for {file.relative_to(folder)}, which is missing"
+                f"{hint}"
             )
     return SentenceModules(
         transformer=transformer,
         poolings=_poolings(pooling_file, pooling),
         include_prompt=bool(pooling.get("include_prompt", True)),
-        pooled_width=pooling.get("word_embedding_dimension") or pooling.get("embedding_dimension"),
+        pooled_width=whole_number(pooling, _width_key(pooling), pooling_file),
         steps=tuple(NORMALIZE if kind == "Normalize" else str(path) for kind, path in kinds[2:]),
         max_seq_length=settings.get("max_seq_length"),
         lowercase=bool(settings.get("do_lower_case", False)),
         prompts=tuple(sorted(prompts.items())),
-        default_prompt=prompts.get(about.get("default_prompt_name") or "", ""),
+        default_prompt=prompts[default] if default else "",
         files=tuple(files),
     )
+
+
+def _settings_file(transformer: Path) -> Path | None:
+    """The Transformer module's own file; older models name it after their architecture."""
+    for name in ("bert", "roberta", "xlm-roberta"):
+        if (file := transformer / f"sentence_{name}_config.json").is_file():
+            return file
+    return None
+
+
+def _width_key(pooling: Mapping[str, Any]) -> str:
+    """Newer files have another name for it."""
+    new, old = "embedding_dimension", "word_embedding_dimension"
+    return new if new in pooling and old not in pooling else old
 
 
 def _listed(listing: Path) -> list[tuple[str, str]]:
@@ -154,7 +177,8 @@ def _poolings(file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def read_dense(folder: Path) -> tuple[np.ndarray, np.ndarray, str]:
-    """A dense layer -> kernel [out, in], bias [out], both float32, and the name of its activation."""
+    """A dense layer -> kernel [out, in] and bias [out], float32; the name of its activation."""
+    import ml_dtypes  # noqa: F401  (tells NumPy what bfloat16 is)
     from safetensors import SafetensorError, safe_open
 
     config = read_json(folder / "config.json")
@@ -179,7 +203,8 @@ def read_dense(folder: Path) -> tuple[np.ndarray, np.ndarray, str]:
     expected = (config.get("out_features"), config.get("in_features"))
     if kernel.shape != expected or bias.shape != expected[:1]:
         raise ValueError(
-            f"{folder}: linear.weight has the shape {list(kernel.shape)}, config.json says {list(expected)}"
+            f"{folder}: linear.weight has the shape {list(kernel.shape)},"
+            f" config.json says {list(expected)}"
         )
     return kernel, bias, activation
 
