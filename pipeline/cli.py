@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import logging
 import signal
 import sys
@@ -22,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     come from.
     """
     arguments = options.joined_values(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # texts are shown, whatever the terminal can
+            stream.reconfigure(errors="backslashreplace")
     verbose = "--verbose" in arguments
     parser = _parser()
     try:

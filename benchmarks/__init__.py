@@ -1,0 +1,3 @@
+"""What is measured, how, and what came out: `python -m benchmarks` writes the table of README.md
+here.
+"""
