@@ -69,9 +69,8 @@ class _SentencePieces:
         spans = span_maps.along(self._lengths(pieces), offsets, len(low))
         if origins is not None:
             spans = span_maps.through_origins(spans, origins)
-        spans = span_maps.without_space(spans, text)
-        if pieces[0] == "▁" and not text[: spans[0, 1]].isspace():
-            spans[0, 1] = spans[0, 0]  # the space that the model puts before a text is not in it
+        blanks = np.array([piece == "▁" for piece in pieces])
+        spans = span_maps.without_space(spans, text, blanks)
         return spans.astype(np.int32)
 
     def _lengths(self, pieces: Sequence[str]) -> list[int]:

@@ -54,17 +54,22 @@ def along(lengths: Sequence[int], offsets: Sequence[int], end: int) -> np.ndarra
     return np.stack([places[edges[:-1]], ends[np.maximum(edges[1:] - 1, edges[:-1])]], axis=1)
 
 
-def without_space(spans: np.ndarray, text: str) -> np.ndarray:
-    """Spans [T, 2] without the white space that they begin with; one of nothing else keeps it."""
+def without_space(spans: np.ndarray, text: str, blanks: np.ndarray) -> np.ndarray:
+    """Spans [T, 2] without the white space that they begin with; one of nothing else keeps it.
+
+    `blanks` [T] bool: tokens that say they are white space. Where there is none, their span is
+    empty: some models put a space of their own before a text.
+    """
     if not text or not len(spans):
         return spans
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     starts, stops = spans[:, 0], spans[:, 1]
-    if not _is_space(codes[np.minimum(starts, len(codes) - 1)]).any():
-        return spans
-    words = np.flatnonzero(~_is_space(codes))
-    following = np.append(words, len(codes))[np.searchsorted(words, starts)]
-    return np.stack([np.where(following < stops, following, starts), stops], axis=1)
+    spaced = _is_space(codes[np.minimum(starts, len(codes) - 1)])
+    if spaced.any():
+        words = np.flatnonzero(~_is_space(codes))
+        following = np.append(words, len(codes))[np.searchsorted(words, starts)]
+        starts = np.where(following < stops, following, starts)
+    return np.stack([starts, np.where(blanks & ~spaced, starts, stops)], axis=1)
 
 
 def _is_space(codes: np.ndarray) -> np.ndarray:

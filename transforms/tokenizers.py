@@ -8,8 +8,10 @@ literal `[CLS]` is text, unlike in sentence-transformers.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,32 +44,24 @@ _See = Callable[[str], tuple[str, np.ndarray | None]]
 
 
 class _Library:
-    """A tokenizer of the `tokenizers` library, with its special tokens taken as text.
-
-    `names`: the tokens by id, where the library does not know better.
+    """A tokenizer of the `tokenizers` library. `names`: tokens by id; `special`: of its own tokens
+    [CLS], [SEP] and, where it has one, [UNK].
     """
 
     separators, segments = 1, True
 
     def __init__(
-        self,
-        tokenizer,
-        path: str,
-        special: tuple[str, str, str | None],
-        names: Mapping[int, str] | None,
-        see: _See | None,
+        self, tokenizer, names: Mapping[int, str], special: tuple[int, int, int], see: _See | None
     ):
         self._tokenizer, self._names, self._see = tokenizer, names, see
         self._tokenizer.encode_special_tokens = True  # lost on pickling: set here, in the worker
-        for token in special:
-            if token is not None and tokenizer.token_to_id(token) is None:
-                raise ValueError(f"{path}: has no {token}; is it the vocabulary of a BERT?")
-        cls, sep, unknown = special
-        self.cls, self.sep = (cls, tokenizer.token_to_id(cls)), (sep, tokenizer.token_to_id(sep))
-        self.unknown = -1 if unknown is None else tokenizer.token_to_id(unknown)
-        self.size = max(tokenizer.get_vocab().values()) + 1
-        pre_tokenizer = type(tokenizer.pre_tokenizer).__name__
-        self._has_spaces = pre_tokenizer != "BertPreTokenizer"  # which leaves white space out
+        cls, sep, self.unknown = special
+        self.cls, self.sep = (names[cls], cls), (names[sep], sep)
+        self.size = max(names) + 1
+        blank = tokenizer.token_to_id("▁")
+        self._blank = -1 if blank is None else blank
+        # It leaves white space out, so that no span begins with any.
+        self._has_spaces = type(tokenizer.pre_tokenizer).__name__ != "BertPreTokenizer"
 
     def encode(self, texts: Sequence[str], spans: bool) -> list[Tokens]:
         seen: Sequence[str] = texts
@@ -82,17 +76,19 @@ class _Library:
         ]
 
     def _tokens(self, encoding, text: str, origins: np.ndarray | None, spans: bool) -> Tokens:
-        ids = encoding.ids
-        tokens = [self._names[n] for n in ids] if self._names else encoding.tokens
+        numbers = encoding.ids
+        ids = np.array(numbers, np.int32)
+        # Not `encoding.tokens`: slower, and empty strings from `encode_batch_fast`.
+        tokens = [self._names[number] for number in numbers]
         if not spans:
-            return Tokens(tokens, np.array(ids, np.int32), None)
+            return Tokens(tokens, ids, None)
         flat = itertools.chain.from_iterable(encoding.offsets)
         places = np.fromiter(flat, np.int32, 2 * len(ids)).reshape(-1, 2)
         if origins is not None:
             places = span_maps.through_origins(places, origins)
         if self._has_spaces:
-            places = span_maps.without_space(places, text)
-        return Tokens(tokens, np.array(ids, np.int32), places.astype(np.int32, copy=False))
+            places = span_maps.without_space(places, text, ids == self._blank)
+        return Tokens(tokens, ids, places.astype(np.int32, copy=False))
 
 
 def _word_piece(spec: TokenizerSpec) -> Tokenizer:
@@ -105,10 +101,10 @@ def _word_piece(spec: TokenizerSpec) -> Tokenizer:
 
     text = Path(spec.path).read_bytes().decode().replace("\r", "")
     lines = [line.strip() for line in text.removesuffix("\n").split("\n")]
-    stand_ins = StandIns(_numbered(lines, spec), bool(spec.lowercase))
+    vocabulary, special = _numbered(lines, spec)
+    stand_ins = StandIns(vocabulary, bool(spec.lowercase))
     tokenizer = _library(stand_ins.vocabulary, 200, stand_ins.normalizer)
-    names = dict(enumerate(lines))
-    return _Library(tokenizer, spec.path, (CLS, SEP, UNKNOWN), names, stand_ins.see)
+    return _Library(tokenizer, dict(enumerate(lines)), special, stand_ins.see)
 
 
 def _bert_fast(spec: TokenizerSpec) -> Tokenizer:
@@ -126,18 +122,23 @@ def _bert_fast(spec: TokenizerSpec) -> Tokenizer:
         strip_accents=spec.strip_accents,
         lowercase=bool(spec.lowercase),
     )
-    tokenizer = _library(_numbered(lines, spec), 100, normalizer)
+    vocabulary, special = _numbered(lines, spec)
+    tokenizer = _library(vocabulary, 100, normalizer)
     see = span_maps.lowercase if spec.lowercase_first else None
-    return _Library(tokenizer, spec.path, (CLS, SEP, UNKNOWN), dict(enumerate(lines)), see)
+    return _Library(tokenizer, dict(enumerate(lines)), special, see)
 
 
-def _numbered(lines: Sequence[str], spec: TokenizerSpec) -> dict[str, int]:
-    """A token that stands twice has the number of its last line, in either original."""
+def _numbered(
+    lines: Sequence[str], spec: TokenizerSpec
+) -> tuple[dict[str, int], tuple[int, int, int]]:
+    """Ids by token, and those of [CLS], [SEP] and [UNK]. A token that stands twice has the number
+    of its last line, in either original.
+    """
     vocabulary = {line: number for number, line in enumerate(lines)}
     for token in (UNKNOWN, CLS, SEP):
         if token not in vocabulary:
             raise ValueError(f"{spec.path}: has no {token}; is it the vocabulary of a BERT?")
-    return vocabulary
+    return vocabulary, (vocabulary[CLS], vocabulary[SEP], vocabulary[UNKNOWN])
 
 
 def _library(vocabulary: dict[str, int], max_word_length: int, normalizer):
@@ -161,25 +162,51 @@ def _tokenizer_json(spec: TokenizerSpec) -> Tokenizer:
     tokenizer = Library.from_file(spec.path)
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    around = tokenizer.encode("").tokens
+    around = tokenizer.encode("")
     if len(around) != 2:
         raise ValueError(
-            f"{spec.path}: puts {around} around a text;"
+            f"{spec.path}: puts {around.tokens} around a text;"
             " a BERT wants one token before it and one after"
         )
     _override(tokenizer, spec)
     unknown = getattr(tokenizer.model, "unk_token", None)
     if isinstance(tokenizer.model, models.Unigram):  # SentencePiece's, which does not tell
         unknown = "<unk>"
-    names = None
-    if isinstance(tokenizer.model, models.WordPiece):  # quicker; others name unknown ones by text
-        names = {number: token for token, number in tokenizer.get_vocab().items()}
+    unknown_id = tokenizer.token_to_id(unknown) if unknown else None
+    names = {number: token for token, number in tokenizer.get_vocab().items()}
+    cls, sep = around.ids
+    special = (cls, sep, -1 if unknown_id is None else unknown_id)
     see = span_maps.lowercase if spec.lowercase_first else None
-    cls, sep = around
-    library = _Library(tokenizer, spec.path, (cls, sep, unknown), names, see)
+    library = _Library(_without_specials(tokenizer, unknown), names, special, see)
     library.separators = tokenizer.num_special_tokens_to_add(is_pair=True) - len(around)
     library.segments = any(tokenizer.encode("a", "b").type_ids)
     return library
+
+
+def _without_specials(tokenizer, unknown: str | None):
+    """A tokenizer for texts: where pieces of a text could be special tokens, those are renamed.
+
+    `encode_special_tokens` does not help where the model itself has them as pieces and nothing
+    splits them before: in a text for XLM-R, `<s>` would be the best piece for `<s>`.
+    """
+    tokenizer.encode_special_tokens = True
+    added = tokenizer.get_added_tokens_decoder()
+    special = {n: t.content for n, t in added.items() if t.special and t.content != unknown}
+    spelled = tokenizer.encode_batch_fast(list(special.values()), add_special_tokens=False)
+    if special.keys().isdisjoint(itertools.chain.from_iterable(found.ids for found in spelled)):
+        return tokenizer
+    # No piece of a text has both a non-character and a space in it.
+    names = {token: f"\ufdd0 {token}" for token in special.values()}
+    state = json.loads(tokenizer.to_str()) | {"post_processor": None}
+    for token in state["added_tokens"]:
+        token["content"] = names.get(token["content"], token["content"])
+    vocabulary = state["model"]["vocab"]
+    if isinstance(vocabulary, dict):
+        renamed: Any = {names.get(piece, piece): number for piece, number in vocabulary.items()}
+    else:
+        renamed = [[names.get(piece, piece), score] for piece, score in vocabulary]
+    state["model"]["vocab"] = renamed
+    return type(tokenizer).from_str(json.dumps(state))
 
 
 def _override(tokenizer, spec: TokenizerSpec) -> None:
