@@ -1,0 +1,111 @@
+"""Settings checked against the model, and the fingerprint of all that decides a vector."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from pipeline.recipe import Settings
+from tests.models import hugging_face_folder
+
+
+@pytest.fixture(scope="module")
+def prompted(tmp_path_factory) -> str:
+    """A model with sentence-transformers' files: mean pooling, normalized, two prompts."""
+    folder = tmp_path_factory.mktemp("prompted") / "model"
+    prompts = {"query": "the garden: ", "passage": "rain: "}
+    modules = ("pooling", "normalize")
+    return str(hugging_face_folder(folder, modules=modules, prompts=prompts))
+
+
+def fingerprint(model: str, markup: str = "strip", **settings) -> str:
+    return Settings(model=model, **settings).resolve().describe(markup)["fingerprint"]
+
+
+CHANGES = {
+    "layers": {"layers": "-1"},
+    "vectors": {"vectors": "mean@-1"},
+    "normalize": {"normalize": True},
+    "mask_special": {"mask_special": True},
+    "prompt": {"prompt": "rain"},
+    "max_seq_length": {"max_seq_length": 20},
+    "long_text": {"long_text": "truncate"},
+    "window_overlap": {"window_overlap": 3},
+    "precision": {"precision": "bfloat16"},
+    "vector_dtype": {"vector_dtype": "float16"},
+    "do_lower_case": {"do_lower_case": "false"},
+    "markup": {"markup": "keep"},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_every_setting_changes_the_fingerprint(tiny, change):
+    assert fingerprint(tiny, **change) != fingerprint(tiny)
+    assert fingerprint(tiny, **change) == fingerprint(tiny, **change)
+
+
+def test_a_model_that_moves_keeps_its_fingerprint_and_one_that_changes_does_not(prompted, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(prompted, moved)
+    assert fingerprint(str(moved)) == fingerprint(prompted)
+    pooling = moved / "1_Pooling" / "config.json"
+    values = json.loads(pooling.read_text())
+    values |= {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}
+    pooling.write_text(json.dumps(values))
+    assert fingerprint(str(moved)) != fingerprint(prompted)
+
+
+def test_nothing_in_the_description_names_a_path(prompted):
+    described = Settings(model=prompted, layers="-1").resolve().describe("strip")
+    assert "/" not in json.dumps(described)
+
+
+PROMPTS = {
+    "none": (None, ""),
+    "by name": ("query", "the garden: "),
+    "as text": ("water: ", "water: "),
+    "empty": ("", ""),
+}
+
+
+@pytest.mark.parametrize(("asked", "expected"), PROMPTS.values(), ids=PROMPTS)
+def test_a_prompt_is_text_or_the_name_of_one_of_the_models(prompted, asked, expected):
+    assert Settings(model=prompted, prompt=asked).resolve().windows.prompt == expected
+
+
+def test_only_what_is_asked_for_is_computed(tiny):
+    wanted = Settings(model=tiny, vectors="mean@1").resolve().wanted
+    assert (wanted.layers, wanted.pooler) == ((1,), False)
+    wanted = Settings(model=tiny, vectors="pooler", layers="0").resolve().wanted
+    assert (wanted.layers, wanted.pooler) == ((0,), True)
+
+
+def test_the_default_vector(tiny, prompted, tmp_path):
+    (column,) = Settings(model=tiny).resolve().vectors.columns
+    assert (column.name, column.pooling, column.layers) == ("vector", "mean", (1,))
+    (column,) = Settings(model=prompted).resolve().vectors.columns
+    assert (column.layers, column.modules) == ((2,), ("normalize",))
+    single = hugging_face_folder(tmp_path / "single", layers=1)
+    (column,) = Settings(model=str(single)).resolve().vectors.columns
+    assert column.layers == (1,)
+
+
+def test_a_prompt_is_in_no_text_and_no_span(embed, prompted, tmp_path):
+    source = tmp_path / "a.txt"
+    source.write_text("the rain\n")
+    outcome = embed(prompted, source, "--prompt=query", "--layers=-1")
+    assert outcome.code == 0, outcome.err
+    (row,) = outcome.table("sentences").to_pylist()
+    assert row["text"] == "the rain"
+    tokens = outcome.table("tokens").to_pylist()
+    assert [t["token"] for t in tokens] == ["[CLS]", "the", "garden", ":", "the", "rain", "[SEP]"]
+    spans = [(t["start"], t["end"]) for t in tokens]
+    assert spans == [(None, None)] * 4 + [(0, 3), (4, 8), (None, None)]
+
+
+def test_models_without_a_pooler_say_so(tmp_path):
+    folder = hugging_face_folder(tmp_path / "model", with_pooler=False)
+    with pytest.raises(ValueError, match="has no pooler"):
+        Settings(model=str(folder), vectors="pooler").resolve()
