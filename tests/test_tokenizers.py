@@ -199,12 +199,14 @@ def in_words(codes) -> list[str]:
 
 @WORD_PIECES
 def test_word_pieces_are_the_originals_for_every_sort_of_character(specs, tokenizer, kind):
-    """All below U+3400, the ends of every block that is treated alike, some of everything else."""
+    """All below U+3400, the ends of every block that is treated alike, what stands in for others,
+    some of everything else.
+    """
     near = [0x4E00, 0xA000, 0xAC00, 0xE000, 0xF900, 0xFB00, 0x17000, 0x20000, 0x2A6E0, 0x2B820]
     near += [0x2B920, 0x2CEB0, 0x2F800, 0x2FA20, 0x30000, 0xE0000, 0xF0000, 0x100000, 0x10FFFE]
     codes = {*range(0x3400), *range(0xA000, 0xABFF), *range(0xFA00, 0x12000)}
     codes |= {code for start in near for code in range(start - 2, start + 2)}
-    codes |= set(range(0x3400, 0x110000, 397))
+    codes |= {*range(0x17000, 0x17080), *range(0x20000, 0x20080), *range(0x3400, 0x110000, 397)}
     same_as_google(in_words(sorted(codes)), tokenizer, google(specs[kind]))
 
 
@@ -335,6 +337,17 @@ def test_a_special_token_spelled_in_a_text_is_text(tokenizer, kind, special):
         [found] = tokenizer.encode([text], False)
         assert len(found) > 1 or found.ids.tolist() == [tokenizer.unknown]
         assert not {tokenizer.cls[1], tokenizer.sep[1]} & set(found.ids.tolist())
+
+
+def test_unknown_characters_that_spell_a_special_token_are_unknown(tmp_path):
+    """Where the model does not know [CLS], it gives unknown characters back as they are."""
+    model = sentence_piece_model((), lower=True)
+    path = written(tmp_path / "a.model", model)
+    vocabulary = written(tmp_path / "a.vocab", vocab_of(model) + "[CLS]\t0\n[SEP]\t0\n")
+    tokenizer = load_tokenizer(TokenizerSpec("sentencepiece", path, vocabulary))
+    [found] = tokenizer.encode(["犬[CLS]"], False)
+    assert found.tokens[-1] == "[CLS]"
+    assert found.ids[-1] == tokenizer.unknown
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def without_space(spans: np.ndarray, text: str, blanks: np.ndarray) -> np.ndarra
     """
     if not text or not len(spans):
         return spans
-    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    codes = code_points(text)
     starts, stops = spans[:, 0], spans[:, 1]
     spaced = _is_space(codes[np.minimum(starts, len(codes) - 1)])
     if spaced.any():
@@ -70,6 +70,11 @@ def without_space(spans: np.ndarray, text: str, blanks: np.ndarray) -> np.ndarra
         following = np.append(words, len(codes))[np.searchsorted(words, starts)]
         starts = np.where(following < stops, following, starts)
     return np.stack([starts, np.where(blanks & ~spaced, starts, stops)], axis=1)
+
+
+def code_points(text: str) -> np.ndarray:
+    """[len] uint32"""
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
 def _is_space(codes: np.ndarray) -> np.ndarray:

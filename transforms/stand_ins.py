@@ -14,6 +14,7 @@ own, and the piece is spelled with it.
 from __future__ import annotations
 
 import string
+import sys
 import unicodedata
 from collections.abc import Mapping
 
@@ -57,7 +58,8 @@ class StandIns:
         # For characters that no piece has; nor has any piece these two.
         self._letter, self._apart = next(letters), next(apart)
         self._own: dict[str, str] = {}
-        self._seen: set[str] = set()
+        # Characters are looked at when a text first has them.
+        self._unchanged = np.zeros(sys.maxunicode + 1, bool)
         self._replaced: dict[str, str] = {}
         for char in sorted(used):
             stand_in = self._stand_in(char)
@@ -71,20 +73,20 @@ class StandIns:
     def see(self, text: str) -> tuple[str, np.ndarray | None]:
         """What the library is given for `text`; origins as `spans.lowercase` returns them."""
         seen, origins = text, None
-        if not text.isascii():
-            characters = set(text)
-            for char in characters - self._seen:
-                self._note(char, self._stand_in(char))
-            if not self._replaced.keys().isdisjoint(characters):
-                parts = [self._replaced.get(char, char) for char in text]
-                seen = "".join(parts)
-                if len(seen) != len(text):
-                    origins = span_maps.origins_of(list(map(len, parts)))
+        if not text.isascii() and not self._unchanged.take(span_maps.code_points(text)).all():
+            for char in set(text):
+                if not self._unchanged[ord(char)] and char not in self._replaced:
+                    self._note(char, self._stand_in(char))
+            parts = [self._replaced.get(char, char) for char in text]
+            seen = "".join(parts)
+            if len(seen) != len(text):
+                origins = span_maps.origins_of(list(map(len, parts)))
         return seen.lower() if self._lowercase else seen, origins
 
     def _note(self, char: str, stand_in: str) -> None:
-        self._seen.add(char)
-        if stand_in != char:
+        if stand_in == char:
+            self._unchanged[ord(char)] = True
+        else:
             self._replaced[char] = stand_in
 
     def _stand_in(self, char: str) -> str:

@@ -11,7 +11,6 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -195,18 +194,11 @@ def _without_specials(tokenizer, unknown: str | None):
     spelled = tokenizer.encode_batch_fast(list(special.values()), add_special_tokens=False)
     if special.keys().isdisjoint(itertools.chain.from_iterable(found.ids for found in spelled)):
         return tokenizer
-    # No piece of a text has both a non-character and a space in it.
-    names = {token: f"\ufdd0 {token}" for token in special.values()}
-    state = json.loads(tokenizer.to_str()) | {"post_processor": None}
-    for token in state["added_tokens"]:
-        token["content"] = names.get(token["content"], token["content"])
-    vocabulary = state["model"]["vocab"]
-    if isinstance(vocabulary, dict):
-        renamed: Any = {names.get(piece, piece): number for piece, number in vocabulary.items()}
-    else:
-        renamed = [[names.get(piece, piece), score] for piece, score in vocabulary]
-    state["model"]["vocab"] = renamed
-    return type(tokenizer).from_str(json.dumps(state))
+    state = tokenizer.to_str()
+    for token in special.values():  # no piece of a text has both a non-character and a space
+        old, new = (json.dumps(name, ensure_ascii=False) for name in (token, f"\ufdd0 {token}"))
+        state = state.replace(old, new)
+    return type(tokenizer).from_str(state)
 
 
 def _override(tokenizer, spec: TokenizerSpec) -> None:
