@@ -57,7 +57,6 @@ class VectorColumn:
     layers: tuple[int, ...] = ()
     combine: str = "concat"
     modules: tuple[str, ...] = ()
-    normalize: bool = False
     skip_prompt: bool = False
 
 

@@ -1,12 +1,15 @@
-"""BERT's forward pass in TensorFlow, with the weights as constants of the graph.
+"""BERT's forward pass in TensorFlow, a graph for each layer, with its weights as constants.
 
 Follows google-research/bert, modeling.py (post-layer-norm transformer). Constant weights let oneDNN
-keep them in its own layout; the graph ends at the highest layer asked for.
+keep them in its own layout. TensorFlow copies a graph's constants several times while it optimizes
+the graph: one graph for a layer keeps that small, and no constant of a file format's limit is near.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -37,7 +40,7 @@ class BertEncoder:
         self.hidden_size, self.layer_count = spec.hidden_size, spec.layer_count
         self.max_seq_length = spec.max_seq_length
         self._wanted, self._segments = wanted, spec.segments
-        self._run = frozen(spec.bert, wanted, weights)
+        self._graphs = Graphs.build(spec.bert, wanted, weights)
 
     def encode(self, windows: Sequence[Window]) -> list[Encoded]:
         """Each result's layers are views [T, H] float32 of the batch's."""
@@ -48,103 +51,139 @@ class BertEncoder:
             ids[row, : len(window)] = window.ids
             if self._segments:
                 segments[row, : len(window)] = window.segments
-        results = [
-            array.numpy() for array in self._run(*map(tf.constant, (ids, segments, lengths)))
-        ]
-        pooled = results.pop() if self._wanted.pooler else None
+        layers, pooled = self._graphs.run(ids, segments, lengths, self._wanted.layers)
         return [
             Encoded(
                 window=window,
-                layers={
-                    layer: values[row, : len(window)]
-                    for layer, values in zip(self._wanted.layers, results)
-                },
+                layers={i: values[row, : len(window)] for i, values in layers.items()},
                 outputs={} if pooled is None else {POOLER: pooled[row]},
             )
             for row, window in enumerate(windows)
         ]
 
 
-def frozen(config: BertConfig, wanted: Wanted, weights: Weights) -> Callable[..., list[tf.Tensor]]:
-    """A function of ids and segments [B, T] and lengths [B], all int32, any B and T: the layers
-    wanted, each [B, T, H] float32, then the pooled output [B, H] where it is wanted. Traced once.
+@dataclass(frozen=True, slots=True, eq=False)
+class Graphs:
+    """The graphs that a batch goes through, each traced once, for any B and T.
+
+    `embed`: table of words [V, H], ids and segments [B, T] and lengths [B] -> rows [B*T, H], mask.
+    `layers`: rows and mask -> rows, as many as the highest layer wanted. `pool`: rows, B -> [B, H],
+    None unless it is wanted.
     """
-    rows = tf.TensorSpec([None, None], tf.int32)
 
-    @tf.function(input_signature=[rows, rows, tf.TensorSpec([None], tf.int32)], autograph=False)
-    def run(ids, segments, lengths):
-        layers, pooled = forward(config, wanted, weights, ids, segments, lengths)
-        outputs = [tf.cast(layers[i], tf.float32) for i in wanted.layers]
-        return [*outputs, tf.cast(pooled, tf.float32)] if wanted.pooler else outputs
+    words: tf.Tensor
+    embed: Callable[..., tuple[tf.Tensor, tf.Tensor]]
+    layers: Sequence[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]
+    pool: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None
 
-    return run.get_concrete_function()
+    @classmethod
+    def build(cls, config: BertConfig, wanted: Wanted, weights: Weights) -> Graphs:
+        """All that is wanted, no more."""
+        dtype = tf.as_dtype(wanted.precision)
+        count = config.layer_count if wanted.pooler else max(wanted.layers, default=0)
+        rows = tf.TensorSpec([None, config.hidden_size], dtype)
+        mask = tf.TensorSpec([None, 1, 1, None], dtype)
+        table = tf.TensorSpec([config.vocab_size, config.hidden_size], dtype)
+        ids, lengths = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
 
+        constant = Constants(weights, dtype)
 
-def forward(
-    config: BertConfig, wanted: Wanted, weights: Weights, ids, segments, lengths
-) -> tuple[list[tf.Tensor], tf.Tensor | None]:
-    """Layers 0 (the embedding output) to the highest wanted, each [B, T, H], and the pooled output
-    [B, H] or None.
-    """
-    dtype = tf.as_dtype(wanted.precision)
-    shape = tf.shape(ids)
-    batch, length = shape[0], shape[1]
+        def traced(function, *signature):
+            def bound(*inputs):
+                return function(config, constant, *inputs)
 
-    def constant(name: str) -> tf.Tensor:
-        return tf.constant(weights[name], dtype)
+            return tf.function(bound, autograph=False).get_concrete_function(*signature)
 
-    def dense(x: tf.Tensor, name: str) -> tf.Tensor:
-        return tf.nn.bias_add(tf.matmul(x, constant(f"{name}/kernel")), constant(f"{name}/bias"))
-
-    def norm(x: tf.Tensor, name: str) -> tf.Tensor:
-        return layer_norm(
-            x,
-            constant(f"{name}/LayerNorm/gamma"),
-            constant(f"{name}/LayerNorm/beta"),
-            config.layer_norm_eps,
+        return cls(
+            words=tf.constant(weights["embeddings/word_embeddings"], dtype),
+            embed=traced(embeddings, table, ids, ids, lengths),
+            layers=[
+                traced(functools.partial(layer, f"encoder/layer_{i}"), rows, mask)
+                for i in range(count)
+            ],
+            pool=traced(pooler, rows, tf.TensorSpec([], tf.int32)) if wanted.pooler else None,
         )
 
-    def unflatten(x: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(x, [batch, length, config.hidden_size])
+    def run(
+        self, ids: np.ndarray, segments: np.ndarray, lengths: np.ndarray, wanted: Sequence[int]
+    ) -> tuple[dict[int, np.ndarray], np.ndarray | None]:
+        """ids and segments [B, T], lengths [B], all int32 -> the layers wanted by index, each
+        [B, T, H] float32, and the pooled output [B, H] float32 or None.
+        """
+        x, mask = self.embed(self.words, *map(tf.constant, (ids, segments, lengths)))
+        found = {}
+        for index in range(len(self.layers) + 1):
+            if index > 0:
+                x = self.layers[index - 1](x, mask)
+            if index in wanted:
+                found[index] = tf.cast(x, tf.float32).numpy().reshape(*ids.shape, -1)
+        if self.pool is None:
+            return found, None
+        return found, tf.cast(self.pool(x, tf.constant(len(ids))), tf.float32).numpy()
 
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """Weights by name, as constants of the graph that is being traced."""
+
+    weights: Weights
+    dtype: tf.DType
+
+    def __call__(self, name: str) -> tf.Tensor:
+        return tf.constant(self.weights[name], self.dtype)
+
+    def dense(self, x: tf.Tensor, *names: str) -> tf.Tensor:
+        """[rows, in] -> [rows, out], the outputs of several layers of one input side by side."""
+        kernels = [self.weights[f"{name}/kernel"] for name in names]
+        biases = [self.weights[f"{name}/bias"] for name in names]
+        product = tf.matmul(x, tf.constant(np.concatenate(kernels, axis=1), self.dtype))
+        return tf.nn.bias_add(product, tf.constant(np.concatenate(biases), self.dtype))
+
+    def norm(self, x: tf.Tensor, name: str, epsilon: float) -> tf.Tensor:
+        """[rows, H] -> [rows, H], each row with mean 0 and variance 1, times gamma plus beta."""
+        wide = tf.cast(x, tf.float32)
+        mean, variance = tf.nn.moments(wide, axes=[-1], keepdims=True)
+        scaled = tf.cast((wide - mean) * tf.math.rsqrt(variance + epsilon), x.dtype)
+        return scaled * self(f"{name}/LayerNorm/gamma") + self(f"{name}/LayerNorm/beta")
+
+
+def embeddings(
+    config: BertConfig, constant: Constants, words, ids, segments, lengths
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Words [V, H], ids and segments [B, T], lengths [B] -> layer 0 as rows [B*T, H], and the mask
+    [B, 1, 1, T]: 0 for a token, -10000 for padding, as the original; exp() of it is 0.
+    """
+    length = tf.shape(ids)[1]
     first = config.first_position
-    words = tf.gather(constant("embeddings/word_embeddings"), ids)
     types = tf.gather(constant("embeddings/token_type_embeddings"), segments)
     places = constant("embeddings/position_embeddings")[first : first + length]
-    x = tf.reshape(words + types + places, [-1, config.hidden_size])  # [B*T, H]
-    x = norm(x, "embeddings")
-    layers = [unflatten(x)]
-    # 0 for a token, -10000 for padding, as the original: exp() of it is 0 in float32 and bfloat16.
-    mask = tf.sequence_mask(lengths, length, dtype=dtype)
-    bias = (1.0 - mask[:, None, None, :]) * -10000.0  # [B, 1, 1, T]
-    last = config.layer_count if wanted.pooler else max(wanted.layers, default=0)
-    for i in range(last):
-        layer = f"encoder/layer_{i}"
-        q, k, v = (
-            _split_heads(dense(x, f"{layer}/attention/self/{name}"), batch, length, config)
-            for name in ("query", "key", "value")
-        )  # each [B, N, T, D]
-        scale = 1.0 / float(np.sqrt(config.hidden_size // config.heads))
-        scores = tf.matmul(q, k, transpose_b=True) * tf.cast(scale, dtype) + bias  # [B, N, T, T]
-        context = tf.transpose(tf.matmul(tf.nn.softmax(scores), v), [0, 2, 1, 3])  # [B, T, N, D]
-        context = tf.reshape(context, [-1, config.hidden_size])  # [B*T, H]
-        x = norm(dense(context, f"{layer}/attention/output/dense") + x, f"{layer}/attention/output")
-        inner = ACTIVATIONS[config.activation](dense(x, f"{layer}/intermediate/dense"))
-        x = norm(dense(inner, f"{layer}/output/dense") + x, f"{layer}/output")
-        layers.append(unflatten(x))
-    pooled = tf.tanh(dense(layers[-1][:, 0], "pooler/dense")) if wanted.pooler else None
-    return layers, pooled
+    x = tf.reshape(tf.gather(words, ids) + types + places, [-1, config.hidden_size])  # [B*T, H]
+    tokens = tf.sequence_mask(lengths, length, dtype=constant.dtype)  # [B, T]
+    mask = (1.0 - tokens[:, None, None, :]) * -10000.0
+    return constant.norm(x, "embeddings", config.layer_norm_eps), mask
 
 
-def _split_heads(x: tf.Tensor, batch, length, config: BertConfig) -> tf.Tensor:
-    """[B*T, H] -> [B, N, T, D]"""
-    size = config.hidden_size // config.heads
-    return tf.transpose(tf.reshape(x, [batch, length, config.heads, size]), [0, 2, 1, 3])
+def layer(name: str, config: BertConfig, constant: Constants, x, mask) -> tf.Tensor:
+    """Rows [B*T, H] and mask [B, 1, 1, T] -> rows [B*T, H]."""
+    shape, size = tf.shape(mask), config.hidden_size // config.heads
+    batch, length = shape[0], shape[3]
+    attention = [f"{name}/attention/self/{part}" for part in ("query", "key", "value")]
+    heads = tf.reshape(
+        constant.dense(x, *attention), [batch, length, 3, config.heads, size]
+    )  # [B, T, 3, N, D]
+    q, k, v = tf.unstack(tf.transpose(heads, [2, 0, 3, 1, 4]), num=3)  # each [B, N, T, D]
+    scale = tf.cast(1.0 / np.sqrt(size), constant.dtype)
+    scores = tf.matmul(q, k, transpose_b=True) * scale + mask  # [B, N, T, T]
+    context = tf.transpose(tf.matmul(tf.nn.softmax(scores), v), [0, 2, 1, 3])  # [B, T, N, D]
+    context = tf.reshape(context, [-1, config.hidden_size])  # [B*T, H]
+    attended = constant.dense(context, f"{name}/attention/output/dense") + x
+    x = constant.norm(attended, f"{name}/attention/output", config.layer_norm_eps)
+    inner = ACTIVATIONS[config.activation](constant.dense(x, f"{name}/intermediate/dense"))
+    output = constant.dense(inner, f"{name}/output/dense") + x
+    return constant.norm(output, f"{name}/output", config.layer_norm_eps)
 
 
-def layer_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> tf.Tensor:
-    """[rows, H] -> each row with mean 0 and variance 1, times gamma plus beta, both [H]."""
-    wide = tf.cast(x, tf.float32)
-    mean, variance = tf.nn.moments(wide, axes=[-1], keepdims=True)
-    scaled = (wide - mean) * tf.math.rsqrt(variance + epsilon)
-    return tf.cast(scaled, x.dtype) * gamma + beta
+def pooler(config: BertConfig, constant: Constants, x, batch) -> tf.Tensor:
+    """Rows [B*T, H] of the last layer -> [B, H], of each window's [CLS]."""
+    first = tf.reshape(x, [batch, -1, config.hidden_size])[:, 0]
+    return tf.tanh(constant.dense(first, "pooler/dense"))

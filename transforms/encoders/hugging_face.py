@@ -106,7 +106,7 @@ def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
             },
         ),
         has_pooler=has_pooler,
-        segments=library.segments,
+        segments=library.segments and config.segment_types > 1,
         default_columns=modules.columns(config) if modules else (),
         prompts=modules.prompts if modules else (),
         default_prompt=modules.default_prompt if modules else "",
