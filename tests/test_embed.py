@@ -44,6 +44,18 @@ def _equal(found, expected):
     assert found == expected
 
 
+def test_a_text_that_cannot_be_utf_8_is_a_failure_and_its_neighbours_are_unharmed(tiny):
+    inputs = [("good", TEXTS[0]), ("bad", "a\ud800b"), Document("worse", "a", "\udfff")]
+    with beam.Pipeline(FnApiRunner()) as pipeline:
+        # Beam cannot carry such strings between stages either, but within one they pass.
+        texts = pipeline | beam.Create([None]) | beam.FlatMap(lambda _: inputs)
+        embedded = texts | Embed(model=tiny)
+        names = embedded.failures | beam.Map(lambda failure: (failure.document_id, failure.stage))
+        assert_that(names, lambda found: _equal(sorted(dict(found)), ["bad", "worse"]))
+        good = embedded.sentences | "Ids" >> beam.Map(lambda row: row.document.id)
+        assert_that(good, lambda found: _equal(found, ["good"]), label="good")
+
+
 def test_results_keep_windows_and_timestamps(tiny):
     stamped = [TimestampedValue((f"{n}", TEXTS[n % 5] * (1 + n % 4)), n * 10) for n in range(40)]
     with beam.Pipeline(FnApiRunner()) as pipeline:
@@ -83,7 +95,7 @@ def test_two_of_them_in_one_pipeline(tiny, tiny_japanese):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"vectors": "mean@9"}, "--vectors=9"),
+        ({"vectors": "mean@9"}, "--vectors=mean@9"),
         ({"long_text": "cut"}, "--long_text=cut"),
         ({"precision": "float8"}, "--precision=float8"),
         ({"model": "/nowhere"}, "--model=/nowhere"),

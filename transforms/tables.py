@@ -69,6 +69,7 @@ class TableFile(ABC):
         """Append rows, as one group."""
 
     def abort(self) -> None:
+        """Let go of a file that nobody will report."""
         self._stream.close()
 
 
@@ -90,6 +91,11 @@ class _Parquet(TableFile):
         self._rows += len(table)
         if self._table == schemas.SENTENCES:
             self._counts.update(schemas.sentence_counts(rows))
+
+    def abort(self) -> None:
+        if self._writer is not None:
+            self._writer.is_open = False  # or it writes its end into a closed file when it is freed
+        super().abort()
 
     def close(self) -> WrittenFile:
         if self._writer is not None:

@@ -50,7 +50,11 @@ class _TokenizeFn(beam.DoFn):
         timestamp=beam.DoFn.TimestampParam,
         window=beam.DoFn.WindowParam,
     ):
-        self._waiting.append((document, Stamp(timestamp, window, next(self._keys))))
+        stamp = Stamp(timestamp, window, next(self._keys))
+        if not (_is_unicode(document.text) and _is_unicode(document.pair or "")):
+            yield stamped(_failure(document, "holds half of a surrogate pair"), stamp, "failures")
+            return
+        self._waiting.append((document, stamp))
         self._characters += len(document.text) + len(document.pair or "")
         if len(self._waiting) >= _DOCUMENTS or self._characters >= _CHARACTERS:
             yield from self._flush()
@@ -75,6 +79,15 @@ class _TokenizeFn(beam.DoFn):
                 yield stamped(_failure(document, "no token of its own"), stamp, "empty")
             except TextTooLong as error:
                 yield stamped(_failure(document, str(error)), stamp, "failures")
+
+
+def _is_unicode(text: str) -> bool:
+    """Readers see to it; a user's own program may send anything that Python calls a string."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _failure(document: Document, error: str) -> Failure:
