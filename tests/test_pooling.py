@@ -178,3 +178,12 @@ def test_mean_of_many_tokens_keeps_its_precision():
     vectors = np.full((1, 200_000, 1), 1000.001, np.float32)
     vector = pooled(VectorColumn("v", "mean", (0,)), [encoded(vectors, [O] * 200_000)])
     assert vector[0] == np.float32(1000.001)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "sep", "first", "last", "mean", "max"])
+def test_what_is_kept_of_a_batch_is_no_view_of_it(pooling):
+    """Thousands of vectors wait to be written; each would keep a whole batch in memory."""
+    batch = np.arange(24, dtype=np.float32).reshape(6, 4)
+    (strategy,) = POOLINGS[pooling]
+    state = strategy.strategy.finish(strategy.strategy.start(batch, np.arange(6)))
+    assert not np.shares_memory(state, batch)

@@ -39,7 +39,7 @@ class First:
     """The first token that counts."""
 
     def start(self, vectors, positions):
-        return vectors[0]
+        return vectors[0].copy()  # a view would keep its whole batch in memory
 
     def merge(self, a, b):
         return a
@@ -52,7 +52,7 @@ class Last(First):
     """The last token that counts."""
 
     def start(self, vectors, positions):
-        return vectors[-1]
+        return vectors[-1].copy()
 
     def merge(self, a, b):
         return b

@@ -60,7 +60,11 @@ class DocumentVectors:
         return WindowPart(
             window,
             [pooling.start(column, encoded, plan.mask_special) for column in plan.columns],
-            {name: encoded.layers[layer][owned] for name, layer in plan.token_layers},
+            # A copy where other windows are waited for: a view would keep its whole batch in memory.
+            {
+                name: np.array(encoded.layers[layer][owned], copy=window.count > 1 or None)
+                for name, layer in plan.token_layers
+            },
         )
 
     def finish(self, parts: Sequence[WindowPart]) -> tuple[SentenceVector, TokenVectors | None]:

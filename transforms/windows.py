@@ -79,7 +79,7 @@ def cut(
         if len(a) == n_prompt:
             raise EmptyText(document.id)
     room = plan.max_seq_length - 2 - (tokenizer.separators if b is not None else 0)
-    total = len(a) + (len(b) if b is not None else 0)
+    total = _content(a, b)
     if total > room and plan.long_text == "error":
         raise TextTooLong(
             f"{total} tokens, {room} fit beside the special ones;"

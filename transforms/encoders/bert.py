@@ -56,7 +56,7 @@ class BertEncoder:
             Encoded(
                 window=window,
                 layers={i: values[row, : len(window)] for i, values in layers.items()},
-                outputs={} if pooled is None else {POOLER: pooled[row]},
+                outputs={} if pooled is None else {POOLER: pooled[row].copy()},
             )
             for row, window in enumerate(windows)
         ]
