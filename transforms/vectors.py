@@ -60,7 +60,7 @@ class DocumentVectors:
         return WindowPart(
             window,
             [pooling.start(column, encoded, plan.mask_special) for column in plan.columns],
-            # A copy where other windows are waited for: a view would keep its whole batch in memory.
+            # A copy where it has to wait for other windows: a view would keep a whole batch.
             {
                 name: np.array(encoded.layers[layer][owned], copy=window.count > 1 or None)
                 for name, layer in plan.token_layers
