@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transforms.encoders import sentence_modules, weights
+from transforms.encoders import folder_tokenizers, sentence_modules, weights
 from transforms.encoders.folders import (
     check_config,
     digest_of,
@@ -18,7 +18,7 @@ from transforms.encoders.folders import (
     say_lowercase,
     whole_number,
 )
-from transforms.specs import BertConfig, ModelSpec, TokenizerSpec, Wanted
+from transforms.specs import BertConfig, ModelSpec, Wanted
 
 if TYPE_CHECKING:
     from transforms.encoders.bert import BertEncoder
@@ -33,10 +33,6 @@ _ACTIVATIONS = {
     "tanh": "tanh",
 }
 _ARCHITECTURES = ("bert", "xlm-roberta")  # the latter counts positions from its padding id + 1
-_WORD_PIECE_CLASSES = ("BertTokenizer", "BertTokenizerFast")
-_XLM_CLASSES = ("XLMRobertaTokenizer", "XLMRobertaTokenizerFast")
-_LIBRARY_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model")
 
 _NAMES = {
     "embeddings.word_embeddings.weight": "embeddings/word_embeddings",
@@ -74,10 +70,10 @@ def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
     has_pooler = weights.POOLER_KERNEL in there
     weights.check_shapes(there, config, has_pooler, str(folder))
     place = Path(tokenizer) if tokenizer else folder
-    tokenizer_file, tokenizer_config = _tokenizer_file(place)
+    tokenizer_file, tokenizer_config = folder_tokenizers.find(place)
     lowercase = say_lowercase(do_lower_case)
     lowercase_first = bool(modules and modules.lowercase and lowercase is not False)
-    tokenizer_spec = _tokenizer_spec(
+    tokenizer_spec = folder_tokenizers.describe(
         tokenizer_file, tokenizer_config, values, lowercase, lowercase_first
     )
     library = fitting_tokenizer(tokenizer_spec, config.vocab_size)
@@ -219,67 +215,3 @@ def _renamed(keys: list[str]) -> dict[str, str]:
                 found[key] = stem.replace(".", "/") + ours
                 break
     return found
-
-
-def _tokenizer_file(place: Path) -> tuple[Path, dict[str, Any]]:
-    """The file that holds the tokenizer, and what `tokenizer_config.json` beside it says."""
-    if place.is_file():
-        file, folder = place, place.parent
-    else:
-        folder = place
-        there = [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
-        if not there:
-            raise ValueError(
-                f"{folder}: no {', '.join(_TOKENIZER_FILES)};"
-                " name the tokenizer's folder or file with --tokenizer"
-            )
-        file = there[0]
-    config_file = folder / "tokenizer_config.json"
-    return file, read_json(config_file) if config_file.is_file() else {}
-
-
-def _tokenizer_spec(
-    file: Path,
-    said: dict[str, Any],
-    model: dict[str, Any],
-    lowercase: bool | None,
-    lowercase_first: bool,
-) -> TokenizerSpec:
-    """Source: transformers, BertTokenizerFast: what `tokenizer_config.json` says overrides
-    `tokenizer.json`.
-    """
-    name = said.get("tokenizer_class") or model.get("tokenizer_class")
-    mecab = said.get("word_tokenizer_type") or said.get("subword_tokenizer_type")
-    kinds = {
-        "tokenizer.json": (
-            "tokenizer.json",
-            (*_WORD_PIECE_CLASSES, *_XLM_CLASSES, *_LIBRARY_CLASSES),
-        ),
-        "vocab.txt": ("bert_fast", _WORD_PIECE_CLASSES),
-        "sentencepiece.bpe.model": ("xlm_roberta", _XLM_CLASSES),
-    }
-    if file.name not in kinds:
-        raise ValueError(f"--tokenizer={file}: looked for {', '.join(kinds)}")
-    kind, classes = kinds[file.name]
-    if mecab or (name is not None and name not in classes):
-        raise ValueError(
-            f"{file}: the model's tokenizer is {name or mecab!r}, which is not implemented;"
-            f" {file.name} is read as one of {', '.join(classes)}"
-        )
-    if kind == "xlm_roberta":
-        return TokenizerSpec(
-            kind, str(file), lowercase=bool(lowercase), lowercase_first=lowercase_first
-        )
-    # Other classes take all rules from tokenizer.json.
-    of_bert = name in _WORD_PIECE_CLASSES or (name is None and model.get("model_type") == "bert")
-    rules = said if of_bert else {}
-    if lowercase is None:
-        lowercase = rules.get("do_lower_case", True if kind == "bert_fast" else None)
-    return TokenizerSpec(
-        kind,
-        str(file),
-        lowercase=lowercase,
-        lowercase_first=lowercase_first,
-        strip_accents=rules.get("strip_accents"),
-        chinese_characters=rules.get("tokenize_chinese_chars"),
-    )
