@@ -34,6 +34,7 @@ class Job:
     unit: str
     markup: str
     limit: int | None
+    spread: bool = False  # over workers: reading by file, all else by document
     recipe: Recipe
     snapshot: Snapshot
     max_rejected: int
@@ -98,6 +99,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
         unit=job.unit,
         markup=job.markup,
         limit=job.limit,
+        spread=job.spread,
     )
     embedded = _embed(read.documents, job.recipe)
     rejected = (read.failures, embedded.failures) | "Rejected" >> beam.Flatten()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import apache_beam as beam
 import pytest
@@ -22,7 +23,7 @@ def run(files, **options):
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         found = pipeline | ReadDocuments(files=files, **options)
         for name in OUTPUTS:
-            found[name] | name >> beam.Map(_collect, name)
+            getattr(found, name) | name >> beam.Map(_collect, name)
     for name, element in _COLLECTED:
         paths[name].append(element)
     return paths
@@ -36,7 +37,10 @@ def _collect(element, name):
 
 
 def counts(found):
-    return {count.name: count.n for count in found["counts"]}
+    sums = Counter()
+    for count in found["counts"]:
+        sums[count.name] += count.n
+    return sums
 
 
 @pytest.fixture
@@ -67,6 +71,25 @@ def test_options_reach_the_readers(corpus):
     pairs = run(match_inputs([f"{corpus}/a.txt"]), input_format="pairs")
     assert (pairs["documents"][2].text, pairs["documents"][2].pair) == ("two", "2")
     assert counts(pairs)["pair_separators"] == 0
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["in order", "the other way round"])
+def test_spread_over_workers_the_result_is_the_same(corpus, order):
+    """Of duplicates within a file and across files the first stays, whatever is read first."""
+    (corpus / "e.jsonl").write_text('{"text": "x ||| y", "id": "a.txt:3"}\n{"text": "5"}\n' * 2)
+    (corpus / "f.jsonl").write_text('{"text": "z", "id": "b.jsonl:2"}\n{"text": "6", "id": 6}\n')
+    files = match_inputs([f"{corpus}/*"])
+    alone, spread = run(files), run(files[::order], spread=True)
+    for name in ("documents", "failures"):
+        in_order = sorted(spread[name], key=lambda found: (found.source, found.source_row))
+        assert in_order == sorted(alone[name], key=lambda found: (found.source, found.source_row))
+    assert len(alone["failures"]) == 6
+    assert counts(spread) == counts(alone)
+
+
+def test_the_limit_is_over_all_files_when_work_is_to_spread_too(corpus):
+    found = run(match_inputs([f"{corpus}/*"]), limit=6, spread=True)
+    assert counts(found)["records"] == 6
 
 
 @pytest.mark.parametrize(("limit", "n_documents", "n_failures"), [(1, 1, 0), (4, 3, 1), (5, 3, 2)])

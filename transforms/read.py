@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import apache_beam as beam
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.timestamp import MIN_TIMESTAMP
+from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.digests import DigestSet
 from transforms.elements import Count, Document, Failure
 from transforms.files import InputFile, open_input
-from transforms.formats import format_of, has_pair_separator, reader_for
+from transforms.formats import Record, format_of, has_pair_separator, reader_for
 from transforms.metrics import count
 
 _REPORT_EVERY = 64  # records
 
 
+class Read(NamedTuple):
+    """`Document`s, `Failure`s and `Count`s of the input files."""
+
+    documents: beam.PCollection
+    failures: beam.PCollection
+    counts: beam.PCollection
+
+
 @dataclass(kw_only=True)
 class ReadDocuments(beam.PTransform):
-    """Files -> `documents`, `failures` and `counts`: `Document`, `Failure`, `Count`.
+    """Files -> `Read`: each record once, of two documents with one id the first.
 
-    All files are one element, read in order by one worker: so `limit`, the first records over all
-    files, and which of two documents of one id is the first, are the same in each run, and nothing
-    crosses a shuffle.
+    All files are one element, read in order by one worker, and nothing crosses a shuffle. With
+    `spread` each file is an element, and documents are grouped by id: for runners with many
+    workers, who share what follows too. `limit`, the first records over all files, needs the order,
+    so nothing is spread with it.
     """
 
     files: Sequence[InputFile]
@@ -32,6 +45,7 @@ class ReadDocuments(beam.PTransform):
     unit: str = "page"
     markup: str = "strip"
     limit: int | None = None
+    spread: bool = False
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -44,13 +58,42 @@ class ReadDocuments(beam.PTransform):
         for file in self.files:
             format_of(file.path, self.input_format)
 
-    def expand(self, root: Any) -> Any:
-        read = _ReadFn(self.input_format, self.unit, self.markup, self.limit)
-        return (
+    def expand(self, root: Any) -> Read:
+        read = partial(_records, input_format=self.input_format, unit=self.unit, markup=self.markup)
+        hint = partial(_wants_hint, input_format=self.input_format)
+        if self.spread and self.limit is None:
+            return self._spread(root, read, hint)
+        found = (
             root
             | beam.Create([tuple(self.files)], reshuffle=False)
-            | beam.ParDo(read).with_outputs("failures", "counts", main="documents")
+            | beam.ParDo(_ReadFn(read, hint, self.limit)).with_outputs(
+                "failures", "counts", main="documents"
+            )
         )
+        return Read(found.documents, found.failures, found.counts)
+
+    def _spread(self, root: Any, read: _Reader, hint: _Hint) -> Read:
+        found = (
+            root
+            | beam.Create(list(self.files), reshuffle=False)
+            | "SpreadFiles" >> beam.Reshuffle()
+            | beam.ParDo(_ReadFileFn(read)).with_outputs("failures", "counts", main="documents")
+        )
+        unique = (
+            found.documents
+            | "ById" >> beam.Map(_by_id).with_output_types(tuple[str, Any])
+            | beam.GroupByKey()
+            | beam.ParDo(_FirstFn(hint)).with_outputs("failures", "counts", main="documents")
+        )
+        return Read(
+            unique.documents,
+            (found.failures, unique.failures) | "ReadFailures" >> beam.Flatten(),
+            (found.counts, unique.counts) | "ReadCounts" >> beam.Flatten(),
+        )
+
+
+_Reader = Callable[[InputFile], Iterator[Record]]
+_Hint = Callable[[Document], bool]
 
 
 def _check_choice(flag: str, value: str, allowed: Sequence[str]) -> None:
@@ -59,38 +102,103 @@ def _check_choice(flag: str, value: str, allowed: Sequence[str]) -> None:
 
 
 class _ReadFn(beam.DoFn):
-    def __init__(self, input_format: str, unit: str, markup: str, limit: int | None):
-        self._input_format, self._unit, self._markup = input_format, unit, markup
-        self._limit = limit
+    """All files -> unique documents."""
+
+    def __init__(self, read: _Reader, hint: _Hint, limit: int | None):
+        self._read, self._hint, self._limit = read, hint, limit
 
     def process(self, files: Sequence[InputFile]) -> Iterator[Any]:
         seen = DigestSet()
         n_records = n_separators = 0
-        for record, input_format in self._records(files):
+        for record in self._first(files):
             n_records += 1
-            if n_records % _REPORT_EVERY == 0:
-                count("records", _REPORT_EVERY)
             if isinstance(record, Failure):
                 yield beam.pvalue.TaggedOutput("failures", record)
             elif seen.add(record.id):
-                n_separators += input_format == "text" and has_pair_separator(record.text)
+                n_separators += self._hint(record)
                 yield record
             else:
                 yield beam.pvalue.TaggedOutput("failures", _duplicate(record))
-            if n_records == self._limit:
-                break
-        count("records", n_records % _REPORT_EVERY)
         yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
         yield beam.pvalue.TaggedOutput("counts", Count("pair_separators", n_separators))
 
-    def _records(self, files: Sequence[InputFile]) -> Iterator[tuple[Document | Failure, str]]:
+    def _first(self, files: Sequence[InputFile]) -> Iterator[Record]:
+        """The records within the limit; what is behind it is not read."""
+        n = 0
         for file in files:
-            input_format = format_of(file.path, self._input_format)
-            read = reader_for(input_format, self._unit, self._markup)
-            opener = _Opener(file.path)
-            with closing(read(opener, file.path, file.name)) as records:  # type: ignore[type-var]
+            with closing(self._read(file)) as records:  # type: ignore[type-var]
                 for record in records:
-                    yield record, input_format
+                    yield record
+                    n += 1
+                    if n == self._limit:
+                        return
+
+
+class _ReadFileFn(beam.DoFn):
+    """One file -> its documents."""
+
+    def __init__(self, read: _Reader):
+        self._read = read
+
+    def process(self, file: InputFile) -> Iterator[Any]:
+        n_records = 0
+        for record in self._read(file):
+            n_records += 1
+            failed = isinstance(record, Failure)
+            yield beam.pvalue.TaggedOutput("failures", record) if failed else record
+        yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
+
+
+class _FirstFn(beam.DoFn):
+    """The documents of one id -> the first in the order of the files; the others failed."""
+
+    def __init__(self, hint: _Hint):
+        self._hint = hint
+
+    def start_bundle(self) -> None:
+        self._n_separators = 0
+
+    def process(self, group: tuple[str, Iterable[Document]]) -> Iterator[Any]:
+        documents = iter(group[1])
+        first = next(documents)
+        for document in documents:  # there may be more than fit in memory
+            first, later = sorted((first, document), key=_place)
+            yield beam.pvalue.TaggedOutput("failures", _duplicate(later))
+        self._n_separators += self._hint(first)
+        yield first
+
+    def finish_bundle(self) -> Iterator[Any]:
+        told = Count("pair_separators", self._n_separators)
+        windowed = WindowedValue(told, MIN_TIMESTAMP, (GlobalWindow(),))
+        yield beam.pvalue.TaggedOutput("counts", windowed)
+
+
+def _records(file: InputFile, input_format: str, unit: str, markup: str) -> Iterator[Record]:
+    """All records of a file, in order."""
+    read = reader_for(format_of(file.path, input_format), unit, markup)
+    n = 0
+    with closing(read(_Opener(file.path), file.path, file.name)) as records:  # type: ignore[type-var]
+        try:
+            for record in records:
+                n += 1
+                if n % _REPORT_EVERY == 0:
+                    count("records", _REPORT_EVERY)
+                yield record
+        finally:
+            count("records", n % _REPORT_EVERY)
+
+
+def _wants_hint(document: Document, input_format: str) -> bool:
+    """Whether a line of text looks as if it were a pair."""
+    return has_pair_separator(document.text) and format_of(document.source, input_format) == "text"
+
+
+def _by_id(document: Document) -> tuple[str, Document]:
+    return document.id, document
+
+
+def _place(document: Document) -> tuple[str, int]:
+    return document.source, document.source_row
 
 
 class _Opener:
