@@ -50,3 +50,13 @@ def test_an_entry_takes_close_to_16_bytes():
     finally:
         tracemalloc.stop()
     assert not any(found.add(f"project/page {i}") for i in range(0, n, 97))
+
+
+def test_adding_takes_as_long_in_a_large_set_as_in_a_small_one():
+    """What is searched and what is moved at once is a bucket: it must not grow with the set."""
+    found = DigestSet()
+    for size in (1_000, 30_000, 400_000):
+        while len(found) < size:
+            found.add(str(len(found)))
+        longest = max(map(len, found._buckets))
+        assert longest < 16 * 64 * 4
