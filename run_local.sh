@@ -1,20 +1,31 @@
 #!/usr/bin/env bash
-# Embeds examples/ into out/ with the default model; arguments, where given, go to `embed` instead:
+# Embeds examples/ into out/ with the default model. Arguments go to `embed`, and are relative to where you are:
 #   ./run_local.sh --input=my-export.json --output=vectors
+#   ./run_local.sh publish OUTPUT SNAPSHOT
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+from=$PWD
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$here"
 source scripts/environment.sh ""
-has() { local argument; for argument in "${arguments[@]}"; do [[ $argument == "$1" || $argument == "$1="* ]] && return; done; return 1; }
+cd "$from"
+prefix=$([ "$from" = "$here" ] || echo "$here/")
+corpusvec=${prefix}.venv/bin/corpusvec
 
-arguments=("$@")
-if [ $# -eq 0 ]; then
-    arguments=(--input=examples/notes.json,examples/lines.txt,examples/records.jsonl --layers=-1)
+if [ "${1:-}" = publish ] || [ "${1:-}" = embed ]; then
+    exec "$corpusvec" "$@"
 fi
-if ! has --help && ! has -h; then
-    has --output || arguments+=(--output=out)
-    if ! has --model; then
-        "$python" -m pipeline.fetch_model models/all-MiniLM-L6-v2
-        arguments+=(--model=models/all-MiniLM-L6-v2)
+arguments=("$@")
+has() { [[ " ${arguments[*]-} " =~ " --$1"[\ =] ]]; }
+if ! has help && ! [[ " $* " == *" -h "* ]]; then
+    if ! has input; then
+        examples=${prefix}examples
+        arguments+=("--input=$examples/notes.json,$examples/lines.txt,$examples/records.jsonl")
+        has layers || arguments+=(--layers=-1)
+    fi
+    has output || arguments+=("--output=${prefix}out")
+    if ! has model; then
+        "$python" -m pipeline.fetch_model "$here/models/all-MiniLM-L6-v2"
+        arguments+=("--model=${prefix}models/all-MiniLM-L6-v2")
     fi
 fi
-exec "$python" -m pipeline embed "${arguments[@]}"
+exec "$corpusvec" embed "${arguments[@]}"

@@ -6,12 +6,13 @@ import argparse
 import contextlib
 import io
 import logging
+import os
 import signal
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pipeline import __version__, options
 
@@ -23,21 +24,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     come from.
     """
     arguments = options.joined_values(sys.argv[1:] if arguments is None else arguments)
+    verbose = "--verbose" in arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # texts are shown, whatever the terminal can
             stream.reconfigure(errors="backslashreplace")
-    verbose = "--verbose" in arguments
-    parser = _parser()
     try:
+        parser = _parser()
+        if not arguments:
+            raise options.UsageError("say what to do: embed or publish (--help tells more)")
         known, rest = parser.parse_known_args(arguments)
-        return known.command(known, rest)
+        _quiet(verbose)
+        return known.command(known, rest, arguments)
     except KeyboardInterrupt:
         print("interrupted; nothing was published", file=sys.stderr)
         return INTERRUPTED
-    except (ValueError, RuntimeError, OSError) as error:
+    except Exception as error:
         if verbose:
             traceback.print_exc()
-        print(f"corpusvec: {error}", file=sys.stderr)
+        expected = isinstance(error, ValueError | RuntimeError | OSError)
+        where = "" if expected else f"{type(error).__name__}, a fault of this program: "
+        print(f"corpusvec: {where}{error}", file=sys.stderr)
         return WRONG_USAGE if isinstance(error, ValueError) else FAILED
 
 
@@ -71,11 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _embed(flags: argparse.Namespace, rest: list[str]) -> int:
+def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
     started = time.time()
-    _quiet(flags.verbose)
-    own = {"--" + name for name in vars(flags)}
-    options.refuse_unknown(rest, own)
+    options.refuse_unknown(rest, {"--" + name for name in vars(flags)})
+    options.refuse_incomplete(flags, arguments)
     from pipeline import job as jobs
     from pipeline import report
     from pipeline.run import check_runner, run
@@ -84,36 +89,54 @@ def _embed(flags: argparse.Namespace, rest: list[str]) -> int:
     check_runner(flags.runner)
     job = jobs.from_flags(flags, started)
     snapshot = job.snapshot
-    with _interruptible():
-        try:
-            snapshot.begin(jobs.tables(job))
-            run(job, flags.runner, rest)
-        finally:
-            snapshot.abandon()
-    manifest = read_manifest(snapshot.output, snapshot.id)
-    for line in report.summary(snapshot, manifest, time.time() - started):
-        print(line)
+    try:
+        with _interruptible():
+            try:
+                snapshot.begin(jobs.tables(job))
+                run(job, flags.runner, rest)
+            finally:
+                snapshot.abandon()
+        manifest = read_manifest(snapshot.output, snapshot.id)
+        _say(report.summary(snapshot, manifest, time.time() - started))
+    except KeyboardInterrupt:
+        if latest(snapshot.output) != snapshot.id:
+            raise
+        print(f"interrupted, after {snapshot.folder} was published", file=sys.stderr)
+        return INTERRUPTED
     if latest(snapshot.output) == snapshot.id:
         return DONE
-    print(
-        f"corpusvec: {report.not_published(snapshot, manifest, job.max_rejected)}", file=sys.stderr
-    )
+    reason = report.not_published(snapshot, manifest, job.max_rejected)
+    print(f"corpusvec: {reason}", file=sys.stderr)
     return NOT_PUBLISHED
 
 
-def _publish(flags: argparse.Namespace, rest: list[str]) -> int:
+def _publish(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
     if rest:
         raise options.UsageError(f"{rest[0]}: publish takes a folder and a snapshot, nothing else")
     from transforms.snapshots import Snapshot, latest, read_manifest
 
-    read_manifest(flags.output, flags.snapshot)
-    if not Snapshot(flags.output, flags.snapshot).publish():
+    # What `embed` prints is the snapshot's folder: its name will do, and so will all of it.
+    snapshot = Snapshot(flags.output.rstrip("/"), flags.snapshot.rstrip("/").rpartition("/")[2])
+    if not read_manifest(snapshot.output, snapshot.id)["counts"]["documents"]:
+        raise options.UsageError(f"{snapshot.id}: has no document; there is nothing to publish")
+    if not snapshot.publish():
         raise options.UsageError(
-            f"{flags.snapshot}: LATEST names {latest(flags.output)}, which is newer, and never"
-            " moves backwards"
+            f"{snapshot.id}: LATEST names {latest(snapshot.output)}, which is newer; it never moves"
+            " backwards"
         )
-    print(f"{flags.output}: LATEST names {flags.snapshot}")
+    _say([f"{snapshot.folder} is published: {snapshot.output}/LATEST names it"])
     return DONE
+
+
+def _say(lines: Iterable[str]) -> None:
+    """Print; a reader that has gone away does not make a run that is done a failed one."""
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _quiet(verbose: bool) -> None:

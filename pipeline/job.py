@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -11,7 +12,12 @@ from typing import Any
 from pipeline import __version__
 from pipeline.embed import Job
 from pipeline.recipe import Settings
-from transforms.files import InputFile, match_inputs, refuse_output_inside_inputs
+from pipeline.run import LOCAL
+from transforms.files import (
+    InputFile,
+    match_inputs,
+    refuse_output_inside_inputs,
+)
 from transforms.formats import format_of
 from transforms.schemas import REJECTED, SENTENCES, TOKENS
 from transforms.snapshots import Snapshot, new_id
@@ -23,7 +29,10 @@ def from_flags(flags: argparse.Namespace, started: float) -> Job:
     """Raises `ValueError` before any work, with the flag, the value, what is allowed and what to
     do.
     """
-    patterns = [pattern for part in flags.input.split(",") if (pattern := part.strip())]
+    for name in ("output", "model", "tokenizer", "id_root"):
+        if getattr(flags, name):  # shells expand ~ at the start of a word only, not behind =
+            setattr(flags, name, os.path.expanduser(getattr(flags, name)))
+    patterns = [pattern for text in flags.input for pattern in _split(text)]
     if not patterns:
         raise ValueError("--input: names no file")
     refuse_output_inside_inputs(flags.output, patterns)
@@ -37,6 +46,7 @@ def from_flags(flags: argparse.Namespace, started: float) -> Job:
         unit=flags.unit,
         markup=flags.scrapbox_markup,
         limit=flags.limit,
+        spread=flags.runner != LOCAL,
         recipe=recipe,
         snapshot=Snapshot(flags.output.rstrip("/") or "/", new_id(begun)),
         max_rejected=flags.max_rejected,
@@ -69,3 +79,7 @@ def _about(flags: argparse.Namespace, begun: datetime) -> dict[str, Any]:
         "versions": {"corpusvec": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},
     }
+
+
+def _split(text: str) -> list[str]:
+    return [os.path.expanduser(part.strip()) for part in text.split(",") if part.strip()]

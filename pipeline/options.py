@@ -24,7 +24,10 @@ class Parser(argparse.ArgumentParser):
     """Raises `UsageError` where argparse would leave the program."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
+        if "ignored explicit argument" in message:
+            flag = message.removeprefix("argument ").partition(":")[0]
+            message = f"{flag} takes no value; write it alone, or leave it away"
+        raise UsageError(f"{message} (--help tells more)")
 
 
 def _count(text: str) -> int:
@@ -33,10 +36,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _above_zero(text: str) -> int:
+    if not re.fullmatch(r"0*[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
+    return int(text)
+
+
 _FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "what to read": {
         "input": {
-            "required": True,
+            "action": "append",
             "metavar": "PATTERN[,PATTERN]",
             "help": "files or globs, on any file system that Beam knows; .gz, .bz2 and .zst are"
             " read as they are",
@@ -62,10 +71,14 @@ _FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "help": "ids of lines hold their file's path from here (default: from the folder before"
             " the pattern's first wildcard)",
         },
-        "limit": {"type": _count, "metavar": "N", "help": "only the first N records, for a trial"},
+        "limit": {
+            "type": _above_zero,
+            "metavar": "N",
+            "help": "only the first N records, for a trial",
+        },
     },
     "what to write": {
-        "output": {"required": True, "metavar": "FOLDER", "help": "where snapshots go"},
+        "output": {"metavar": "FOLDER", "help": "where snapshots go"},
         "max_rejected": {
             "type": _count,
             "default": 0,
@@ -80,7 +93,6 @@ _FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
     },
     "which model": {
         "model": {
-            "required": True,
             "metavar": "FOLDER",
             "help": "a Hugging Face folder, or a TensorFlow 1 checkpoint's folder or prefix",
         },
@@ -126,7 +138,7 @@ _FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
     },
     "long texts": {
         "max_seq_length": {
-            "type": _count,
+            "type": _above_zero,
             "metavar": "N",
             "help": "tokens that the model sees at once, special ones included (default: what the"
             " model's files say)",
@@ -182,6 +194,8 @@ def refuse_unknown(rest: Sequence[str], own: Iterable[str]) -> None:
     """Raises `UsageError` for what neither corpusvec nor Beam knows, naming the nearest flag: Beam
     would drop it.
     """
+    if not rest:
+        return  # Beam takes a second to import
     known = {*own, *beam_flags()}
     value_may_follow = False
     for argument in rest:
@@ -189,15 +203,29 @@ def refuse_unknown(rest: Sequence[str], own: Iterable[str]) -> None:
         if name in known:
             value_may_follow = "=" not in argument
         elif argument.startswith("-"):
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            nearest = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {nearest[0]}?" if nearest else ""
             raise UsageError(f"{name}: no such option{hint} (--help lists them)")
         elif value_may_follow:
             value_may_follow = False
         else:
             raise UsageError(
-                f"{argument!r}: belongs to no option; quote values that have spaces or wildcards"
+                f"{argument!r}: belongs to no option; several files are given with commas, and"
+                " values with spaces or wildcards in quotes"
             )
+
+
+def refuse_incomplete(flags: argparse.Namespace, arguments: Sequence[str]) -> None:
+    """Raises `UsageError` where a flag is missing, empty, or given twice with two meanings."""
+    for name, what in (("input", "files to read"), ("output", "a folder"), ("model", "a model")):
+        if getattr(flags, name) is None:
+            raise UsageError(f"--{name} is missing: {what} (--help lists all flags)")
+        if not "".join(getattr(flags, name)).strip():
+            raise UsageError(f"--{name}: is empty, {what} was looked for")
+    names = [argument.split("=", 1)[0] for argument in arguments if argument.startswith("--")]
+    for name in names:
+        if name != "--input" and name[2:] in vars(flags) and names.count(name) > 1:
+            raise UsageError(f"{name} is given twice; give it once")
 
 
 def beam_flags() -> set[str]:

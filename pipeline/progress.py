@@ -29,7 +29,6 @@ class Progress:
 
     def __enter__(self) -> Progress:
         metrics.reset()
-        self._started = time.monotonic()
         self._thread.start()
         return self
 
@@ -41,22 +40,27 @@ class Progress:
             self._stream.flush()
 
     def _show(self) -> None:
+        loaded = None
         while not self._ended.wait(_TERMINAL_SECONDS if self._moving else _LOG_SECONDS):
-            line = progress_line(
-                metrics.totals(), time.monotonic() - self._started, self._size, self._limit
-            )
+            totals, now = metrics.totals(), time.monotonic()
+            if loaded is None and totals["models"]:
+                loaded = now - _TERMINAL_SECONDS
+            seconds = 0.0 if loaded is None else now - loaded
+            line = progress_line(totals, seconds, self._size, self._limit)
             self._stream.write(f"\r\033[K{line}" if self._moving else f"{line}\n")
             self._stream.flush()
 
 
 def progress_line(totals: Mapping[str, int], seconds: float, size: int, limit: int | None) -> str:
-    """Documents, tokens a second, and the time left, guessed from how much of the input is
-    encoded.
+    """Documents, tokens a second since the model is there (`seconds`, 0 before), and the time left,
+    guessed from how much of the input is encoded.
     """
     documents, tokens = totals.get("documents", 0), totals.get("encoded_tokens", 0)
     records = totals.get("records", 0)
-    if not tokens:
+    if not seconds:
         return f"{records:,} records read, model loading"
+    if not tokens:
+        return f"{records:,} records read, first batch encoding"
     share = totals.get("bytes_read", 0) / size if size else 0.0
     if limit:
         share = max(share, records / limit)

@@ -64,7 +64,7 @@ class Settings:
             prompt=self._prompt(spec),
             spans=bool(token_layers),
         )
-        plan.check(load_tokenizer(spec.tokenizer).separators)
+        _check_windows(plan, spec)
         return Recipe(
             spec=spec,
             wanted=Wanted(tuple(sorted(wanted)), pooler, self.precision),
@@ -95,6 +95,22 @@ class Settings:
                 " that or less"
             )
         return self.max_seq_length
+
+
+def _check_windows(plan: WindowPlan, spec: ModelSpec) -> None:
+    tokenizer = load_tokenizer(spec.tokenizer)
+    plan.check(tokenizer.separators)
+    try:
+        plan.prompt.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"--prompt={plan.prompt!r}: is not valid text") from error
+    (prompt,) = tokenizer.encode([plan.prompt], spans=False)
+    room = plan.max_seq_length - 2 - tokenizer.separators
+    if len(prompt) >= room:
+        raise ValueError(
+            f"--prompt: takes {len(prompt)} of the {room} tokens that --max_seq_length"
+            f"={plan.max_seq_length} leaves; no text would fit"
+        )
 
 
 @dataclass(frozen=True, slots=True)

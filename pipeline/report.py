@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
+import io
+import itertools
+import json
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -22,14 +26,20 @@ def summary(snapshot: Snapshot, manifest: Mapping[str, Any], seconds: float) -> 
     at, a few rows.
     """
     counts = manifest["counts"]
-    yield f"{snapshot.folder}"
+    published = latest(snapshot.output) == snapshot.id
+    yield f"{snapshot.folder}{' (LATEST names it)' if published else ''}"
     yield (
         f"{counts['documents']:,} documents, {counts['rejected']:,} rejected,"
         f" {counts['empty']:,} empty, of {counts['records']:,} records;"
-        f" {counts['tokens']:,} tokens;"
-        f" {seconds:.1f} s ({counts['tokens'] / seconds:,.0f} tokens/s)"
+        f" {counts['tokens']:,} tokens; {seconds:.1f} s"
     )
     yield from _advice(counts)
+    yield from _rejected(snapshot, manifest)
+    if left := snapshot.leftovers():
+        yield (
+            f"note: {snapshot.output}/snapshots has {len(left)} unfinished attempts of other runs"
+            f" ({left[0]}, …); delete those of runs that were killed"
+        )
     yield from _rows(snapshot, manifest)
 
 
@@ -49,6 +59,17 @@ def _advice(counts: Mapping[str, int]) -> Iterator[str]:
         )
 
 
+def _rejected(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """The first rejected records and why; all of them are in the snapshot."""
+    files = [file["path"] for file in manifest["files"] if file["table"] == REJECTED]
+    if files:
+        with FileSystems.open(f"{snapshot.folder}/{files[0]}") as stream:
+            for line in itertools.islice(io.BufferedReader(stream), _ROWS):
+                failure = json.loads(line)
+                name = shortened(failure["id"] or failure["source"])
+                yield f"rejected: {name}: {shortened(failure['error'], 120)}"
+
+
 def _rows(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
     files = [file["path"] for file in manifest["files"] if file["table"] == SENTENCES]
     if not files:
@@ -56,23 +77,42 @@ def _rows(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
     with FileSystems.open(f"{snapshot.folder}/{files[0]}") as stream:
         rows = next(pq.ParquetFile(stream).iter_batches(batch_size=_ROWS)).to_pylist()
     for row in rows:
-        text = textwrap.shorten(" ".join(row["text"].split()), 40, placeholder="…") or row["id"]
         name = list(row)[-1] if "vector" not in row else "vector"
         start = ", ".join(f"{value:.4f}" for value in np.array(row[name][:3], np.float32))
-        yield f"  {row['id']}  {text}  {name}: [{start}, … {len(row[name])}]"
+        text = shortened(row["text"])
+        yield f"  {shortened(row['id'])}  {text}  {name}: [{start}, … {len(row[name])}]"
+
+
+def shortened(text: str, length: int = 40) -> str:
+    """One line of at most `length` characters, also of a text without spaces."""
+    line = " ".join(text[: 20 * length].split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 def not_published(snapshot: Snapshot, manifest: Mapping[str, Any], max_rejected: int) -> str:
     """Why a finished snapshot is not published, and what to do."""
     current = latest(snapshot.output)
-    stays = f"LATEST still names {current}" if current else "there is no LATEST"
-    counts = manifest["counts"]
-    if not counts["documents"]:
-        return f"not published: no record became a document; {stays}"
-    if counts["rejected"] > max_rejected:
+    stays = f"LATEST still names {current}" if current else "no snapshot is published yet"
+    rejected = manifest["counts"]["rejected"]
+    where = f"see {snapshot.folder}/{REJECTED}/"
+    if not manifest["counts"]["documents"]:
+        hint = f"; {where}" if rejected else "; check --input"
+        return f"not published: no record became a document; {stays}{hint}"
+    if rejected > max_rejected:
         return (
-            f"not published: {counts['rejected']:,} records were rejected, {max_rejected} are"
-            f" allowed (--max_rejected); {stays}. See {snapshot.folder}/{REJECTED}/, then mend the"
-            f" input, or accept it with: corpusvec publish {snapshot.output} {snapshot.id}"
+            f"not published: {rejected:,} rejected, {max_rejected} allowed (--max_rejected);"
+            f" {stays}; {where}, then mend the input, or accept it with:"
+            f" {program()} publish {snapshot.output} {snapshot.id}"
         )
-    return f"not published: a newer snapshot was published meanwhile; {stays}"
+    return (
+        f"not published: a newer snapshot was published meanwhile, which is the one to use; {stays}"
+    )
+
+
+def program() -> str:
+    """How this program was called, to be typed again."""
+    called = sys.argv[0]
+    if not called.endswith("__main__.py"):
+        return os.path.relpath(called) if os.path.dirname(called) else "corpusvec"
+    python = os.path.relpath(sys.executable)
+    return f"{sys.executable if python.startswith('..') else python} -m pipeline"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.embed import Job, build
 from pipeline.progress import Progress
@@ -54,9 +54,7 @@ def _local_runner():
 
 
 def _run(job: Job, arguments: Sequence[str], runner) -> None:
-    options = PipelineOptions(list(arguments))
-    options.view_as(SetupOptions).save_main_session = False
-    with beam.Pipeline(runner=runner, options=options) as pipeline:
+    with beam.Pipeline(runner=runner, options=PipelineOptions(list(arguments))) as pipeline:
         build(pipeline, job)
 
 

@@ -43,6 +43,14 @@ WRONG = {
     "overlap": (["--window_overlap=61"], ["--window_overlap=61", "0..60"]),
     "not a number": (["--limit=many"], ["--limit", "many"]),
     "bad choice": (["--precision=int8"], ["--precision", "int8", "bfloat16"]),
+    "limit of nothing": (["--limit=0"], ["--limit", "1 or more"]),
+    "a switch with a value": (["--normalize=true"], ["--normalize takes no value"]),
+    "given twice": (["--layers=1", "--layers=2"], ["--layers is given twice"]),
+    "no room beside the prompt": (
+        ["--prompt=the garden and the rain", "--max_seq_length=8"],
+        ["--prompt", "no text would fit"],
+    ),
+    "prompt that is no text": (["--prompt=caf\udce9"], ["--prompt", "not valid text"]),
     "unknown runner": (["--runner=Nowhere"], ["--runner=Nowhere"]),
 }
 
@@ -104,6 +112,77 @@ def test_wrong_input_or_output_is_an_error_before_any_work(tiny, text, capsys, c
 def test_an_incomplete_command_is_wrong_usage(arguments, capsys):
     assert main(arguments) == 2
     assert capsys.readouterr().err.startswith("corpusvec: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("--output=", "--output: is empty"),
+        ("--model= ", "--model: is empty"),
+        ("--input=", "--input: is empty"),
+    ],
+)
+def test_an_empty_value_is_no_folder(tiny, text, tmp_path, capsys, change, message):
+    flags = {"--model": tiny, "--input": text, "--output": tmp_path / "out"}
+    flags.pop(change.split("=")[0])
+    assert main(["embed", change, *(f"{name}={value}" for name, value in flags.items())]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_misspelt_required_flag_gets_the_nearest_name(capsys):
+    assert main(["embed", "--inptu=a.txt", "--output=out", "--model=m"]) == 2
+    assert "--inptu: no such option; did you mean --input?" in capsys.readouterr().err
+
+
+def test_input_may_be_given_several_times(embed, tiny, text):
+    other = text.with_name("b.txt")
+    other.write_text("rain on the roof\n")
+    outcome = embed(tiny, text, f"--input={other}")
+    assert outcome.code == 0, outcome.err
+    assert sorted(outcome.table("sentences")["id"].to_pylist()) == ["a.txt:1", "b.txt:1"]
+
+
+def test_a_tilde_is_home(tiny, text, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(text.parent)
+    flags = ["--input=~/in/a.txt", "--output=~/vectors", f"--model={tiny}"]
+    assert main(["embed", *flags]) == 0
+    assert (tmp_path / "vectors" / "LATEST").exists()
+    assert not Path("~").exists()
+
+
+def test_publish_takes_what_embed_prints(embed, tiny, text, capsys):
+    text.write_bytes(b"a good book\n\xff\n")
+    outcome = embed(tiny, text)
+    assert outcome.code == 3
+    assert "rejected: a.txt:2: " in outcome.out
+    folder = outcome.out.splitlines()[0]
+    assert main(["publish", f"{outcome.output}/", f"{folder}/"]) == 0
+    assert outcome.latest == Path(folder)
+    assert main(["publish", str(outcome.output), folder, "more"]) == 2
+
+
+def test_a_snapshot_without_documents_cannot_be_published(embed, tiny, text, capsys):
+    text.write_text("\n")
+    outcome = embed(tiny, text)
+    assert outcome.code == 3
+    assert main(["publish", str(outcome.output), outcome.out.splitlines()[0]]) == 2
+    assert "nothing to publish" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_does_not_fail_a_run_that_is_done(tiny, text, tmp_path):
+    flags = [f"--model={tiny}", f"--input={text}", f"--output={tmp_path}/out"]
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "pipeline", "embed", *flags]
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_killed_runs_left_is_told(embed, tiny, text):
+    left = text.parents[1] / "out" / "snapshots" / ".20260102T030405.678Z-0a1b2c3d.attempt"
+    left.mkdir(parents=True)
+    assert "unfinished attempts of other runs" in embed(tiny, text).out
+    assert left.exists()  # it may be running
 
 
 def test_a_folder_that_holds_no_model_says_what_was_looked_for(text, tmp_path, capsys):

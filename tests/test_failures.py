@@ -164,5 +164,6 @@ def test_a_full_disk_is_an_error_and_no_snapshot(embed, tiny, tmp_path, monkeypa
     source.write_text(TEXTS[0])
     outcome = embed(tiny, source)
     assert outcome.code == 1
-    assert "No space left" in outcome.err
+    assert "cannot be written (No space left on device)" in outcome.err
+    assert "--output" in outcome.err
     assert list((outcome.output / "snapshots").iterdir()) == []

@@ -12,7 +12,6 @@ from pipeline.progress import Progress, clock, progress_line
 from transforms import metrics
 
 LINES = {
-    "before the model": ({"records": 1200}, "1,200 records read, model loading"),
     "half": (
         {
             "records": 100,
@@ -29,6 +28,14 @@ LINES = {
     ),
     "size unknown": ({"records": 9, "encoded_tokens": 90}, "0 documents, 90 tokens, 9 tokens/s"),
 }
+
+
+def test_before_the_model_is_there():
+    assert progress_line({"records": 1200}, 0.0, 100, None) == "1,200 records read, model loading"
+
+
+def test_before_the_first_batch_is_done():
+    assert progress_line({"records": 5}, 1.0, 100, None) == "5 records read, first batch encoding"
 
 
 @pytest.mark.parametrize(("totals", "expected"), LINES.values(), ids=LINES)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -113,6 +115,38 @@ def test_an_abandoned_attempt_leaves_nothing_and_a_whole_snapshot_stays(tmp_path
     whole.commit([written(whole, "a")], [Count("records", 1)], {})
     whole.abandon()
     assert snapshot_ids(str(tmp_path)) == [whole.id]
+
+
+def test_a_reported_file_that_is_gone_is_an_error(tmp_path):
+    snapshot = begun(tmp_path)
+    gone = WrittenFile("sentences", "sentences/gone.parquet", 1, 4, "digest", {})
+    with pytest.raises(RuntimeError, match="gone"):
+        snapshot.commit([gone], [Count("records", 1)], {})
+    assert snapshot_ids(str(tmp_path)) == []
+
+
+def test_an_attempt_is_abandoned_or_committed_never_both(tmp_path):
+    """Whichever comes second in the race finds nothing: no snapshot is torn."""
+    torn = 0
+    for n in range(60):
+        snapshot = begun(tmp_path, n)
+        files = [written(snapshot, f"{i}") for i in range(5)]
+        barrier = threading.Barrier(2)
+
+        def abandon(snapshot=snapshot, barrier=barrier):
+            barrier.wait()
+            snapshot.abandon()
+
+        other = threading.Thread(target=abandon)
+        other.start()
+        barrier.wait()
+        with contextlib.suppress(OSError, RuntimeError):
+            snapshot.commit(files, [Count("records", 5)], {})
+        other.join()
+        there = len(list(Path(snapshot.folder).glob("sentences/*")))
+        torn += there not in (0, 5) or (there == 0) == Path(snapshot.folder).exists()
+    assert torn == 0
+    assert not list(Path(tmp_path, "snapshots").glob(".*"))
 
 
 def test_an_unknown_snapshot_is_an_error_that_lists_those_there(tmp_path):

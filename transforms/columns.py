@@ -65,7 +65,8 @@ def parse_vectors(
     for name in names:
         if names.count(name) > 1:
             raise ValueError(
-                f"--vectors: two columns are named {name!r}; name one of them, as in other={name}"
+                f"--vectors: two columns are named {name!r}; name one of them otherwise, as in"
+                " other=mean@-1"
             )
         if name in RESERVED:
             raise ValueError(

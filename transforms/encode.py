@@ -58,6 +58,7 @@ class _EncodeFn(beam.DoFn):
     def _load(self) -> _Loaded:
         started = time.monotonic()
         loaded = _Loaded(load_encoder(self._model, self._wanted))
+        metrics.count("models")
         metrics.count("model_load_ms", int(1000 * (time.monotonic() - started)))
         return loaded
 

@@ -66,13 +66,27 @@ class Snapshot:
             with create(_join(self.attempt, ".begun")) as stream:
                 stream.write(b"")
             _remove(_join(self.attempt, ".begun"))
-        except (OSError, BeamIOError) as error:
+        except (OSError, BeamIOError, ValueError, ImportError) as error:
             raise ValueError(f"--output={self.output}: cannot be written ({error})") from error
 
     def abandon(self) -> None:
-        """Take away what an attempt left behind; a snapshot that is whole stays."""
-        if not _exists(_join(self.folder, MANIFEST)):
-            _remove(self.attempt)
+        """Take away what an attempt left behind, as far as can be; a snapshot that is whole stays."""
+        if _remote(self.output):
+            with contextlib.suppress(BeamIOError, OSError, ValueError):
+                if not _exists(_join(self.folder, MANIFEST)):
+                    FileSystems.delete([f"{self.folder}/"])
+            return
+        # In one step, like the commit's: whichever comes second finds nothing there.
+        with contextlib.suppress(OSError):
+            os.rename(self.attempt, f"{self.attempt}.abandoned")
+        shutil.rmtree(f"{self.attempt}.abandoned", ignore_errors=True)
+
+    def leftovers(self) -> list[str]:
+        """Attempts of other runs in this output: still running, or killed."""
+        if _remote(self.output) or not os.path.isdir(_join(self.output, "snapshots")):
+            return []
+        names = os.listdir(_join(self.output, "snapshots"))
+        return sorted(name for name in names if name.startswith(".") and self.id not in name)
 
     def commit(
         self, files: Sequence[WrittenFile], counts: Sequence[Count], about: Mapping[str, Any]
@@ -85,14 +99,16 @@ class Snapshot:
         if _exists(_join(self.folder, MANIFEST)):
             return read_manifest(self.output, self.id)
         manifest = _manifest(self.id, files, counts, about)
-        reported = {file.path for file in files}
-        for path in _files_in(self.attempt):
-            if path not in reported:
-                _remove(_join(self.attempt, path))
+        reported, there = {file.path for file in files}, set(_files_in(self.attempt))
+        if missing := sorted(reported - there):
+            raise RuntimeError(f"{self.attempt}/{missing[0]}: was written and is gone")
+        for path in there - reported:
+            _remove(_join(self.attempt, path))
         with create(_join(self.attempt, MANIFEST)) as stream:
             stream.write(json.dumps(manifest, ensure_ascii=False, indent=1).encode())
         if self.attempt != self.folder:
             os.rename(self.attempt, self.folder)
+            _keep(os.path.dirname(self.folder))
         return manifest
 
     def publish(self) -> bool:
@@ -111,6 +127,7 @@ class Snapshot:
                 with create(f"{target}.{self.id}") as stream:
                     stream.write(f"{self.id}\n".encode())
                 os.replace(f"{target}.{self.id}", target)
+                _keep(self.output)
         return True
 
 
@@ -206,6 +223,15 @@ class _Lasting(io.FileIO):
         if not self.closed:
             os.fsync(self.fileno())
         super().close()
+
+
+def _keep(folder: str) -> None:
+    """Names that were changed in a local folder are there for good."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _files_in(folder: str) -> list[str]:

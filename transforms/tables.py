@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -25,16 +26,29 @@ def open_table(folder: str, table: str, name: str, about: Mapping[str, Any]) -> 
 class _Hashed:
     """A stream that knows the digest and the number of the bytes written to it."""
 
-    def __init__(self, stream):
-        self._stream, self.digest, self.bytes = stream, hashlib.sha256(), 0
+    def __init__(self, path: str):
+        self._path, self.digest, self.bytes = path, hashlib.sha256(), 0
         self.closed = False
+        with self._named():
+            self._stream = create(path)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise RuntimeError(
+                f"{self._path}: cannot be written ({reason}); make room, or choose another --output"
+            ) from error
 
     def write(self, data) -> int:
         view = memoryview(data).cast("B")
         self.digest.update(view)
         self.bytes += len(view)
-        while len(view):  # a raw file may take less than all
-            view = view[self._stream.write(view) or len(view) :]
+        with self._named():
+            while len(view):  # a raw file may take less than all
+                view = view[self._stream.write(view) or len(view) :]
         return len(data)
 
     def flush(self) -> None:
@@ -43,7 +57,8 @@ class _Hashed:
     def close(self) -> None:
         if not self.closed:
             self.closed = True
-            self._stream.close()
+            with self._named():
+                self._stream.close()
 
 
 class TableFile(ABC):
@@ -51,7 +66,7 @@ class TableFile(ABC):
 
     def __init__(self, folder: str, table: str, path: str, about: Mapping[str, Any]):
         self._table, self._path, self._about = table, path, about
-        self._stream = _Hashed(create(f"{folder}/{path}"))
+        self._stream = _Hashed(f"{folder}/{path}")
         self._rows, self._counts = 0, Counter[str]()
 
     def size(self) -> int:
