@@ -39,6 +39,10 @@ CASES = {
     "address in the text": ("see https://example.com/x.png", "see https://example.com/x.png"),
     "image": ("a [https://example.com/x.PNG] b", "a  b"),
     "image with query": ("[https://example.com/x.jpg?size=1]", ""),
+    "image with a query that ends as one": ("[https://x.com/x?f=a.png#b]", ""),
+    "suffix with more behind it": ("[https://x.com/x.pngs?a=1]", "https://x.com/x.pngs?a=1"),
+    "strong image with query": ("[[https://a.org/x.png?size=1]] a", " a"),
+    "strong image and words": ("[[https://a.org/x.png? words]]", "https://a.org/x.png? words"),
     "gyazo": ("[https://gyazo.com/5f93e65a3b979ae5333aca4f32600611]", ""),
     "gyazo, its image": ("[https://i.gyazo.com/5f93e65a3b979ae5333aca4f32600611/raw]", ""),
     "file": ("[https://scrapbox.io/files/63750731cb7ce9001d557def.mp4]", ""),
@@ -157,6 +161,14 @@ HOSTILE = {
     "icons": "[" + "a.icon*1 .png?" * 10_000 + "]",
     "address": "[https://" + "a-." * 30_000 + "]",
     "images": "[https://" + ".png?" * 20_000 + " x]",
+    "strong images": "[[https://" + ".png?" * 20_000 + " x]]",
+    "strong images, other signs": "[[https://" + ".png#" * 20_000 + "\u3000]]",
+    "strong image hosts": "[[https://" + "gyazo." * 16_000 + " x]]",
+    "strong icons": "[[" + "a.icon*11" * 11_000 + " x]]",
+    "many strong images": "[[https://a.png? x]]" * 5_000,
+    "two images": "[https://" + ".png?" * 10_000 + " https://" + ".png?" * 10_000 + "]",
+    "decorated images": "[* " * 10_000 + "[https://" + ".png?" * 10_000 + " x]" * 10_000,
+    "white space in links": "[" + "a" + " " * 100_000 + "https://b.org]",
     "spaces": " " * 100_000 + "x",
 }
 
@@ -165,7 +177,7 @@ HOSTILE = {
 def test_time_is_linear_in_the_length(line):
     start = time.process_time()
     strip_lines([line])
-    assert time.process_time() - start < 2  # quadratic: minutes
+    assert time.process_time() - start < 1  # quadratic: minutes
 
 
 @pytest.mark.skipif(not SCRAPBOX.exists(), reason="the real exports are not here")

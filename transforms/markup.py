@@ -23,11 +23,9 @@ _CELL = re.compile(r"[^\t]+")
 _DECORATION = re.compile(r"""[*!"#%&'()+,\-./{|}<>_~]+ """)
 _ICON = re.compile(r".\.icon(?:\*[1-9][0-9]*)?\Z", re.DOTALL)
 _URL = re.compile(r"https?://\S+\Z")
-_IMAGE = re.compile(
-    r"https?://(?:\S*\.(?:png|jpe?g|gif|svg|webp)(?:[?#]\S*)?\Z"
-    r"|(?:[\w-]+\.)*gyazo\.com/|scrapbox\.io/files/)",
-    re.IGNORECASE,
-)
+_HOSTED = re.compile(r"https?://(?:(?:[\w-]+\.)*gyazo\.com/|scrapbox\.io/files/)", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://\S*\Z", re.IGNORECASE)
+_SUFFIX = re.compile(r"\.(?:png|jpe?g|gif|svg|webp)(?:[?#]|\Z)", re.IGNORECASE)
 
 
 def strip_lines(lines: Sequence[str]) -> list[tuple[Run, ...]]:
@@ -96,7 +94,7 @@ def _cuts(line: str, start: int, stop: int) -> list[Run]:
             strong = opener + 1
             cuts += [(opener, opener + 2), (closer - 1, closer + 1)]
             content = line[opener + 2 : closer - 1] if strong in leaves else ""
-            if _ICON.search(content) or _IMAGE.match(content):
+            if _ICON.search(content) or _is_image(content):
                 cuts.append((opener, closer + 1))
         elif decoration := _DECORATION.match(line, opener + 1, closer):
             cuts += [(opener, decoration.end()), (closer, closer + 1)]
@@ -171,6 +169,13 @@ def _formula_end(line: str, start: int, find: _Finder) -> int:
     return find(" ]", start) + 1 or -1
 
 
+def _is_image(word: str) -> bool:
+    """Whether an address is one of an image: by its host, or by a suffix before `?`, `#` or the
+    end, looked for once along the word; words behind it are allowed with a host alone.
+    """
+    return bool(_HOSTED.match(word) or (_ADDRESS.match(word) and _SUFFIX.search(word)))
+
+
 def _link_cuts(content: str, offset: int) -> Iterator[Run]:
     """What goes of the link whose `content`, without brackets, begins at `offset`."""
     stop = offset + len(content)
@@ -179,7 +184,7 @@ def _link_cuts(content: str, offset: int) -> Iterator[Run]:
     first, last = (words[0], words[-1]) if words else ("", "")
     if _ICON.search(content):
         keep = (0, 0)
-    elif len(words) <= 2 and any(map(_IMAGE.match, words)) and all(map(_URL.match, words)):
+    elif len(words) <= 2 and any(map(_is_image, words)) and all(map(_URL.match, words)):
         keep = (0, 0)  # an image, or an image that is a link
     elif len(words) > 1 and _URL.match(first):
         rest = content.lstrip()[len(first) :]
