@@ -49,7 +49,7 @@ class DigestSet:
         entries, self._buckets[turn] = self._buckets[turn], bytearray()
         self._buckets.append(bytearray())
         for at in range(0, len(entries), _WIDTH):
-            digest = entries[at : at + _WIDTH]
+            digest = bytes(entries[at : at + _WIDTH])
             self._bucket(digest).extend(digest)
         if len(self._buckets) == 2 * self._half:
             self._half *= 2
