@@ -9,13 +9,30 @@ import os
 import pytest
 import zstandard
 
-from transforms.files import InputFile, match_inputs, open_input, refuse_output_inside_inputs
+from transforms.files import (
+    InputFile,
+    match_inputs,
+    open_input,
+    refuse_output_inside_inputs,
+    split_patterns,
+)
 from transforms.streams import BrokenInput
+
+HIDDEN = [".a.txt", "x/.git/d.md", "x/.c.txt"]
 
 
 @pytest.fixture
 def corpus(tmp_path, monkeypatch):
-    for name in ["a.txt", "b.txt", "x/a.txt", "x/y/c.txt", "odd[1].txt", "odd1.txt", "d.md"]:
+    for name in [
+        *HIDDEN,
+        "a.txt",
+        "b.txt",
+        "x/a.txt",
+        "x/y/c.txt",
+        "odd[1].txt",
+        "odd1.txt",
+        "d.md",
+    ]:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
@@ -32,6 +49,12 @@ MATCHES = {
     "each once": (["b.txt", "?.txt", "./a.txt", "./?.txt"], {"a.txt": "a.txt", "b.txt": "b.txt"}),
     "sorted": (["b.txt", "a.txt"], {"a.txt": "a.txt", "b.txt": "b.txt"}),
     "a name with wildcards": (["odd[1].txt"], {"odd[1].txt": "odd[1].txt"}),
+    "a hidden folder, named": (
+        ["x/.git/*", "**/.git/*.md"],
+        {"x/.git/d.md": "d.md"},
+    ),
+    "hidden, with a dot": ([".*.txt", "x/.*/*"], {".a.txt": ".a.txt", "x/.git/d.md": ".git/d.md"}),
+    "a hidden file, named": ([".a.txt"], {".a.txt": ".a.txt"}),
     "a class": (["odd[12]*.txt"], {"odd1.txt": "odd1.txt"}),
 }
 
@@ -69,7 +92,9 @@ REFUSED = {
     "one of two": (["a.txt", "no.txt"], None, "--input=no.txt: matches no file"),
     "a folder": (["x"], None, r"--input=x: is a folder; .* x/\*.txt"),
     "a folder with a slash": (["x/"], None, r"--input=x/: is a folder; .* x/\*.txt"),
-    "unknown scheme": (["nosuch://a/b"], None, "--input=nosuch://a/b: "),
+    "unknown scheme": (["nosuch://a/b"], None, "--input=nosuch://a/b: nosuch:// is no file sys"),
+    "a page of the web": (["https://a.org/*.txt"], None, "https:// is no file .* fetch the files"),
+    "hidden only": (["x/.git/no*", "*.git/*"], None, r"--input=x/\.git/no\*: matches no file"),
     "outside of the root": (["a.txt"], "x", "--id_root=x: a.txt is not inside"),
     "one name": (
         ["a.txt", "x/a.txt"],
@@ -84,6 +109,47 @@ def test_refused_inputs(corpus, patterns, root, message):
     with pytest.raises(ValueError, match=message) as caught:
         match_inputs(patterns, root)
     assert "\n" not in str(caught.value)
+
+
+CLOUDS = {"s3": "aws", "gs": "gcp", "hdfs": "hadoop", "azfs": "azure"}
+
+
+@pytest.mark.parametrize("pattern", ["a/b/f.txt", "a/b/*.txt"], ids=["file", "wildcard"])
+@pytest.mark.parametrize("scheme", CLOUDS)
+def test_a_store_that_cannot_be_reached_is_told_with_its_package(monkeypatch, scheme, pattern):
+    """Whatever the store's own library raises."""
+
+    def fail(*paths):
+        raise RuntimeError("no\nkey")
+
+    monkeypatch.setattr("transforms.files.FileSystems.exists", fail)
+    path = f"{scheme}://{pattern}"
+    with pytest.raises(ValueError, match=rf"apache-beam\[{CLOUDS[scheme]}\] .*no key") as caught:
+        match_inputs([path])
+    assert str(caught.value).startswith(f"--input={path}: ")
+    refuse_output_inside_inputs(f"{scheme}://a/out", [path, "x/*.txt"])
+    refuse_output_inside_inputs("out", [path])
+    with pytest.raises(ValueError, match="--output="):
+        refuse_output_inside_inputs(f"{scheme}://a/b", [f"{scheme}://a/**"])
+
+
+SPLIT = {
+    "one": ("a.txt", ["a.txt"]),
+    "several": (" a.txt, ,b*.txt,", ["a.txt", "b*.txt"]),
+    "none": (" , ", []),
+    "a file with a comma": ("a, b.txt", ["a, b.txt"]),
+    "a file with a comma and another": ("a, b.txt,b.txt", ["a", "b.txt", "b.txt"]),
+    "home": ("~/a.txt,~/*.txt", ["{home}/a.txt", "{home}/*.txt"]),
+    "home, a file with a comma": ("~/a, b.txt", ["{home}/a, b.txt"]),
+    "a sign in the middle": ("a~b.txt,s3://~/a", ["a~b.txt", "s3://~/a"]),
+}
+
+
+@pytest.mark.parametrize(("text", "patterns"), SPLIT.values(), ids=SPLIT)
+def test_commas_separate_patterns_unless_they_name_one_file(corpus, monkeypatch, text, patterns):
+    (corpus / "a, b.txt").touch()
+    monkeypatch.setenv("HOME", str(corpus))
+    assert split_patterns(text) == [pattern.format(home=corpus) for pattern in patterns]
 
 
 def test_names_need_not_differ_where_ids_do_not_hold_them(corpus):

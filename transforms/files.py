@@ -17,6 +17,7 @@ from transforms.streams import BrokenInput, decompress
 _WILDCARD = re.compile(r"[*?\[]")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 _BUFFER = 1 << 18
+_EXTRAS = {"s3": "aws", "gs": "gcp", "hdfs": "hadoop", "azfs": "azure"}  # scheme -> Beam's extra
 
 # One of each kind of file that an output folder holds.
 _SNAPSHOT = "snapshots/20250102T030405.678Z-0a1b2c3d"
@@ -38,13 +39,25 @@ class InputFile:
     size: int
 
 
+def split_patterns(text: str) -> list[str]:
+    """The patterns of --input: separated by commas, unless all of it names one file that exists.
+
+    A `~` in front of one is the home folder.
+    """
+    whole = os.path.expanduser(text.strip())
+    if "," in whole and not _SCHEME.match(whole) and os.path.isfile(whole):
+        return [whole]
+    return [os.path.expanduser(part.strip()) for part in text.split(",") if part.strip()]
+
+
 def match_inputs(
     patterns: Sequence[str], id_root: str | None = None, unique_names: bool = True
 ) -> list[InputFile]:
     """The files that the patterns match, each once, sorted by path.
 
     A name is the path from the folder before the pattern's first wildcard, or from `id_root`. A
-    path that exists is taken as it is, whatever characters are in it. `unique_names=False` is for
+    path that exists is taken as it is, whatever characters are in it. As in a shell, files and
+    folders whose names begin with a dot are matched only by a dot. `unique_names=False` is for
     formats whose ids hold no file name.
 
     Raises: ValueError for a pattern without a file, and for two files of one name.
@@ -78,7 +91,9 @@ def refuse_output_inside_inputs(output: str, patterns: Iterable[str]) -> None:
     """Raises: ValueError if a file of the output folder would be an input of the next run."""
     folder = _real(output).rstrip("/")
     for pattern in patterns:
-        wildcard = None if _is_file(pattern) else _WILDCARD.search(pattern)
+        if _SCHEME.match(pattern) and not _SCHEME.match(output):
+            continue
+        wildcard = None if _exists(pattern) else _WILDCARD.search(pattern)
         if wildcard is None:
             inside = _real(pattern) in {f"{folder}/{file}" for file in _OUTPUT_FILES}
         else:
@@ -102,21 +117,52 @@ def _matches(pattern: str) -> tuple[str, list[tuple[str, int]]]:
             f"--input={pattern}: is a folder; say which of its files, "
             f"as in {pattern.rstrip('/')}/*.txt"
         )
+    wildcard = _WILDCARD.search(pattern)
+    root = _folder(pattern[: wildcard.start()] if wildcard else pattern)
+    # Beam finds nothing for a relative pattern whose first folder has the wildcard.
+    prefix = "" if _SCHEME.match(pattern) or os.path.isabs(pattern) else "./"
     try:
         if _is_file(pattern):
             size = FileSystems.get_filesystem(pattern).size(pattern)
             return _folder(pattern), [(pattern, size)]
-        wildcard = _WILDCARD.search(pattern)
-        # Beam finds nothing for a relative pattern whose first folder has the wildcard.
-        prefix = "" if _SCHEME.match(pattern) or os.path.isabs(pattern) else "./"
         found = FileSystems.match([prefix + pattern])[0].metadata_list if wildcard else []
-    except (BeamIOError, OSError, ValueError) as error:  # ValueError: no such file system
-        raise ValueError(f"--input={pattern}: cannot be listed ({error})") from error
+    except Exception as error:  # file systems raise their own libraries' errors
+        raise ValueError(_unlisted(pattern, error)) from error
     files = [(file.path[len(prefix) :], file.size_in_bytes) for file in found]
-    files = [(path, size) for path, size in files if not path.endswith("/")]
+    allowed = _dotted(pattern[len(root) :])
+    files = [
+        (path, size)
+        for path, size in files
+        if not path.endswith("/") and _dotted(path.removeprefix(root)) <= allowed
+    ]
     if not files:
         raise ValueError(f"--input={pattern}: matches no file; check the path (quote wildcards)")
-    return _folder(pattern[: wildcard.start()] if wildcard else pattern), files
+    return root, files
+
+
+def _dotted(path: str) -> int:
+    """How many names in a path begin with a dot; one in a pattern matches just one such name."""
+    return sum(name.startswith(".") for name in path.split("/") if name not in (".", ".."))
+
+
+def _unlisted(pattern: str, error: Exception) -> str:
+    """Why the files of a pattern cannot be listed, and what to do; Beam's own words name neither
+    the flag nor the right package.
+    """
+    if not _SCHEME.match(pattern):
+        return f"--input={pattern}: cannot be listed ({error})"
+    scheme = pattern.partition(":")[0].lower()
+    if scheme not in _EXTRAS:
+        known = ", ".join(f"{name}://" for name in _EXTRAS)
+        return (
+            f"--input={pattern}: {scheme}:// is no file system that can be read; "
+            f"fetch the files first, or use a path or one of {known}"
+        )
+    what = " ".join(str(error).split())
+    return (
+        f"--input={pattern}: cannot be listed; {scheme}:// needs the package "
+        f"apache-beam[{_EXTRAS[scheme]}] and access to the files ({what})"
+    )
 
 
 def _name(path: str, root: str, id_root: str | None) -> str:
@@ -152,6 +198,14 @@ def _is_file(path: str) -> bool:
     if not _SCHEME.match(path):
         return os.path.isfile(path)
     return not path.endswith("/") and FileSystems.exists(path)
+
+
+def _exists(path: str) -> bool:
+    """As `_is_file`; False too where that cannot be told: `match_inputs` says why."""
+    try:
+        return _is_file(path)
+    except Exception:  # file systems raise their own libraries' errors
+        return False
 
 
 def _absolute(path: str) -> str:
