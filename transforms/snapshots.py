@@ -70,7 +70,7 @@ class Snapshot:
             raise ValueError(f"--output={self.output}: cannot be written ({error})") from error
 
     def abandon(self) -> None:
-        """Take away what an attempt left behind, as far as can be; a snapshot that is whole stays."""
+        """Take away what an attempt left, as far as can be; a snapshot that is whole stays."""
         if _remote(self.output):
             with contextlib.suppress(BeamIOError, OSError, ValueError):
                 if not _exists(_join(self.folder, MANIFEST)):
