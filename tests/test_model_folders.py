@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
 from safetensors.numpy import load_file, save_file
 
 from tests.models import (
@@ -581,6 +582,7 @@ CHANGES = {
     "weights": ("json", changed("model.safetensors")),
     "tokenizer.json": ("json", ends_with("tokenizer.json", b"\n")),
     "tokenizer's settings": ("json", says("tokenizer_config.json", do_lower_case=False)),
+    "added tokens": ("json", written("added_tokens.json", '{"[MASK]": 4}')),
     "vocab.txt": ("txt", last_line_replaced("vocab.txt", "another")),
     "list of modules": ("sentences", ends_with("modules.json", b"\n")),
     "pooling": (
@@ -707,6 +709,85 @@ CASES = {
 def test_do_lower_case(make, options, flag, token, tmp_path):
     folder = make(tmp_path / "model", vocab=word_piece_vocabulary(lower=False), **options)
     assert tokens_of(describe_model(str(folder), "", flag)) == [token]
+
+
+def rules_in_json(**rules):
+    def edit(folder):
+        file = folder / "tokenizer.json"
+        said = json.loads(file.read_text("utf-8"))
+        said["normalizer"] = {**said["normalizer"], **rules}
+        file.write_text(json.dumps(said), "utf-8")
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens"),
+    [
+        ("BertTokenizer", ["the", "東", "京"]),
+        ("BertTokenizerFast", ["the", "東", "京"]),
+        ("PreTrainedTokenizerFast", ["The", "東", "##京"]),
+        (None, ["The", "東", "##京"]),
+    ],
+)
+def test_class_that_is_named_brings_its_defaults(name, tokens, tmp_path):
+    """transformers' BERT classes put theirs in the place of what tokenizer.json says."""
+    vocab = list(dict.fromkeys([*word_piece_vocabulary(lower=False), "京", "##京", "é"]))
+    folder = hugging_face_folder(tmp_path / "model", vocab=vocab)
+    rules_in_json(lowercase=False, strip_accents=True, handle_chinese_chars=False)(folder)
+    says("tokenizer_config.json", tokenizer_class=name, do_lower_case=None)(folder)
+
+    def tokenize(text):
+        (found,) = load_tokenizer(describe_model(str(folder)).tokenizer).encode([text], False)
+        return list(found.tokens)
+
+    assert tokenize("The 東京") == tokens
+    says("tokenizer_config.json", do_lower_case=False)(folder)
+    keeps = name in ("BertTokenizer", "BertTokenizerFast")  # None follows the case
+    assert tokenize("é") == (["é"] if keeps else ["e"])
+
+
+def test_normalizer_of_several_parts_keeps_its_rules_unless_the_user_asks(copy):
+    """transformers leaves it alone, whatever tokenizer_config.json says."""
+    folder = copy("json")
+    file = folder / "tokenizer.json"
+    said = json.loads(file.read_text("utf-8"))
+    said["normalizer"] = {"type": "Sequence", "normalizers": [said["normalizer"]]}
+    file.write_text(json.dumps(said), "utf-8")
+    says("tokenizer_config.json", do_lower_case=False)(folder)
+    assert tokens_of(describe_model(str(folder))) == ["the"]
+    assert "--do_lower_case: " in refusal(folder, "", "false")
+
+
+@pytest.mark.parametrize("kind", ["json", "txt", "xlmr"])
+@pytest.mark.parametrize("file", ["added_tokens.json", "tokenizer_config.json"])
+def test_token_that_is_added_beside_the_tokenizer_is_refused(kind, file, copy):
+    """Special tokens of the vocabulary are none: nearly every folder lists them."""
+    folder = copy(kind)
+
+    def add(*tokens):
+        if file == "added_tokens.json":
+            written(file, json.dumps(dict(zip(tokens, range(9)))))(folder)
+        else:
+            decoder = {str(n): {"content": token} for n, token in enumerate(tokens)}
+            says(file, added_tokens_decoder=decoder)(folder)
+
+    add("[CLS]", "<mask>")
+    describe_model(str(folder))
+    add("[CLS]", "covid-19")
+    assert re.search(rf"{file}: adds the token 'covid-19', which \S+ does not", refusal(folder))
+
+
+def test_added_token_that_tokenizer_json_holds_is_found_in_a_text(tmp_path):
+    folder = hugging_face_folder(tmp_path / "model", vocab=[*word_piece_vocabulary(), "covid-19"])
+    file = folder / "tokenizer.json"
+    tokenizer = tokenizers.Tokenizer.from_file(str(file))
+    tokenizer.add_tokens(["covid-19"])
+    tokenizer.save(str(file))
+    written("added_tokens.json", '{"covid-19": 9}')(folder)
+    spec = describe_model(str(folder))
+    (found,) = load_tokenizer(spec.tokenizer).encode(["the covid-19"], False)
+    assert list(found.tokens) == ["the", "covid-19"]
 
 
 @pytest.mark.parametrize(

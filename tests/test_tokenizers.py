@@ -528,7 +528,9 @@ def test_what_tokenizer_config_says_overrides_tokenizer_json(
 def test_rules_for_case_that_a_tokenizer_file_has_itself_are_not_overridden(specs):
     path = specs["tokenizer.json, Unigram"].path
     with pytest.raises(ValueError, match=re.escape(f"--do_lower_case: {path}")):
-        load_tokenizer(TokenizerSpec("tokenizer.json", path, lowercase=True))
+        load_tokenizer(TokenizerSpec("tokenizer.json", path, lowercase=True, lowercase_asked=True))
+    # Said by tokenizer_config.json, it is for a normalizer that the file does not have.
+    load_tokenizer(TokenizerSpec("tokenizer.json", path, lowercase=True))
 
 
 ORDINARY = "an ordinary piece"

@@ -16,6 +16,8 @@ class TokenizerSpec:
     `kind` is a key of `tokenizers.TOKENIZERS`. `lowercase`, `strip_accents` and
     `chinese_characters` are that tokenizer's own rules (None: what its file or its program says),
     `lowercase_first` that of a program which lower-cases a text before the tokenizer sees it.
+    `lowercase_asked`: by the user, not by the model's files. `of_class`: the rules are those of the
+    tokenizer's class, and replace what the file says even where they are None.
     """
 
     kind: str
@@ -25,6 +27,8 @@ class TokenizerSpec:
     lowercase_first: bool = False
     strip_accents: bool | None = None
     chinese_characters: bool | None = None
+    lowercase_asked: bool = False
+    of_class: bool = False
 
 
 @dataclass(frozen=True, slots=True)

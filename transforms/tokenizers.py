@@ -208,12 +208,12 @@ def _override(tokenizer, spec: TokenizerSpec) -> None:
     if isinstance(normalizer, normalizers.BertNormalizer):
         if spec.lowercase is not None:
             normalizer.lowercase = spec.lowercase
-        if spec.strip_accents is not None:
+        if spec.strip_accents is not None or spec.of_class:
             normalizer.strip_accents = spec.strip_accents
         if spec.chinese_characters is not None:
             normalizer.handle_chinese_chars = spec.chinese_characters
         tokenizer.normalizer = normalizer
-    elif spec.lowercase is not None:
+    elif spec.lowercase_asked:
         raise ValueError(
             f"--do_lower_case: {spec.path} has its own rules for case; leave the flag away (auto)"
         )

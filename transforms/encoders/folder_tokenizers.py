@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transforms.encoders.folders import read_json
+from transforms.encoders.folders import read_json, setting
 from transforms.specs import TokenizerSpec
 
 _WORD_PIECE_CLASSES = ("BertTokenizer", "BertTokenizerFast")
@@ -20,6 +20,15 @@ _KINDS = {
     "vocab.txt": ("bert_fast", _WORD_PIECE_CLASSES),
     "sentencepiece.bpe.model": ("xlm_roberta", _XLM_CLASSES),
 }
+
+_CLASS_DEFAULTS: Mapping[str, bool | None] = {
+    "do_lower_case": True,
+    "strip_accents": None,
+    "tokenize_chinese_chars": True,
+}
+# No text has these, to us: see `tokenizers`.
+_BERTS = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
+_SPECIAL = _BERTS | {"<s>", "</s>", "<pad>", "<unk>", "<mask>"}
 
 
 def find(place: Path) -> tuple[Path, dict[str, Any]]:
@@ -54,28 +63,67 @@ def describe(
     """`said` is what `tokenizer_config.json` says, `model` the model's configuration, `lowercase`
     what the user asks for.
 
-    Source: transformers, BertTokenizerFast: what `tokenizer_config.json` says overrides
-    `tokenizer.json`.
+    Source: transformers, BertTokenizerFast: what `tokenizer_config.json` says, and else the
+    defaults of the class that it names, overrides `tokenizer.json`.
     """
-    name = said.get("tokenizer_class") or model.get("tokenizer_class")
+    config_file = file.with_name("tokenizer_config.json")
+    name = setting(said, "tokenizer_class", str, config_file) or model.get("tokenizer_class")
     kind = _kind(file, name, said.get("word_tokenizer_type") or said.get("subword_tokenizer_type"))
-    if kind == "xlm_roberta":
-        return TokenizerSpec(
-            kind, str(file), lowercase=bool(lowercase), lowercase_first=lowercase_first
-        )
+    _check_added_tokens(file, said)
+    of_class = name in _WORD_PIECE_CLASSES
+    rules: dict[str, bool | None] = {}
     # Other classes take all rules from tokenizer.json.
-    of_bert = name in _WORD_PIECE_CLASSES or (name is None and model.get("model_type") == "bert")
-    rules = said if of_bert else {}
-    if lowercase is None:
-        lowercase = rules.get("do_lower_case", True if kind == "bert_fast" else None)
+    if of_class or (name is None and model.get("model_type") == "bert"):
+        rules = {key: setting(said, key, bool, config_file) for key in _CLASS_DEFAULTS}
+    if of_class or kind == "bert_fast":
+        rules = {
+            key: default if rules.get(key) is None else rules[key]
+            for key, default in _CLASS_DEFAULTS.items()
+        }
+    if kind == "xlm_roberta":
+        rules = {"do_lower_case": False}
     return TokenizerSpec(
         kind,
         str(file),
-        lowercase=lowercase,
+        lowercase=rules.get("do_lower_case") if lowercase is None else lowercase,
         lowercase_first=lowercase_first,
         strip_accents=rules.get("strip_accents"),
         chinese_characters=rules.get("tokenize_chinese_chars"),
+        lowercase_asked=lowercase is not None,
+        of_class=of_class,
     )
+
+
+def _check_added_tokens(file: Path, said: Mapping[str, Any]) -> None:
+    """Raises `ValueError` where files beside the tokenizer's add a token that this does not hold:
+    transformers finds such a token in a text before its rules are asked.
+    """
+    config_file = file.with_name("tokenizer_config.json")
+    added_file = file.with_name("added_tokens.json")
+    decoder = setting(said, "added_tokens_decoder", dict, config_file) or {}
+    added = [(_content(token), config_file) for token in decoder.values()]
+    more = setting(said, "additional_special_tokens", list, config_file) or []
+    added += [(_content(token), config_file) for token in more]
+    if added_file.is_file():
+        added += [(token, added_file) for token in read_json(added_file)]
+    special = {_content(token) for key, token in said.items() if key.endswith("_token")}
+    others = [(token, source) for token, source in added if token not in _SPECIAL | special]
+    if not others:
+        return
+    held = []
+    if file.name == "tokenizer.json":
+        held = [_content(token) for token in read_json(file).get("added_tokens") or []]
+    for token, source in others:
+        if token not in held:
+            raise ValueError(
+                f"{source}: adds the token {token!r}, which {file.name} does not hold among its"
+                " own; save the tokenizer again, with a tokenizer.json"
+            )
+
+
+def _content(token: Any) -> str:
+    """Of a token that is spelled out, or an object that tells how it is found."""
+    return str(token.get("content")) if isinstance(token, dict) else str(token)
 
 
 def _kind(file: Path, name: str | None, mecab: str | None) -> str:

@@ -8,10 +8,18 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from transforms.specs import BertConfig, TokenizerSpec
 from transforms.tokenizers import Tokenizer, load_tokenizer
+
+_IN_WORDS: Mapping[Any, str] = {
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+}
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -32,6 +40,18 @@ def whole_number(values: Mapping[str, Any], key: str, file: Path, least: int = 1
     value = values.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{file}: {key} is {value!r}, a whole number from {least} was looked for")
+    return value
+
+
+def setting(values: Mapping[str, Any], key: str, types: type | UnionType, file: Path) -> Any:
+    """A value of a configuration, None where it is null or not there. Raises `ValueError` naming
+    file and key where it is of another type.
+    """
+    value = values.get(key)
+    wrong = not isinstance(value, types) or (isinstance(value, bool) and types is not bool)
+    if value is not None and wrong:
+        looked_for = _IN_WORDS.get(types, "a number")
+        raise ValueError(f"{file}: {key} is {value!r}, {looked_for} was looked for")
     return value
 
 

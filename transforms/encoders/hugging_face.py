@@ -85,6 +85,7 @@ def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
         config_file,
         *_weight_files(folder),
         tokenizer_file,
+        *(file for file in [tokenizer_file.with_name("added_tokens.json")] if file.is_file()),
         *(modules.files if modules else ()),
     ]
     return ModelSpec(
