@@ -191,6 +191,23 @@ def test_threads_do_not_disturb_each_other(spec):
                 np.testing.assert_allclose(result.layers[layer], one.layers[layer], atol=5e-6)
 
 
+def test_text_b_adds_nothing_where_a_checkpoint_has_one_segment_type(tmp_path):
+    """As the original's one-hot vectors: the other row is zero."""
+    from transforms.encoders.bert import BertEncoder
+
+    spec = describe_model(str(checkpoint_folder(tmp_path)))
+    arrays = {name.removeprefix("bert/"): value for name, value in weights_of(spec.path)[0].items()}
+    segments = "embeddings/token_type_embeddings"
+    row = arrays[segments][:1]
+    zero = {**arrays, segments: np.concatenate([row, np.zeros_like(row)])}
+    one = replace(spec, bert=replace(spec.bert, segment_types=1))
+    pair = [window([1, 2, 3, 4, 5], second=2)]
+    (found,) = BertEncoder(one, Wanted((0, 2)), {**arrays, segments: row}).encode(pair)
+    (expected,) = BertEncoder(spec, Wanted((0, 2)), zero).encode(pair)
+    for layer in (0, 2):
+        np.testing.assert_array_equal(found.layers[layer], expected.layers[layer])
+
+
 WANTED = [
     Wanted((0,)),
     Wanted((1,)),

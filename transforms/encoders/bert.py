@@ -155,7 +155,9 @@ def embeddings(
     """
     length = tf.shape(ids)[1]
     first = config.first_position
-    types = tf.gather(constant("embeddings/token_type_embeddings"), segments)
+    # With one segment type, text B adds nothing: the original's one-hot vector of it is zero.
+    known = tf.pad(constant("embeddings/token_type_embeddings"), [[0, 1], [0, 0]])
+    types = tf.gather(known, segments)
     places = constant("embeddings/position_embeddings")[first : first + length]
     x = tf.reshape(tf.gather(words, ids) + types + places, [-1, config.hidden_size])  # [B*T, H]
     tokens = tf.sequence_mask(lengths, length, dtype=constant.dtype)  # [B, T]
