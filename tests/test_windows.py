@@ -39,7 +39,7 @@ def windows_of(document, tokenizer=None, **plan):
     a, b = model_texts(document, plan.prompt)
     (a,) = tokenizer.encode([a], True)
     b = None if b is None else tokenizer.encode([b], True)[0]
-    return cut(document, a, b, tokenizer, plan)
+    return list(cut(document, a, b, tokenizer, plan))
 
 
 def letters(count, first=0x4E00):
@@ -216,6 +216,16 @@ def test_text_that_is_too_long_is_an_error_where_it_may_not_be_cut():
 def test_document_without_a_token_of_its_own(text, pair, prompt):
     with pytest.raises(EmptyText):
         windows_of(Document("d", text, pair), max_seq_length=8, prompt=prompt)
+
+
+@pytest.mark.parametrize("pair", [None, "", "\u3000"], ids=["one text", "empty pair", "pair"])
+@pytest.mark.parametrize("prompt", ["", "Q: "])
+def test_white_space_that_is_a_token_is_no_text(pair, prompt):
+    """As of tokenizers that put a space of their own before a text."""
+    markup = Document("d", "[ ]\n", pair, alignment=Alignment(((1, 2), (3, 4))))
+    for document in (Document("d", "  ", pair), markup):
+        with pytest.raises(EmptyText):
+            windows_of(document, Letters(pattern=r"(?s)."), max_seq_length=8, prompt=prompt)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ window's and owned by nobody.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,11 +66,15 @@ def model_texts(document: Document, prompt: str) -> tuple[str, str | None]:
 
 def cut(
     document: Document, a: Tokens, b: Tokens | None, tokenizer: Tokenizer, plan: WindowPlan
-) -> list[Window]:
-    """Tokens of `model_texts` -> windows.
+) -> Iterable[Window]:
+    """Tokens of `model_texts` -> windows, each made when it is asked for.
 
-    Raises `EmptyText` where nothing is left to embed, `TextTooLong` where the plan says so.
+    Raises, at the call, `EmptyText` where nothing is left to embed and `TextTooLong` where the plan
+    says so.
     """
+    # Some tokenizers have a token for the white space of a blank text.
+    if not any(text and not text.isspace() for text in model_texts(document, "")):
+        raise EmptyText(document.id)
     n_prompt = 0
     if plan.prompt:  # `a` has spans then
         n_prompt = int(np.count_nonzero(a.spans[:, 1] <= len(plan.prompt)))  # type: ignore[index]
@@ -95,7 +99,7 @@ def cut(
     if total <= room or plan.long_text == "truncate":
         return [whole]
     separators = range(1 + len(a), 1 + len(a) + (tokenizer.separators if b is not None else 0))
-    return list(_windows(whole, separators, room, overlap, tokenizer.unknown))
+    return _windows(whole, separators, room, overlap, tokenizer.unknown)
 
 
 def _content(a: Tokens, b: Tokens | None) -> int:
