@@ -525,6 +525,23 @@ def test_what_tokenizer_config_says_overrides_tokenizer_json(
     assert bool({"É", "é"} & set(tokens[0])) == (not stripped)
 
 
+@pytest.mark.parametrize(
+    "pair",
+    ["[CLS] $A [SEP] [CLS] $B [SEP]", "[CLS] $B [SEP] $A [SEP]", "$A [SEP] [SEP] $B [SEP]"],
+    ids=["another [CLS]", "turned round", "no [CLS]"],
+)
+def test_pairs_put_together_in_another_way_are_refused(tmp_path, pair):
+    path = str(hugging_face_folder(tmp_path) / "tokenizer.json")
+    tokenizer = tokenizers.Tokenizer.from_file(path)
+    special = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair=pair, special_tokens=special
+    )
+    tokenizer.save(path)
+    with pytest.raises(ValueError, match=r"tokenizer.json: puts a pair together as \['"):
+        load_tokenizer(TokenizerSpec("tokenizer.json", path))
+
+
 def test_rules_for_case_that_a_tokenizer_file_has_itself_are_not_overridden(specs):
     path = specs["tokenizer.json, Unigram"].path
     with pytest.raises(ValueError, match=re.escape(f"--do_lower_case: {path}")):

@@ -177,9 +177,24 @@ def _tokenizer_json(spec: TokenizerSpec) -> Tokenizer:
     special = (cls, sep, -1 if unknown_id is None else unknown_id)
     see = span_maps.lowercase if spec.lowercase_first else None
     library = _Library(_without_specials(tokenizer, unknown), names, special, see)
-    library.separators = tokenizer.num_special_tokens_to_add(is_pair=True) - len(around)
-    library.segments = any(tokenizer.encode("a", "b").type_ids)
+    library.separators, library.segments = _pair_rules(tokenizer, spec, cls, sep)
     return library
+
+
+def _pair_rules(tokenizer, spec: TokenizerSpec, cls: int, sep: int) -> tuple[int, bool]:
+    """How many separators are between the texts of a pair, and whether B has a segment of its own.
+
+    Raises `ValueError` where anything else stands around the texts.
+    """
+    pair = tokenizer.encode("a", "b")
+    a, b = (tokenizer.encode(text, add_special_tokens=False).ids for text in "ab")
+    separators = len(pair) - len(a) - len(b) - 2
+    if pair.ids != [cls, *a, *[sep] * separators, *b, sep]:
+        raise ValueError(
+            f"{spec.path}: puts a pair together as {pair.tokens}; only separators between the"
+            " texts are implemented"
+        )
+    return separators, any(pair.type_ids)
 
 
 def _without_specials(tokenizer, unknown: str | None):
