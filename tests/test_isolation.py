@@ -75,7 +75,37 @@ def test_failure_says_which_record_and_why_in_one_line(kind, error):
     (result,) = encode_each(Fake(), [window(kind, "doc", index=1, count=3)])
     failure = result.failure
     assert (failure.stage, failure.document_id, failure.error) == ("encode", "doc", error)
-    assert (failure.source, failure.source_row, failure.detail) == ("file", 7, "window 2 of 3")
+    assert (failure.source, failure.source_row) == ("file", 7)
+    second = ": with a second line" if kind == RAISES else ""
+    assert failure.detail == f"window 2 of 3{second}"
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "detail"),
+    [
+        (
+            "Graph execution error:\n\nDetected at node Gather defined at (most recent call last)"
+            ":\n<stack traces unavailable>\nindices[0,0] = 99 is not in [0, 10)\n"
+            "\t [[{{node Gather}}]]",
+            "RuntimeError: indices[0,0] = 99 is not in [0, 10)",
+            "Graph execution error: Detected at node Gather defined at (most recent call last):"
+            " <stack traces unavailable> [[{{node Gather}}]]",
+        ),
+        ("Graph execution error:", "RuntimeError: Graph execution error:", ""),
+        ("", "RuntimeError: ", ""),
+        ("no memory\n" + "x" * 5000, "RuntimeError: no memory", "x" * 1000),
+    ],
+    ids=["TensorFlow's", "nothing more", "nothing", "long"],
+)
+def test_the_line_that_tells_the_cause_is_the_error(said, error, detail):
+    class Failing(Fake):
+        def encode(self, windows):
+            if windows[0].document.id != "probe":
+                raise RuntimeError(said)
+            return super().encode(windows)
+
+    (result,) = encode_each(Failing(), [window(GOOD)])
+    assert (result.failure.error, result.failure.detail) == (error, detail)
 
 
 def test_good_batch_is_encoded_once():

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from transforms.elements import SPECIAL, Document, Encoded, Failure, Window
 from transforms.encoders import Encoder
+
+# Lines of TensorFlow that name no cause.
+_EMPTY = re.compile(
+    r"Graph execution error:|Detected at node|File \"|<stack traces|\(most recent|"
+    r"\d+ root error|\(\d+\) \w+:?$|\[\[|=====|-----"
+)
 
 
 class BrokenModel(RuntimeError):
@@ -27,7 +34,7 @@ def encode_each(encoder: Encoder, windows: Sequence[Window]) -> list[Encoded]:
     ) as error:  # whatever the model raises: what matters is whether it raises on a single window
         if len(windows) == 1:
             _check_model(encoder, windows[0], error)
-            return [_failed(windows[0], f"{type(error).__name__}: {str(error).strip()}")]
+            return [_failed(windows[0], *_said(error))]
     middle = len(windows) // 2
     return encode_each(encoder, windows[:middle]) + encode_each(encoder, windows[middle:])
 
@@ -40,12 +47,24 @@ def _checked(encoded: Encoded) -> Encoded:
     return encoded
 
 
-def _failed(window: Window, error: str) -> Encoded:
+def _failed(window: Window, error: str, more: str = "") -> Encoded:
     document = window.document
-    lines = error.splitlines()
     where = f"window {window.index + 1} of {window.count}" if window.count > 1 else ""
-    failure = Failure("encode", document.id, document.source, document.source_row, lines[0], where)
+    detail = ": ".join(part for part in (where, more) if part)
+    failure = Failure("encode", document.id, document.source, document.source_row, error, detail)
     return Encoded(window, {}, {}, failure)
+
+
+def _said(error: Exception) -> tuple[str, str]:
+    """What an error says in one line, and the rest of it, shortened.
+
+    TensorFlow says first that there was an error, and where in the graph; what it was comes later.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    first = next((line for line in lines if not _EMPTY.match(line)), lines[0] if lines else "")
+    if first:
+        lines.remove(first)
+    return f"{type(error).__name__}: {first}", " ".join(lines)[:1000]
 
 
 def _check_model(encoder: Encoder, blamed: Window, error: Exception) -> None:
@@ -68,5 +87,5 @@ def _check_model(encoder: Encoder, blamed: Window, error: Exception) -> None:
     except Exception:
         raise BrokenModel(
             f"the model fails on every input, first seen at document {blamed.document.id!r}:"
-            f" {type(error).__name__}: {error}"
+            f" {_said(error)[0]}"
         ) from error
