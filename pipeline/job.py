@@ -17,6 +17,7 @@ from transforms.files import (
     InputFile,
     match_inputs,
     refuse_output_inside_inputs,
+    split_patterns,
 )
 from transforms.formats import format_of
 from transforms.schemas import REJECTED, SENTENCES, TOKENS
@@ -32,7 +33,7 @@ def from_flags(flags: argparse.Namespace, started: float) -> Job:
     for name in ("output", "model", "tokenizer", "id_root"):
         if getattr(flags, name):  # shells expand ~ at the start of a word only, not behind =
             setattr(flags, name, os.path.expanduser(getattr(flags, name)))
-    patterns = [pattern for text in flags.input for pattern in _split(text)]
+    patterns = [pattern for text in flags.input for pattern in split_patterns(text)]
     if not patterns:
         raise ValueError("--input: names no file")
     refuse_output_inside_inputs(flags.output, patterns)
@@ -79,7 +80,3 @@ def _about(flags: argparse.Namespace, begun: datetime) -> dict[str, Any]:
         "versions": {"corpusvec": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},
     }
-
-
-def _split(text: str) -> list[str]:
-    return [os.path.expanduser(part.strip()) for part in text.split(",") if part.strip()]
