@@ -1,5 +1,7 @@
 """A document's vectors from the parts of its windows: gathered, pooled, narrowed, counted."""
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -132,6 +134,18 @@ def test_parts_wait_for_each_other_and_come_in_order():
     assert gathering.add("a", 3, parts[0]) is None
     assert gathering.add("a", 3, parts[1]) == parts
     gathering.check_empty()
+
+
+@pytest.mark.parametrize("layers", [(), (("layer@0", 0),)], ids=["sentences", "tokens too"])
+def test_part_that_waits_holds_neither_its_window_nor_its_batch(layers):
+    """Of a text of millions of tokens all windows wait for the last one."""
+    window = encoded([[1, 2], [3, 4], [5, 6]], count=2, stop=2)
+    columns = (MEAN, VectorColumn("max", "max+cls", (0, 1)))
+    part = DocumentVectors(VectorPlan(columns, layers)).part(window)
+    left = [weakref.ref(array) for array in (window.window.ids, *window.layers.values())]
+    del window
+    assert [array() for array in left] == [None] * 3
+    assert part.n_tokens == 2
 
 
 def test_failed_window_fails_its_document_once_all_windows_are_there():

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from transforms import pooling
-from transforms.elements import Encoded, Failure, SentenceVector, TokenVectors, Window
+from transforms.elements import Document, Encoded, Failure, SentenceVector, TokenVectors
 from transforms.encoders.sentence_modules import load_steps, normalized
 from transforms.specs import VectorColumn
 
@@ -34,9 +35,13 @@ class VectorPlan:
 class WindowPart:
     """What is kept of an encoded window until the document's other windows are there."""
 
-    window: Window
+    document: Document
+    index: int  # of the window in the document
+    n_dropped: int
+    n_unknown: int
+    n_tokens: int  # owned
     states: Sequence[list[Any]]  # for each column, what `pooling.start` made
-    layers: Mapping[str, np.ndarray]  # token table column -> [T, H] of the owned tokens
+    tokens: TokenVectors | None  # the owned ones, where there is a token table
 
 
 class Overflow(ValueError):
@@ -56,20 +61,18 @@ class DocumentVectors:
     def part(self, encoded: Encoded) -> WindowPart:
         """What the document needs of one window."""
         plan, window = self._plan, encoded.window
-        owned = slice(window.start, window.stop)
         return WindowPart(
-            window,
-            [pooling.start(column, encoded, plan.mask_special) for column in plan.columns],
-            # A copy where it has to wait for other windows: a view would keep a whole batch.
-            {
-                name: np.array(encoded.layers[layer][owned], copy=window.count > 1 or None)
-                for name, layer in plan.token_layers
-            },
+            document=window.document,
+            index=window.index,
+            n_dropped=window.n_dropped,
+            n_unknown=window.n_unknown,
+            n_tokens=window.stop - window.start,
+            states=[pooling.start(column, encoded, plan.mask_special) for column in plan.columns],
+            tokens=self._owned(encoded) if plan.token_layers else None,
         )
 
     def finish(self, parts: Sequence[WindowPart]) -> tuple[SentenceVector, TokenVectors | None]:
         """All parts of a document, in order -> its vectors. Raises `Overflow`."""
-        windows = [part.window for part in parts]
         vectors = {}
         states = zip(*(part.states for part in parts))
         for column, steps, state in zip(self._plan.columns, self._steps, states):
@@ -78,25 +81,38 @@ class DocumentVectors:
                 vector = step(vector)
             vectors[column.name] = self._narrowed(vector, column.name)
         sentence = SentenceVector(
-            document=windows[0].document,
+            document=parts[0].document,
             vectors=vectors,
-            n_tokens=sum(window.stop - window.start for window in windows),
-            n_windows=len(windows),
-            n_dropped=sum(window.n_dropped for window in windows),
-            n_unknown=sum(window.n_unknown for window in windows),
+            n_tokens=sum(part.n_tokens for part in parts),
+            n_windows=len(parts),
+            n_dropped=sum(part.n_dropped for part in parts),
+            n_unknown=sum(part.n_unknown for part in parts),
         )
-        return sentence, self._tokens(parts) if self._plan.token_layers else None
+        return sentence, self._tokens([part.tokens for part in parts if part.tokens is not None])
 
-    def _tokens(self, parts: Sequence[WindowPart]) -> TokenVectors:
-        windows = [part.window for part in parts]
-        owned = [slice(window.start, window.stop) for window in windows]
+    def _owned(self, encoded: Encoded) -> TokenVectors:
+        window = encoded.window
+        own = slice(window.start, window.stop)
         return TokenVectors(
-            document=windows[0].document,
-            tokens=tuple(
-                token for window, own in zip(windows, owned) for token in window.tokens[own]
-            ),
-            segments=_joined([window.segments[own] for window, own in zip(windows, owned)]),
-            spans=_joined([window.spans[own] for window, own in zip(windows, owned)]),  # type: ignore[index]
+            document=window.document,
+            tokens=window.tokens[own],
+            segments=window.segments[own],
+            spans=window.spans[own],  # type: ignore[index]
+            # A copy where it has to wait for other windows: a view would keep a whole batch.
+            layers={
+                name: np.array(encoded.layers[layer][own], copy=window.count > 1 or None)
+                for name, layer in self._plan.token_layers
+            },
+        )
+
+    def _tokens(self, parts: Sequence[TokenVectors]) -> TokenVectors | None:
+        if not parts:
+            return None
+        return TokenVectors(
+            document=parts[0].document,
+            tokens=tuple(itertools.chain.from_iterable(part.tokens for part in parts)),
+            segments=_joined([part.segments for part in parts]),
+            spans=_joined([part.spans for part in parts]),
             layers={
                 name: self._narrowed(_joined([part.layers[name] for part in parts]), name)
                 for name, _ in self._plan.token_layers
@@ -144,7 +160,7 @@ class Gathering:
         for failure in parts:
             if isinstance(failure, Failure):
                 return failure
-        return sorted(parts, key=lambda part: part.window.index)  # type: ignore[union-attr, arg-type, return-value]
+        return sorted(parts, key=lambda part: part.index)  # type: ignore[union-attr, arg-type, return-value]
 
     def check_empty(self) -> None:
         """Raises where a document's windows did not all arrive: a fault of the program, never of
@@ -152,7 +168,7 @@ class Gathering:
         """
         if self._waiting:
             part = next(iter(self._waiting.values()))[0]
-            name = part.document_id if isinstance(part, Failure) else part.window.document.id
+            name = part.document_id if isinstance(part, Failure) else part.document.id
             raise RuntimeError(
                 f"{len(self._waiting)} documents have windows missing at the end of their bundle,"
                 f" {name!r} first"
