@@ -119,6 +119,12 @@ def module_type(n, name):
     return edit
 
 
+def module_value(folder, n, **values):
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[n].update(values)
+    (folder / "modules.json").write_text(json.dumps(modules))
+
+
 def shards(folder):
     """The weights said to be in two files, of which only the first is there."""
     (folder / "model.safetensors").rename(folder / "model-1.safetensors")
@@ -223,6 +229,21 @@ HUGGING_FACE = {
         written("model.safetensors.index.json", "{}"),
         r"model.safetensors.index.json: has no weight_map",
     ),
+    "index of shards holds a number": (
+        "json",
+        written("model.safetensors.index.json", '{"weight_map": {"a": 1}}'),
+        r"model.safetensors.index.json: weight_map: a is 1, a file was looked for",
+    ),
+    "tokenizer's case is said with a word": (
+        "txt",
+        says("tokenizer_config.json", do_lower_case="yes"),
+        r"tokenizer_config.json: do_lower_case is 'yes', true or false was looked for",
+    ),
+    "tokenizer's length is a text": (
+        "json",
+        says("tokenizer_config.json", model_max_length="32"),
+        r"tokenizer_config.json: model_max_length is '32', a number was looked for",
+    ),
     "no vocabulary": (
         "json",
         without("tokenizer.json"),
@@ -322,6 +343,38 @@ SENTENCE_TRANSFORMERS = {
     "dense weights of PyTorch": (
         renamed("2_Dense/model.safetensors", "2_Dense/pytorch_model.bin"),
         r"2_Dense/model.safetensors, which is missing; pytorch_model.bin is not read, save",
+    ),
+    "module without a folder": (
+        lambda folder: module_value(folder, 0, path=None),
+        r"modules.json: path is None, a text was looked for",
+    ),
+    "module of a type that is a number": (
+        lambda folder: module_value(folder, 0, type=5),
+        r"modules.json: type is 5, a text was looked for",
+    ),
+    "pooling is a number": (
+        says("1_Pooling/config.json", pooling_mode=5),
+        r"1_Pooling/config.json: pooling_mode is 5, names were looked for",
+    ),
+    "pooling is said with a word": (
+        says("1_Pooling/config.json", pooling_mode_mean_tokens="false"),
+        r"config.json: pooling_mode_mean_tokens is 'false', true or false was looked for",
+    ),
+    "length is a text": (
+        says("sentence_bert_config.json", max_seq_length="32"),
+        r"sentence_bert_config.json: max_seq_length is '32', a whole number from 1 was",
+    ),
+    "case is said with a word": (
+        says("sentence_bert_config.json", do_lower_case="yes"),
+        r"sentence_bert_config.json: do_lower_case is 'yes', true or false was looked for",
+    ),
+    "prompts are a list": (
+        says("config_sentence_transformers.json", prompts=["query: "]),
+        r"config_sentence_transformers.json: prompts is \['query: '\], an object was looked for",
+    ),
+    "prompt is null": (
+        written("config_sentence_transformers.json", '{"prompts": {"query": null}}'),
+        r"config_sentence_transformers.json: prompts: 'query' is None, a text was looked for",
     ),
     "default prompt is none of the prompts": (
         says("config_sentence_transformers.json", default_prompt_name="passage"),
@@ -518,10 +571,15 @@ def test_broken_checkpoint_is_refused(kind, edit, message, copy):
 
 
 def test_place_without_a_model_lists_what_was_looked_for(tmp_path):
-    for place in (tmp_path, tmp_path / "nothing"):
-        message = refusal(place)
-        for name in ("bert_config.json", "*.ckpt-*.index", "model.safetensors", "vocab.txt"):
-            assert name in message
+    message = refusal(tmp_path)
+    for name in ("bert_config.json", "*.ckpt-*.index", "model.safetensors", "vocab.txt"):
+        assert name in message
+
+
+def test_place_that_is_none_is_said_to_be_none():
+    assert refusal("no/model").startswith("--model=no/model: no such folder (a model of a hub is")
+    for place in ("gs://bucket/model", "s3://bucket/model.ckpt-1"):
+        assert refusal(place) == f"--model={place}: only models in local folders are read so far"
 
 
 # ------------------------------------------------------------------------------- which checkpoint
@@ -530,8 +588,9 @@ def test_place_without_a_model_lists_what_was_looked_for(tmp_path):
 def test_checkpoint_is_named_by_its_prefix(copy):
     folder = copy("checkpoint")
     second_checkpoint(folder)
-    spec = describe_model(f"{folder}/model.ckpt-1")
-    assert spec.weights == (f"{folder}/model.ckpt-1",)
+    for ending in ("", ".index", ".data-00000-of-00001"):
+        spec = describe_model(f"{folder}/model.ckpt-1{ending}")
+        assert spec.weights == (f"{folder}/model.ckpt-1",)
 
 
 def test_checkpoint_in_several_files(copy):
@@ -553,6 +612,20 @@ def test_tokenizer_from_another_place(copy, originals):
     (folder / "vocab.txt").unlink()
     for place in (originals["checkpoint"], originals["checkpoint"] / "vocab.txt"):
         assert describe_model(str(folder), str(place)).tokenizer.path.endswith("vocab.txt")
+
+
+@pytest.mark.parametrize("kind", ["json", "txt", "xlmr", "checkpoint", "japanese"])
+def test_tokenizer_of_another_model_is_refused_where_the_model_has_its_own(
+    kind, originals, tmp_path
+):
+    """Tokens of another model's numbers would be nonsense. The same files elsewhere are fine."""
+    folder, other = originals[kind], Path(shutil.copytree(originals[kind], tmp_path / "other"))
+    assert describe_model(str(folder), str(other)).digest == describe_model(str(folder)).digest
+    name = Path(describe_model(str(folder)).tokenizer.path).name
+    (other / name).write_bytes((other / name).read_bytes() + b"\n")
+    for place in (other, other / name):
+        message = refusal(folder, str(place))
+        assert message.startswith(f"--tokenizer={other / name}: the model has its own tokenizer ")
 
 
 # ----------------------------------------------------------------------------------------- digest

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
@@ -64,10 +65,16 @@ def describe_model(path: str, tokenizer: str = "", do_lower_case: str = "auto") 
     Raises `ValueError` where nothing known is there, something is missing, or its files contradict
     each other.
     """
+    if "://" in path:
+        raise ValueError(f"--model={path}: only models in local folders are read so far")
     for kind in KINDS.values():
         module = kind.load_module()
         if module.recognises(path):
             return module.describe(path, tokenizer, do_lower_case)
+    if not Path(path).exists():
+        raise ValueError(
+            f"--model={path}: no such folder (a model of a hub is to be downloaded first)"
+        )
     looked_for = "; ".join(kind.looks_for for kind in KINDS.values())
     raise ValueError(f"--model={path}: no model that corpusvec knows. Looked for: {looked_for}")
 

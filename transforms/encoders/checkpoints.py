@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from transforms.encoders import weights
 from transforms.encoders.folders import (
     check_config,
+    check_own_tokenizer,
     digest_of,
     fitting_tokenizer,
     read_json,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # The originals' `gelu` is the tanh approximation.
 _ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu", "tanh": "tanh", "linear": "linear"}
+_PART = re.compile(r"\.(index|meta|data-\d+-of-\d+)$")  # what follows a checkpoint's prefix
 _CASED = re.compile(r"(^|_)cased_L-\d+_H-\d+")  # how Google names checkpoints that keep case
 
 
@@ -34,7 +36,7 @@ def recognises(path: str) -> bool:
     folder = Path(path)
     if folder.is_dir():
         return any(folder.glob("*.ckpt*.index"))
-    return Path(f"{path}.index").is_file()
+    return Path(f"{_PART.sub('', path)}.index").is_file()
 
 
 def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
@@ -43,6 +45,7 @@ def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
     folder = prefix.parent
     config_file, config = _config(folder)
     tokenizer_files = _tokenizer_files(Path(tokenizer) if tokenizer else folder)
+    check_own_tokenizer(tokenizer_files, _vocabularies(folder))
     lowercase = say_lowercase(do_lower_case)
     if lowercase is None:  # what the model says, else the default of its programs
         lowercase = not _CASED.search(folder.resolve().name)
@@ -80,7 +83,7 @@ def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:
 
 def _prefix(path: Path) -> Path:
     if not path.is_dir():
-        return path
+        return path.with_name(_PART.sub("", path.name))
     prefixes = sorted({p.with_suffix("") for p in path.glob("*.ckpt*.index")})
     if len(prefixes) > 1 and (path / "checkpoint").is_file():
         named = re.search(
@@ -144,7 +147,7 @@ def _tokenizer_files(place: Path) -> list[Path]:
     if place.is_file():
         found = [place]
     else:
-        found = [p for p in [place / "vocab.txt"] if p.is_file()] + sorted(place.glob("*.model"))
+        found = [file for file in _vocabularies(place) if file.suffix != ".vocab"]
     if not found:
         raise ValueError(
             f"{place}: no vocab.txt and no SentencePiece .model;"
@@ -159,6 +162,11 @@ def _tokenizer_files(place: Path) -> list[Path]:
     if not vocabulary.is_file():
         raise ValueError(f"{found[0]}: has no {vocabulary.name} beside it, which holds the ids")
     return [found[0], vocabulary]
+
+
+def _vocabularies(folder: Path) -> list[Path]:
+    found = [file for file in [folder / "vocab.txt"] if file.is_file()]
+    return [*found, *sorted(folder.glob("*.model")), *sorted(folder.glob("*.vocab"))]
 
 
 def _tokenizer_spec(files: list[Path], lowercase: bool) -> TokenizerSpec:

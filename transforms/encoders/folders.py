@@ -4,9 +4,10 @@ common checks.
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any
@@ -73,6 +74,16 @@ def check_config(config: BertConfig, file: Path) -> BertConfig:
 def say_lowercase(do_lower_case: str) -> bool | None:
     """`--do_lower_case`: true, false, or None for auto."""
     return {"true": True, "false": False, "auto": None}[do_lower_case]
+
+
+def check_own_tokenizer(files: Sequence[Path], own: Sequence[Path]) -> None:
+    """Raises `ValueError` where the tokenizer in `files` is another than the model's `own`."""
+    for file in files:
+        if own and not any(filecmp.cmp(file, one, shallow=False) for one in own):
+            raise ValueError(
+                f"--tokenizer={file}: the model has its own tokenizer {own[0]}; leave --tokenizer"
+                " away"
+            )
 
 
 def fitting_tokenizer(spec: TokenizerSpec, vocab_size: int) -> Tokenizer:

@@ -12,10 +12,12 @@ import numpy as np
 from transforms.encoders import folder_tokenizers, sentence_modules, weights
 from transforms.encoders.folders import (
     check_config,
+    check_own_tokenizer,
     digest_of,
     fitting_tokenizer,
     read_json,
     say_lowercase,
+    setting,
     whole_number,
 )
 from transforms.specs import BertConfig, ModelSpec, Wanted
@@ -60,47 +62,33 @@ def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
     """Raises `ValueError` where files are missing, do not fit each other, or ask for what is not
     implemented.
     """
-    root = Path(path)
-    modules = sentence_modules.read(root)
-    folder = modules.transformer if modules else root
+    modules = sentence_modules.read(Path(path))
+    folder = modules.transformer if modules else Path(path)
     config_file = folder / "config.json"
     values = read_json(config_file)
     config = _config(config_file, values)
-    there = _names_and_shapes(_weight_files(folder), str(folder))
+    weight_files = _weight_files(folder)
+    there = _names_and_shapes(weight_files, str(folder))
     has_pooler = weights.POOLER_KERNEL in there
     weights.check_shapes(there, config, has_pooler, str(folder))
-    place = Path(tokenizer) if tokenizer else folder
-    tokenizer_file, tokenizer_config = folder_tokenizers.find(place)
+    tokenizer_file, said = folder_tokenizers.find(Path(tokenizer) if tokenizer else folder)
+    check_own_tokenizer([tokenizer_file], folder_tokenizers.own_files(folder))
     lowercase = say_lowercase(do_lower_case)
     lowercase_first = bool(modules and modules.lowercase and lowercase is not False)
-    tokenizer_spec = folder_tokenizers.describe(
-        tokenizer_file, tokenizer_config, values, lowercase, lowercase_first
-    )
-    library = fitting_tokenizer(tokenizer_spec, config.vocab_size)
-    limit = config.positions - config.first_position
-    said = (modules and modules.max_seq_length) or tokenizer_config.get("model_max_length")
-    if isinstance(said, int | float) and 0 < said < limit:
-        limit = int(said)
-    files = [
-        config_file,
-        *_weight_files(folder),
-        tokenizer_file,
-        *(file for file in [tokenizer_file.with_name("added_tokens.json")] if file.is_file()),
-        *(modules.files if modules else ()),
-    ]
+    rules = folder_tokenizers.describe(tokenizer_file, said, values, lowercase, lowercase_first)
+    library = fitting_tokenizer(rules, config.vocab_size)
+    added = [file for file in [tokenizer_file.with_name("added_tokens.json")] if file.is_file()]
+    own = modules.files if modules else ()
     return ModelSpec(
         kind="hugging_face",
         path=path,
-        weights=tuple(map(str, _weight_files(folder))),
+        weights=tuple(map(str, weight_files)),
         bert=config,
-        tokenizer=tokenizer_spec,
-        max_seq_length=limit,
+        tokenizer=rules,
+        max_seq_length=_limit(config, modules, said, tokenizer_file),
         digest=digest_of(
-            files,
-            {
-                "do_lower_case": [tokenizer_spec.lowercase, lowercase_first],
-                "tokenizer": tokenizer_config,
-            },
+            [config_file, *weight_files, tokenizer_file, *added, *own],
+            {"do_lower_case": [rules.lowercase, lowercase_first], "tokenizer": said},
         ),
         has_pooler=has_pooler,
         segments=library.segments and config.segment_types > 1,
@@ -108,6 +96,20 @@ def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
         prompts=modules.prompts if modules else (),
         default_prompt=modules.default_prompt if modules else "",
     )
+
+
+def _limit(
+    config: BertConfig,
+    modules: sentence_modules.SentenceModules | None,
+    said: dict[str, Any],
+    tokenizer_file: Path,
+) -> int:
+    """The longest that the model takes, or less where its files say so."""
+    limit = config.positions - config.first_position
+    file = tokenizer_file.with_name("tokenizer_config.json")
+    of_tokenizer = setting(said, "model_max_length", int | float, file)
+    found = (modules and modules.max_seq_length) or of_tokenizer
+    return int(found) if found and 0 < found < limit else limit
 
 
 def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:
@@ -170,6 +172,9 @@ def _weight_files(folder: Path) -> list[Path]:
         names = read_json(index).get("weight_map")
         if not isinstance(names, dict) or not names:
             raise ValueError(f"{index}: has no weight_map, which says where each weight is")
+        for key, name in names.items():
+            if not isinstance(name, str):
+                raise ValueError(f"{index}: weight_map: {key} is {name!r}, a file was looked for")
         files = [folder / name for name in sorted(set(names.values()))]
     else:
         files = [folder / "model.safetensors"]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.encoders.folders import read_json, whole_number
+from transforms.encoders.folders import read_json, setting, whole_number
 from transforms.specs import BertConfig, VectorColumn
 
 NORMALIZE = "normalize"
@@ -102,13 +102,29 @@ def read(folder: Path) -> SentenceModules | None:
     pooling_file = kinds[1][1] / "config.json"
     pooling = read_json(pooling_file)
     about_file = folder / "config_sentence_transformers.json"
-    about = read_json(about_file) if about_file.is_file() else {}
-    prompts = about.get("prompts") or {}
-    default = about.get("default_prompt_name")
-    if default and default not in prompts:
-        raise ValueError(f"{about_file}: default_prompt_name {default!r} is none of its prompts")
-    files = [listing, pooling_file]
-    files += [file for file in (settings_file, about_file) if file and file.is_file()]
+    prompts, default_prompt = _prompts(about_file) if about_file.is_file() else ({}, "")
+    include_prompt = setting(pooling, "include_prompt", bool, pooling_file)
+    limit = settings.get("max_seq_length")
+    source = settings_file or listing
+    return SentenceModules(
+        transformer=transformer,
+        poolings=_poolings(pooling_file, pooling),
+        include_prompt=include_prompt is not False,
+        pooled_width=whole_number(pooling, _width_key(pooling), pooling_file),
+        steps=tuple(NORMALIZE if kind == "Normalize" else str(path) for kind, path in kinds[2:]),
+        max_seq_length=limit and whole_number(settings, "max_seq_length", source),
+        lowercase=bool(setting(settings, "do_lower_case", bool, source)),
+        prompts=tuple(sorted(prompts.items())),
+        default_prompt=default_prompt,
+        files=_files(folder, [pooling_file, settings_file, about_file], kinds),
+    )
+
+
+def _files(
+    folder: Path, settings: list[Path | None], kinds: list[tuple[str, Path]]
+) -> tuple[Path, ...]:
+    """All that matter. Raises `ValueError` where one of a dense layer is missing."""
+    files = [folder / "modules.json", *(file for file in settings if file and file.is_file())]
     for kind, path in kinds[2:]:
         if kind == "Dense":
             files += [path / "config.json", path / "model.safetensors"]
@@ -121,18 +137,20 @@ def read(folder: Path) -> SentenceModules | None:
                 f"{folder}: modules.json asks for {file.relative_to(folder)}, which is missing"
                 f"{hint}"
             )
-    return SentenceModules(
-        transformer=transformer,
-        poolings=_poolings(pooling_file, pooling),
-        include_prompt=bool(pooling.get("include_prompt", True)),
-        pooled_width=whole_number(pooling, _width_key(pooling), pooling_file),
-        steps=tuple(NORMALIZE if kind == "Normalize" else str(path) for kind, path in kinds[2:]),
-        max_seq_length=settings.get("max_seq_length"),
-        lowercase=bool(settings.get("do_lower_case", False)),
-        prompts=tuple(sorted(prompts.items())),
-        default_prompt=prompts[default] if default else "",
-        files=tuple(files),
-    )
+    return tuple(files)
+
+
+def _prompts(file: Path) -> tuple[dict[str, str], str]:
+    """Prompts by name, and the one that stands before every text."""
+    about = read_json(file)
+    prompts = setting(about, "prompts", dict, file) or {}
+    for name, prompt in prompts.items():
+        if not isinstance(prompt, str):
+            raise ValueError(f"{file}: prompts: {name!r} is {prompt!r}, a text was looked for")
+    default = setting(about, "default_prompt_name", str, file)
+    if default and default not in prompts:
+        raise ValueError(f"{file}: default_prompt_name {default!r} is none of its prompts")
+    return prompts, prompts[default] if default else ""
 
 
 def _settings_file(transformer: Path) -> Path | None:
@@ -154,22 +172,30 @@ def _listed(listing: Path) -> list[tuple[str, str]]:
     try:
         modules = json.loads(listing.read_text("utf-8"))
         modules = sorted(modules, key=lambda module: module["idx"])
-        return [(module["type"].rsplit(".", 1)[-1], module["path"]) for module in modules]
+        listed = [(module["type"], module["path"]) for module in modules]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{listing}: is not a list of modules ({error!r})") from error
+    for key, values in zip(("type", "path"), zip(*listed)):
+        for value in values:
+            if not isinstance(value, str):
+                raise ValueError(f"{listing}: {key} is {value!r}, a text was looked for")
+    return [(kind.rsplit(".", 1)[-1], path) for kind, path in listed]
 
 
 def _poolings(file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
     if "pooling_mode" in config:  # newer files name the modes
-        named = config["pooling_mode"]
-        modes = {
-            _SHORT_MODES.get(mode, mode) for mode in ([named] if isinstance(named, str) else named)
-        }
+        said = config["pooling_mode"]
+        named = said if isinstance(said, list) else [said]
+        if not all(isinstance(mode, str) for mode in named):
+            raise ValueError(f"{file}: pooling_mode is {said!r}, names were looked for")
+        modes: set[str] = {_SHORT_MODES.get(mode, mode) for mode in named}
     else:
         flags = {"pooling_mode_mean_tokens": True} | dict(config)
         prefix = "pooling_mode_"
         modes = {
-            key.removeprefix(prefix) for key, on in flags.items() if key.startswith(prefix) and on
+            key.removeprefix(prefix)
+            for key in flags
+            if key.startswith(prefix) and setting(flags, key, bool, file)
         }
     if not modes or modes - set(_MODES):
         raise ValueError(f"{file}: pooling {sorted(modes)} is none of {', '.join(_MODES)}")
