@@ -5,6 +5,7 @@ way.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -111,10 +112,16 @@ def rejected_line(failure: Failure) -> bytes:
 def size_of(row: SentenceVector | TokenVectors | Failure) -> int:
     """About how many bytes a row, or a document's rows, will take in memory."""
     if isinstance(row, Failure):
-        return 300 + len(row.error) + len(row.detail)
+        texts = (row.document_id, row.source, row.error, row.detail)
+        return 300 + sum(map(len, texts))
     if isinstance(row, TokenVectors):
-        return 40 * len(row.tokens) + sum(layer.nbytes for layer in row.layers.values())
-    return 300 + 2 * len(row.document.text) + sum(vector.nbytes for vector in row.vectors.values())
+        ids = len(row.tokens) * len(row.document.id)
+        return ids + 40 * len(row.tokens) + sum(layer.nbytes for layer in row.layers.values())
+    document = row.document
+    texts = (document.id, document.source, document.text, document.pair or "")
+    metadata = itertools.chain.from_iterable(document.metadata.items())
+    characters = sum(map(len, itertools.chain(texts, metadata)))
+    return 300 + 2 * characters + sum(vector.nbytes for vector in row.vectors.values())
 
 
 def sentence_counts(rows: Sequence[SentenceVector]) -> dict[str, int]:
