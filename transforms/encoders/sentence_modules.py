@@ -185,10 +185,10 @@ def _listed(listing: Path) -> list[tuple[str, str]]:
 def _poolings(file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
     if "pooling_mode" in config:  # newer files name the modes
         said = config["pooling_mode"]
-        named = said if isinstance(said, list) else [said]
+        named: list[Any] = said if isinstance(said, list) else [said]
         if not all(isinstance(mode, str) for mode in named):
             raise ValueError(f"{file}: pooling_mode is {said!r}, names were looked for")
-        modes: set[str] = {_SHORT_MODES.get(mode, mode) for mode in named}
+        modes = {str(_SHORT_MODES.get(mode, mode)) for mode in named}
     else:
         flags = {"pooling_mode_mean_tokens": True} | dict(config)
         prefix = "pooling_mode_"
