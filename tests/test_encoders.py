@@ -3,8 +3,10 @@ and computing no more than is wanted.
 """
 
 import json
+import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -206,6 +208,29 @@ def test_text_b_adds_nothing_where_a_checkpoint_has_one_segment_type(tmp_path):
     (expected,) = BertEncoder(spec, Wanted((0, 2)), zero).encode(pair)
     for layer in (0, 2):
         np.testing.assert_array_equal(found.layers[layer], expected.layers[layer])
+
+
+GREETINGS = (
+    b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
+    b"I0000 00:00:1795270026.320433    8054 port.cc:153] oneDNN custom operations are on.\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("raised", "shown"),
+    [(None, b""), (KeyboardInterrupt, b""), (ImportError, GREETINGS)],
+    ids=["nothing", "Ctrl-C", "failed"],
+)
+def test_only_tensorflows_greetings_are_kept_from_stderr(raised, shown, capfdbinary):
+    """What other threads say in the seconds of its import comes after it."""
+    from transforms.encoders.runtime import _quietly
+
+    capfdbinary.readouterr()
+    with pytest.raises(raised) if raised else nullcontext(), _quietly():
+        os.write(2, GREETINGS + b"12 of 40 documents\n")
+        if raised:
+            raise raised
+    assert capfdbinary.readouterr().err == shown + b"12 of 40 documents\n"
 
 
 WANTED = [
