@@ -19,6 +19,7 @@ from transforms.formats import (
     read_text,
     reader_for,
 )
+from transforms.streams import BrokenInput
 
 
 def read(reader, data):
@@ -71,6 +72,14 @@ def test_bytes_that_are_not_utf_8_fail_their_line_only(reader):
     assert bad.error == "the line is not UTF-8 (byte 0xff at 11)"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_utf_16_is_refused_by_its_name(name, encoding):
+    data = '\ufeff{"text": "a"}\n'.encode(encoding)
+    with pytest.raises(BrokenInput, match=r"^folder/f\.txt: the file is UTF-16; save it as UTF-8$"):
+        read(reader_for(name), data)
+
+
 PAIRS = {
     "pair": ("a ||| b", ("a", "b")),
     "last separator splits": ("a ||| b ||| c", ("a ||| b", "c")),
@@ -114,7 +123,8 @@ def test_a_blank_line_among_json_lines_is_an_empty_document():
 
 BAD_JSON = {
     "not JSON": ("{'text': 'a'}", "f.txt:2", "not JSON"),
-    "cut off": ('{"text": "a', "f.txt:2", "not JSON"),
+    "cut off": ('{"text": "a', "f.txt:2", "not JSON: Unterminated string starting at column 10"),
+    "byte-order mark": ('\ufeff{"text": "a"}', "f.txt:2", "begins with a byte-order mark, as a"),
     "a list": ("[1]", "f.txt:2", "the line is a list, not a JSON object"),
     "a number": ("7", "f.txt:2", "the line is a number, not a JSON object"),
     "no text": ('{"id": "x", "txt": "a"}', "x", "`text` is missing"),
@@ -129,7 +139,12 @@ BAD_JSON = {
     "half a pair in a key": (r'{"text": "a", "\udbff": 1}', "f.txt:2", "half a surrogate"),
     "half a pair deep down": (r'{"text": "a", "m": [{"n": "\ud83d"}]}', "f.txt:2", "half a surr"),
     "NaN": ('{"text": "a", "m": NaN}', "f.txt:2", "NaN"),
-    "too large a number": ('{"text": "a", "m": 1e999}', "f.txt:2", "not JSON compliant"),
+    "too large a number": (
+        '{"text": "a", "m": 1e999}',
+        "f.txt:2",
+        "`m` has a number that is too large",
+    ),
+    "too large a number deep down": ('{"text": "a", "m": [-1e999]}', "f.txt:2", "`m` has a num"),
     "nested too deeply": ('{"text": "a", "m": ' + "[" * 100_000 + "}", "f.txt:2", "too deep"),
 }
 
@@ -177,6 +192,8 @@ def test_metadata_can_be_read_back(rows, ascii_only):
 def test_every_line_is_one_record_whatever_the_bytes(reader, data):
     content = b"".join(data)
     n_lines = content.count(b"\n") + (not content.endswith(b"\n") and content != b"")
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return  # UTF-16
     records = read(reader, content)
     assert [record.source_row for record in records] == list(range(1, n_lines + 1))
     for record in records:

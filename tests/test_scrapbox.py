@@ -175,8 +175,13 @@ def test_a_bad_line_fails_alone(bad, failed):
 
 
 BROKEN = {
-    "empty": (b"", "before its pages"),
-    "white space": (b" \n", "before its pages"),
+    "empty": (b"", "the file is empty"),
+    "byte-order mark alone": (b"\xef\xbb\xbf", "the file is empty"),
+    "white space": (b" \n", "the file is empty"),
+    "white space and no more of it": (b"\n\n{", "before its pages"),
+    "JSON lines": (b'{"text": "a"}\r\n{"text": "b"}\r\n', "--input_format=jsonl"),
+    "JSON lines, cut off": (b'{"text": "a"}\n{"te', "--input_format=jsonl"),
+    "an object and something else": (b'{"text": "a"}\nx', "before its pages"),
     "no JSON": (b"hello", "before its pages"),
     "a list": (b"[1, 2]", "not an object with `name` and `pages`"),
     "a string": (b'"name"', "not an object with `name` and `pages`"),

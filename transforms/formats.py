@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from transforms.elements import Document, Failure
 from transforms.scrapbox import read_scrapbox
-from transforms.streams import COMPRESSIONS
+from transforms.streams import COMPRESSIONS, refuse_utf_16
 
 Record = Document | Failure
 Open = Callable[[], BinaryIO]
@@ -30,7 +30,7 @@ _FIELDS = ("id", "text", "pair")
 
 def read_text(open_: Open, source: str, name: str) -> Iterator[Record]:
     """One document for each line, its id `name:line`, from 1."""
-    for row, line in _lines(open_):
+    for row, line in _lines(open_, source):
         try:
             text = line.decode().strip()
         except UnicodeDecodeError as error:
@@ -51,7 +51,7 @@ def read_pairs(open_: Open, source: str, name: str) -> Iterator[Record]:
 
 def read_jsonl(open_: Open, source: str, name: str) -> Iterator[Record]:
     """One document for each line: `text`, perhaps `id` and `pair`; all else is metadata."""
-    for row, line in _lines(open_):
+    for row, line in _lines(open_, source):
         record_id = f"{name}:{row}"
         if not line.strip():
             yield Document(record_id, "", None, source, row)
@@ -118,19 +118,27 @@ def has_pair_separator(text: str) -> bool:
     return _SEPARATOR in text
 
 
-def _lines(open_: Open) -> Iterator[tuple[int, bytes]]:
-    r"""The lines of a file, counted from 1; a line ends at b"\n" only."""
+def _lines(open_: Open, source: str) -> Iterator[tuple[int, bytes]]:
+    r"""The lines of a file, counted from 1; a line ends at b"\n" only.
+
+    Raises: BrokenInput for UTF-16, whose lines would all be rubbish.
+    """
     with closing(open_()) as stream:
         for row, line in enumerate(stream, 1):
+            if row == 1:
+                refuse_utf_16(line, source)
             line = line.removesuffix(b"\n").removesuffix(b"\r")
             yield row, line.removeprefix(_BOM) if row == 1 else line
 
 
 def _json_object(line: bytes) -> dict[str, Any]:
+    if line.startswith(_BOM):
+        raise ValueError("the line begins with a byte-order mark, as a joined file does; remove it")
     try:
         record = json.loads(line.decode(), parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        raise ValueError(f"the line is not JSON: {error.msg} at column {error.colno}") from error
+        what = error.msg.removesuffix(" at")
+        raise ValueError(f"the line is not JSON: {what} at column {error.colno}") from error
     if not isinstance(record, dict):
         raise ValueError(f"the line is {_kind(record)}, not a JSON object")
     if _SURROGATE.search(line):
@@ -168,14 +176,17 @@ def _texts(record: dict[str, Any]) -> tuple[str, str | None]:
 
 def _metadata(record: dict[str, Any]) -> dict[str, str]:
     return {
-        key: value if isinstance(value, str) else _compact(value)
+        key: value if isinstance(value, str) else _compact(key, value)
         for key, value in record.items()
         if key not in _FIELDS
     }
 
 
-def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+def _compact(key: str, value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError as error:  # `NaN` and the like are refused before
+        raise ValueError(f"`{key}` has a number that is too large") from error
 
 
 def _kind(value: Any) -> str:

@@ -7,6 +7,7 @@ An export is `{"name": project, "pages": [{"title", "created", "updated", "views
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -19,10 +20,11 @@ import ijson
 
 from transforms.elements import Alignment, Document, Failure
 from transforms.markup import Run, strip_lines
-from transforms.streams import BrokenInput, MendedJson
+from transforms.streams import BrokenInput, MendedJson, refuse_utf_16
 
 _UNPARSED = (ijson.JSONError, ArithmeticError, ValueError, RecursionError)
 _END = object()
+_LONGEST_LINE = 1 << 20  # bytes; a longer one tells as little as its start
 
 
 class _BadRecordError(Exception):
@@ -53,7 +55,11 @@ def read_scrapbox(
 
     Raises: BrokenInput for a file that is cut off or no Scrapbox export.
     """
-    project = _project(open_, source)
+    try:
+        project = _project(open_, source)
+    except BrokenInput:
+        _check_kind(open_, source)
+        raise
     with closing(open_()) as stream:
         mended = MendedJson(stream)
         export = _Export(source, project, markup == "strip", mended)
@@ -117,6 +123,24 @@ def _project(open_: Callable[[], BinaryIO], source: str) -> str:
     if not isinstance(name, str) or mended.mark in name:
         raise _no_export(source, "its `name`, the project, is missing or not a text")
     return name
+
+
+def _check_kind(open_: Callable[[], BinaryIO], source: str) -> None:
+    """Raises: BrokenInput for a file that is something else, where that says more than an error of
+    the parser.
+    """
+    with closing(open_()) as stream:
+        first, second = stream.readline(_LONGEST_LINE), stream.readline(_LONGEST_LINE)
+        rest = stream.read(_LONGEST_LINE)
+    refuse_utf_16(first, source)
+    if not (first.removeprefix(codecs.BOM_UTF8) + second + rest).strip():
+        raise BrokenInput(f"{source}: the file is empty; export it again or leave it out")
+    try:
+        record = json.loads(first)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(record, dict) and second.lstrip().startswith(b"{"):
+        raise _no_export(source, "each line is JSON of its own, as --input_format=jsonl reads it")
 
 
 def _late_name(open_: Callable[[], BinaryIO], source: str) -> str | None:

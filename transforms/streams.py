@@ -34,6 +34,12 @@ class BrokenInput(ValueError):
     """A file that cannot be read to its end; the message names it and says what to do."""
 
 
+def refuse_utf_16(start: bytes, path: str) -> None:
+    """Raises: BrokenInput if a file that begins with `start` says that it is UTF-16."""
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise BrokenInput(f"{path}: the file is UTF-16; save it as UTF-8")
+
+
 def decompress(raw: BinaryIO, path: str) -> BinaryIO:
     """The content of `raw`, decompressed by the suffix of `path`; members may follow each other.
 
