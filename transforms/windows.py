@@ -132,45 +132,45 @@ def _whole(
     [SEP].
     """
     (cls, cls_id), (sep, sep_id) = tokenizer.cls, tokenizer.sep
-    n_a, n_b = len(a), len(b) if b is not None else 0
     middle = tokenizer.separators if b is not None else 0
-    b_start = 1 + n_a + middle
-    length = b_start + n_b + 1
-    ids = np.full(length, sep_id, np.int32)
+    b_start = 1 + len(a) + middle
+    b_tokens = b.tokens if b is not None else []
+    ids = np.full(b_start + len(b_tokens) + 1, sep_id, np.int32)
     ids[0] = cls_id
-    ids[1 : 1 + n_a] = a.ids
-    segments = np.zeros(length, np.int8)
-    roles = np.full(length, OWN, np.int8)
-    roles[0] = roles[-1] = SPECIAL
-    roles[1 : 1 + min(n_prompt, n_a)] = PROMPT
-    tokens = [cls, *a.tokens, sep]
-    if b is not None:
-        ids[b_start:-1] = b.ids
-        segments[b_start:] = 1
-        roles[1 + n_a : b_start] = SPECIAL
-        tokens[-1:] = [sep] * middle + [*b.tokens, sep]
-    spans = None
-    if plan.spans:
-        spans = np.full((length, 2), -1, np.int32)
-        spans[1 : 1 + n_a] = _source_spans(document, a, len(plan.prompt))
-        spans[roles == PROMPT] = -1
-        if b is not None:
-            spans[b_start:-1] = b.spans  # type: ignore[assignment]
+    ids[1 : 1 + len(a)] = a.ids
+    ids[b_start:-1] = b.ids if b is not None else []
+    segments = np.zeros(len(ids), np.int8)
+    segments[b_start:] = b is not None
+    roles = np.full(len(ids), OWN, np.int8)
+    roles[1 + len(a) : b_start] = roles[[0, -1]] = SPECIAL
+    roles[1 : 1 + min(n_prompt, len(a))] = PROMPT
     return Window(
         document=document,
         index=0,
         count=1,
-        tokens=tuple(tokens),
+        tokens=(cls, *a.tokens, *[sep] * middle, *b_tokens, sep),
         ids=ids,
         segments=segments,
         roles=roles,
-        spans=spans,
+        spans=_spans(document, a, b, roles, plan) if plan.spans else None,
         start=0,
-        stop=length,
+        stop=len(ids),
         position=0,
         n_unknown=_unknown(ids, roles, tokenizer.unknown),
         n_dropped=n_dropped,
     )
+
+
+def _spans(
+    document: Document, a: Tokens, b: Tokens | None, roles: np.ndarray, plan: WindowPlan
+) -> np.ndarray:
+    """[T, 2] int32: those of the document's own tokens, each in its text; -1 for all others."""
+    spans = np.full((len(roles), 2), -1, np.int32)
+    spans[1 : 1 + len(a)] = _source_spans(document, a, len(plan.prompt))
+    spans[roles == PROMPT] = -1
+    if b is not None:
+        spans[-1 - len(b) : -1] = b.spans  # type: ignore[assignment]
+    return spans
 
 
 def _source_spans(document: Document, a: Tokens, prompt_length: int) -> np.ndarray:
