@@ -15,7 +15,7 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 @pytest.fixture
-def workplace(tmp_path, monkeypatch, minilm):
+def trial(tmp_path, monkeypatch, minilm):
     """A folder as a user has it after `./run_local.sh`: examples, the model, vectors in out."""
     from pipeline.cli import main
 
@@ -28,7 +28,7 @@ def workplace(tmp_path, monkeypatch, minilm):
     return tmp_path
 
 
-def test_every_snippet_runs(workplace, capsys):
+def test_every_snippet_runs(trial, capsys):
     assert len(SNIPPETS) == 3
     names: dict = {}
     for snippet in SNIPPETS:
@@ -40,7 +40,7 @@ def test_every_snippet_runs(workplace, capsys):
     assert "'tomatoes'" in said
 
 
-def test_notes_that_belong_together_are_neighbours(workplace):
+def test_notes_that_belong_together_are_neighbours(trial):
     names: dict = {}
     exec(compile(SNIPPETS[0], "README.md", "exec"), names)
     nearest = names["notes"].set_index("id")["nearest"]

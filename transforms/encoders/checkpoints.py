@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 
 from transforms.encoders import weights
 from transforms.encoders.folders import (
-    check_config,
+    bert_config,
     check_own_tokenizer,
     digest_of,
     fitting_tokenizer,
     read_json,
     say_lowercase,
-    whole_number,
 )
 from transforms.specs import BertConfig, ModelSpec, TokenizerSpec, Wanted
 
@@ -119,20 +118,7 @@ def _config(folder: Path) -> tuple[Path, BertConfig]:
         raise ValueError(
             f"--model={folder}: has a checkpoint, but no bert_config.json or config.ini"
         )
-    activation = values.get("hidden_act", "gelu")
-    if str(activation) not in _ACTIVATIONS:
-        raise ValueError(f"{file}: hidden_act {activation!r} is none of {', '.join(_ACTIVATIONS)}")
-    config = BertConfig(
-        vocab_size=whole_number(values, "vocab_size", file),
-        hidden_size=whole_number(values, "hidden_size", file),
-        layer_count=whole_number(values, "num_hidden_layers", file),
-        heads=whole_number(values, "num_attention_heads", file),
-        intermediate_size=whole_number(values, "intermediate_size", file),
-        positions=whole_number(values, "max_position_embeddings", file),
-        segment_types=whole_number(values, "type_vocab_size", file),
-        activation=_ACTIVATIONS[activation],
-    )
-    return file, check_config(config, file)
+    return file, bert_config(values, file, _ACTIVATIONS)
 
 
 def _ini_value(text: str):

@@ -56,8 +56,28 @@ def setting(values: Mapping[str, Any], key: str, types: type | UnionType, file: 
     return value
 
 
-def check_config(config: BertConfig, file: Path) -> BertConfig:
-    """Raises `ValueError` where the numbers of a configuration contradict each other."""
+def bert_config(
+    values: Mapping[str, Any], file: Path, activations: Mapping[str, str], **more: Any
+) -> BertConfig:
+    """A BERT's shape, from the names that both google-research and transformers give its numbers.
+
+    `activations` are ours by the file's names, `more` what only one of the programs has. Raises
+    `ValueError` where a number is missing, or the numbers contradict each other.
+    """
+    activation = values.get("hidden_act", "gelu")
+    if str(activation) not in activations:
+        raise ValueError(f"{file}: hidden_act {activation!r} is none of {', '.join(activations)}")
+    config = BertConfig(
+        vocab_size=whole_number(values, "vocab_size", file),
+        hidden_size=whole_number(values, "hidden_size", file),
+        layer_count=whole_number(values, "num_hidden_layers", file),
+        heads=whole_number(values, "num_attention_heads", file),
+        intermediate_size=whole_number(values, "intermediate_size", file),
+        positions=whole_number(values, "max_position_embeddings", file),
+        segment_types=whole_number(values, "type_vocab_size", file),
+        activation=activations[activation],
+        **more,
+    )
     if config.hidden_size % config.heads:
         raise ValueError(
             f"{file}: hidden_size {config.hidden_size} cannot be divided among"

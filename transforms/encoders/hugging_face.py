@@ -11,7 +11,7 @@ import numpy as np
 
 from transforms.encoders import folder_tokenizers, sentence_modules, weights
 from transforms.encoders.folders import (
-    check_config,
+    bert_config,
     check_own_tokenizer,
     digest_of,
     fitting_tokenizer,
@@ -142,28 +142,14 @@ def _config(file: Path, values: dict[str, Any]) -> BertConfig:
         )
     if values.get("is_decoder"):
         raise ValueError(f"{file}: is_decoder is set; only encoders are implemented")
-    activation = values.get("hidden_act", "gelu")
-    if str(activation) not in _ACTIVATIONS:
-        raise ValueError(f"{file}: hidden_act {activation!r} is none of {', '.join(_ACTIVATIONS)}")
     first = 0
     if architecture == "xlm-roberta":
         first = whole_number({"pad_token_id": 1} | values, "pad_token_id", file, least=0) + 1
     epsilon = values.get("layer_norm_eps", 1e-12)
     if not isinstance(epsilon, float | int) or not 0 <= epsilon < 1:
         raise ValueError(f"{file}: layer_norm_eps is {epsilon!r}, a small number was looked for")
-    config = BertConfig(
-        vocab_size=whole_number(values, "vocab_size", file),
-        hidden_size=whole_number(values, "hidden_size", file),
-        layer_count=whole_number(values, "num_hidden_layers", file),
-        heads=whole_number(values, "num_attention_heads", file),
-        intermediate_size=whole_number(values, "intermediate_size", file),
-        positions=whole_number(values, "max_position_embeddings", file),
-        segment_types=whole_number({"type_vocab_size": 2} | values, "type_vocab_size", file),
-        activation=_ACTIVATIONS[activation],
-        layer_norm_eps=epsilon,
-        first_position=first,
-    )
-    return check_config(config, file)
+    more = {"layer_norm_eps": epsilon, "first_position": first}
+    return bert_config({"type_vocab_size": 2} | values, file, _ACTIVATIONS, **more)
 
 
 def _weight_files(folder: Path) -> list[Path]:
