@@ -113,7 +113,7 @@ SYNTAX = "write [NAME=]POOLING@LAYER, [NAME=]POOLING@FROM:TO[/concat|sum|mean] o
         ),
         (
             "v=mean@-1,v=cls@-1",
-            "--vectors: two columns are named 'v'; name one of them, as in other=v",
+            "--vectors: two columns are named 'v'; name one of them, as in other=cls@-1",
         ),
         (
             "cls@-1,cls@-1",

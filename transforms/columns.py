@@ -60,13 +60,14 @@ def parse_vectors(
 
     Raises `ValueError` with the flag, the part that is wrong and what is allowed.
     """
-    columns = tuple(_parse_column(part.strip(), poolings, layer_count) for part in text.split(","))
+    parts = [part.strip() for part in text.split(",")]
+    columns = tuple(_parse_column(part, poolings, layer_count) for part in parts)
     names = [column.name for column in columns]
-    for name in names:
+    for name, part in reversed(list(zip(names, parts))):
         if names.count(name) > 1:
             raise ValueError(
-                f"--vectors: two columns are named {name!r}; name one of them otherwise, as in"
-                " other=mean@-1"
+                f"--vectors: two columns are named {name!r}; name one of them, as in"
+                f" other={part.rpartition('=')[2]}"
             )
         if name in RESERVED:
             raise ValueError(
