@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import apache_beam as beam
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.timestamp import MIN_TIMESTAMP
-from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.elements import Count
+from transforms.stamps import OF_THE_RUN, stamped
 
 
 @dataclass(kw_only=True, eq=False)
@@ -34,5 +32,4 @@ class _CountFn(beam.DoFn):
 
     def finish_bundle(self):
         if self._n:
-            report = Count(self._name, self._n)
-            yield WindowedValue(report, MIN_TIMESTAMP, (GlobalWindow(),))
+            yield stamped(Count(self._name, self._n), OF_THE_RUN)

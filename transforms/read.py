@@ -9,15 +9,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.timestamp import MIN_TIMESTAMP
-from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.digests import DigestSet
 from transforms.elements import Count, Document, Failure
 from transforms.files import InputFile, open_input
 from transforms.formats import Record, format_of, has_pair_separator, reader_for
 from transforms.metrics import count
+from transforms.stamps import OF_THE_RUN, stamped
 
 _REPORT_EVERY = 64  # records
 
@@ -168,9 +166,7 @@ class _FirstFn(beam.DoFn):
         yield first
 
     def finish_bundle(self) -> Iterator[Any]:
-        told = Count("pair_separators", self._n_separators)
-        windowed = WindowedValue(told, MIN_TIMESTAMP, (GlobalWindow(),))
-        yield beam.pvalue.TaggedOutput("counts", windowed)
+        yield stamped(Count("pair_separators", self._n_separators), OF_THE_RUN, "counts")
 
 
 def _records(file: InputFile, input_format: str, unit: str, markup: str) -> Iterator[Record]:

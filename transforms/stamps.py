@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from apache_beam import pvalue
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
 
@@ -21,6 +23,10 @@ class Stamp(NamedTuple):
     timestamp: Any
     window: Any
     key: tuple[int, int]
+
+
+# Of what tells about a run and not of a document.
+OF_THE_RUN = Stamp(MIN_TIMESTAMP, GlobalWindow(), (0, 0))
 
 
 def keys() -> Iterator[tuple[int, int]]:

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.timestamp import MIN_TIMESTAMP
-from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms import schemas
 from transforms.elements import Count, Failure, SentenceVector, TokenVectors, WrittenFile
 from transforms.snapshots import Snapshot
+from transforms.stamps import OF_THE_RUN, stamped
 from transforms.tables import TableFile, open_table
 
 _GROUP_BYTES = 16 << 20  # of a row group, in memory
@@ -108,7 +106,7 @@ class _WriteFn(beam.DoFn):
 
     def finish_bundle(self):
         for report in [*self._write_group(), *self._close()]:
-            yield WindowedValue(report, MIN_TIMESTAMP, (GlobalWindow(),))
+            yield stamped(report, OF_THE_RUN)
 
     def teardown(self):
         if self._file is not None:
