@@ -15,6 +15,7 @@ from pipeline.recipe import Settings
 from pipeline.run import LOCAL
 from transforms.files import (
     InputFile,
+    check_names,
     match_inputs,
     refuse_output_inside_inputs,
     split_patterns,
@@ -61,9 +62,9 @@ def _files(patterns: list[str], flags: argparse.Namespace) -> list[InputFile]:
     """
     files = match_inputs(patterns, flags.id_root, unique_names=False)
     formats = {format_of(file.path, flags.input_format) for file in files}
-    if formats == {"scrapbox"}:
-        return files
-    return match_inputs(patterns, flags.id_root)
+    if formats != {"scrapbox"}:
+        check_names(files)
+    return files
 
 
 def tables(job: Job) -> list[str]:

@@ -70,7 +70,7 @@ def match_inputs(
             found.setdefault(_absolute(path), file)
     files = sorted(found.values(), key=lambda file: file.path)
     if unique_names:
-        _check_names(files)
+        check_names(files)
     return files
 
 
@@ -180,7 +180,8 @@ def _name(path: str, root: str, id_root: str | None) -> str:
     raise ValueError(f"--id_root={id_root}: {path} is not inside of it; choose a folder above all")
 
 
-def _check_names(files: Iterable[InputFile]) -> None:
+def check_names(files: Iterable[InputFile]) -> None:
+    """Raises: ValueError for two files of one name."""
     paths: dict[str, str] = {}
     for file in files:
         if (other := paths.setdefault(file.name, file.path)) != file.path:
