@@ -98,14 +98,15 @@ class Settings:
 
 
 def _check_windows(plan: WindowPlan, spec: ModelSpec) -> None:
-    tokenizer = load_tokenizer(spec.tokenizer)
-    plan.check(tokenizer.separators)
+    plan.check(spec.separators)
+    if not plan.prompt:
+        return
     try:
         plan.prompt.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"--prompt={plan.prompt!r}: is not valid text") from error
-    (prompt,) = tokenizer.encode([plan.prompt], spans=False)
-    room = plan.max_seq_length - 2 - tokenizer.separators
+    (prompt,) = load_tokenizer(spec.tokenizer).encode([plan.prompt], spans=False)
+    room = plan.max_seq_length - 2 - spec.separators
     if len(prompt) >= room:
         raise ValueError(
             f"--prompt: takes {len(prompt)} of the {room} tokens that --max_seq_length"

@@ -92,6 +92,7 @@ class ModelSpec:
     max_seq_length: int
     digest: str
     has_pooler: bool
+    separators: int = 1  # that stand between the texts of a pair
     segments: bool = True  # the model is told which text of a pair a token is of
     default_columns: tuple[VectorColumn, ...] = ()
     prompts: tuple[tuple[str, str], ...] = ()

@@ -53,7 +53,7 @@ def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
     there = _names_and_shapes(prefix, data)
     has_pooler = weights.POOLER_KERNEL in there
     weights.check_shapes(there, config, has_pooler, str(prefix))
-    fitting_tokenizer(tokenizer_spec, config.vocab_size)
+    library = fitting_tokenizer(tokenizer_spec, config.vocab_size)
     return ModelSpec(
         kind="checkpoint",
         path=path,
@@ -66,6 +66,7 @@ def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
             {"do_lower_case": lowercase},
         ),
         has_pooler=has_pooler,
+        separators=library.separators,
     )
 
 

@@ -91,6 +91,7 @@ def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
             {"do_lower_case": [rules.lowercase, lowercase_first], "tokenizer": said},
         ),
         has_pooler=has_pooler,
+        separators=library.separators,
         segments=library.segments and config.segment_types > 1,
         default_columns=modules.columns(config) if modules else (),
         prompts=modules.prompts if modules else (),
