@@ -5,29 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.elements import window
 from transforms.batches import cut_batches
-from transforms.elements import OWN, Document, Window
-
-
-def window(length):
-    return Window(
-        document=Document("d", ""),
-        index=0,
-        count=1,
-        tokens=("x",) * length,
-        ids=np.zeros(length, np.int32),
-        segments=np.zeros(length, np.int8),
-        roles=np.full(length, OWN, np.int8),
-        spans=None,
-        start=0,
-        stop=length,
-        position=0,
-    )
 
 
 @given(st.lists(st.integers(1, 600), max_size=80), st.integers(1, 2048))
 def test_every_window_is_in_one_batch_and_the_budget_is_kept(lengths, budget):
-    windows = [window(length) for length in lengths]
+    windows = [window([0] * length) for length in lengths]
     batches = list(cut_batches(iter(windows), budget))
     assert sorted(map(id, windows)) == sorted(id(w) for batch in batches for w in batch)
     for batch in batches:
@@ -38,7 +22,7 @@ def test_every_window_is_in_one_batch_and_the_budget_is_kept(lengths, budget):
 @given(st.lists(st.integers(1, 50), min_size=2, max_size=80), st.integers(50, 500))
 def test_no_batch_could_have_taken_the_next_window(lengths, budget):
     """Longest first, each batch as full as the budget lets it be."""
-    batches = list(cut_batches(map(window, lengths), budget))
+    batches = list(cut_batches((window([0] * length) for length in lengths), budget))
     for batch, following in zip(batches, batches[1:]):
         assert len(batch[-1]) >= len(following[0])
         assert (len(batch) + 1) * len(batch[0]) > budget
@@ -58,6 +42,6 @@ def test_no_batch_could_have_taken_the_next_window(lengths, budget):
 def test_padding_costs_little(lengths, seed):
     """1,024 windows of 48 tokens on average, 1,024 padded tokens a batch: at most 8 % padding."""
     drawn = np.clip(lengths(np.random.default_rng(seed)), 3, 512).astype(int)
-    batches = list(cut_batches(map(window, drawn), 1024))
+    batches = list(cut_batches((window([0] * length) for length in drawn), 1024))
     padded = sum(len(batch) * max(map(len, batch)) for batch in batches)
     assert padded <= 1.08 * drawn.sum()

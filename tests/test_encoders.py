@@ -17,36 +17,24 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
+from tests.elements import window
 from tests.models import checkpoint_folder, hugging_face_folder, weights_of
 from tests.oracles import bert
-from transforms.elements import OWN, Document, Window
 from transforms.encoders import describe_model, load_encoder
 from transforms.encoders.weights import shapes
 from transforms.specs import Wanted
 
 
-def window(ids, second=0):
-    """A text, or with `second` tokens of a second text at its end, a pair."""
-    length = len(ids)
-    return Window(
-        document=Document("d", ""),
-        index=0,
-        count=1,
-        tokens=("x",) * length,
-        ids=np.asarray(ids, np.int32),
-        segments=(np.arange(length) >= length - second).astype(np.int8),
-        roles=np.full(length, OWN, np.int8),
-        spans=None,
-        start=0,
-        stop=length,
-        position=0,
-    )
+def pair(ids, second):
+    """A window of a pair, with `second` tokens of the second text at its end."""
+    places = np.arange(len(ids))
+    return window(ids, segments=(places >= len(ids) - second).astype(np.int8))
 
 
 def random_windows(spec, lengths, seed=0):
     generator = np.random.default_rng(seed)
     return [
-        window(generator.integers(0, spec.bert.vocab_size, length), generator.integers(0, length))
+        pair(generator.integers(0, spec.bert.vocab_size, length), generator.integers(0, length))
         for length in lengths
     ]
 
@@ -203,9 +191,9 @@ def test_text_b_adds_nothing_where_a_checkpoint_has_one_segment_type(tmp_path):
     row = arrays[segments][:1]
     zero = {**arrays, segments: np.concatenate([row, np.zeros_like(row)])}
     one = replace(spec, bert=replace(spec.bert, segment_types=1))
-    pair = [window([1, 2, 3, 4, 5], second=2)]
-    (found,) = BertEncoder(one, Wanted((0, 2)), {**arrays, segments: row}).encode(pair)
-    (expected,) = BertEncoder(spec, Wanted((0, 2)), zero).encode(pair)
+    windows = [pair([1, 2, 3, 4, 5], second=2)]
+    (found,) = BertEncoder(one, Wanted((0, 2)), {**arrays, segments: row}).encode(windows)
+    (expected,) = BertEncoder(spec, Wanted((0, 2)), zero).encode(windows)
     for layer in (0, 2):
         np.testing.assert_array_equal(found.layers[layer], expected.layers[layer])
 

@@ -5,27 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.elements import OWN, Document, Encoded, Window
+from tests.elements import window
+from transforms.elements import Document, Encoded
 from transforms.encoders.isolation import BrokenModel, encode_each
 
 GOOD, RAISES, NAN, INFINITE = 1, 2, 3, 4
 
 
-def window(kind, name="d", index=0, count=1):
-    length = 4
-    return Window(
-        document=Document(name, "text", source="file", source_row=7),
-        index=index,
-        count=count,
-        tokens=("x",) * length,
-        ids=np.full(length, kind, np.int32),
-        segments=np.zeros(length, np.int8),
-        roles=np.full(length, OWN, np.int8),
-        spans=None,
-        start=0,
-        stop=length,
-        position=0,
-    )
+def of(kind, name="d", index=0, count=1):
+    document = Document(name, "text", source="file", source_row=7)
+    return window([kind] * 4, document=document, index=index, count=count)
 
 
 class Fake:
@@ -54,7 +43,7 @@ class Fake:
 
 @given(st.lists(st.sampled_from([GOOD, GOOD, RAISES, NAN, INFINITE]), min_size=1, max_size=30))
 def test_only_poisonous_windows_fail_and_order_is_kept(kinds):
-    windows = [window(kind, name=str(n)) for n, kind in enumerate(kinds)]
+    windows = [of(kind, name=str(n)) for n, kind in enumerate(kinds)]
     results = encode_each(Fake(), windows)
     assert [result.window for result in results] == windows
     assert [result.failure is None for result in results] == [kind == GOOD for kind in kinds]
@@ -72,7 +61,7 @@ def test_only_poisonous_windows_fail_and_order_is_kept(kinds):
     ids=["raises", "NaN", "infinite"],
 )
 def test_failure_says_which_record_and_why_in_one_line(kind, error):
-    (result,) = encode_each(Fake(), [window(kind, "doc", index=1, count=3)])
+    (result,) = encode_each(Fake(), [of(kind, "doc", index=1, count=3)])
     failure = result.failure
     assert (failure.stage, failure.document_id, failure.error) == ("encode", "doc", error)
     assert (failure.source, failure.source_row) == ("file", 7)
@@ -104,20 +93,20 @@ def test_the_line_that_tells_the_cause_is_the_error(said, error, detail):
                 raise RuntimeError(said)
             return super().encode(windows)
 
-    (result,) = encode_each(Failing(), [window(GOOD)])
+    (result,) = encode_each(Failing(), [of(GOOD)])
     assert (result.failure.error, result.failure.detail) == (error, detail)
 
 
 def test_good_batch_is_encoded_once():
     encoder = Fake()
-    encode_each(encoder, [window(GOOD)] * 16)
+    encode_each(encoder, [of(GOOD)] * 16)
     assert encoder.calls == 1
 
 
 def test_one_poisonous_window_among_many_costs_few_calls():
     """Halving: two calls a level, and the probe."""
     encoder = Fake()
-    encode_each(encoder, [window(RAISES if n == 5 else GOOD) for n in range(64)])
+    encode_each(encoder, [of(RAISES if n == 5 else GOOD) for n in range(64)])
     assert encoder.calls == 1 + 2 * 6 + 1
 
 
@@ -125,7 +114,7 @@ def test_broken_model_is_no_documents_fault():
     """After one single window and the probe it is clear: nothing is left to try."""
     encoder = Fake(broken=True)
     with pytest.raises(BrokenModel, match=r"fails on every input, first seen at .*'0'") as error:
-        encode_each(encoder, [window(GOOD, name=str(n)) for n in range(8)])
+        encode_each(encoder, [of(GOOD, name=str(n)) for n in range(8)])
     assert isinstance(error.value.__cause__, RuntimeError)
     assert encoder.calls == 4 + 1
 
@@ -136,4 +125,4 @@ def test_interruption_is_not_taken_for_a_bad_record():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        encode_each(Interrupted(), [window(GOOD)])
+        encode_each(Interrupted(), [of(GOOD)])

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.elements import OWN, PROMPT, SPECIAL, Document, Encoded, Window
+from tests.elements import window
+from transforms.elements import OWN, PROMPT, SPECIAL, Encoded
 from transforms.pooling import POOLINGS, finish, start
 from transforms.specs import VectorColumn
 
@@ -15,21 +16,16 @@ HIDDEN = 3
 def encoded(vectors, roles, before=0, after=0, index=0, position=0, pooler=None):
     """A window of all layers' `vectors` [L, T, H]; `before` and `after` are tokens of others."""
     length = vectors.shape[1]
-    window = Window(
-        document=Document("d", ""),
+    part = window(
+        [0] * length,
         index=index,
-        count=1,
-        tokens=("x",) * length,
-        ids=np.zeros(length, np.int32),
-        segments=np.zeros(length, np.int8),
         roles=np.asarray(roles, np.int8),
-        spans=None,
         start=before,
         stop=length - after,
         position=position,
     )
     outputs = {} if pooler is None else {"pooler": pooler}
-    return Encoded(window, dict(enumerate(vectors)), outputs)
+    return Encoded(part, dict(enumerate(vectors)), outputs)
 
 
 def pooled(column, parts, mask_special=False):

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from tests.elements import window
 from tests.models import POOLING_MODES, hugging_face_folder
 from tests.oracles import gelu_exact
-from transforms.elements import OWN, PROMPT, SPECIAL, Document, Encoded, Window
+from transforms.elements import OWN, PROMPT, SPECIAL, Encoded
 from transforms.encoders import describe_model
 from transforms.vectors import DocumentVectors, VectorPlan
 
@@ -26,21 +27,9 @@ HIDDEN, LAYERS = 8, 2
 def encoded(roles, seed=0):
     """A document of one window with random values in its last layer."""
     length = len(roles)
-    window = Window(
-        document=Document("d", ""),
-        index=0,
-        count=1,
-        tokens=("x",) * length,
-        ids=np.zeros(length, np.int32),
-        segments=np.zeros(length, np.int8),
-        roles=np.array(roles, np.int8),
-        spans=None,
-        start=0,
-        stop=length,
-        position=0,
-    )
+    one = window([0] * length, roles=np.array(roles, np.int8))
     values = np.random.default_rng(seed).normal(0, 1, (length, HIDDEN)).astype(np.float32)
-    return Encoded(window, {LAYERS: values}, {})
+    return Encoded(one, {LAYERS: values}, {})
 
 
 def vector_of(folder, document, **plan):
