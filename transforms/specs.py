@@ -6,7 +6,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-POOLER = "pooler"
+POOLER = "pooler"  # the output that BERTs have beside their layers
+OUTPUT = "output"  # what stands for a pooling in columns that take an output as it is
+
+# A layer by its number, 0 being the embedding output, or by its name; -1 is the last one of a model
+# that gives no other.
+Layer = int | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class BertConfig:
 @dataclass(frozen=True, slots=True)
 class VectorColumn:
     """A sentence vector asked for: `pooling` over the tokens of `layers` (lower first), put
-    together by `combine`.
+    together by `combine`; or, where that is `OUTPUT`, the model's own `output`.
 
     `modules` are files of a sentence-transformers model to apply after pooling, see
     `sentence_modules`; with `skip_prompt` the prompt and the [CLS] before it do not count.
@@ -58,50 +63,88 @@ class VectorColumn:
 
     name: str
     pooling: str
-    layers: tuple[int, ...] = ()
+    layers: tuple[Layer, ...] = ()
     combine: str = "concat"
     modules: tuple[str, ...] = ()
     skip_prompt: bool = False
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What an encoder is asked for: layers by index (0: the embedding output), and whether the
-    pooled output.
+    """What an encoder is asked for: layers, and outputs of the model's own."""
+
+    layers: tuple[Layer, ...]
+    outputs: tuple[str, ...] = ()
+    precision: str = "float32"
+
+    @property
+    def pooler(self) -> bool:
+        return POOLER in self.outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or an output of a signature; `shape` has None where a size varies, and is None where
+    not even the rank is known.
     """
 
-    layers: tuple[int, ...]
-    pooler: bool = False
-    precision: str = "float32"
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+    @property
+    def rank(self) -> int | None:
+        return None if self.shape is None else len(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A function of a SavedModel, as `--signature` names it; `__call__` is the object's own.
+
+    Names of nested inputs and outputs are paths (`encoder_outputs/0`); a single unnamed output is
+    `default`. `function` is the concrete function in the file, empty for signatures proper;
+    `training` is the argument that it was traced with, None where it has none.
+    """
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    function: str = ""
+    training: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """A model as its folder describes it. `kind` is a key of `encoders.KINDS`; `digest` is over all
-    files that matter, `weights` the files (or the checkpoint's prefix) that hold the arrays.
+    files that matter.
 
-    `max_seq_length` counts special tokens. `default_columns` is what the model's own files say of
-    its sentence vector.
+    `tokenizer` is None where the model takes strings. `max_seq_length` counts special tokens, and
+    `longest` is what it can be raised to (None: any). `layers` and `outputs` are what the model can
+    give; `layer_count` is None where only the last one can be had. `default_columns` is its sentence
+    vector where nobody asks for another. `weights` are the files (or the checkpoint's prefix) that
+    hold the arrays, `notes` what was decided where two readings were possible.
     """
 
     kind: str
     path: str
-    weights: tuple[str, ...]
-    bert: BertConfig
-    tokenizer: TokenizerSpec
-    max_seq_length: int
     digest: str
-    has_pooler: bool
+    tokenizer: TokenizerSpec | None
+    max_seq_length: int | None
+    longest: int | None
+    layers: tuple[Layer, ...]
+    layer_count: int | None
+    outputs: tuple[str, ...]
+    default_columns: tuple[VectorColumn, ...]
+    hidden_size: int | None = None
+    parameters: int = 0
+    weights: tuple[str, ...] = ()
+    bert: BertConfig | None = None
+    signature: Signature | None = None
     separators: int = 1  # that stand between the texts of a pair
     segments: bool = True  # the model is told which text of a pair a token is of
-    default_columns: tuple[VectorColumn, ...] = ()
+    pairs: bool = True  # it takes any
+    padding: bool = True  # False: it would change vectors
     prompts: tuple[tuple[str, str], ...] = ()
     default_prompt: str = ""
-
-    @property
-    def layer_count(self) -> int:
-        return self.bert.layer_count
-
-    @property
-    def hidden_size(self) -> int:
-        return self.bert.hidden_size
+    notes: tuple[str, ...] = ()
