@@ -23,8 +23,8 @@ from tests.models import TEXTS, bert_weights, sentence_piece_model, word_piece_v
 
 
 def bert_in_tensorflow(weights: Mapping[str, Any], heads: int, ids, mask, segments, dropout=0.0):
-    """`ids`, `mask`, `segments` [B, T] int32, variables -> (layers 0 to L [B, T, H], pooled [B, H]);
-    that is None for weights without pooler.
+    """`ids`, `mask`, `segments` [B, T] int32 -> (layers 0 to L [B, T, H], pooled [B, H]);
+    that is None for weights without pooler. `weights` are variables.
     """
     import tensorflow as tf
 
@@ -240,9 +240,9 @@ def keras_bert_saved_model(
 ) -> Path:
     """A BERT re-exported by Keras 2 after fine-tuning; `bert_saved_model_weights(**parts)` its own.
 
-    `how` is "save" (`__call__(inputs, training, mask)` in several traces, and a serving signature)
-    or "export" (an endpoint `serve`, which takes a list in alphabetical order and is a signature
-    too, and a serving signature; no `encoder_outputs`). The vocabulary is in `assets/`.
+    `how` is "save" (`__call__(inputs, training, mask)`, traced for `training=True` first, and a
+    serving signature with outputs named `encoder`, `encoder_1`, ...) or "export" (signatures `serve`
+    and `serving_default`; without `encoder_outputs`, and the vocabulary is lost).
     """
     import tensorflow as tf
     import tf_keras
@@ -513,7 +513,7 @@ def strings_reference(
     return {"default": vectors}
 
 
-# ----------------------------------------------------------------------- signatures of no contract
+# ---------------------------------------------------------------------- signatures of no contract
 
 
 def unknown_signature(path: str | Path, kind: str = "strings", *, seed: int = 0) -> Path:
