@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 
 from pipeline.recipe import Recipe, Settings
-from transforms.batching import BatchByTokens
+from transforms.batching import BatchBySize
 from transforms.counting import CountElements
 from transforms.elements import Document
 from transforms.encode import Encode
@@ -23,6 +23,8 @@ from transforms.schemas import SENTENCES, TOKENS
 from transforms.snapshots import Snapshot
 from transforms.tokenization import Tokenize
 from transforms.write import CommitSnapshot, WriteRejected, WriteTable
+
+_BATCH_TOKENS, _BATCH_BYTES = 1024, 1 << 15  # padding included
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +86,8 @@ def to_document(text: str | tuple[str, str] | Document) -> Document:
 
 def _embed(documents: beam.PCollection, recipe: Recipe) -> Embedded:
     tokenized = documents | Tokenize(tokenizer=recipe.spec.tokenizer, plan=recipe.windows)
-    batches = tokenized.windows | BatchByTokens()
+    budget = _BATCH_TOKENS if recipe.spec.tokenizer else _BATCH_BYTES
+    batches = tokenized.windows | BatchBySize(budget=budget, padding=recipe.spec.padding)
     encoded = batches | Encode(model=recipe.spec, wanted=recipe.wanted)
     pooled = encoded | Pool(plan=recipe.vectors)
     failures = (tokenized.failures, pooled.failures) | "Failures" >> beam.Flatten()

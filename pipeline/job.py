@@ -31,7 +31,7 @@ def from_flags(flags: argparse.Namespace, started: float) -> Job:
     """Raises `ValueError` before any work, with the flag, the value, what is allowed and what to
     do.
     """
-    for name in ("output", "model", "tokenizer", "id_root"):
+    for name in ("output", "model", "tokenizer", "model_cache", "id_root"):
         if getattr(flags, name):  # shells expand ~ at the start of a word only, not behind =
             setattr(flags, name, os.path.expanduser(getattr(flags, name)))
     patterns = [pattern for text in flags.input for pattern in split_patterns(text)]

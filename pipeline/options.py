@@ -93,8 +93,9 @@ _FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
     },
     "which model": {
         "model": {
-            "metavar": "FOLDER",
-            "help": "a Hugging Face folder, or a TensorFlow 1 checkpoint's folder or prefix",
+            "metavar": "MODEL",
+            "help": "a folder (Hugging Face, TensorFlow 1 checkpoint, SavedModel, TF1 Hub module),"
+            " an archive of one, or a handle: https://…, gs://…, s3://…, hf://owner/name",
         },
         "tokenizer": {
             "default": "",
@@ -106,6 +107,27 @@ _FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "default": "auto",
             "help": "auto: what the model says, else what its original program does",
         },
+        "signature": {
+            "default": "",
+            "metavar": "NAME",
+            "help": "which function of a SavedModel or TF1 Hub module to call (default: the one"
+            " that `inspect` names)",
+        },
+        "output_key": {
+            "default": "",
+            "metavar": "KEY",
+            "help": "which of its outputs is the sentence vector (default: the one that `inspect`"
+            " names)",
+        },
+        "model_cache": {
+            "metavar": "FOLDER",
+            "help": "where models that are named by a handle are kept (default: TFHUB_CACHE_DIR,"
+            " else a folder in the system's temporary one)",
+        },
+        "refresh_model": {
+            "action": "store_true",
+            "help": "fetch such a model again, whatever is kept of it",
+        },
         "precision": {
             "choices": ("float32", "bfloat16"),
             "default": "float32",
@@ -115,15 +137,15 @@ _FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "which vectors": {
         "layers": {
             "metavar": "N[,N]",
-            "help": "write token vectors of these layers: -1 is the last, 0 the embedding output"
-            " (default: no token table)",
+            "help": "write token vectors of these layers: -1 is the last, 0 the embedding output;"
+            " some models' have names, as elmo (default: no token table)",
         },
         "vectors": {
             "metavar": "COLUMN[,COLUMN]",
             "help": "sentence vectors, each [NAME=]POOLING@LAYER,"
-            " [NAME=]POOLING@FROM:TO[/concat|sum|mean] or [NAME=]pooler; poolings: cls, sep, first,"
-            " last, mean, max, mean_max, mean_sqrt, weighted_mean (default: what the model's"
-            " sentence-transformers files say, else vector=mean@-2)",
+            " [NAME=]POOLING@FROM:TO[/concat|sum|mean], [NAME=]pooler, or [NAME=]output@KEY for an"
+            " output of the model's own; poolings: cls, sep, first, last, mean, max, mean_max,"
+            " mean_sqrt, weighted_mean (default: what the model's files say, else vector=mean@-2)",
         },
         "normalize": {"action": "store_true", "help": "make every sentence vector's length 1"},
         "mask_special": {

@@ -11,7 +11,7 @@ from typing import Any
 from transforms.columns import parse_layers, parse_vectors
 from transforms.encoders import describe_model
 from transforms.pooling import POOLINGS
-from transforms.specs import POOLER, ModelSpec, VectorColumn, Wanted
+from transforms.specs import Asked, Layer, ModelSpec, VectorColumn, Wanted
 from transforms.tokenizers import load_tokenizer
 from transforms.vectors import VectorPlan
 from transforms.windows import LONG_TEXT, WindowPlan
@@ -31,6 +31,10 @@ class Settings:
     model: str
     tokenizer: str = ""
     do_lower_case: str = "auto"
+    signature: str = ""
+    output_key: str = ""
+    model_cache: str | None = None
+    refresh_model: bool = False
     layers: str | None = None
     vectors: str | None = None
     normalize: bool = False
@@ -47,66 +51,88 @@ class Settings:
         for name, allowed in _CHOICES.items():
             if (value := getattr(self, name)) not in allowed:
                 raise ValueError(f"--{name}={value}: use one of {', '.join(allowed)}")
-        spec = describe_model(self.model, self.tokenizer, self.do_lower_case)
-        token_layers = (
-            parse_layers(self.layers, spec.layer_count) if self.layers is not None else ()
-        )
+        spec = self.describe_model()
+        token_layers = parse_layers(self.layers, spec.layers) if self.layers is not None else ()
         columns = self._columns(spec)
-        pooler = any(column.pooling == POOLER for column in columns)
-        if pooler and not spec.has_pooler:
-            raise ValueError(f"--vectors: {self.model} has no pooler; use cls@-1 or mean@-2")
-        wanted = {layer for column in columns for layer in column.layers}
-        wanted |= {layer for _, layer in token_layers}
         plan = WindowPlan(
             max_seq_length=self._max_seq_length(spec),
             long_text=self.long_text,
             overlap=self.window_overlap,
             prompt=self._prompt(spec),
             spans=bool(token_layers),
+            pairs=spec.pairs,
         )
         _check_windows(plan, spec)
         return Recipe(
             spec=spec,
-            wanted=Wanted(tuple(sorted(wanted)), pooler, self.precision),
+            wanted=_wanted(columns, token_layers, self.precision),
             windows=plan,
             vectors=VectorPlan(
                 columns, token_layers, self.normalize, self.mask_special, self.vector_dtype
             ),
         )
 
+    def describe_model(self) -> ModelSpec:
+        """The model, fetched where `model` is a handle."""
+        path = self.model
+        asked = Asked(self.tokenizer, self.do_lower_case, self.signature, self.output_key)
+        return describe_model(path, asked)
+
     def _columns(self, spec: ModelSpec) -> tuple[VectorColumn, ...]:
-        if self.vectors is not None:
-            return parse_vectors(self.vectors, tuple(POOLINGS), spec.layer_count)
-        layer = max(spec.layer_count - 1, 1)
-        return spec.default_columns or (VectorColumn("vector", "mean", (layer,)),)
+        if self.vectors is None:
+            return spec.default_columns
+        return parse_vectors(self.vectors, poolings_for(spec), spec.layers, spec.outputs)
 
     def _prompt(self, spec: ModelSpec) -> str:
         if self.prompt is None:
             return spec.default_prompt
         return dict(spec.prompts).get(self.prompt, self.prompt)
 
-    def _max_seq_length(self, spec: ModelSpec) -> int:
+    def _max_seq_length(self, spec: ModelSpec) -> int | None:
         if self.max_seq_length is None:
             return spec.max_seq_length
-        longest = spec.bert.positions - spec.bert.first_position
-        if self.max_seq_length > longest:
+        if spec.tokenizer is None:
             raise ValueError(
-                f"--max_seq_length={self.max_seq_length}: the model has {longest} positions; use"
-                " that or less"
+                f"--max_seq_length={self.max_seq_length}: the model takes whole strings and cuts"
+                " them itself; leave it away"
+            )
+        if spec.longest is not None and self.max_seq_length > spec.longest:
+            raise ValueError(
+                f"--max_seq_length={self.max_seq_length}: the model has {spec.longest} positions;"
+                " use that or less"
             )
         return self.max_seq_length
 
 
+def poolings_for(spec: ModelSpec) -> tuple[str, ...]:
+    """The poolings that a model's layers can have."""
+    if not spec.layers:
+        return ()
+    return tuple(name for name in POOLINGS if spec.specials or name not in ("cls", "sep"))
+
+
+def _wanted(
+    columns: tuple[VectorColumn, ...], token_layers: tuple[tuple[str, Layer], ...], precision: str
+) -> Wanted:
+    layers = {layer for column in columns for layer in column.layers}
+    layers |= {layer for _, layer in token_layers}
+    outputs = {column.output for column in columns if column.output}
+    in_order = sorted(layers, key=lambda layer: (isinstance(layer, str), layer))
+    return Wanted(tuple(in_order), tuple(sorted(outputs)), precision)
+
+
 def _check_windows(plan: WindowPlan, spec: ModelSpec) -> None:
-    plan.check(spec.separators)
+    plan.check(spec.special_tokens)
     if not plan.prompt:
         return
     try:
         plan.prompt.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"--prompt={plan.prompt!r}: is not valid text") from error
+    if spec.tokenizer is None or plan.max_seq_length is None:
+        return
     (prompt,) = load_tokenizer(spec.tokenizer).encode([plan.prompt], spans=False)
-    room = plan.max_seq_length - 2 - spec.separators
+    room = plan.max_seq_length - spec.special_tokens
     if len(prompt) >= room:
         raise ValueError(
             f"--prompt: takes {len(prompt)} of the {room} tokens that --max_seq_length"
@@ -128,8 +154,14 @@ class Recipe:
         unnoticed.
         """
         about = {
-            "model": {"kind": self.spec.kind, "digest": self.spec.digest},
-            "tokenizer": _without_paths(asdict(self.spec.tokenizer)),
+            "model": {
+                "kind": self.spec.kind,
+                "digest": self.spec.digest,
+                "signature": self.spec.signature.name if self.spec.signature else None,
+            },
+            "tokenizer": _without_paths(asdict(self.spec.tokenizer))
+            if self.spec.tokenizer
+            else None,
             "layers": dict(self.vectors.token_layers),
             "vectors": [_without_paths(asdict(column)) for column in self.vectors.columns],
             "normalize": self.vectors.normalize,

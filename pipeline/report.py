@@ -28,10 +28,10 @@ def summary(snapshot: Snapshot, manifest: Mapping[str, Any], seconds: float) -> 
     counts = manifest["counts"]
     published = latest(snapshot.output) == snapshot.id
     yield f"{snapshot.folder}{' (LATEST names it)' if published else ''}"
+    tokens = f" {counts['tokens']:,} tokens;" if counts["tokens"] else ""
     yield (
         f"{counts['documents']:,} documents, {counts['rejected']:,} rejected,"
-        f" {counts['empty']:,} empty, of {counts['records']:,} records;"
-        f" {counts['tokens']:,} tokens; {seconds:.1f} s"
+        f" {counts['empty']:,} empty, of {counts['records']:,} records;{tokens} {seconds:.1f} s"
     )
     yield from _advice(counts)
     yield from _rejected(snapshot, manifest)

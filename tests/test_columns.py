@@ -9,6 +9,7 @@ from transforms.schemas import sentence_table
 from transforms.specs import VectorColumn
 
 NAMES = ("cls", "mean", "mean_max")  # few, so that messages are short
+BERT, OUTPUTS = range(13), ("pooler",)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ NAMES = ("cls", "mean", "mean_max")  # few, so that messages are short
     ids=["last", "order kept", "counted from below", "lowest from above"],
 )
 def test_layers(text, columns):
-    assert parse_layers(text, 12) == tuple(columns)
+    assert parse_layers(text, BERT) == tuple(columns)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_layers(text, columns):
 )
 def test_layers_that_are_refused(text, message):
     with pytest.raises(ValueError) as error:  # noqa: PT011  (the whole message is compared)
-        parse_layers(text, 12)
+        parse_layers(text, BERT)
     assert str(error.value) == message
 
 
@@ -63,10 +64,13 @@ def test_layers_that_are_refused(text, message):
         ("s=mean@-4:-1/sum", [VectorColumn("s", "mean", (9, 10, 11, 12), "sum")]),
         ("mean@9:-3/mean", [VectorColumn("mean@9:-3/mean", "mean", (9, 10), "mean")]),
         ("cls@-1:-1/concat", [VectorColumn("cls@-1:-1/concat", "cls", (12,))]),
-        ("pooler", [VectorColumn("pooler", "pooler")]),
+        ("pooler", [VectorColumn("pooler", "output", output="pooler")]),
         (
             " mine=pooler , mean_max@-2",
-            [VectorColumn("mine", "pooler"), VectorColumn("mean_max@-2", "mean_max", (11,))],
+            [
+                VectorColumn("mine", "output", output="pooler"),
+                VectorColumn("mean_max@-2", "mean_max", (11,)),
+            ],
         ),
         ("ベクトル=mean@-1", [VectorColumn("ベクトル", "mean", (12,))]),
     ],
@@ -83,10 +87,13 @@ def test_layers_that_are_refused(text, message):
     ],
 )
 def test_vectors(text, columns):
-    assert parse_vectors(text, NAMES, 12) == tuple(columns)
+    assert parse_vectors(text, NAMES, BERT, OUTPUTS) == tuple(columns)
 
 
-SYNTAX = "write [NAME=]POOLING@LAYER, [NAME=]POOLING@FROM:TO[/concat|sum|mean] or [NAME=]pooler"
+SYNTAX = (
+    "write [NAME=]POOLING@LAYER, [NAME=]POOLING@FROM:TO[/concat|sum|mean], [NAME=]pooler or"
+    " [NAME=]output@KEY"
+)
 
 
 @pytest.mark.parametrize(
@@ -97,12 +104,17 @@ SYNTAX = "write [NAME=]POOLING@LAYER, [NAME=]POOLING@FROM:TO[/concat|sum|mean] o
         ("mean@", f"--vectors='mean@': {SYNTAX}"),
         ("=mean@-1", f"--vectors='=mean@-1': {SYNTAX}"),
         ("a=b=mean@-1", f"--vectors='a=b=mean@-1': {SYNTAX}"),
-        ("mean@last", f"--vectors='mean@last': {SYNTAX}"),
+        (
+            "mean@last",
+            "--vectors=mean@last: 'last' is not a layer number; write for example -1 for the last"
+            " layer",
+        ),
         ("mean@-1/sum", f"--vectors='mean@-1/sum': {SYNTAX}"),
         ("mean", "--vectors=mean: which layer? Write for example mean@-2"),
         (
             "avg@-1",
-            "--vectors=avg@-1: 'avg' is no pooling; use one of cls, mean, mean_max, pooler",
+            "--vectors=avg@-1: 'avg' is no pooling of this model; use one of cls, mean, mean_max,"
+            " pooler, output@KEY",
         ),
         ("pooler@-1", "--vectors=pooler@-1: the pooled output is of no layer; write pooler alone"),
         ("mean@13", "--vectors=mean@13: the model has 12 layers; use -12..-1 or 0..12"),
@@ -145,15 +157,79 @@ SYNTAX = "write [NAME=]POOLING@LAYER, [NAME=]POOLING@FROM:TO[/concat|sum|mean] o
 )
 def test_vectors_that_are_refused(text, message):
     with pytest.raises(ValueError) as error:  # noqa: PT011  (the whole message is compared)
-        parse_vectors(text, NAMES, 12)
+        parse_vectors(text, NAMES, BERT, OUTPUTS)
     assert str(error.value) == message
 
 
 def test_every_pooling_can_be_asked_for():
-    columns = parse_vectors(",".join(f"{name}@-1" for name in POOLINGS), POOLINGS, 2)
+    columns = parse_vectors(",".join(f"{name}@-1" for name in POOLINGS), POOLINGS, range(3), ())
     assert [column.pooling for column in columns] == list(POOLINGS)
 
 
 def test_reserved_names_are_the_tables_own():
     row = SentenceVector(Document("d", "text"), {}, 0, 0, 0, 0)
     assert set(sentence_table([row]).column_names) == RESERVED
+
+
+ELMO = (0, 1, 2, "elmo")
+
+
+@pytest.mark.parametrize(
+    ("text", "layers", "found"),
+    [
+        ("elmo", ELMO, ("layer@elmo", "elmo")),
+        ("-1", ELMO, ("layer@-1", 2)),
+        ("0", ELMO, ("layer@0", 0)),
+        ("-1", (1, 2), ("layer@-1", 2)),
+        ("-1", (-1,), ("layer@-1", -1)),
+        ("-1", (0,), ("layer@-1", 0)),
+    ],
+    ids=[
+        "name",
+        "last number",
+        "embeddings",
+        "without embeddings",
+        "last alone",
+        "only embeddings",
+    ],
+)
+def test_layers_of_other_models(text, layers, found):
+    assert parse_layers(text, layers) == (found,)
+
+
+@pytest.mark.parametrize(
+    ("text", "layers", "message"),
+    [
+        ("3", ELMO, "--layers=3: the model has 2 layers; use -2..-1 or 0..2, or elmo"),
+        ("elom", ELMO, "--layers=elom: 'elom' is not a layer number; write for example -1 for the"),
+        ("0", (1, 2), "--layers=0: the model has 2 layers; use -2..-1 or 1..2"),
+        ("-2", (-1,), "--layers=-2: the model gives its last layer alone; use -1"),
+        ("1", (0,), "--layers=1: the model has 0 layers; use -1..-1 or 0..0"),
+        ("-1", (), "--layers=-1: the model gives sentence vectors only, no layers; leave it away"),
+        ("-1", ("vec",), "--layers=-1: the model's layers have names; use vec"),
+    ],
+    ids=["too high", "no such name", "no embeddings", "last alone", "lookup", "strings", "names"],
+)
+def test_layers_that_other_models_lack(text, layers, message):
+    with pytest.raises(ValueError) as error:  # noqa: PT011  (the message is looked at)
+        parse_layers(text, layers)
+    assert str(error.value).startswith(message)
+
+
+def test_an_output_of_the_models_own():
+    columns = parse_vectors(
+        "output@default,v=output@a/b,mean@elmo", NAMES, ELMO, ("default", "a/b")
+    )
+    assert columns == (
+        VectorColumn("output@default", "output", output="default"),
+        VectorColumn("v", "output", output="a/b"),
+        VectorColumn("mean@elmo", "mean", ("elmo",)),
+    )
+
+
+def test_an_output_that_is_not_there():
+    message = "--vectors=output@defualt: the model has no output 'defualt'; use output@default"
+    with pytest.raises(ValueError, match=message):
+        parse_vectors("output@defualt", NAMES, ELMO, ("default",))
+    with pytest.raises(ValueError, match="no pooler; use a pooling of a layer"):
+        parse_vectors("pooler", NAMES, BERT, ())

@@ -22,7 +22,7 @@ from tests.models import checkpoint_folder, hugging_face_folder, weights_of
 from tests.oracles import bert
 from transforms.encoders import describe_model, load_encoder
 from transforms.encoders.weights import shapes
-from transforms.specs import Wanted
+from transforms.specs import POOLER, Wanted
 
 
 def pair(ids, second):
@@ -40,7 +40,7 @@ def random_windows(spec, lengths, seed=0):
 
 
 def everything(spec, precision="float32"):
-    return Wanted(tuple(range(spec.layer_count + 1)), spec.has_pooler, precision)
+    return Wanted(tuple(range(spec.layer_count + 1)), spec.outputs, precision)
 
 
 def assert_equals_reference(spec, weights, config):
@@ -226,8 +226,8 @@ WANTED = [
     Wanted((1,)),
     Wanted((2, 0)),
     Wanted((3,)),
-    Wanted((), pooler=True),
-    Wanted((1,), pooler=True),
+    Wanted((), (POOLER,)),
+    Wanted((1,), (POOLER,)),
 ]
 WANTED_IDS = ["embeddings", "lowest", "two", "last", "pooler", "lowest and pooler"]
 

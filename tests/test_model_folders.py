@@ -21,6 +21,7 @@ from tests.models import (
     word_piece_vocabulary,
 )
 from transforms.encoders import describe_model
+from transforms.specs import Asked
 from transforms.tokenizers import load_tokenizer
 
 
@@ -389,7 +390,7 @@ BROKEN = {
 
 def refusal(path, *arguments):
     with pytest.raises(ValueError) as error:  # noqa: PT011  (the message is looked at)
-        describe_model(str(path), *arguments)
+        describe_model(str(path), Asked(*arguments))
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -577,9 +578,7 @@ def test_place_without_a_model_lists_what_was_looked_for(tmp_path):
 
 
 def test_place_that_is_none_is_said_to_be_none():
-    assert refusal("no/model").startswith("--model=no/model: no such folder (a model of a hub is")
-    for place in ("gs://bucket/model", "s3://bucket/model.ckpt-1"):
-        assert refusal(place) == f"--model={place}: only models in local folders are read so far"
+    assert refusal("no/model").startswith("--model=no/model: no such folder; models of hubs are")
 
 
 # ------------------------------------------------------------------------------- which checkpoint
@@ -611,7 +610,7 @@ def test_tokenizer_from_another_place(copy, originals):
     folder = copy("checkpoint")
     (folder / "vocab.txt").unlink()
     for place in (originals["checkpoint"], originals["checkpoint"] / "vocab.txt"):
-        assert describe_model(str(folder), str(place)).tokenizer.path.endswith("vocab.txt")
+        assert describe_model(str(folder), Asked(str(place))).tokenizer.path.endswith("vocab.txt")
 
 
 @pytest.mark.parametrize("kind", ["json", "txt", "xlmr", "checkpoint", "japanese"])
@@ -620,7 +619,9 @@ def test_tokenizer_of_another_model_is_refused_where_the_model_has_its_own(
 ):
     """Tokens of another model's numbers would be nonsense. The same files elsewhere are fine."""
     folder, other = originals[kind], Path(shutil.copytree(originals[kind], tmp_path / "other"))
-    assert describe_model(str(folder), str(other)).digest == describe_model(str(folder)).digest
+    assert (
+        describe_model(str(folder), Asked(str(other))).digest == describe_model(str(folder)).digest
+    )
     name = Path(describe_model(str(folder)).tokenizer.path).name
     (other / name).write_bytes((other / name).read_bytes() + b"\n")
     for place in (other, other / name):
@@ -693,7 +694,10 @@ def test_digest_stays_where_the_folder_moves(kind, copy, originals):
 
 @pytest.mark.parametrize("kind", ["txt", "checkpoint", "sentences"])
 def test_digest_tells_what_was_said_of_case(kind, originals):
-    digests = {describe_model(str(originals[kind]), "", flag).digest for flag in ("true", "false")}
+    digests = {
+        describe_model(str(originals[kind]), Asked(do_lower_case=flag)).digest
+        for flag in ("true", "false")
+    }
     assert len(digests) == 2
 
 
@@ -781,7 +785,7 @@ CASES = {
 @pytest.mark.parametrize(("make", "options", "flag", "token"), CASES.values(), ids=CASES)
 def test_do_lower_case(make, options, flag, token, tmp_path):
     folder = make(tmp_path / "model", vocab=word_piece_vocabulary(lower=False), **options)
-    assert tokens_of(describe_model(str(folder), "", flag)) == [token]
+    assert tokens_of(describe_model(str(folder), Asked(do_lower_case=flag))) == [token]
 
 
 def rules_in_json(**rules):
@@ -888,7 +892,7 @@ def test_sentence_transformers_lower_case_comes_before_the_tokenizers(flag, toke
         vocab=word_piece_vocabulary(lower=False),
     )
     says("sentence_bert_config.json", do_lower_case=True)(folder)
-    assert tokens_of(describe_model(str(folder), "", flag)) == [token]
+    assert tokens_of(describe_model(str(folder), Asked(do_lower_case=flag))) == [token]
 
 
 def tokens_of(spec):

@@ -51,7 +51,7 @@ def encoded_of(spec, windows, wanted):
 
 
 def all_layers(spec, precision="float32"):
-    return Wanted(tuple(range(spec.layer_count + 1)), spec.has_pooler, precision)
+    return Wanted(tuple(range(spec.layer_count + 1)), spec.outputs, precision)
 
 
 def sentence_vectors(encoded, columns):
@@ -130,7 +130,7 @@ def columns_of(spec):
     ]
     columns.append(VectorColumn("all", "mean", tuple(range(1, last + 1))))
     if spec.has_pooler:
-        columns.append(VectorColumn("pooler", "pooler"))
+        columns.append(VectorColumn("pooler", "output", output="pooler"))
     return (*columns, *spec.default_columns)
 
 

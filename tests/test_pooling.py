@@ -166,7 +166,9 @@ def test_pooler_of_a_long_text_is_its_first_windows():
         encoded(vectors, [S, O], index=n, pooler=np.full(HIDDEN, n + 1, np.float32))
         for n in range(3)
     ]
-    np.testing.assert_array_equal(pooled(VectorColumn("v", "pooler"), parts), [1, 1, 1])
+    np.testing.assert_array_equal(
+        pooled(VectorColumn("v", "output", output="pooler"), parts), [1, 1, 1]
+    )
 
 
 def test_mean_of_many_tokens_keeps_its_precision():

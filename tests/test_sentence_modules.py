@@ -19,6 +19,7 @@ from tests.models import POOLING_MODES, hugging_face_folder
 from tests.oracles import gelu_exact
 from transforms.elements import OWN, PROMPT, SPECIAL, Encoded
 from transforms.encoders import describe_model
+from transforms.specs import VectorColumn
 from transforms.vectors import DocumentVectors, VectorPlan
 
 HIDDEN, LAYERS = 8, 2
@@ -225,5 +226,6 @@ def test_model_in_folders_of_its_own(tmp_path):
     assert spec.default_columns[0].pooling == "mean"
 
 
-def test_model_without_modules_has_no_column_of_its_own(tmp_path):
-    assert describe_model(str(hugging_face_folder(tmp_path))).default_columns == ()
+def test_model_without_modules_gets_the_mean_of_its_second_to_last_layer(tmp_path):
+    columns = describe_model(str(hugging_face_folder(tmp_path, layers=3))).default_columns
+    assert columns == (VectorColumn("vector", "mean", (2,)),)

@@ -27,7 +27,7 @@ from tests.models import (
 from tests.oracles import BertJapanese, GoogleWordPiece, assemble
 from tests.test_oracles import bert_japanese, golden_rows, lines_of, pair_of, word_piece
 from transforms.encoders import hugging_face
-from transforms.specs import TokenizerSpec
+from transforms.specs import Asked, TokenizerSpec
 from transforms.tokenizers import load_tokenizer
 
 unhurried = settings(deadline=None, max_examples=100)
@@ -516,7 +516,7 @@ def test_what_tokenizer_config_says_overrides_tokenizer_json(
         vocabulary = [*hostile_vocabulary(), *"Té東京", "##京", "##東"]
         folder = hugging_face_folder(tmp_path / kind, tokenizer=kind, vocab=vocabulary)
         (folder / "tokenizer_config.json").write_text(json.dumps(said))
-        spec = hugging_face.describe(str(folder), "", "auto").tokenizer
+        spec = hugging_face.describe(str(folder), Asked()).tokenizer
         tokens.append(list(load_tokenizer(spec).encode([text], False)[0].tokens))
     assert tokens[0] == tokens[1]
     assert ("t" in tokens[0]) == lowercase

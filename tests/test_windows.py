@@ -295,6 +295,6 @@ def test_spans_are_left_out_where_nobody_asked():
 )
 def test_plan_without_room_is_refused(plan, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        plan.check(separators=1)
-    WindowPlan(4).check(separators=1)
-    WindowPlan(10, overlap=6).check(separators=1)
+        plan.check(specials=3)
+    WindowPlan(4).check(specials=3)
+    WindowPlan(10, overlap=6).check(specials=3)

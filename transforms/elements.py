@@ -62,7 +62,8 @@ class Window:
     It owns `tokens[start:stop]`: each token of the document is owned by exactly one of its `count`
     windows. `position` is the place of the first owned token in the document. `segments` says which
     text a token is of (0: `text`, 1: `pair`), `spans` where in it (code points, -1 for special and
-    prompt tokens), `roles` whose it is. For models that take strings the token fields are empty.
+    prompt tokens), `roles` whose it is. For models that take strings there is `text` and the token
+    fields are empty.
     """
 
     document: Document
@@ -78,10 +79,16 @@ class Window:
     position: int
     n_unknown: int = 0  # among the owned tokens
     n_dropped: int = 0  # tokens of the document that no window holds; told by its first window
+    text: str = ""  # what a model that takes strings reads
     stamp: Any = None  # where the document belongs in Beam's time, see `stamps`
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def size(self) -> int:
+        """What it costs to encode: its tokens, or the bytes of a text without any."""
+        return len(self.ids) or len(self.text.encode())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,15 +106,15 @@ class Encoded:
 @dataclass(frozen=True, slots=True, eq=False)
 class SentenceVector:
     """One document's vectors by column name, each [D] in the type of the files, and what was
-    counted on the way.
+    counted on the way; nobody knows the tokens of a model that takes strings.
     """
 
     document: Document
     vectors: Mapping[str, np.ndarray]
-    n_tokens: int
+    n_tokens: int | None
     n_windows: int
     n_dropped: int
-    n_unknown: int
+    n_unknown: int | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -67,7 +67,7 @@ class _EncodeFn(beam.DoFn):
 
     def process(self, batch: list[Window]):
         metrics.count("batches")
-        metrics.count("padded_tokens", len(batch) * max(map(len, batch)))
+        metrics.count("padded_tokens", len(batch) * max(window.size for window in batch))
         loaded = self._loaded
         self._in_flight.append(loaded.threads.submit(encode_each, loaded.encoder, batch))
         if len(self._in_flight) > self._limit:
@@ -79,5 +79,7 @@ class _EncodeFn(beam.DoFn):
 
     def _oldest(self) -> Iterator:
         for encoded in self._in_flight.popleft().result():
-            metrics.count("encoded_tokens", len(encoded.window))
+            if not len(encoded.window):
+                metrics.count("texts")
+            metrics.count("encoded_tokens", encoded.window.size)
             yield stamped(encoded, encoded.window.stamp)

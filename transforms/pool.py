@@ -54,8 +54,8 @@ class _PoolFn(beam.DoFn):
             yield stamped(parts, window.stamp, "failures")
             return
         metrics.count("documents")
-        metrics.count("tokens", sentence.n_tokens)
-        metrics.count("unknown_tokens", sentence.n_unknown)
+        metrics.count("tokens", sentence.n_tokens or 0)
+        metrics.count("unknown_tokens", sentence.n_unknown or 0)
         yield stamped(sentence, window.stamp)
         if tokens is not None:
             yield stamped(tokens, window.stamp, "tokens")

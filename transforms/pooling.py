@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from transforms.elements import OWN, PROMPT, SPECIAL, Encoded, Window
-from transforms.specs import POOLER, VectorColumn
+from transforms.specs import OUTPUT, VectorColumn
 
 
 class Strategy(Protocol):
@@ -162,8 +162,8 @@ def combine(layers: Sequence[np.ndarray], how: str) -> np.ndarray:
 def start(column: VectorColumn, encoded: Encoded, mask_special: bool) -> list[Any]:
     """One window's part of a column: a state for each of its poolings."""
     window = encoded.window
-    if column.pooling == POOLER:
-        return [encoded.outputs[POOLER] if window.index == 0 else None]
+    if column.pooling == OUTPUT:
+        return [encoded.outputs[column.output] if window.index == 0 else None]
     owned = slice(window.start, window.stop)
     vectors = combine([encoded.layers[i][owned] for i in column.layers], column.combine)
     return [pooling.start(vectors, window, column, mask_special) for pooling in poolings_of(column)]
@@ -172,7 +172,7 @@ def start(column: VectorColumn, encoded: Encoded, mask_special: bool) -> list[An
 def finish(column: VectorColumn, parts: Sequence[list[Any]]) -> np.ndarray:
     """What `start` made of a document's windows, in order -> [D] float32."""
     by_pooling = [[state for state in states if state is not None] for states in zip(*parts)]
-    if column.pooling == POOLER:
+    if column.pooling == OUTPUT:
         return by_pooling[0][0]
     return np.concatenate(
         [

@@ -127,10 +127,10 @@ def size_of(row: SentenceVector | TokenVectors | Failure) -> int:
 def sentence_counts(rows: Sequence[SentenceVector]) -> dict[str, int]:
     """Sums that the manifest has."""
     return {
-        "tokens": sum(row.n_tokens for row in rows),
+        "tokens": sum(row.n_tokens or 0 for row in rows),
         "windows": sum(row.n_windows for row in rows),
         "dropped_tokens": sum(row.n_dropped for row in rows),
-        "unknown_tokens": sum(row.n_unknown for row in rows),
+        "unknown_tokens": sum(row.n_unknown or 0 for row in rows),
     }
 
 

@@ -13,7 +13,12 @@ from transforms.tokens import Tokenizer, Tokens
 
 
 class _SentencePieces:
-    """Pieces of a SentencePiece model; `vocabulary` says which id each has, others are unknown."""
+    """Pieces of a SentencePiece model; `vocabulary` says which id each has, others are unknown.
+    `special` are the tokens around a text, where there are any.
+    """
+
+    cls: tuple[str, int] | None
+    sep: tuple[str, int] | None
 
     separators, segments = 1, True
 
@@ -22,10 +27,10 @@ class _SentencePieces:
         spec: TokenizerSpec,
         processor,
         vocabulary: Mapping[str, int],
-        special: tuple[str, str],
+        special: tuple[str, str] | None,
         unknown: int,
     ):
-        for token in special:
+        for token in special or ():
             if token not in vocabulary:
                 raise ValueError(f"{spec.vocabulary or spec.path}: has no {token}; is it a BERT's?")
             piece = processor.piece_to_id(token)
@@ -34,8 +39,8 @@ class _SentencePieces:
                     f"{spec.path}: {token} is an ordinary piece here, so that a text could not be"
                     f" told from a special token; train it with --control_symbols={token}"
                 )
-        cls, sep = special
-        self.cls, self.sep = (cls, vocabulary[cls]), (sep, vocabulary[sep])
+        around = [(token, vocabulary[token]) for token in special or ()]
+        self.cls, self.sep = around or (None, None)
         self.unknown, self.size = unknown, max(vocabulary.values()) + 1
         self._processor = processor
         self._lowercase = bool(spec.lowercase) or spec.lowercase_first
@@ -43,7 +48,8 @@ class _SentencePieces:
         self._ids = {
             piece: number
             for piece, number in vocabulary.items()
-            if piece not in special and not processor.is_control(processor.piece_to_id(piece))
+            if piece not in (special or ())
+            and not processor.is_control(processor.piece_to_id(piece))
         }
         bytes_ = {f"<0x{byte:02X}>": byte for byte in range(256)}
         has_bytes = processor.is_byte(processor.piece_to_id("<0x00>"))
@@ -134,4 +140,17 @@ def xlm_roberta(spec: TokenizerSpec) -> Tokenizer:
     vocabulary |= {"<s>": 0, "</s>": 2, "<unk>": 3}
     tokenizer = _SentencePieces(spec, processor, vocabulary, ("<s>", "</s>"), vocabulary["<unk>"])
     tokenizer.separators, tokenizer.segments = 2, False
+    return tokenizer
+
+
+def plain(spec: TokenizerSpec) -> Tokenizer:
+    """The model's own pieces and numbers, with nothing around a text.
+
+    Source: the Universal Sentence Encoder Lite's notebook, `sp.EncodeAsIds`.
+    """
+    processor = _processor(spec)
+    numbers = range(processor.get_piece_size())
+    vocabulary = {processor.id_to_piece(number): number for number in numbers}
+    tokenizer = _SentencePieces(spec, processor, vocabulary, None, processor.unk_id())
+    tokenizer.separators, tokenizer.segments = 0, False
     return tokenizer

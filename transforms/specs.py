@@ -15,6 +15,16 @@ Layer = int | str
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What a user says of a model beside where it is; the flags of the same names explain each."""
+
+    tokenizer: str = ""
+    do_lower_case: str = "auto"
+    signature: str = ""
+    output_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TokenizerSpec:
     """Which tokenizer, and the rules of the program that the model was made for.
 
@@ -121,9 +131,9 @@ class ModelSpec:
 
     `tokenizer` is None where the model takes strings. `max_seq_length` counts special tokens, and
     `longest` is what it can be raised to (None: any). `layers` and `outputs` are what the model can
-    give; `layer_count` is None where only the last one can be had. `default_columns` is its sentence
-    vector where nobody asks for another. `weights` are the files (or the checkpoint's prefix) that
-    hold the arrays, `notes` what was decided where two readings were possible.
+    give: see `Layer`, and `pooler` or an output's key. `default_columns` is its sentence vector
+    where nobody asks for another. `weights` are the files (or the checkpoint's prefix) that hold
+    the arrays, `notes` what was decided where two readings were possible.
     """
 
     kind: str
@@ -133,7 +143,6 @@ class ModelSpec:
     max_seq_length: int | None
     longest: int | None
     layers: tuple[Layer, ...]
-    layer_count: int | None
     outputs: tuple[str, ...]
     default_columns: tuple[VectorColumn, ...]
     hidden_size: int | None = None
@@ -141,6 +150,7 @@ class ModelSpec:
     weights: tuple[str, ...] = ()
     bert: BertConfig | None = None
     signature: Signature | None = None
+    specials: bool = True  # [CLS] and [SEP] stand around a text
     separators: int = 1  # that stand between the texts of a pair
     segments: bool = True  # the model is told which text of a pair a token is of
     pairs: bool = True  # it takes any
@@ -148,3 +158,17 @@ class ModelSpec:
     prompts: tuple[tuple[str, str], ...] = ()
     default_prompt: str = ""
     notes: tuple[str, ...] = ()
+
+    @property
+    def layer_count(self) -> int:
+        """How many layers there are above the embeddings, as far as is known."""
+        return max((layer for layer in self.layers if isinstance(layer, int)), default=0)
+
+    @property
+    def has_pooler(self) -> bool:
+        return POOLER in self.outputs
+
+    @property
+    def special_tokens(self) -> int:
+        """How many stand around and between the texts of a pair."""
+        return 2 + self.separators if self.specials else 0

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import apache_beam as beam
 
 from transforms import metrics
-from transforms.elements import Document, Failure
+from transforms.elements import Document, Failure, Window
 from transforms.specs import TokenizerSpec
 from transforms.stamps import Stamp, keys, stamped
 from transforms.tokenizers import load_tokenizer
-from transforms.windows import EmptyText, TextTooLong, WindowPlan, cut, model_texts
+from transforms.windows import (
+    EmptyText,
+    TextTooLong,
+    UnwantedPair,
+    WindowPlan,
+    cut,
+    model_texts,
+    whole_text,
+)
 
 _DOCUMENTS, _CHARACTERS = 256, 1 << 20  # the library is fastest on many texts at once
 
@@ -20,10 +29,11 @@ _DOCUMENTS, _CHARACTERS = 256, 1 << 20  # the library is fastest on many texts a
 @dataclass(kw_only=True, eq=False)
 class Tokenize(beam.PTransform):
     """`PCollection[Document]` -> `windows`, `failures` (those that do not fit where none may be
-    cut) and `empty` (`Failure`s too: documents without a token of their own).
+    cut, and pairs that the model does not take) and `empty` (`Failure`s too: documents without a
+    token of their own). Without a `tokenizer` a document is one window, which holds its text.
     """
 
-    tokenizer: TokenizerSpec
+    tokenizer: TokenizerSpec | None
     plan: WindowPlan
 
     def expand(self, documents):
@@ -33,11 +43,11 @@ class Tokenize(beam.PTransform):
 
 
 class _TokenizeFn(beam.DoFn):
-    def __init__(self, spec: TokenizerSpec, plan: WindowPlan):
+    def __init__(self, spec: TokenizerSpec | None, plan: WindowPlan):
         self._spec, self._plan = spec, plan
 
     def setup(self):
-        self._tokenizer = load_tokenizer(self._spec)
+        self._tokenizer = load_tokenizer(self._spec) if self._spec else None
         self._keys = keys()
 
     def start_bundle(self):
@@ -64,21 +74,31 @@ class _TokenizeFn(beam.DoFn):
 
     def _flush(self) -> Iterator:
         waiting, self._waiting, self._characters = self._waiting, [], 0
-        texts = [model_texts(document, self._plan.prompt) for document, _ in waiting]
-        spans = self._plan.spans or bool(self._plan.prompt)
-        firsts = self._tokenizer.encode([a for a, _ in texts], spans)
-        seconds = iter(self._tokenizer.encode([b for _, b in texts if b is not None], spans))
-        for (document, stamp), a, (_, pair) in zip(waiting, firsts, texts):
-            b = next(seconds) if pair is not None else None
+        for (document, stamp), windows in zip(waiting, self._windows([d for d, _ in waiting])):
             try:
-                for window in cut(document, a, b, self._tokenizer, self._plan):
-                    metrics.count("read_tokens", len(window))
+                for window in windows():
+                    metrics.count("read_tokens", window.size)
                     yield stamped(replace(window, stamp=stamp), stamp)
             except EmptyText:
                 metrics.count("empty")
                 yield stamped(_failure(document, "no token of its own"), stamp, "empty")
-            except TextTooLong as error:
+            except (TextTooLong, UnwantedPair) as error:
                 yield stamped(_failure(document, str(error)), stamp, "failures")
+
+    def _windows(self, documents: list[Document]) -> Iterator[Callable[[], Iterable[Window]]]:
+        """For each document what makes its windows, or raises."""
+        plan, tokenizer = self._plan, self._tokenizer
+        if tokenizer is None:
+            for document in documents:
+                yield functools.partial(whole_text, document, plan)
+            return
+        texts = [model_texts(document, plan.prompt) for document in documents]
+        spans = plan.spans or bool(plan.prompt)
+        firsts = tokenizer.encode([a for a, _ in texts], spans)
+        seconds = iter(tokenizer.encode([b for _, b in texts if b is not None], spans))
+        for document, a, (_, pair) in zip(documents, firsts, texts):
+            b = next(seconds) if pair is not None else None
+            yield functools.partial(cut, document, a, b, tokenizer, plan)
 
 
 def _is_unicode(text: str) -> bool:

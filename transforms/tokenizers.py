@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transforms import sentence_pieces
+from transforms import sentence_pieces, words
 from transforms import spans as span_maps
 from transforms.specs import TokenizerSpec
 from transforms.tokens import Tokenizer, Tokens
@@ -48,6 +48,8 @@ class _Library:
     """
 
     separators, segments = 1, True
+    cls: tuple[str, int] | None
+    sep: tuple[str, int] | None
 
     def __init__(
         self, tokenizer, names: Mapping[int, str], special: tuple[int, int, int], see: _See | None
@@ -240,4 +242,6 @@ TOKENIZERS: Mapping[str, Callable[[TokenizerSpec], Tokenizer]] = {
     "tokenizer.json": _tokenizer_json,
     "sentencepiece": sentence_pieces.bert_japanese,
     "xlm_roberta": sentence_pieces.xlm_roberta,
+    "pieces": sentence_pieces.plain,
+    "words": words.split_at_spaces,
 }

@@ -28,10 +28,12 @@ class Tokens:
 
 
 class Tokenizer(Protocol):
-    """What a stage needs of a tokenizer. `cls` and `sep` are token and id; ids are below `size`."""
+    """What a stage needs of a tokenizer. `cls` and `sep` are token and id, None where the model has
+    no such tokens; ids are below `size`.
+    """
 
-    cls: tuple[str, int]
-    sep: tuple[str, int]
+    cls: tuple[str, int] | None
+    sep: tuple[str, int] | None
     unknown: int
     size: int
     separators: int  # between the texts of a pair

@@ -12,7 +12,7 @@ import numpy as np
 from transforms import pooling
 from transforms.elements import Document, Encoded, Failure, SentenceVector, TokenVectors
 from transforms.encoders.sentence_modules import load_steps, normalized
-from transforms.specs import VectorColumn
+from transforms.specs import Layer, VectorColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class VectorPlan:
     """
 
     columns: tuple[VectorColumn, ...]
-    token_layers: tuple[tuple[str, int], ...] = ()
+    token_layers: tuple[tuple[str, Layer], ...] = ()
     normalize: bool = False
     mask_special: bool = False
     dtype: str = "float32"
@@ -38,8 +38,8 @@ class WindowPart:
     document: Document
     index: int  # of the window in the document
     n_dropped: int
-    n_unknown: int
-    n_tokens: int  # owned
+    n_unknown: int | None
+    n_tokens: int | None  # owned; None where the model takes strings
     states: Sequence[list[Any]]  # for each column, what `pooling.start` made
     tokens: TokenVectors | None  # the owned ones, where there is a token table
 
@@ -65,8 +65,8 @@ class DocumentVectors:
             document=window.document,
             index=window.index,
             n_dropped=window.n_dropped,
-            n_unknown=window.n_unknown,
-            n_tokens=window.stop - window.start,
+            n_unknown=window.n_unknown if len(window) else None,
+            n_tokens=window.stop - window.start if len(window) else None,
             states=[pooling.start(column, encoded, plan.mask_special) for column in plan.columns],
             tokens=self._owned(encoded) if plan.token_layers else None,
         )
@@ -83,10 +83,10 @@ class DocumentVectors:
         sentence = SentenceVector(
             document=parts[0].document,
             vectors=vectors,
-            n_tokens=sum(part.n_tokens for part in parts),
+            n_tokens=_total([part.n_tokens for part in parts]),
             n_windows=len(parts),
             n_dropped=sum(part.n_dropped for part in parts),
-            n_unknown=sum(part.n_unknown for part in parts),
+            n_unknown=_total([part.n_unknown for part in parts]),
         )
         return sentence, self._tokens([part.tokens for part in parts if part.tokens is not None])
 
@@ -132,6 +132,11 @@ class DocumentVectors:
                 " holds; use --vector_dtype=float32"
             )
         return narrow
+
+
+def _total(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _joined(arrays: list[np.ndarray]) -> np.ndarray:

@@ -21,25 +21,27 @@ LONG_TEXT = ("window", "truncate", "error")
 
 @dataclass(frozen=True, slots=True)
 class WindowPlan:
-    """How texts become windows: `max_seq_length` counts special tokens, `overlap` is in content
-    tokens (None: a quarter of the room, 64 at most), `prompt` stands before every text.
+    """How texts become windows: `max_seq_length` counts special tokens (None: any length), `overlap`
+    is in content tokens (None: a quarter of the room, 64 at most), `prompt` stands before every
+    text. Without `pairs` there is no place for a second text.
     """
 
-    max_seq_length: int
+    max_seq_length: int | None
     long_text: str = "window"
     overlap: int | None = None
     prompt: str = ""
     spans: bool = True
+    pairs: bool = True
 
-    def check(self, separators: int) -> None:
-        """Raises `ValueError` where a pair, with `separators` between its texts, would find no
-        room.
-        """
-        room = self.max_seq_length - 2 - separators
+    def check(self, specials: int) -> None:
+        """Raises `ValueError` where a pair, with its `specials`, would find no room."""
+        if self.max_seq_length is None:
+            return
+        room = self.max_seq_length - specials
         if room < 1:
             raise ValueError(
                 f"--max_seq_length={self.max_seq_length}: special tokens alone take"
-                f" {2 + separators}; use at least {3 + separators}"
+                f" {specials}; use at least {specials + 1}"
             )
         if self.overlap is not None and not 0 <= self.overlap < room:
             raise ValueError(
@@ -54,6 +56,19 @@ class EmptyText(Exception):
 
 class TextTooLong(ValueError):
     """A document that does not fit, where none may be cut."""
+
+
+class UnwantedPair(ValueError):
+    """A pair, of a model that takes single texts."""
+
+
+def check_text(document: Document, plan: WindowPlan) -> None:
+    """Raises `EmptyText` where a text is blank, `UnwantedPair` where there is one too many."""
+    # Some tokenizers have a token for the white space of a blank text.
+    if not any(text and not text.isspace() for text in model_texts(document, "")):
+        raise EmptyText(document.id)
+    if document.pair is not None and not plan.pairs:
+        raise UnwantedPair("is a pair of texts, and the model takes single ones")
 
 
 def model_texts(document: Document, prompt: str) -> tuple[str, str | None]:
@@ -72,9 +87,7 @@ def cut(
     Raises, at the call, `EmptyText` where nothing is left to embed and `TextTooLong` where the plan
     says so.
     """
-    # Some tokenizers have a token for the white space of a blank text.
-    if not any(text and not text.isspace() for text in model_texts(document, "")):
-        raise EmptyText(document.id)
+    check_text(document, plan)
     n_prompt = 0
     if plan.prompt:  # `a` has spans then
         n_prompt = int(np.count_nonzero(a.spans[:, 1] <= len(plan.prompt)))  # type: ignore[index]
@@ -82,8 +95,11 @@ def cut(
         b = None  # as the original: a text B without tokens is no text B
         if len(a) == n_prompt:
             raise EmptyText(document.id)
-    room = plan.max_seq_length - 2 - (tokenizer.separators if b is not None else 0)
     total = _content(a, b)
+    room = total
+    if plan.max_seq_length is not None:
+        specials = 2 * (tokenizer.cls is not None)
+        room = plan.max_seq_length - specials - (tokenizer.separators if b is not None else 0)
     if total > room and plan.long_text == "error":
         raise TextTooLong(
             f"{total} tokens, {room} fit beside the special ones;"
@@ -98,8 +114,33 @@ def cut(
     whole = _whole(document, a, b, tokenizer, plan, n_prompt, n_dropped=total - _content(a, b))
     if total <= room or plan.long_text == "truncate":
         return [whole]
-    separators = range(1 + len(a), 1 + len(a) + (tokenizer.separators if b is not None else 0))
-    return _windows(whole, separators, room, overlap, tokenizer.unknown)
+    first = int(tokenizer.cls is not None)
+    middle = tokenizer.separators if b is not None else 0
+    separators = range(first + len(a), first + len(a) + middle)
+    return _windows(whole, first, separators, room, overlap, tokenizer.unknown)
+
+
+def whole_text(document: Document, plan: WindowPlan) -> list[Window]:
+    """The only window of a document for a model that takes strings.
+
+    Raises `EmptyText` and `UnwantedPair`.
+    """
+    check_text(document, plan)
+    window = Window(
+        document=document,
+        index=0,
+        count=1,
+        tokens=(),
+        ids=np.zeros(0, np.int32),
+        segments=np.zeros(0, np.int8),
+        roles=np.zeros(0, np.int8),
+        spans=None,
+        start=0,
+        stop=0,
+        position=0,
+        text=model_texts(document, plan.prompt)[0],
+    )
+    return [window]
 
 
 def _content(a: Tokens, b: Tokens | None) -> int:
@@ -129,30 +170,35 @@ def _whole(
     n_dropped: int,
 ) -> Window:
     """The document in one window, whatever its length: [CLS] A [SEP], or [CLS] A, separators, B
-    [SEP].
+    [SEP]; A alone where the model has no special tokens.
     """
-    (cls, cls_id), (sep, sep_id) = tokenizer.cls, tokenizer.sep
-    middle = tokenizer.separators if b is not None else 0
-    b_start = 1 + len(a) + middle
+    cls = [tokenizer.cls] if tokenizer.cls else []
+    sep = [tokenizer.sep] if tokenizer.sep else []
+    middle = sep * (tokenizer.separators if b is not None else 0)
     b_tokens = b.tokens if b is not None else []
-    ids = np.full(b_start + len(b_tokens) + 1, sep_id, np.int32)
-    ids[0] = cls_id
-    ids[1 : 1 + len(a)] = a.ids
-    ids[b_start:-1] = b.ids if b is not None else []
+    a_start, a_stop = len(cls), len(cls) + len(a)
+    b_start, b_stop = a_stop + len(middle), a_stop + len(middle) + len(b_tokens)
+    ids = np.zeros(b_stop + len(sep), np.int32)
+    roles = np.full(len(ids), SPECIAL, np.int8)
+    ids[:a_start] = [number for _, number in cls]
+    ids[a_stop:] = [number for _, number in sep] or 0
+    for start, stop, part in ((a_start, a_stop, a), (b_start, b_stop, b)):
+        if part is not None:
+            ids[start:stop] = part.ids
+            roles[start:stop] = OWN
     segments = np.zeros(len(ids), np.int8)
     segments[b_start:] = b is not None
-    roles = np.full(len(ids), OWN, np.int8)
-    roles[1 + len(a) : b_start] = roles[[0, -1]] = SPECIAL
-    roles[1 : 1 + min(n_prompt, len(a))] = PROMPT
+    roles[a_start : a_start + min(n_prompt, len(a))] = PROMPT
+    names = [[name for name, _ in part] for part in (cls, middle, sep)]
     return Window(
         document=document,
         index=0,
         count=1,
-        tokens=(cls, *a.tokens, *[sep] * middle, *b_tokens, sep),
+        tokens=(*names[0], *a.tokens, *names[1], *b_tokens, *names[2]),
         ids=ids,
         segments=segments,
         roles=roles,
-        spans=_spans(document, a, b, roles, plan) if plan.spans else None,
+        spans=_spans(document, a, b, roles, (a_start, b_start), plan) if plan.spans else None,
         start=0,
         stop=len(ids),
         position=0,
@@ -162,14 +208,19 @@ def _whole(
 
 
 def _spans(
-    document: Document, a: Tokens, b: Tokens | None, roles: np.ndarray, plan: WindowPlan
+    document: Document,
+    a: Tokens,
+    b: Tokens | None,
+    roles: np.ndarray,
+    starts: tuple[int, int],
+    plan: WindowPlan,
 ) -> np.ndarray:
     """[T, 2] int32: those of the document's own tokens, each in its text; -1 for all others."""
     spans = np.full((len(roles), 2), -1, np.int32)
-    spans[1 : 1 + len(a)] = _source_spans(document, a, len(plan.prompt))
+    spans[starts[0] : starts[0] + len(a)] = _source_spans(document, a, len(plan.prompt))
     spans[roles == PROMPT] = -1
     if b is not None:
-        spans[-1 - len(b) : -1] = b.spans  # type: ignore[assignment]
+        spans[starts[1] : starts[1] + len(b)] = b.spans  # type: ignore[assignment]
     return spans
 
 
@@ -186,20 +237,21 @@ def _unknown(ids: np.ndarray, roles: np.ndarray, unknown: int) -> int:
 
 
 def _windows(
-    whole: Window, separators: range, room: int, overlap: int, unknown: int
+    whole: Window, first: int, separators: range, room: int, overlap: int, unknown: int
 ) -> Iterator[Window]:
     """The whole document, [CLS] first and [SEP] last, cut into windows of `room` content tokens.
 
     Neighbours share `overlap` of them and each owns half of those: a token belongs to the window
-    that shows it with more of its surroundings. `separators` is where in `whole` those of a pair
-    stand, empty for a single text.
+    that shows it with more of its surroundings. `first` is where in `whole` the content begins: 1
+    behind a [CLS], and then a [SEP] ends it, or 0. `separators` is where those of a pair stand,
+    empty for a single text.
     """
 
     def place(content: int) -> int:
         """Where in `whole` the content token stands, and so where the one before it ends."""
-        return 1 + content + (len(separators) if content >= separators.start - 1 else 0)
+        return first + content + (len(separators) if content >= separators.start - first else 0)
 
-    length = len(whole) - 2 - len(separators)
+    length = len(whole) - 2 * first - len(separators)
     stride = room - overlap
     count = 1 + -(-(length - room) // stride)
     for index in range(count):
@@ -209,12 +261,13 @@ def _windows(
         own_stop = place(stop - overlap + overlap // 2) if not last else len(whole)
         # `place` of A's end is behind the separators: they follow A's last token, and close a
         # window that ends there.
-        held_start, held_stop = place(start) if index else 1, place(stop)
-        closing = [] if separators and held_stop == separators.stop else [len(whole) - 1]
-        order = np.concatenate([[0], np.arange(held_start, held_stop), closing]).astype(int)
+        held_start, held_stop = place(start) if index else first, place(stop)
+        closed = not first or (separators and held_stop == separators.stop)
+        closing = [] if closed else [len(whole) - 1]
+        order = np.concatenate([range(first), range(held_start, held_stop), closing]).astype(int)
         segments = whole.segments[order]
         segments[-1] = whole.segments[held_stop - 1]
-        shift = 1 - held_start  # from a place in `whole` to one in the window
+        shift = first - held_start  # from a place in `whole` to one in the window
         yield Window(
             document=whole.document,
             index=index,

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Protocol
 
 from transforms.elements import Encoded, Window
-from transforms.specs import ModelSpec, Wanted
+from transforms.specs import Asked, ModelSpec, Wanted
 
 
 class Encoder(Protocol):
@@ -43,8 +43,7 @@ class Kind:
         return importlib.import_module(f"transforms.encoders.{self.module}")
 
 
-# A kind's module has `recognises(path)`, `describe(path, tokenizer, do_lower_case)` and
-# `load(spec, wanted)`.
+# A kind's module has `recognises(path, asked)`, `describe(path, asked)` and `load(spec, wanted)`.
 KINDS: Mapping[str, Kind] = {
     "checkpoint": Kind(
         "checkpoints",
@@ -59,21 +58,23 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def describe_model(path: str, tokenizer: str = "", do_lower_case: str = "auto") -> ModelSpec:
+def describe_model(path: str, asked: Asked = Asked()) -> ModelSpec:  # noqa: B008 (it is frozen)
     """What a folder, or a checkpoint's prefix, holds.
 
     Raises `ValueError` where nothing known is there, something is missing, or its files contradict
     each other.
     """
-    if "://" in path:
-        raise ValueError(f"--model={path}: only models in local folders are read so far")
     for kind in KINDS.values():
         module = kind.load_module()
-        if module.recognises(path):
-            return module.describe(path, tokenizer, do_lower_case)
+        if module.recognises(path, asked):
+            spec = module.describe(path, asked)
+            for flag in ("signature", "output_key"):
+                if (value := getattr(asked, flag)) and spec.signature is None:
+                    raise ValueError(f"--{flag}={value}: {path} has none; leave it away")
+            return spec
     if not Path(path).exists():
         raise ValueError(
-            f"--model={path}: no such folder (a model of a hub is to be downloaded first)"
+            f"--model={path}: no such folder; models of hubs are named as https://… or hf://…"
         )
     looked_for = "; ".join(kind.looks_for for kind in KINDS.values())
     raise ValueError(f"--model={path}: no model that corpusvec knows. Looked for: {looked_for}")

@@ -16,10 +16,11 @@ from transforms.encoders.folders import (
     check_own_tokenizer,
     digest_of,
     fitting_tokenizer,
+    of_our_own,
     read_json,
     say_lowercase,
 )
-from transforms.specs import BertConfig, ModelSpec, TokenizerSpec, Wanted
+from transforms.specs import Asked, BertConfig, ModelSpec, TokenizerSpec, Wanted
 
 if TYPE_CHECKING:
     from transforms.encoders.bert import BertEncoder
@@ -28,9 +29,14 @@ if TYPE_CHECKING:
 _ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu", "tanh": "tanh", "linear": "linear"}
 _PART = re.compile(r"\.(index|meta|data-\d+-of-\d+)$")  # what follows a checkpoint's prefix
 _CASED = re.compile(r"(^|_)cased_L-\d+_H-\d+")  # how Google names checkpoints that keep case
+_LOWERCASE_NOTE = (
+    "texts are lower-cased, as the original programs do unless they are told otherwise; the"
+    " checkpoint does not say (--do_lower_case=false keeps case)"
+)
+_CASED_NOTE = "texts keep their case, as the folder's name says (--do_lower_case=true lower-cases)"
 
 
-def recognises(path: str) -> bool:
+def recognises(path: str, asked: Asked) -> bool:
     """A folder with a checkpoint in it, or the prefix of one."""
     folder = Path(path)
     if folder.is_dir():
@@ -38,16 +44,18 @@ def recognises(path: str) -> bool:
     return Path(f"{_PART.sub('', path)}.index").is_file()
 
 
-def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
+def describe(path: str, asked: Asked) -> ModelSpec:
     """Raises `ValueError` where files are missing or do not fit each other."""
     prefix = _prefix(Path(path))
     folder = prefix.parent
     config_file, config = _config(folder)
-    tokenizer_files = _tokenizer_files(Path(tokenizer) if tokenizer else folder)
+    tokenizer_files = _tokenizer_files(Path(asked.tokenizer) if asked.tokenizer else folder)
     check_own_tokenizer(tokenizer_files, _vocabularies(folder))
-    lowercase = say_lowercase(do_lower_case)
+    lowercase = say_lowercase(asked.do_lower_case)
+    notes: tuple[str, ...] = ()
     if lowercase is None:  # what the model says, else the default of its programs
         lowercase = not _CASED.search(folder.resolve().name)
+        notes = (_LOWERCASE_NOTE if lowercase else _CASED_NOTE,)
     tokenizer_spec = _tokenizer_spec(tokenizer_files, lowercase)
     data = sorted(folder.glob(f"{glob.escape(prefix.name)}.data-*"))
     there = _names_and_shapes(prefix, data)
@@ -58,15 +66,15 @@ def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
         kind="checkpoint",
         path=path,
         weights=(str(prefix),),
-        bert=config,
+        **of_our_own(config, has_pooler),
         tokenizer=tokenizer_spec,
         max_seq_length=config.positions,
         digest=digest_of(
             [config_file, Path(f"{prefix}.index"), *data, *tokenizer_files],
             {"do_lower_case": lowercase},
         ),
-        has_pooler=has_pooler,
         separators=library.separators,
+        notes=notes,
     )
 
 
@@ -75,9 +83,8 @@ def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:
     from transforms.encoders.bert import BertEncoder
 
     reader = _reader(Path(spec.weights[0]))
-    arrays = {
-        name: reader.get_tensor(f"bert/{name}") for name in weights.shapes(spec.bert, wanted.pooler)
-    }
+    needed = weights.shapes(spec.bert, wanted.pooler)  # type: ignore[arg-type]
+    arrays = {name: reader.get_tensor(f"bert/{name}") for name in needed}
     return BertEncoder(spec, wanted, arrays)
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 import filecmp
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from transforms.specs import BertConfig, TokenizerSpec
+from transforms.encoders import weights
+from transforms.specs import POOLER, BertConfig, TokenizerSpec, VectorColumn
 from transforms.tokenizers import Tokenizer, load_tokenizer
 
 _IN_WORDS: Mapping[Any, str] = {
@@ -89,6 +91,29 @@ def bert_config(
             f" the first is at {config.first_position}"
         )
     return config
+
+
+def of_our_own(
+    config: BertConfig, pooler: bool, columns: tuple[VectorColumn, ...] = ()
+) -> dict[str, Any]:
+    """What a `ModelSpec` says of any BERT that `bert` runs; `columns` where its files name some."""
+    shapes = weights.shapes(config, pooler).values()
+    return {
+        "bert": config,
+        "hidden_size": config.hidden_size,
+        "longest": config.positions - config.first_position,
+        "layers": tuple(range(config.layer_count + 1)),
+        "outputs": (POOLER,) if pooler else (),
+        "parameters": sum(math.prod(shape) for shape in shapes),
+        "default_columns": columns or second_to_last(config.layer_count),
+    }
+
+
+def second_to_last(layer_count: int) -> tuple[VectorColumn, ...]:
+    """The sentence vector of a BERT that does not say which is its own: the last layer is too near
+    to what it was trained for.
+    """
+    return (VectorColumn("vector", "mean", (max(layer_count - 1, 1),)),)
 
 
 def say_lowercase(do_lower_case: str) -> bool | None:

@@ -15,12 +15,13 @@ from transforms.encoders.folders import (
     check_own_tokenizer,
     digest_of,
     fitting_tokenizer,
+    of_our_own,
     read_json,
     say_lowercase,
     setting,
     whole_number,
 )
-from transforms.specs import BertConfig, ModelSpec, Wanted
+from transforms.specs import Asked, BertConfig, ModelSpec, Wanted
 
 if TYPE_CHECKING:
     from transforms.encoders.bert import BertEncoder
@@ -51,14 +52,14 @@ _ENDINGS = {
 }
 
 
-def recognises(path: str) -> bool:
+def recognises(path: str, asked: Asked) -> bool:
     """A folder with a configuration of transformers, or with sentence-transformers' list of
     modules.
     """
     return any((Path(path) / name).is_file() for name in ("config.json", "modules.json"))
 
 
-def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
+def describe(path: str, asked: Asked) -> ModelSpec:
     """Raises `ValueError` where files are missing, do not fit each other, or ask for what is not
     implemented.
     """
@@ -71,9 +72,11 @@ def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
     there = _names_and_shapes(weight_files, str(folder))
     has_pooler = weights.POOLER_KERNEL in there
     weights.check_shapes(there, config, has_pooler, str(folder))
-    tokenizer_file, said = folder_tokenizers.find(Path(tokenizer) if tokenizer else folder)
+    tokenizer_file, said = folder_tokenizers.find(
+        Path(asked.tokenizer) if asked.tokenizer else folder
+    )
     check_own_tokenizer([tokenizer_file], folder_tokenizers.own_files(folder))
-    lowercase = say_lowercase(do_lower_case)
+    lowercase = say_lowercase(asked.do_lower_case)
     lowercase_first = bool(modules and modules.lowercase and lowercase is not False)
     rules = folder_tokenizers.describe(tokenizer_file, said, values, lowercase, lowercase_first)
     library = fitting_tokenizer(rules, config.vocab_size)
@@ -83,17 +86,15 @@ def describe(path: str, tokenizer: str, do_lower_case: str) -> ModelSpec:
         kind="hugging_face",
         path=path,
         weights=tuple(map(str, weight_files)),
-        bert=config,
+        **of_our_own(config, has_pooler, modules.columns(config) if modules else ()),
         tokenizer=rules,
         max_seq_length=_limit(config, modules, said, tokenizer_file),
         digest=digest_of(
             [config_file, *weight_files, tokenizer_file, *added, *own],
             {"do_lower_case": [rules.lowercase, lowercase_first], "tokenizer": said},
         ),
-        has_pooler=has_pooler,
         separators=library.separators,
         segments=library.segments and config.segment_types > 1,
-        default_columns=modules.columns(config) if modules else (),
         prompts=modules.prompts if modules else (),
         default_prompt=modules.default_prompt if modules else "",
     )
@@ -120,7 +121,7 @@ def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:
 
     from transforms.encoders.bert import BertEncoder
 
-    needed = weights.shapes(spec.bert, wanted.pooler)
+    needed = weights.shapes(spec.bert, wanted.pooler)  # type: ignore[arg-type]
     arrays: dict[str, np.ndarray] = {}
     for file in spec.weights:
         with safe_open(file, framework="np") as tensors:

@@ -68,12 +68,12 @@ def _said(error: Exception) -> tuple[str, str]:
 
 
 def _check_model(encoder: Encoder, blamed: Window, error: Exception) -> None:
-    """Raises where three tokens of no meaning cannot be encoded either."""
+    """Raises where three tokens, or a text, of no meaning cannot be encoded either."""
     probe = Window(
         document=Document("probe", ""),
         index=0,
         count=1,
-        tokens=("",) * 3,
+        tokens=("a",) * 3,
         ids=np.zeros(3, np.int32),
         segments=np.zeros(3, np.int8),
         roles=np.full(3, SPECIAL, np.int8),
@@ -81,6 +81,7 @@ def _check_model(encoder: Encoder, blamed: Window, error: Exception) -> None:
         start=0,
         stop=3,
         position=0,
+        text="a",
     )
     try:
         encoder.encode([probe])
