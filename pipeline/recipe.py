@@ -153,15 +153,14 @@ class Recipe:
         """What manifest and files say of the run: vectors of two kinds shall not be mixed
         unnoticed.
         """
+        spec = self.spec
         about = {
             "model": {
-                "kind": self.spec.kind,
-                "digest": self.spec.digest,
-                "signature": self.spec.signature.name if self.spec.signature else None,
+                "kind": spec.kind,
+                "digest": spec.digest,
+                "signature": spec.signature.name if spec.signature else None,
             },
-            "tokenizer": _without_paths(asdict(self.spec.tokenizer))
-            if self.spec.tokenizer
-            else None,
+            "tokenizer": _without_paths(asdict(spec.tokenizer)) if spec.tokenizer else None,
             "layers": dict(self.vectors.token_layers),
             "vectors": [_without_paths(asdict(column)) for column in self.vectors.columns],
             "normalize": self.vectors.normalize,

@@ -10,7 +10,7 @@ from transforms.batches import cut_batches
 from transforms.elements import Window
 from transforms.stamps import stamped
 
-# What is sorted at once: enough for little padding, little enough for memory. Bytes count as tokens.
+# What is sorted at once: enough for little padding, little enough for memory.
 _WINDOWS, _SIZE = 2048, 1 << 18
 
 

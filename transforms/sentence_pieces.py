@@ -48,8 +48,7 @@ class _SentencePieces:
         self._ids = {
             piece: number
             for piece, number in vocabulary.items()
-            if piece not in (special or ())
-            and not processor.is_control(processor.piece_to_id(piece))
+            if piece not in dict(around) and not processor.is_control(processor.piece_to_id(piece))
         }
         bytes_ = {f"<0x{byte:02X}>": byte for byte in range(256)}
         has_bytes = processor.is_byte(processor.piece_to_id("<0x00>"))

@@ -21,9 +21,9 @@ LONG_TEXT = ("window", "truncate", "error")
 
 @dataclass(frozen=True, slots=True)
 class WindowPlan:
-    """How texts become windows: `max_seq_length` counts special tokens (None: any length), `overlap`
-    is in content tokens (None: a quarter of the room, 64 at most), `prompt` stands before every
-    text. Without `pairs` there is no place for a second text.
+    """How texts become windows: `max_seq_length` counts special tokens (None: any length),
+    `overlap` is in content tokens (None: a quarter of the room, 64 at most), `prompt` stands before
+    every text. Without `pairs` there is no place for a second text.
     """
 
     max_seq_length: int | None

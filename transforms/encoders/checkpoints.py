@@ -49,7 +49,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     prefix = _prefix(Path(path))
     folder = prefix.parent
     config_file, config = _config(folder)
-    tokenizer_files = _tokenizer_files(Path(asked.tokenizer) if asked.tokenizer else folder)
+    tokenizer_files = _tokenizer_files(Path(asked.tokenizer or folder))
     check_own_tokenizer(tokenizer_files, _vocabularies(folder))
     lowercase = say_lowercase(asked.do_lower_case)
     notes: tuple[str, ...] = ()

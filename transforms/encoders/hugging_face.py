@@ -72,9 +72,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     there = _names_and_shapes(weight_files, str(folder))
     has_pooler = weights.POOLER_KERNEL in there
     weights.check_shapes(there, config, has_pooler, str(folder))
-    tokenizer_file, said = folder_tokenizers.find(
-        Path(asked.tokenizer) if asked.tokenizer else folder
-    )
+    tokenizer_file, said = folder_tokenizers.find(Path(asked.tokenizer or folder))
     check_own_tokenizer([tokenizer_file], folder_tokenizers.own_files(folder))
     lowercase = say_lowercase(asked.do_lower_case)
     lowercase_first = bool(modules and modules.lowercase and lowercase is not False)
