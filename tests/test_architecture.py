@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # The left column: Beam's wiring. `SHARED` is what several stages use.
 STAGES = {"read", "tokenization", "batching", "encode", "pool", "write", "counting"}
-SHARED = {"files", "metrics", "snapshots", "stamps", "tables"}
+SHARED = {"files", "handles", "metrics", "snapshots", "stamps", "tables"}
 MODULES = sorted([*ROOT.glob("pipeline/*.py"), *ROOT.glob("transforms/**/*.py")])
 NAMES = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in MODULES]
 LIBRARY = [
@@ -23,7 +23,9 @@ LIBRARY = [
     and not name.endswith("__init__")
 ]
 # Imported only when a model is loaded.
-LOADED_LATE = {"transforms.encoders.bert", "transforms.encoders.runtime"}
+LOADED_LATE = {
+    f"transforms.encoders.{name}" for name in ("bert", "freezing", "inlined_graphs", "runtime")
+}
 
 
 def imports(path: Path, top_level_only: bool = False) -> set[str]:
