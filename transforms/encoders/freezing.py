@@ -1,0 +1,226 @@
+"""A function of a SavedModel with its weights as constants, ready to be called.
+
+Constant weights let oneDNN keep them in its own layout. Unlike TensorFlow's own
+`convert_variables_to_constants_v2`, a graph may hold lookup tables, loops and more weights than a
+graph can carry: what cannot be a constant, or had better not be, stays a variable.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from transforms.encoders import signatures
+from transforms.encoders.inlined_graphs import InlinedGraph
+from transforms.encoders.runtime import prepare_threads, tf
+from transforms.specs import Signature, Tensor
+
+# In bytes. A graph carries less than 2 GiB, and TensorFlow copies its constants while it optimizes.
+LARGEST_CONSTANT = 256 << 20
+ALL_CONSTANTS = 1536 << 20
+# Rows are read from a variable as fast as from a constant: large tables need not be copied.
+LARGEST_TABLE = 16 << 20
+
+
+class Function:
+    """One signature, cut down to the outputs wanted and built once for all shapes. Calls from
+    several threads run side by side.
+
+    `inputs` are those of the signature. `frozen_share` is the part of its variables' bytes that are
+    constants now, `variables` the names of those that are not. `streams` is how many calls at once
+    keep the machine busy.
+    """
+
+    def __init__(
+        self, path: str, signature: Signature, outputs: Sequence[str], precision: str = "float32"
+    ):
+        """See `load`."""
+        self.inputs, self.outputs = signature.inputs, tuple(outputs)
+        _check_names(f"{path}: {signature.name}", [t.name for t in signature.outputs], outputs)
+        self.streams = prepare_threads()
+        model = _Model.load(path, signature)
+        graph = InlinedGraph.of(
+            model.function, [model.outputs[name] for name in outputs], precision
+        )
+        weights = _Weights.choose(graph, model)
+        self._run = _built(graph, model, weights, signature)
+        model.release(weights.handles.values())
+        self._loaded = model.loaded if weights.handles else None  # its tables live as it does
+        size = weights.frozen + weights.kept
+        self.frozen_share = weights.frozen / size if size else 1.0
+        self.variables = tuple(weights.variables)
+
+    @classmethod
+    def load(
+        cls, path: str, signature: Signature, outputs: Sequence[str], precision: str = "float32"
+    ) -> Function:
+        """`signature` is one that `signatures.read(path)` gave, `outputs` are names of its outputs.
+
+        With `precision` bfloat16 TensorFlow chooses the products that are computed so; outputs have
+        their type as before. Raises `ValueError` where the model cannot be loaded.
+        """
+        try:
+            return cls(path, signature, outputs, precision)
+        except (_Refused, MemoryError):
+            raise
+        except Exception as error:  # TensorFlow raises what it likes, by what it stumbles over
+            reason = next((line for line in str(error).splitlines() if line.strip()), "")
+            raise ValueError(
+                f"{path}: TensorFlow cannot load this model ({type(error).__name__}:"
+                f" {reason[:300]}); copy or download it again, or export it anew"
+            ) from error
+
+    def __call__(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Arrays by the names of the inputs, all of them -> arrays by output."""
+        names = [tensor.name for tensor in self.inputs]
+        if set(names) != set(inputs):
+            raise ValueError(f"the model takes {_listed(names)}, not {_listed(inputs)}")
+        found = self._run(*(_fed(inputs[tensor.name], tensor) for tensor in self.inputs))
+        return {name: _array(tensor) for name, tensor in zip(self.outputs, found)}
+
+
+class _Refused(ValueError):
+    """Said well enough already."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Model:
+    """A loaded model and the one function of it that is wanted: `inputs` in the signature's order
+    and `outputs` by name are tensors of its graph.
+    """
+
+    loaded: Any
+    function: Any
+    inputs: Sequence[Any]
+    outputs: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, path: str, signature: Signature) -> _Model:
+        model = signatures.read(path)
+        loaded = tf.saved_model.load(path, tags=list(model.tags))
+        if signature.name == signatures.CALL:
+            traces = [trace for trace in model.signatures if trace.name == signatures.CALL]
+            function = loaded.__call__.concrete_functions[traces.index(signature)]
+        else:
+            function = loaded.signatures[signature.name]
+        count = len(function.inputs) - len(function.graph.captures)
+        if (count, len(function.outputs)) != (len(signature.inputs), len(signature.outputs)):
+            raise _Refused(
+                f"{path}: {signature.name} takes {count} tensors and gives"
+                f" {len(function.outputs)}, its description says {len(signature.inputs)} and"
+                f" {len(signature.outputs)}; export the model anew"
+            )
+        outputs = {tensor.name: found for tensor, found in zip(signature.outputs, function.outputs)}
+        return cls(loaded, function, function.inputs[:count], outputs)
+
+    def reference(self, name: str) -> np.ndarray:
+        """The value of a variable of the kind that lives in a graph."""
+        return self.loaded.prune([], [f"{name}:0"])()[0].numpy()
+
+    def release(self, kept: Iterable[Any]) -> None:
+        """Let go of the variables' memory, but for the handles that a graph still reads."""
+        held = {id(handle) for handle in kept}
+        for variable in self.function.graph.variables:
+            if id(variable.handle) not in held:
+                tf.raw_ops.AssignVariableOp(
+                    resource=variable.handle, value=tf.zeros([0], variable.dtype)
+                )
+
+
+@dataclass(slots=True, eq=False)
+class _Weights:
+    """What stands for the captures and variables of a graph, by the name of the node: values, made
+    when the graph is built, or handles. `variables` are those that stay, in a user's words.
+    """
+
+    values: dict[str, Callable[[], np.ndarray]] = field(default_factory=dict)
+    handles: dict[str, Any] = field(default_factory=dict)
+    variables: list[str] = field(default_factory=list)
+    frozen: int = 0  # bytes
+    kept: int = 0
+
+    @classmethod
+    def choose(cls, graph: InlinedGraph, model: _Model) -> _Weights:
+        """Freezes what can be: the graph's readers of those variables then take tensors."""
+        weights = cls()
+        variables = {id(variable.handle): variable for variable in model.function.graph.variables}
+        there = graph.nodes
+        for outer, inner in model.function.graph.captures:
+            if (name := inner.op.name) not in there:
+                continue
+            if id(outer) in variables:
+                weights._place(name, variables[id(outer)], outer, graph)
+            elif outer.dtype in (tf.resource, tf.variant):
+                weights.handles[name] = outer
+            else:
+                weights.values[name] = outer.numpy
+        for name in graph.references():
+            weights.values[name] = functools.partial(model.reference, name)
+        return weights
+
+    def _place(self, name: str, variable: Any, handle: Any, graph: InlinedGraph) -> None:
+        """A constant where that is possible and of use, else the variable as it is."""
+        reached = graph.reached(name)
+        size = variable.shape.num_elements() * variable.dtype.size
+        largest = LARGEST_CONSTANT
+        if reached is not None and graph.only_rows(reached):
+            largest = LARGEST_TABLE
+        if reached is None or size > min(largest, ALL_CONSTANTS - self.frozen):
+            self.handles[name] = handle
+            self.variables.append(variable.name.partition(":")[0])
+            self.kept += size
+        else:
+            graph.replace(reached, variable.dtype.as_datatype_enum)
+            self.values[name] = variable.numpy
+            self.frozen += size
+
+
+def _built(graph: InlinedGraph, model: _Model, weights: _Weights, signature: Signature) -> Any:
+    """A concrete function: the signature's inputs in order -> the graph's outputs."""
+    fed = [tensor.op.name for tensor in model.inputs]
+    definition, used = graph.without([*fed, *weights.values, *weights.handles])
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in signature.inputs]
+
+    def imported(*inputs):
+        here = tf.compat.v1.get_default_graph()
+        known = dict(zip(fed, inputs))
+        known |= {name: _constant(read) for name, read in weights.values.items()}
+        known |= {name: here.capture(outer) for name, outer in weights.handles.items()}
+        known = {f"{name}:0": tensor for name, tensor in known.items()}
+        mapped = {name: tensor for name, tensor in known.items() if name in used}
+        inside = [name for name in graph.outputs if name not in known]
+        found = tf.graph_util.import_graph_def(definition, mapped, inside, name="")
+        known |= zip(inside, found)
+        return [known[name] for name in graph.outputs]
+
+    return tf.compat.v1.wrap_function(imported, specs)
+
+
+def _constant(read: Callable[[], np.ndarray]) -> Any:
+    with tf.init_scope():  # out of the graph that is being built
+        value = read()
+    return tf.constant(value)
+
+
+def _fed(value: Any, tensor: Tensor) -> Any:
+    if tensor.dtype == "string":
+        return tf.constant(value, tf.string)
+    return tf.constant(np.asarray(value, dtype=tensor.dtype))
+
+
+def _array(tensor: Any) -> np.ndarray:
+    return np.asarray(tensor.numpy(), object if tensor.dtype == tf.string else None)
+
+
+def _check_names(what: str, known: Sequence[str], asked: Iterable[str]) -> None:
+    for name in asked:
+        if name not in known:
+            raise ValueError(f"{what} has no output {name!r}; it has {_listed(known)}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "nothing"
