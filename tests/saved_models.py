@@ -241,8 +241,8 @@ def keras_bert_saved_model(
     """A BERT re-exported by Keras 2 after fine-tuning; `bert_saved_model_weights(**parts)` its own.
 
     `how` is "save" (`__call__(inputs, training, mask)`, traced for `training=True` first, and a
-    serving signature with outputs named `encoder`, `encoder_1`, ...) or "export" (signatures `serve`
-    and `serving_default`; without `encoder_outputs`, and the vocabulary is lost).
+    serving signature with outputs `encoder`, `encoder_1`, ...) or "export" (signatures `serve` and
+    `serving_default`; without `encoder_outputs`, and the vocabulary is lost).
     """
     import tensorflow as tf
     import tf_keras
@@ -491,7 +491,7 @@ def _string_calls(kept, root):
 def strings_reference(
     kind: str, texts: Sequence[str], *, width: int = 16, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Outputs by name, `default` where there is one, [texts, its width], of one batch of `texts`."""
+    """Outputs by name, `default` where it is the only one, of one batch: [texts, width]."""
     weights = _string_weights(kind, width, seed)
     embeddings = weights["embeddings"]
     split = [text.split() for text in texts]
@@ -513,7 +513,7 @@ def strings_reference(
     return {"default": vectors}
 
 
-# ---------------------------------------------------------------------- signatures of no contract
+# --------------------------------------------------------------------
 
 
 def unknown_signature(path: str | Path, kind: str = "strings", *, seed: int = 0) -> Path:
@@ -594,9 +594,9 @@ BROKEN = (
 def break_model(folder: str | Path, how: str, target: str | Path) -> Path:
     """A copy of a SavedModel or TF1 Hub module at `target`, damaged as one of `BROKEN` says.
 
-    "wrong_shape": the checkpoint's largest array lacks a column; "unknown_op": every product in the
-    graph is an operation that nobody has registered; "vocab_too_long": 50 more lines than the
-    embedding table has rows, in the text files of `assets/`.
+    "wrong_shape": the checkpoint's largest array lacks a column. "unknown_op": products and
+    look-ups become an operation that nobody has registered. "vocab_too_long": the text files of
+    `assets/` have 50 lines more than the embedding table has rows.
     """
     target = Path(shutil.copytree(folder, target))
     graph, data = target / "saved_model.pb", target / "variables/variables.data-00000-of-00001"
@@ -616,7 +616,7 @@ def break_model(folder: str | Path, how: str, target: str | Path) -> Path:
     elif how == "asset_missing":
         _first(assets, "asset", folder).unlink()
     elif how == "unknown_op":
-        _rename_products(graph)
+        _rename_operations(graph)
     elif how == "vocab_too_long":
         file = _first([file for file in assets if file.suffix == ".txt"], "vocabulary", folder)
         more = "".join(f"onemore{n}\n" for n in range(50))
@@ -654,7 +654,7 @@ def write_checkpoint(prefix: Path, values: Mapping[str, Any]) -> None:
     )
 
 
-def _rename_products(graph: Path) -> None:
+def _rename_operations(graph: Path) -> None:
     from tensorflow.core.protobuf import saved_model_pb2
 
     model = saved_model_pb2.SavedModel.FromString(graph.read_bytes())
@@ -662,6 +662,6 @@ def _rename_products(graph: Path) -> None:
         functions = meta_graph.graph_def.library.function
         bodies = [meta_graph.graph_def.node, *(function.node_def for function in functions)]
         for node in (node for body in bodies for node in body):
-            if node.op in ("MatMul", "BatchMatMulV2", "Mul", "RealDiv"):
-                node.op = "UnheardOfProduct"
+            if node.op in ("MatMul", "BatchMatMulV2", "Mul", "ResourceGather"):
+                node.op = "UnheardOf"
     graph.write_bytes(model.SerializeToString(deterministic=True))

@@ -5,15 +5,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.hub_modules import (
+    bert_module,
+    bert_module_weights,
+    elmo,
+    elmo_reference,
+    nnlm,
+    nnlm_reference,
+    tf1_saved_bert,
+    use,
+    use_lite,
+    use_lite_reference,
+    use_reference,
+    word2vec_lookup,
+)
 from tests.models import TEXTS
 from tests.oracles import bert
 from tests.saved_models import (
     BERT_INPUTS,
+    BROKEN,
     NAN_WORD,
     RAISING_WORD,
     STRING_KINDS,
     bert_saved_model,
     bert_saved_model_weights,
+    break_model,
     keras_bert_saved_model,
     strings_reference,
     strings_saved_model,
@@ -138,8 +154,10 @@ def test_bert_of_keras_follows_the_contract(how, tmp_path):
     assert (tmp_path / "assets" / "vocab.txt").is_file() == (how == "save")
 
 
-def test_tf1_style_bert_has_the_signature_tokens(tmp_path):
-    model = load(tf1_style_bert(tmp_path))
+@pytest.mark.parametrize("make", [tf1_style_bert, tf1_saved_bert])
+def test_bert_of_tf1_for_serving_has_the_signature_tokens(make, tmp_path):
+    model = load(make(tmp_path / "model"))
+    assert (tmp_path / "model" / "assets" / "vocab.txt").is_file()
     ids, mask, segments = token_ids(6)
     assert list(model.signatures) == ["tokens"]
     outputs = model.signatures["tokens"](input_ids=ids, input_mask=mask, segment_ids=segments)
@@ -214,3 +232,166 @@ def test_unknown_signature_gives_its_reference(kind, inputs, tmp_path):
         for key, value in expected.items():
             whole = outputs[key][n].numpy()
             np.testing.assert_allclose(whole[: len(value)], value, **CLOSE)
+
+
+# -------------------------------------------------------------------------------- TF1 Hub modules
+
+
+def run(folder, signature, **inputs):
+    import tensorflow as tf
+
+    module = load(folder, tags=[])
+    outputs = module.signatures[signature](**{k: tf.constant(v) for k, v in inputs.items()})
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+@pytest.mark.parametrize("padding_sensitive", [True, False], ids=["sensitive", "insensitive"])
+def test_elmo_gives_its_reference(padding_sensitive, tmp_path):
+    folder = elmo(tmp_path / "elmo", padding_sensitive=padding_sensitive)
+    sentences = [["a", "b", "c", "d", "e"], ["猫", "は"], [], ["a"]]
+    tokens = [[*words, *[""] * (5 - len(words))] for words in sentences]
+    of_strings = run(folder, "default", strings=[" ".join(words) for words in sentences])
+    of_tokens = run(folder, "tokens", tokens=tokens, sequence_len=list(map(len, sentences)))
+    beside = elmo_reference(sentences, longest=5, padding_sensitive=padding_sensitive)
+    for n, expected in enumerate(beside):
+        for name, value in expected.items():
+            for outputs in (of_strings, of_tokens):
+                whole = outputs[name][n]
+                np.testing.assert_allclose(whole[: len(value)], value, **CLOSE)
+    assert of_strings["word_emb"].shape[2] == 12
+    assert of_strings["elmo"].shape[2] == 24
+    alone = elmo_reference(sentences, padding_sensitive=padding_sensitive)
+    change = np.abs(alone[1]["lstm_outputs2"] - beside[1]["lstm_outputs2"]).max()
+    assert (change > 0.01) == padding_sensitive
+    np.testing.assert_array_equal(alone[0]["elmo"], beside[0]["elmo"])
+    assert np.isnan(alone[2]["default"]).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "reference", "options"),
+    [
+        (use, use_reference, {}),
+        (nnlm, nnlm_reference, {}),
+        (nnlm, nnlm_reference, {"init_collection": "legacy_init_op"}),
+        (nnlm, nnlm_reference, {"init_collection": "saved_model_main_op"}),
+        (nnlm, nnlm_reference, {"parts": 3}),
+        (nnlm, nnlm_reference, {"train_graph": True, "input_name": "sentences"}),
+    ],
+    ids=["USE", "NNLM", "legacy initialiser", "main op", "partitioned", "sentences"],
+)
+def test_module_of_strings_gives_its_reference(make, reference, options, tmp_path):
+    folder = make(tmp_path / "module", **options)
+    name = options.get("input_name", "text")
+    outputs = run(folder, "default", **{name: list(SENTENCES)})
+    np.testing.assert_allclose(outputs["default"], reference(SENTENCES), **CLOSE)
+
+
+def test_word2vec_lookup_gives_a_row_for_each_token(tmp_path):
+    folder = word2vec_lookup(tmp_path / "module")
+    tokens = ["garden", "xyzzy", "quiet", "", "猫"]
+    outputs = run(folder, "default", tokens=tokens)
+    np.testing.assert_array_equal(outputs["default"], tokens_reference(tokens))
+    assert load(folder, tags=["train"]).signatures["default"]
+
+
+def test_use_lite_gives_its_reference(tmp_path):
+    import sentencepiece
+
+    folder = use_lite(tmp_path / "module")
+    pieces = sentencepiece.SentencePieceProcessor(str(folder / "assets" / "spm.model"))
+    ids = [pieces.encode(text) for text in SENTENCES]
+    indices = [(row, place) for row, one in enumerate(ids) for place in range(len(one))]
+    outputs = run(
+        folder,
+        "default",
+        values=np.concatenate(ids).astype(np.int64),
+        indices=np.array(indices, np.int64),
+        dense_shape=np.array([len(ids), max(map(len, ids))], np.int64),
+    )
+    np.testing.assert_allclose(outputs["default"], use_lite_reference(SENTENCES), **CLOSE)
+    assert run(folder, "spm_path") == {"default": b"SAVEDMODEL-ASSET"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"do_lower_case": False}, {"train_graph": True, "mlm": True, "layers": 1}],
+    ids=["plain", "cased", "with more than is needed"],
+)
+def test_bert_module_gives_its_reference(options, tmp_path):
+    folder = bert_module(tmp_path / "module", **options)
+    ids, mask, segments = token_ids(6)
+    outputs = run(folder, "tokens", input_ids=ids, input_mask=mask, segment_ids=segments)
+    kept = {key: options[key] for key in ("do_lower_case", "layers") if key in options}
+    assert set(outputs) == {"sequence_output", "pooled_output"}
+    seen = mask > 0
+    layers, pooled = bert(*bert_module_weights(**kept), ids, mask, segments)
+    np.testing.assert_allclose(outputs["sequence_output"][seen], layers[-1][seen], **CLOSE)
+    np.testing.assert_allclose(outputs["pooled_output"], pooled, **CLOSE)
+    info = run(folder, "tokenization_info")
+    assert info["do_lower_case"] == options.get("do_lower_case", True)
+    assert (folder / "assets" / "vocab.txt").is_file()
+    assert ("mlm" in load(folder, tags=[]).signatures) == options.get("mlm", False)
+
+
+def test_hub_modules_have_the_form_of_the_published_ones(tmp_path, shared):
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    def form(folder):
+        content = (folder / "saved_model.pb").read_bytes()
+        (graph,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
+        return {
+            "files": sorted(str(file.relative_to(folder)) for file in folder.rglob("*")),
+            "hub": (folder / "tfhub_module.pb").read_bytes(),
+            "tags": list(graph.meta_info_def.tags),
+            "fields": sorted(field.name for field, _ in graph.ListFields()),
+            "collections": sorted(graph.collection_def),
+            "signatures": {
+                name: (
+                    {key: info.dtype for key, info in signature.inputs.items()},
+                    {key: info.dtype for key, info in signature.outputs.items()},
+                )
+                for name, signature in graph.signature_def.items()
+            },
+        }
+
+    for make, name in ((elmo, "elmo"), (use, "use"), (use_lite, "use_lite"), (bert_module, "bert")):
+        assert form(make(tmp_path / name)) == form(shared / "golden" / "tf1_hub" / name)
+
+
+# ----------------------------------------------------------------------------------- broken models
+
+
+def answers(folder, tags):
+    """Whether plain TensorFlow loads the model of word vectors at `folder`, runs it, and it gives
+    what it declares. (A TF1 module with a variable of another shape loads and runs.)
+    """
+    import tensorflow as tf
+
+    try:
+        (signature,) = load(folder, tags=tags).signatures.values()
+        (vectors,) = signature(tf.constant(["the garden", "onemore49"])).values()
+    except (OSError, ValueError, IndexError, RuntimeError, tf.errors.OpError):
+        return False
+    return vectors.shape == (2, 16)
+
+
+@pytest.mark.parametrize("how", BROKEN)
+@pytest.mark.parametrize("kind", ["TF1 Hub module", "SavedModel"])
+def test_broken_model_is_one_that_tensorflow_cannot_run(kind, how, tmp_path):
+    if kind == "SavedModel":
+        whole, tags = strings_saved_model(tmp_path / "whole", "nnlm"), None
+    else:
+        whole, tags = nnlm(tmp_path / "whole"), []
+    assert answers(whole, tags)
+    assert not answers(break_model(whole, how, tmp_path / "broken"), tags)
+
+
+@pytest.mark.parametrize("how", BROKEN)
+@pytest.mark.parametrize("make", [bert_saved_model, bert_module])
+def test_broken_bert_differs_from_the_whole_one(make, how, tmp_path):
+    def contents(folder):
+        files = [file for file in folder.rglob("*") if file.is_file()]
+        return {file.relative_to(folder): file.read_bytes() for file in files}
+
+    whole = make(tmp_path / "whole")
+    assert contents(whole) != contents(break_model(whole, how, tmp_path / "broken"))
