@@ -93,7 +93,7 @@ def _local_model(model: str, shown: str, cache: str, refresh: bool) -> str:
         if os.path.isdir(path):
             return path
         model, shown, source = f"file://{path}", path, _archive_digest(path)
-        fetch = functools.partial(archives.unpack, path)
+        fetch = functools.partial(_unpack_file, path)
     else:
         raise ValueError(f"{scheme}:// is no kind of address that a model can have; give {_KINDS}")
     return archives.inner_folder(kept(Entry(cache, model, shown, source), fetch, refresh))
@@ -114,6 +114,10 @@ def _archive_digest(path: str) -> str:
     if not path.endswith(archives.SUFFIXES):
         raise ValueError(f"{path} is neither a folder nor a .tar.gz archive")
     return sha256(path)
+
+
+def _unpack_file(path: str, folder: str, scratch: str) -> None:
+    archives.unpack(path, folder)
 
 
 def _fetch_http(handle: str, shown: str, folder: str, scratch: str) -> None:

@@ -79,6 +79,7 @@ def kept(entry: Entry, fetch: Callable[[str, str], None], refresh: bool = False)
     One process at a time fetches; the others wait and use what it fetched. Raises: what `fetch`
     raises, ValueError where it brought no whole model, OSError where the cache cannot be written.
     """
+    _clear_leftovers(entry.cache)
     before = _record_of(entry)
     if before and not refresh and _damage(entry, before) is None:
         return entry.folder
@@ -211,10 +212,9 @@ def _mend(entry: Entry, fetch: Callable[[str, str], None], damage: str) -> None:
 
 def _renew(entry: Entry, fetch: Callable[[str, str], None]) -> None:
     """Fetch beside the entry and swap: at each moment the entry is whole, the old one, or none."""
-    _clear_leftovers(entry.cache)
     temporary = entry.folder + _TEMPORARY
-    shutil.rmtree(temporary, ignore_errors=True)  # of a process that died
     new, old, scratch = (os.path.join(temporary, name) for name in ("new", "old", "scratch"))
+    shutil.rmtree(temporary, ignore_errors=True)  # of a process that died just now
     try:
         for folder in (temporary, new, scratch):
             os.mkdir(folder)  # not tempfile's: others of this machine may read the cache
@@ -272,11 +272,10 @@ def _unlock(path: str, lock: int) -> None:
 
 def _clear_leftovers(cache: str) -> None:
     """Take away what processes left that died while fetching; those alive have their locks."""
-    for name in os.listdir(cache):
-        if not name.endswith((_TEMPORARY, _LOCK)):
-            continue
-        folder = os.path.join(cache, name.removesuffix(_TEMPORARY).removesuffix(_LOCK))
-        with contextlib.suppress(OSError):
-            if (lock := _try_lock(folder + _LOCK)) is not None:
-                shutil.rmtree(folder + _TEMPORARY, ignore_errors=True)
-                _unlock(folder + _LOCK, lock)
+    with contextlib.suppress(OSError):
+        for name in os.listdir(cache):
+            if name.endswith((_TEMPORARY, _LOCK)):
+                folder = os.path.join(cache, name.removesuffix(_TEMPORARY).removesuffix(_LOCK))
+                if (lock := _try_lock(folder + _LOCK)) is not None:
+                    shutil.rmtree(folder + _TEMPORARY, ignore_errors=True)
+                    _unlock(folder + _LOCK, lock)
