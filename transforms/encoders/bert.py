@@ -1,8 +1,10 @@
-"""BERT's forward pass in TensorFlow, a graph for each layer, with its weights as constants.
+"""BERT's forward pass in TensorFlow, and the encoder that runs it: a graph for each layer, with its
+weights as constants.
 
 Follows google-research/bert, modeling.py (post-layer-norm transformer). Constant weights let oneDNN
 keep them in its own layout. TensorFlow copies a graph's constants several times while it optimizes
 the graph: one graph for a layer keeps that small, and no constant of a file format's limit is near.
+Exported models run the same functions, with their weights in variables.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -86,17 +89,22 @@ class Graphs:
         table = tf.TensorSpec([config.vocab_size, config.hidden_size], dtype)
         ids, lengths = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
 
-        constant = Constants(weights, dtype)
+        constants = Constants(weights, dtype)
+
+        def embed(config, arrays, words, ids, segments, lengths):
+            tokens = tf.sequence_mask(lengths, tf.shape(ids)[1])
+            rows = embeddings(config, arrays, words, ids, segments)
+            return rows, attention_mask(tokens, dtype)
 
         def traced(function, *signature):
             def bound(*inputs):
-                return function(config, constant, *inputs)
+                return function(config, constants, *inputs)
 
             return tf.function(bound, autograph=False).get_concrete_function(*signature)
 
         return cls(
             words=tf.constant(weights["embeddings/word_embeddings"], dtype),
-            embed=traced(embeddings, table, ids, ids, lengths),
+            embed=traced(embed, table, ids, ids, lengths),
             layers=[
                 traced(functools.partial(layer, f"encoder/layer_{i}"), rows, mask)
                 for i in range(count)
@@ -122,9 +130,27 @@ class Graphs:
         return found, tf.cast(self.pool(x, tf.constant(len(ids))), tf.float32).numpy()
 
 
+class Arrays(Protocol):
+    """Where the forward pass gets its weights, by the names of `weights.shapes`."""
+
+    dtype: tf.DType
+
+    def __call__(self, name: str) -> tf.Tensor:
+        """An array as it is."""
+
+    def dense(self, x: tf.Tensor, *names: str) -> tf.Tensor:
+        """[rows, in] -> [rows, out], the outputs of several layers of one input side by side."""
+
+    def dropped(self, x: tf.Tensor) -> tf.Tensor:
+        """Of the same shape: what training leaves of it."""
+
+    def dropped_attention(self, x: tf.Tensor) -> tf.Tensor:
+        """The like for the weights of the attention."""
+
+
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """Weights by name, as constants of the graph that is being traced."""
+    """Weights as constants of the graph that is being traced; nothing is trained."""
 
     weights: Weights
     dtype: tf.DType
@@ -139,53 +165,60 @@ class Constants:
         product = tf.matmul(x, tf.constant(np.concatenate(kernels, axis=1), self.dtype))
         return tf.nn.bias_add(product, tf.constant(np.concatenate(biases), self.dtype))
 
-    def norm(self, x: tf.Tensor, name: str, epsilon: float) -> tf.Tensor:
-        """[rows, H] -> [rows, H], each row with mean 0 and variance 1, times gamma plus beta."""
-        wide = tf.cast(x, tf.float32)
-        mean, variance = tf.nn.moments(wide, axes=[-1], keepdims=True)
-        scaled = tf.cast((wide - mean) * tf.math.rsqrt(variance + epsilon), x.dtype)
-        return scaled * self(f"{name}/LayerNorm/gamma") + self(f"{name}/LayerNorm/beta")
+    def dropped(self, x: tf.Tensor) -> tf.Tensor:
+        return x
+
+    dropped_attention = dropped
 
 
-def embeddings(
-    config: BertConfig, constant: Constants, words, ids, segments, lengths
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Words [V, H], ids and segments [B, T], lengths [B] -> layer 0 as rows [B*T, H], and the mask
-    [B, 1, 1, T]: 0 for a token, -10000 for padding, as the original; exp() of it is 0.
-    """
-    length = tf.shape(ids)[1]
-    first = config.first_position
+def embeddings(config: BertConfig, arrays: Arrays, words, ids, segments) -> tf.Tensor:
+    """Words [V, H], ids and segments [B, T] -> layer 0 as rows [B*T, H]."""
+    first, length = config.first_position, tf.shape(ids)[1]
     # With one segment type, text B adds nothing: the original's one-hot vector of it is zero.
-    known = tf.pad(constant("embeddings/token_type_embeddings"), [[0, 1], [0, 0]])
+    known = tf.pad(arrays("embeddings/token_type_embeddings"), [[0, 1], [0, 0]])
     types = tf.gather(known, segments)
-    places = constant("embeddings/position_embeddings")[first : first + length]
+    places = arrays("embeddings/position_embeddings")[first : first + length]
     x = tf.reshape(tf.gather(words, ids) + types + places, [-1, config.hidden_size])  # [B*T, H]
-    tokens = tf.sequence_mask(lengths, length, dtype=constant.dtype)  # [B, T]
-    mask = (1.0 - tokens[:, None, None, :]) * -10000.0
-    return constant.norm(x, "embeddings", config.layer_norm_eps), mask
+    return arrays.dropped(norm(arrays, x, "embeddings", config.layer_norm_eps))
 
 
-def layer(name: str, config: BertConfig, constant: Constants, x, mask) -> tf.Tensor:
+def attention_mask(tokens: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Tokens [B, T], none where there is padding -> [B, 1, 1, T]: 0 for a token, -10000 for
+    padding, as the original; exp() of it is 0.
+    """
+    return (1.0 - tf.cast(tokens, dtype)[:, None, None, :]) * -10000.0
+
+
+def layer(name: str, config: BertConfig, arrays: Arrays, x, mask) -> tf.Tensor:
     """Rows [B*T, H] and mask [B, 1, 1, T] -> rows [B*T, H]."""
     shape, size = tf.shape(mask), config.hidden_size // config.heads
     batch, length = shape[0], shape[3]
     attention = [f"{name}/attention/self/{part}" for part in ("query", "key", "value")]
     heads = tf.reshape(
-        constant.dense(x, *attention), [batch, length, 3, config.heads, size]
+        arrays.dense(x, *attention), [batch, length, 3, config.heads, size]
     )  # [B, T, 3, N, D]
     q, k, v = tf.unstack(tf.transpose(heads, [2, 0, 3, 1, 4]), num=3)  # each [B, N, T, D]
-    scale = tf.cast(1.0 / np.sqrt(size), constant.dtype)
+    scale = tf.cast(1.0 / np.sqrt(size), arrays.dtype)
     scores = tf.matmul(q, k, transpose_b=True) * scale + mask  # [B, N, T, T]
-    context = tf.transpose(tf.matmul(tf.nn.softmax(scores), v), [0, 2, 1, 3])  # [B, T, N, D]
+    shares = arrays.dropped_attention(tf.nn.softmax(scores))
+    context = tf.transpose(tf.matmul(shares, v), [0, 2, 1, 3])  # [B, T, N, D]
     context = tf.reshape(context, [-1, config.hidden_size])  # [B*T, H]
-    attended = constant.dense(context, f"{name}/attention/output/dense") + x
-    x = constant.norm(attended, f"{name}/attention/output", config.layer_norm_eps)
-    inner = ACTIVATIONS[config.activation](constant.dense(x, f"{name}/intermediate/dense"))
-    output = constant.dense(inner, f"{name}/output/dense") + x
-    return constant.norm(output, f"{name}/output", config.layer_norm_eps)
+    attended = arrays.dropped(arrays.dense(context, f"{name}/attention/output/dense")) + x
+    x = norm(arrays, attended, f"{name}/attention/output", config.layer_norm_eps)
+    inner = ACTIVATIONS[config.activation](arrays.dense(x, f"{name}/intermediate/dense"))
+    output = arrays.dropped(arrays.dense(inner, f"{name}/output/dense")) + x
+    return norm(arrays, output, f"{name}/output", config.layer_norm_eps)
 
 
-def pooler(config: BertConfig, constant: Constants, x, batch) -> tf.Tensor:
+def norm(arrays: Arrays, x: tf.Tensor, name: str, epsilon: float) -> tf.Tensor:
+    """[rows, H] -> [rows, H], each row with mean 0 and variance 1, times gamma plus beta."""
+    wide = tf.cast(x, tf.float32)
+    mean, variance = tf.nn.moments(wide, axes=[-1], keepdims=True)
+    scaled = tf.cast((wide - mean) * tf.math.rsqrt(variance + epsilon), x.dtype)
+    return scaled * arrays(f"{name}/LayerNorm/gamma") + arrays(f"{name}/LayerNorm/beta")
+
+
+def pooler(config: BertConfig, arrays: Arrays, x, batch) -> tf.Tensor:
     """Rows [B*T, H] of the last layer -> [B, H], of each window's [CLS]."""
     first = tf.reshape(x, [batch, -1, config.hidden_size])[:, 0]
-    return tf.tanh(constant.dense(first, "pooler/dense"))
+    return tf.tanh(arrays.dense(first, "pooler/dense"))
