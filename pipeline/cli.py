@@ -1,4 +1,4 @@
-"""The command line: `embed` and `publish`. Heavy imports wait until they are needed."""
+"""The command line: a function for each command. Heavy imports wait until they are needed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parser = _parser()
         if not arguments:
-            raise options.UsageError("say what to do: embed or publish (--help tells more)")
+            raise options.UsageError(
+                "say what to do: embed, inspect, export-model or publish (--help tells more)"
+            )
         known, rest = parser.parse_known_args(arguments)
         _quiet(verbose)
         return known.command(known, rest, arguments)
@@ -64,6 +66,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     options.add_embed_flags(embed)
     embed.set_defaults(command=_embed)
+    inspect = commands.add_parser(
+        "inspect",
+        help="show what a model, or an output folder, holds",
+        description="Show what is inside a model, and how it would be run; or what an output of"
+        " `embed` holds.",
+        allow_abbrev=False,
+    )
+    options.add_inspect_flags(inspect)
+    inspect.set_defaults(command=_inspect)
+    export = commands.add_parser(
+        "export-model",
+        help="make a SavedModel of a BERT, or of a file of word vectors",
+        description="Make a TensorFlow 2 SavedModel of a BERT, or a lookup table of a text file of"
+        " word vectors.",
+        allow_abbrev=False,
+    )
+    options.add_export_flags(export)
+    export.set_defaults(command=_export)
     publish = commands.add_parser(
         "publish",
         help="let LATEST name a snapshot that was not published",
@@ -125,6 +145,25 @@ def _publish(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str
             " backwards"
         )
     _say([f"{snapshot.folder} is published: {snapshot.output}/LATEST names it"])
+    return DONE
+
+
+def _inspect(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+    options.refuse_unknown(rest, {"--" + name for name in vars(flags)})
+    from pipeline.inspection import inspect
+
+    _say(inspect(flags))
+    return DONE
+
+
+def _export(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+    options.refuse_unknown(rest, {"--" + name for name in vars(flags)})
+    from pipeline.export_model import export_model
+
+    settings = {
+        name: value for name, value in vars(flags).items() if name not in ("command", "verbose")
+    }
+    _say(export_model(**settings))
     return DONE
 
 

@@ -1,4 +1,4 @@
-"""The flags of `embed`: what each means, and what is refused before anything starts."""
+"""The flags of each command: what they mean, and what is refused before anything starts."""
 
 from __future__ import annotations
 
@@ -199,6 +199,46 @@ def add_embed_flags(parser: argparse.ArgumentParser) -> None:
         group = parser.add_argument_group(title)
         for name, arguments in flags.items():
             group.add_argument(f"--{name}", **arguments)
+
+
+def _add(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Flags that another command shares with `embed`."""
+    every = {name: arguments for flags in _FLAGS.values() for name, arguments in flags.items()}
+    for name in names:
+        parser.add_argument(f"--{name}", **every[name])
+
+
+def add_inspect_flags(parser: argparse.ArgumentParser) -> None:
+    """A model or an output folder, how the model is to be read, and in what form to tell."""
+    parser.add_argument("place", metavar="MODEL_OR_OUTPUT")
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    _add(parser, "tokenizer", "do_lower_case", "signature", "output_key")
+    _add(parser, "model_cache", "refresh_model", "verbose")
+
+
+def add_export_flags(parser: argparse.ArgumentParser) -> None:
+    """What to make a SavedModel of, and in which form."""
+    parser.add_argument("source", metavar="SOURCE", help="a BERT, or a text file of word vectors")
+    parser.add_argument("target", metavar="TARGET", help="a folder, or an archive .tar.gz")
+    parser.add_argument(
+        "--strings",
+        action="store_true",
+        help="take raw strings and give sentence vectors, tokenizer inside (needs tensorflow-text)",
+    )
+    parser.add_argument(
+        "--archive",
+        action="store_true",
+        help="write TARGET.tar.gz beside it, the same bytes each time, for a handle to point to",
+    )
+    parser.add_argument(
+        "--oov_buckets",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="rows for words that are not in the file of word vectors (default: 1)",
+    )
+    _add(parser, "vectors", "normalize", "tokenizer", "do_lower_case")
+    _add(parser, "model_cache", "refresh_model", "verbose")
 
 
 def joined_values(arguments: Sequence[str]) -> list[str]:

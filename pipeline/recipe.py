@@ -10,6 +10,7 @@ from typing import Any
 
 from transforms.columns import parse_layers, parse_vectors
 from transforms.encoders import describe_model
+from transforms.handles import local_model
 from transforms.pooling import POOLINGS
 from transforms.specs import Asked, Layer, ModelSpec, VectorColumn, Wanted
 from transforms.tokenizers import load_tokenizer
@@ -74,7 +75,7 @@ class Settings:
 
     def describe_model(self) -> ModelSpec:
         """The model, fetched where `model` is a handle."""
-        path = self.model
+        path = local_model(self.model, self.model_cache, self.refresh_model)
         asked = Asked(self.tokenizer, self.do_lower_case, self.signature, self.output_key)
         return describe_model(path, asked)
 

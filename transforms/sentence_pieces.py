@@ -142,14 +142,23 @@ def xlm_roberta(spec: TokenizerSpec) -> Tokenizer:
     return tokenizer
 
 
+def own_numbers(spec: TokenizerSpec) -> Tokenizer:
+    """The model's own pieces and numbers, among them [CLS] and [SEP], as in ALBERT's."""
+    processor = _processor(spec)
+    vocabulary = _numbers(processor)
+    return _SentencePieces(spec, processor, vocabulary, ("[CLS]", "[SEP]"), processor.unk_id())
+
+
 def plain(spec: TokenizerSpec) -> Tokenizer:
     """The model's own pieces and numbers, with nothing around a text.
 
     Source: the Universal Sentence Encoder Lite's notebook, `sp.EncodeAsIds`.
     """
     processor = _processor(spec)
-    numbers = range(processor.get_piece_size())
-    vocabulary = {processor.id_to_piece(number): number for number in numbers}
-    tokenizer = _SentencePieces(spec, processor, vocabulary, None, processor.unk_id())
+    tokenizer = _SentencePieces(spec, processor, _numbers(processor), None, processor.unk_id())
     tokenizer.separators, tokenizer.segments = 0, False
     return tokenizer
+
+
+def _numbers(processor) -> dict[str, int]:
+    return {processor.id_to_piece(number): number for number in range(processor.get_piece_size())}

@@ -242,6 +242,7 @@ TOKENIZERS: Mapping[str, Callable[[TokenizerSpec], Tokenizer]] = {
     "tokenizer.json": _tokenizer_json,
     "sentencepiece": sentence_pieces.bert_japanese,
     "xlm_roberta": sentence_pieces.xlm_roberta,
+    "sentencepiece_ids": sentence_pieces.own_numbers,
     "pieces": sentence_pieces.plain,
     "words": words.split_at_spaces,
 }

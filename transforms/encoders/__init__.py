@@ -21,9 +21,6 @@ class Encoder(Protocol):
     machine busy.
     """
 
-    hidden_size: int
-    max_seq_length: int
-    layer_count: int
     streams: int
 
     def encode(self, windows: Sequence[Window]) -> list[Encoded]:
@@ -55,6 +52,14 @@ KINDS: Mapping[str, Kind] = {
         "a Hugging Face folder (config.json, model.safetensors, tokenizer.json or vocab.txt or"
         " sentencepiece.bpe.model)",
     ),
+    # Functions of SavedModels and TF1 Hub modules (saved_model.pb and its variables). The first
+    # that takes a function runs it.
+    "saved_bert": Kind(
+        "saved_bert", "a SavedModel or TF1 Hub module that takes token ids (a vocabulary in assets)"
+    ),
+    "saved_words": Kind("saved_words", "one that takes words (ELMo, word vectors)"),
+    "saved_pieces": Kind("saved_pieces", "one that takes SentencePiece ids (USE-lite)"),
+    "saved_strings": Kind("saved_strings", "one that takes strings (USE, NNLM)"),
 }
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from transforms.elements import SPECIAL, Document, Encoded, Failure, Window
+from transforms.elements import Encoded, Failure, Window
 from transforms.encoders import Encoder
+from transforms.encoders.batch_probes import id_window, text_window
 
 # Lines of TensorFlow that name no cause.
 _EMPTY = re.compile(
@@ -69,22 +70,8 @@ def _said(error: Exception) -> tuple[str, str]:
 
 def _check_model(encoder: Encoder, blamed: Window, error: Exception) -> None:
     """Raises where three tokens, or a text, of no meaning cannot be encoded either."""
-    probe = Window(
-        document=Document("probe", ""),
-        index=0,
-        count=1,
-        tokens=("a",) * 3,
-        ids=np.zeros(3, np.int32),
-        segments=np.zeros(3, np.int8),
-        roles=np.full(3, SPECIAL, np.int8),
-        spans=None,
-        start=0,
-        stop=3,
-        position=0,
-        text="a",
-    )
     try:
-        encoder.encode([probe])
+        encoder.encode([id_window([0, 0, 0]) if len(blamed) else text_window("a")])
     except Exception:
         raise BrokenModel(
             f"the model fails on every input, first seen at document {blamed.document.id!r}:"

@@ -86,6 +86,11 @@ def _read(path: str, stamps: tuple[tuple[str, int, int], ...]) -> SavedModel:
     )
 
 
+def meta_graph(path: str) -> Any:
+    """The graph that `read` describes, a MetaGraphDef."""
+    return _chosen(_meta_graphs(Path(path) / _FILE), (Path(path) / _HUB_FILE).is_file())[1]
+
+
 def _meta_graphs(file: Path) -> Sequence[Any]:
     from transforms.encoders.runtime import tf  # noqa: F401, I001 - first, to keep it quiet
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]

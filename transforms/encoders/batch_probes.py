@@ -1,0 +1,84 @@
+"""Whether a model gives a text the same vectors whatever is encoded beside it, and what to do where
+it does not.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from transforms.elements import OWN, Document, Encoded, Window
+from transforms.encoders import Encoder
+from transforms.specs import ModelSpec, Wanted
+
+# Parts of the largest value, which the rounding of other kernels stays below.
+_TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}
+
+
+def steady(encoder: Encoder, probes: Sequence[Window], spec: ModelSpec, wanted: Wanted) -> Encoder:
+    """The encoder, or where the probes' vectors depend on their batch one that encodes each window
+    alone; the user is told.
+    """
+    if not depends_on_batch(encoder, probes, wanted.precision):
+        return encoder
+    print(
+        f"note: the vectors of {spec.path} change with what is encoded beside a text; each text is"
+        " encoded alone",
+        file=sys.stderr,
+    )
+    return _Alone(encoder)
+
+
+class _Alone:
+    def __init__(self, encoder: Encoder):
+        self._encoder, self.streams = encoder, encoder.streams
+
+    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
+        return [encoded for window in windows for encoded in self._encoder.encode([window])]
+
+
+def depends_on_batch(encoder: Encoder, probes: Sequence[Window], precision: str) -> bool:
+    """Encodes `probes`, of unlike lengths, alone and together. A model that fails on them, or gives
+    what is not finite, says nothing: that is for the texts to show.
+    """
+    try:
+        together = encoder.encode(probes)
+        alone = [encoder.encode([probe])[0] for probe in probes]
+    except Exception:
+        return False
+    return any(_differ(*pair, _TOLERANCES[precision]) for pair in zip(together, alone))
+
+
+def _differ(a: Encoded, b: Encoded, tolerance: float) -> bool:
+    parts = [(a.layers[key], b.layers[key]) for key in a.layers]
+    parts += [(a.outputs[key], b.outputs[key]) for key in a.outputs]
+    for one, other in parts:
+        largest = np.abs(other).max(initial=0)
+        if np.isfinite(largest) and not np.allclose(one, other, rtol=0, atol=tolerance * largest):
+            return True
+    return False
+
+
+def text_window(text: str) -> Window:
+    """A window of a model that takes strings."""
+    return id_window([], text)
+
+
+def id_window(ids: Sequence[int], text: str = "") -> Window:
+    """A window of a document that nobody asked for."""
+    return Window(
+        document=Document("probe", ""),
+        index=0,
+        count=1,
+        tokens=("a",) * len(ids),
+        ids=np.array(ids, np.int32),
+        segments=np.zeros(len(ids), np.int8),
+        roles=np.full(len(ids), OWN, np.int8),
+        spans=None,
+        start=0,
+        stop=len(ids),
+        position=0,
+        text=text,
+    )

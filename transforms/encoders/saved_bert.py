@@ -1,0 +1,235 @@
+"""SavedModels and TF1 Hub modules that take token ids as BERT does, with mask and segments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from transforms.elements import Encoded, Window
+from transforms.encoders import Encoder, asset_tokenizers, export_notes, saved_models
+from transforms.encoders.batch_probes import id_window, steady
+from transforms.encoders.folders import fitting_tokenizer, second_to_last
+from transforms.encoders.saved_models import Choice, Given, chosen, vectors_of
+from transforms.specs import POOLER, Asked, Layer, ModelSpec, Signature, VectorColumn, Wanted
+from transforms.tokenizers import load_tokenizer
+
+_IDS, _MASK, _TYPES = "ids", "mask", "types"
+_ROLES: Mapping[str, str] = {
+    **dict.fromkeys(("input_word_ids", "input_ids", "word_ids", "token_ids"), _IDS),
+    **dict.fromkeys(("input_mask", "attention_mask", "mask"), _MASK),
+    **dict.fromkeys(("input_type_ids", "segment_ids", "token_type_ids"), _TYPES),
+}
+_NUMBERED = re.compile(r"(?P<stem>.*?)[_/:]?(?P<place>[012])")
+_STACK, _SEQUENCE, _POOLED = "encoder_outputs/", "sequence_output", "pooled_output"
+_UNKNOWN_LENGTH = 512  # that of nearly every BERT
+
+
+def roles_of(signature: Signature) -> dict[str, str] | None:
+    """The inputs by what they are for, None where they are not a BERT's.
+
+    Unnamed ones come in the order of TensorFlow Hub's first BERTs: ids, mask, types. A single one
+    can only be ids.
+    """
+    kinds = {(tensor.dtype[:3], tensor.rank) for tensor in signature.inputs}
+    names = [tensor.name for tensor in signature.inputs]
+    if kinds != {("int", 2)}:
+        return None
+    if len(names) == 1:
+        return {_IDS: names[0]}
+    roles = {_ROLES[name]: name for name in names if name in _ROLES}
+    if len(roles) == len(names) and _IDS in roles:
+        return roles
+    numbered = [_NUMBERED.fullmatch(name) for name in names]
+    places = {match["place"]: match[0] for match in numbered if match}
+    if len(names) == 3 and len(places) == 3 and len({m["stem"] for m in numbered if m}) == 1:
+        return dict(zip((_IDS, _MASK, _TYPES), (places[place] for place in "012")))
+    return None
+
+
+def takes(signature: Signature) -> bool:
+    """Token ids, and vectors of tokens or texts."""
+    given = given_by(signature)
+    return roles_of(signature) is not None and bool(given.layers or given.outputs)
+
+
+def given_by(signature: Signature) -> Given:
+    """`encoder_outputs` are the layers from 1; without them there is only the last one, -1."""
+    names = [tensor.name for tensor in signature.outputs]
+    stack = sorted((n for n in names if n.startswith(_STACK)), key=lambda n: int(n[len(_STACK) :]))
+    texts = [key for key in vectors_of(signature, 2) if key not in (*stack, _SEQUENCE)]
+    others = [key for key in vectors_of(signature, 3) if key not in (*stack, _SEQUENCE)]
+    layers: dict[Layer, str] = {i + 1: key for i, key in enumerate(stack)}
+    if not stack and _SEQUENCE in names:
+        layers = {-1: _SEQUENCE}
+    elif not stack and len(others) == 1:
+        layers = {-1: others.pop()}
+    pooled = [key for key in texts if key == _POOLED]
+    if not pooled and len(texts) == 1 and texts[0].isdigit():
+        pooled = texts
+    outputs = {POOLER: pooled[0]} if pooled else {}
+    return Given(layers | {key: key for key in others}, outputs | {key: key for key in texts})
+
+
+def recognises(path: str, asked: Asked) -> bool:
+    return saved_models.recognised(path, asked, "saved_bert")
+
+
+def describe(path: str, asked: Asked) -> ModelSpec:
+    """Raises `ValueError` where the model is not whole, or cannot do what is asked."""
+    choice = chosen(path, asked)
+    signature, given = choice.signature, given_by(choice.signature)
+    roles: dict[str, str] = roles_of(signature)  # type: ignore[assignment]
+    exported = export_notes.read(Path(path) / "assets") if not asked.tokenizer else None
+    found = asset_tokenizers.find(choice.model, asked) if exported is None else None
+    tokenizer = found.tokenizer if found else exported.tokenizer  # type: ignore[union-attr]
+    if exported and asked.do_lower_case != "auto":
+        lowercase = asked.do_lower_case == "true"
+        tokenizer = replace(tokenizer, lowercase=lowercase, lowercase_asked=True)
+    rows = _rows_of(choice, "word_embeddings")
+    library = fitting_tokenizer(tokenizer, rows) if rows else load_tokenizer(tokenizer)
+    longest, notes = _longest(choice, roles)
+    notes = (*choice.notes, *(found.notes if found else ()), *notes)
+    if _IDS in roles and _MASK not in roles:
+        notes += ("it takes no mask: only texts of as many tokens are encoded together",)
+    spec = ModelSpec(
+        kind="saved_bert",
+        path=path,
+        digest=saved_models.digest(path),
+        tokenizer=tokenizer,
+        max_seq_length=longest or _UNKNOWN_LENGTH,
+        longest=longest,
+        layers=tuple(given.layers),
+        outputs=tuple(given.outputs),
+        default_columns=_columns(path, signature, given, asked),
+        hidden_size=saved_models.hidden_size(signature, given),
+        parameters=choice.model.parameters,
+        signature=signature,
+        specials=library.cls is not None,
+        separators=library.separators,
+        segments=library.segments and _TYPES in roles,
+        pairs=library.cls is not None,
+        padding=_MASK in roles,
+        notes=notes,
+    )
+    return _as_exported(spec, exported, asked) if exported else spec
+
+
+def _as_exported(spec: ModelSpec, exported: export_notes.ExportNotes, asked: Asked) -> ModelSpec:
+    """With what our own export says of the model that it was made from."""
+    longest = min(spec.longest or exported.longest, exported.longest)
+    columns = exported.default_columns
+    layers = {layer for column in columns for layer in column.layers}
+    known = not asked.output_key and layers <= set(spec.layers)
+    return replace(
+        spec,
+        longest=longest,
+        max_seq_length=min(exported.max_seq_length, longest),
+        segments=exported.segments,
+        separators=exported.separators,
+        default_columns=columns if known else spec.default_columns,
+        prompts=exported.prompts,
+        default_prompt=exported.default_prompt,
+    )
+
+
+def _columns(
+    path: str, signature: Signature, given: Given, asked: Asked
+) -> tuple[VectorColumn, ...]:
+    if asked.output_key or not given.layers:
+        return saved_models.sentence_column(path, signature, given, asked)
+    numbers = [layer for layer in given.layers if isinstance(layer, int)]
+    if numbers and numbers != [-1]:
+        return second_to_last(max(numbers))
+    return (VectorColumn("vector", "mean", (next(iter(given.layers)),)),)
+
+
+def _rows_of(choice: Choice, name: str) -> int | None:
+    """How many rows the table of this name has, where there is exactly one."""
+    tables = {
+        shape[0]
+        for variable, shape in choice.model.variables.items()
+        if name in variable and len(shape) == 2
+    }
+    return tables.pop() if len(tables) == 1 else None
+
+
+def _longest(choice: Choice, roles: Mapping[str, str]) -> tuple[int | None, tuple[str, ...]]:
+    """The longest input: that of the signature, else what the table of positions has."""
+    (ids,) = [tensor for tensor in choice.signature.inputs if tensor.name == roles[_IDS]]
+    if ids.shape and ids.shape[1] is not None:
+        return ids.shape[1], (f"every input is padded to the signature's {ids.shape[1]} tokens",)
+    if rows := _rows_of(choice, "position_embedding"):
+        return rows, ()
+    return None, (
+        f"its files do not say how long an input may be: {_UNKNOWN_LENGTH} tokens are taken"
+        " (--max_seq_length)",
+    )
+
+
+def load(spec: ModelSpec, wanted: Wanted) -> Encoder:
+    """Load the model and build its function.
+
+    Raises `ValueError` where the tokenizer has ids that the model does not take.
+    """
+    encoder = SavedBertEncoder(spec, wanted)
+    last = load_tokenizer(spec.tokenizer).size - 1  # type: ignore[arg-type]
+    try:
+        encoder.encode([id_window([last])])
+    except Exception as error:
+        try:
+            encoder.encode([id_window([0])])
+        except Exception:
+            return encoder  # it fails on anything, which its first text will tell
+        raise ValueError(
+            f"{spec.path}: its tokenizer has {last + 1} tokens, and the model does not take the"
+            " last of them; is it another model's?"
+        ) from error
+    probes = [id_window([min(7, last)] * length) for length in (1, 3, 40)]
+    return steady(encoder, probes, spec, wanted) if spec.padding else encoder
+
+
+class SavedBertEncoder:
+    """Ids in; layers, and the model's own sentence vectors, out."""
+
+    def __init__(self, spec: ModelSpec, wanted: Wanted):
+        from transforms.encoders.freezing import Function
+
+        signature: Signature = spec.signature  # type: ignore[assignment]
+        given = given_by(signature)
+        self._roles: dict[str, str] = roles_of(signature)  # type: ignore[assignment]
+        self._layers = {layer: given.layers[layer] for layer in wanted.layers}
+        self._outputs = {name: given.outputs[name] for name in wanted.outputs}
+        keys = dict.fromkeys([*self._layers.values(), *self._outputs.values()])
+        self._function = Function.load(spec.path, signature, tuple(keys), wanted.precision)
+        self.streams = self._function.streams
+        self._segments = spec.segments
+        shapes = {tensor.name: tensor.shape for tensor in signature.inputs}
+        self._batch, self._length = shapes[self._roles[_IDS]] or (None, None)
+
+    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
+        """Each result's layers are views [T, H] float32 of the batch's."""
+        length = self._length or max(map(len, windows))
+        values = {role: np.zeros((len(windows), length), np.int32) for role in self._roles}
+        for row, window in enumerate(windows):
+            values[_IDS][row, : len(window)] = window.ids
+            if _MASK in values:
+                values[_MASK][row, : len(window)] = 1
+            if _TYPES in values and self._segments:
+                values[_TYPES][row, : len(window)] = window.segments
+        inputs = {self._roles[role]: array for role, array in values.items()}
+        found = saved_models.in_parts(self._function, inputs, self._batch)
+        for rank, keys in ((3, self._layers.values()), (2, self._outputs.values())):
+            for key in keys:
+                found[key] = saved_models.checked(found[key], rank, len(windows), key)
+        return [
+            Encoded(
+                window,
+                {layer: found[key][row, : len(window)] for layer, key in self._layers.items()},
+                {name: found[key][row].copy() for name, key in self._outputs.items()},
+            )
+            for row, window in enumerate(windows)
+        ]

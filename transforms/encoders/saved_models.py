@@ -1,0 +1,230 @@
+"""SavedModels and TF1 Hub modules: which of their functions is called, by which of our adapters,
+and what it gives.
+
+Each adapter is a kind of its own and has `takes(signature)`; here is what they share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from transforms.encoders import signatures
+from transforms.encoders.folders import digest_of
+from transforms.encoders.signatures import CALL, SavedModel
+from transforms.specs import OUTPUT, Asked, Layer, Signature, Tensor, VectorColumn
+
+FILE = "saved_model.pb"
+# The order in which functions are tried where the user names none.
+_FIRST = (CALL, "serving_default", "default", "tokens")
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The function of a model that is called, and the name of the adapter that calls it."""
+
+    model: SavedModel
+    signature: Signature
+    adapter: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a function gives: keys of its outputs by the names that users have for them."""
+
+    layers: Mapping[Layer, str]
+    outputs: Mapping[str, str]
+
+
+def is_there(path: str) -> bool:
+    """Whether a folder holds a SavedModel or a TF1 Hub module."""
+    return (Path(path) / FILE).is_file()
+
+
+def recognised(path: str, asked: Asked, adapter: str) -> bool:
+    """Whether this adapter is the one to run the model. Raises `ValueError` as `chosen` does."""
+    return is_there(path) and chosen(path, asked).adapter == adapter
+
+
+def adapters() -> dict[str, ModuleType]:
+    """The modules of the kinds that run functions of SavedModels, by kind."""
+    from transforms.encoders import KINDS
+
+    modules = {name: kind.load_module() for name, kind in KINDS.items()}
+    return {name: module for name, module in modules.items() if hasattr(module, "takes")}
+
+
+def adapter_of(signature: Signature) -> str | None:
+    """The kind that runs a function, None where there is none."""
+    if signature.training:
+        return None  # dropout
+    return next((name for name, module in adapters().items() if module.takes(signature)), None)
+
+
+def chosen(path: str, asked: Asked) -> Choice:
+    """The function to call: the one asked for, or the first that an adapter takes.
+
+    Raises `ValueError` where there is none, with all that there are.
+    """
+    model = signatures.read(path)
+    there = model.signatures
+    if asked.signature:
+        there = tuple(found for found in there if found.name == asked.signature)
+        if not there:
+            names = ", ".join(dict.fromkeys(found.name for found in model.signatures)) or "none"
+            raise ValueError(f"--signature={asked.signature}: {path} has no such one; has: {names}")
+    usable = [(found, name) for found in there if (name := adapter_of(found))]
+    if not usable:
+        flag = f"--signature={asked.signature}: " if asked.signature else f"--model={path}: "
+        listed = "; ".join(map(described, there)) or "none"
+        raise ValueError(
+            f"{flag}no function takes strings, words or token ids and gives vectors. There are:"
+            f" {listed}"
+        )
+    signature, adapter = min(usable, key=lambda one: _rank(one[0]))
+    return Choice(model, signature, adapter, _notes(model, signature, usable, asked))
+
+
+def _rank(signature: Signature) -> tuple[Any, ...]:
+    place = _FIRST.index(signature.name) if signature.name in _FIRST else len(_FIRST)
+    fixed = sum(size is not None for tensor in signature.inputs for size in tensor.shape or ())
+    return place, signature.name, signature.training is None, fixed
+
+
+def _notes(
+    model: SavedModel, signature: Signature, usable: Sequence[tuple[Signature, str]], asked: Asked
+) -> tuple[str, ...]:
+    notes = []
+    traces = [found for found in model.signatures if found.name == signature.name]
+    if len(traces) > 1:
+        notes.append(
+            f"of {len(traces)} traces of {signature.name} the one with"
+            f" training={signature.training} is run: {described(signature)}"
+        )
+    others = dict.fromkeys(found.name for found, _ in usable if found.name != signature.name)
+    if others and not asked.signature:
+        notes.append(
+            f"{signature.name} is called; --signature={next(iter(others))} would call another"
+            f" ({', '.join(others)} can be run)"
+        )
+    return tuple(notes)
+
+
+def described(signature: Signature) -> str:
+    """`default(strings: string [?]) -> elmo: float32 [?, ?, 32]`"""
+    inputs, outputs = (
+        ", ".join(
+            f"{tensor.name}: {tensor.dtype} {shape_text(tensor)}" for tensor in tensors[:_SHOWN]
+        )
+        + (f", … ({len(tensors)} in all)" if len(tensors) > _SHOWN else "")
+        for tensors in (signature.inputs, signature.outputs)
+    )
+    return f"{signature.name}({inputs}) -> {outputs or 'nothing'}"
+
+
+_SHOWN = 8
+
+
+def shape_text(tensor: Tensor) -> str:
+    """`[?, 128]`; `[…]` where not even the rank is known."""
+    if tensor.shape is None:
+        return "[…]"
+    return "[" + ", ".join("?" if size is None else str(size) for size in tensor.shape) + "]"
+
+
+def vectors_of(signature: Signature, rank: int) -> list[str]:
+    """Keys of the outputs that are floats of this rank; 2 is taken for where it is unknown."""
+    return [
+        tensor.name
+        for tensor in signature.outputs
+        if tensor.dtype in _FLOATS and (2 if tensor.rank is None else tensor.rank) == rank
+    ]
+
+
+def width_of(signature: Signature, key: str) -> int | None:
+    """How wide an output's vectors are, where the signature says."""
+    shapes = {tensor.name: tensor.shape for tensor in signature.outputs}
+    return (shapes.get(key) or (None,))[-1]
+
+
+def sentence_column(
+    path: str, signature: Signature, given: Given, asked: Asked
+) -> tuple[VectorColumn, ...]:
+    """The column `vector` where nobody asks for another: that of `--output_key`, else the output
+    `default`, else the only one.
+
+    Raises `ValueError` where there is no such output, or more than one could be meant.
+    """
+    if key := asked.output_key:
+        layers = {used: layer for layer, used in given.layers.items()}
+        if key in given.outputs or key in given.outputs.values():
+            names = {used: name for name, used in given.outputs.items()}
+            return (VectorColumn("vector", OUTPUT, output=names.get(key, key)),)
+        if key in layers:
+            return (VectorColumn("vector", "mean", (layers[key],)),)
+        there = ", ".join([*given.outputs.values(), *layers]) or "none"
+        raise ValueError(
+            f"--output_key={key}: {signature.name} of {path} gives no such vectors; use one of"
+            f" {there}"
+        )
+    if "default" in given.outputs or len(given.outputs) == 1:
+        output = "default" if "default" in given.outputs else next(iter(given.outputs))
+        return (VectorColumn("vector", OUTPUT, output=output),)
+    if not given.outputs and len(given.layers) == 1:
+        return (VectorColumn("vector", "mean", tuple(given.layers)),)
+    there = ", ".join([*given.outputs, *map(str, given.layers.values())])
+    raise ValueError(
+        f"--model={path}: {signature.name} has several outputs ({there}); say with --output_key"
+        " which one is the sentence vector"
+    )
+
+
+def digest(path: str) -> str:
+    """SHA-256 over all files of a model's folder and their names in it; not over where it lies."""
+    folder = Path(path)
+    files = [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and not any(p.startswith(".") for p in file.relative_to(folder).parts)
+    ]
+    return digest_of(files, {"files": [file.relative_to(folder).as_posix() for file in files]})
+
+
+def hidden_size(signature: Signature, given: Given) -> int | None:
+    """The width of the highest layer, or of the sentence vector."""
+    keys = [*given.layers.values()][-1:] or [*given.outputs.values()][:1]
+    return width_of(signature, keys[0]) if keys else None
+
+
+def in_parts(
+    call: Any, inputs: Mapping[str, np.ndarray], batch: int | None
+) -> dict[str, np.ndarray]:
+    """Call a function that wants `batch` rows, no more and no less (None: any number).
+
+    Every input has as many rows; what is missing in the last part is filled with its last row.
+    """
+    rows = len(next(iter(inputs.values())))
+    if batch is None or batch == rows:
+        return call(inputs)
+    found = []
+    for start in range(0, rows, batch):
+        order = np.minimum(np.arange(start, start + batch), rows - 1)
+        found.append(call({name: array[order] for name, array in inputs.items()}))
+    return {name: np.concatenate([part[name] for part in found])[:rows] for name in found[0]}
+
+
+def checked(values: np.ndarray, rank: int, rows: int, key: str) -> np.ndarray:
+    """An output as float32, of this rank and with so many rows. Raises `ValueError`."""
+    if values.ndim != rank or len(values) != rows:
+        raise ValueError(
+            f"output {key} has the shape {list(values.shape)}; {rows} rows of rank {rank} were"
+            " looked for"
+        )
+    return values.astype(np.float32, copy=False)

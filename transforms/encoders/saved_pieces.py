@@ -1,0 +1,126 @@
+"""Models that take the pieces of SentencePiece as a sparse tensor of their ids: Universal Sentence
+Encoder Lite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from transforms.elements import Encoded, Window
+from transforms.encoders import Encoder, saved_models
+from transforms.encoders.batch_probes import id_window, steady
+from transforms.encoders.folders import check_own_tokenizer, say_lowercase
+from transforms.encoders.saved_models import Given, chosen, vectors_of
+from transforms.specs import Asked, ModelSpec, Signature, TokenizerSpec, Wanted
+from transforms.tokenizers import load_tokenizer
+
+_PARTS = ("values", "indices", "dense_shape")
+
+
+def parts_of(signature: Signature) -> dict[str, str] | None:
+    """The inputs that are the three parts of one sparse tensor of ids, None where they are not.
+
+    A tensor that is declared as sparse has its parts named after it (`inputs_values`).
+    """
+    found = {
+        part: tensor.name
+        for tensor in signature.inputs
+        for part in _PARTS
+        if tensor.name.endswith(part) and tensor.dtype in ("int64", "int32")
+    }
+    return found if len(found) == len(signature.inputs) == 3 else None
+
+
+def takes(signature: Signature) -> bool:
+    return parts_of(signature) is not None and bool(vectors_of(signature, 2))
+
+
+def recognises(path: str, asked: Asked) -> bool:
+    return saved_models.recognised(path, asked, "saved_pieces")
+
+
+def describe(path: str, asked: Asked) -> ModelSpec:
+    """Raises `ValueError` where the model is not whole, or cannot do what is asked."""
+    choice = chosen(path, asked)
+    given = Given({}, {key: key for key in vectors_of(choice.signature, 2)})
+    own = [Path(path) / name for name in choice.model.assets if name.endswith(".model")]
+    tokenizer = _tokenizer(path, own, asked)
+    load_tokenizer(tokenizer)
+    return ModelSpec(
+        kind="saved_pieces",
+        path=path,
+        digest=saved_models.digest(path),
+        tokenizer=tokenizer,
+        max_seq_length=None,
+        longest=None,
+        layers=(),
+        outputs=tuple(given.outputs),
+        default_columns=saved_models.sentence_column(path, choice.signature, given, asked),
+        hidden_size=saved_models.hidden_size(choice.signature, given),
+        parameters=choice.model.parameters,
+        signature=choice.signature,
+        specials=False,
+        separators=0,
+        pairs=False,
+        notes=choice.notes,
+    )
+
+
+def _tokenizer(path: str, own: Sequence[Path], asked: Asked) -> TokenizerSpec:
+    place = Path(asked.tokenizer) if asked.tokenizer else None
+    files = list(own)
+    if place is not None:
+        files = sorted(place.glob("*.model")) if place.is_dir() else [place]
+        check_own_tokenizer(files, own)
+    if len(files) != 1:
+        found = ", ".join(file.name for file in files) or "none"
+        raise ValueError(
+            f"--model={path}: takes pieces of a SentencePiece model, of which it should have one"
+            f" among its assets (found: {found}); name it with --tokenizer"
+        )
+    lowercase = say_lowercase(asked.do_lower_case)
+    return TokenizerSpec(
+        "pieces",
+        str(files[0]),
+        lowercase=bool(lowercase),
+        lowercase_asked=lowercase is not None,
+    )
+
+
+def load(spec: ModelSpec, wanted: Wanted) -> Encoder:
+    """Load the model and build its function."""
+    probes = [id_window([1] * length) for length in (1, 3, 40)]
+    return steady(PieceEncoder(spec, wanted), probes, spec, wanted)
+
+
+class PieceEncoder:
+    """Ids in, the model's own sentence vectors out."""
+
+    def __init__(self, spec: ModelSpec, wanted: Wanted):
+        from transforms.encoders.freezing import Function
+
+        signature: Signature = spec.signature  # type: ignore[assignment]
+        self._parts: dict[str, str] = parts_of(signature)  # type: ignore[assignment]
+        self._function = Function.load(spec.path, signature, wanted.outputs, wanted.precision)
+        self.streams = self._function.streams
+
+    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
+        lengths = np.array([len(window) for window in windows])
+        rows = np.repeat(np.arange(len(windows)), lengths)
+        places = np.concatenate([np.arange(length) for length in lengths])
+        sparse = {
+            "values": np.concatenate([window.ids for window in windows]).astype(np.int64),
+            "indices": np.stack([rows, places], axis=1),  # [N, 2]
+            "dense_shape": np.array([len(windows), lengths.max()]),
+        }
+        found = self._function({self._parts[part]: value for part, value in sparse.items()})
+        vectors = {
+            key: saved_models.checked(values, 2, len(windows), key) for key, values in found.items()
+        }
+        return [
+            Encoded(window, {}, {key: values[row].copy() for key, values in vectors.items()})
+            for row, window in enumerate(windows)
+        ]

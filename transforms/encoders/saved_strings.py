@@ -1,0 +1,96 @@
+"""SavedModels and TF1 Hub modules that take strings: Universal Sentence Encoder, NNLM and whatever
+else is a text embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from transforms.elements import Encoded, Window
+from transforms.encoders import Encoder, saved_models
+from transforms.encoders.batch_probes import steady, text_window
+from transforms.encoders.folders import say_lowercase
+from transforms.encoders.saved_models import Given, chosen, vectors_of
+from transforms.specs import Asked, ModelSpec, Signature, Wanted
+
+_PROBES = (
+    "a",
+    "The cat is on the mat.",
+    "One text that is much longer than the others, as there is always one, with some words in it "
+    "that no vocabulary has, such as Xyzzyx, 12,345 and トマト; it ends where it ends.",
+)
+
+
+def takes(signature: Signature) -> bool:
+    """One string for each text, and vectors for each."""
+    return [(tensor.dtype, tensor.rank) for tensor in signature.inputs] == [("string", 1)] and bool(
+        vectors_of(signature, 2)
+    )
+
+
+def recognises(path: str, asked: Asked) -> bool:
+    return saved_models.recognised(path, asked, "saved_strings")
+
+
+def describe(path: str, asked: Asked) -> ModelSpec:
+    """Raises `ValueError` where the model is not whole, or cannot do what is asked."""
+    choice = chosen(path, asked)
+    if asked.tokenizer or say_lowercase(asked.do_lower_case) is not None:
+        flag = f"--tokenizer={asked.tokenizer}" if asked.tokenizer else "--do_lower_case"
+        raise ValueError(f"{flag}: {path} takes strings and cuts them itself; leave it away")
+    given = Given({}, {key: key for key in vectors_of(choice.signature, 2)})
+    notes = choice.notes
+    if dropped := vectors_of(choice.signature, 3):
+        notes += (
+            f"{', '.join(dropped)} may be vectors of tokens, but nobody says of which; they cannot"
+            " be had",
+        )
+    return ModelSpec(
+        kind="saved_strings",
+        path=path,
+        digest=saved_models.digest(path),
+        tokenizer=None,
+        max_seq_length=None,
+        longest=None,
+        layers=(),
+        outputs=tuple(given.outputs),
+        default_columns=saved_models.sentence_column(path, choice.signature, given, asked),
+        hidden_size=saved_models.hidden_size(choice.signature, given),
+        parameters=choice.model.parameters,
+        signature=choice.signature,
+        specials=False,
+        pairs=False,
+        notes=notes,
+    )
+
+
+def load(spec: ModelSpec, wanted: Wanted) -> Encoder:
+    """Load the model and build its function."""
+    probes = [text_window(text) for text in _PROBES]
+    return steady(StringEncoder(spec, wanted), probes, spec, wanted)
+
+
+class StringEncoder:
+    """Texts in, the model's own sentence vectors out."""
+
+    def __init__(self, spec: ModelSpec, wanted: Wanted):
+        from transforms.encoders.freezing import Function
+
+        signature: Signature = spec.signature  # type: ignore[assignment]
+        self._function = Function.load(spec.path, signature, wanted.outputs, wanted.precision)
+        self.streams = self._function.streams
+        (texts,) = signature.inputs
+        self._input, self._batch = texts.name, (texts.shape or (None,))[0]
+
+    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
+        texts = np.array([window.text.encode() for window in windows], object)
+        found = saved_models.in_parts(self._function, {self._input: texts}, self._batch)
+        vectors = {
+            key: saved_models.checked(values, 2, len(windows), key) for key, values in found.items()
+        }
+        return [
+            Encoded(window, {}, {key: values[row].copy() for key, values in vectors.items()})
+            for row, window in enumerate(windows)
+        ]
