@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
 from pipeline import __version__, options
+from pipeline.flags import add_embed_flags, add_export_flags, add_inspect_flags
 
 DONE, FAILED, WRONG_USAGE, NOT_PUBLISHED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -64,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    options.add_embed_flags(embed)
+    add_embed_flags(embed)
     embed.set_defaults(command=_embed)
     inspect = commands.add_parser(
         "inspect",
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         " `embed` holds.",
         allow_abbrev=False,
     )
-    options.add_inspect_flags(inspect)
+    add_inspect_flags(inspect)
     inspect.set_defaults(command=_inspect)
     export = commands.add_parser(
         "export-model",
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         " word vectors.",
         allow_abbrev=False,
     )
-    options.add_export_flags(export)
+    add_export_flags(export)
     export.set_defaults(command=_export)
     publish = commands.add_parser(
         "publish",
@@ -99,8 +100,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
     started = time.time()
-    options.refuse_unknown(rest, {"--" + name for name in vars(flags)})
-    options.refuse_incomplete(flags, arguments)
+    options.refuse_unknown(rest, flags, beam=True)
+    options.refuse_incomplete(flags)
+    options.refuse_twice(flags, arguments)
     from pipeline import job as jobs
     from pipeline import report
     from pipeline.run import check_runner, run
@@ -149,7 +151,8 @@ def _publish(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str
 
 
 def _inspect(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    options.refuse_unknown(rest, {"--" + name for name in vars(flags)})
+    options.refuse_unknown(rest, flags)
+    options.refuse_twice(flags, arguments)
     from pipeline.inspection import inspect
 
     _say(inspect(flags))
@@ -157,13 +160,16 @@ def _inspect(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str
 
 
 def _export(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    options.refuse_unknown(rest, {"--" + name for name in vars(flags)})
+    options.refuse_unknown(rest, flags)
+    options.refuse_twice(flags, arguments)
     from pipeline.export_model import export_model
+    from transforms.handles import local_model
 
-    settings = {
-        name: value for name, value in vars(flags).items() if name not in ("command", "verbose")
-    }
-    _say(export_model(**settings))
+    asked = vars(flags)
+    names = ("target", "strings", "archive", "vectors", "normalize", "oov_buckets")
+    settings = {name: asked[name] for name in (*names, "tokenizer", "do_lower_case")}
+    source = local_model(flags.source, flags.model_cache, flags.refresh_model)
+    _say(export_model(source, **settings))
     return DONE
 
 

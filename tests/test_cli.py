@@ -12,6 +12,7 @@ import pytest
 
 from pipeline import options
 from pipeline.cli import main
+from pipeline.flags import add_embed_flags
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -220,7 +221,7 @@ def test_our_flags_are_not_beams():
     import argparse
 
     parser = argparse.ArgumentParser()
-    options.add_embed_flags(parser)
+    add_embed_flags(parser)
     ours = {name for action in parser._actions for name in action.option_strings}
     assert ours & options.beam_flags() == {"--runner"}
 

@@ -64,7 +64,7 @@ def test_the_map_names_every_module():
 def test_every_flag_that_is_shown_exists():
     import argparse
 
-    from pipeline.options import add_embed_flags
+    from pipeline.flags import add_embed_flags
 
     parser = argparse.ArgumentParser()
     add_embed_flags(parser)
