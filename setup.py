@@ -21,6 +21,7 @@ setup(
         "ijson>=3.3,<4",
         "numpy>=1.26,<3",
         "pyarrow>=18,<27",
+        "requests>=2.31,<3",
         "safetensors>=0.5,<1",
         "sentencepiece>=0.2.1,<0.3",
         "tensorflow>=2.18,<3",
@@ -28,7 +29,14 @@ setup(
         "zstandard>=0.22,<1",
     ],
     extras_require={
+        "hf": ["huggingface-hub>=0.30,<3"],  # models named hf://owner/name
+        "text": ["tensorflow-text>=2.18,<3"],  # models with their tokenizer inside
         "dev": [
+            "huggingface-hub",
+            "setuptools<81",  # tensorflow-hub imports pkg_resources
+            "tensorflow-hub",
+            "tensorflow-text; sys_platform == 'linux' and platform_machine == 'x86_64'",
+            "tf-keras",
             "duckdb",
             "hypothesis",
             "mypy",
