@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Embeds examples/ into out/ with the default model. Arguments go to `embed`, and are relative to where you are:
 #   ./run_local.sh --input=my-export.json --output=vectors
-#   ./run_local.sh publish OUTPUT SNAPSHOT
+#   ./run_local.sh inspect MODEL_OR_OUTPUT        (or any other command of corpusvec)
 set -euo pipefail
 from=$PWD
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -11,9 +11,9 @@ cd "$from"
 prefix=$([ "$from" = "$here" ] || echo "$here/")
 corpusvec=${prefix}.venv/bin/corpusvec
 
-if [ "${1:-}" = publish ] || [ "${1:-}" = embed ]; then
-    exec "$corpusvec" "$@"
-fi
+case "${1:-}" in
+embed | inspect | export-model | publish) exec "$corpusvec" "$@" ;;
+esac
 arguments=("$@")
 has() { [[ " ${arguments[*]-} " =~ " --$1"[\ =] ]]; }
 if ! has help && ! [[ " $* " == *" -h "* ]]; then

@@ -1,5 +1,5 @@
-"""`python -m benchmarks [--model=FOLDER] [--documents=N]`: run the measurements, print and write
-their table.
+"""`python -m benchmarks [--model=FOLDER] [--documents=N] [--batches=N]`: run the measurements, print
+and write their table.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from benchmarks import machine, memory
+from benchmarks import machine, memory, shapes
 
 README = Path(__file__).with_name("README.md")
 MARK = "<!-- measured -->"
@@ -20,9 +20,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--model", default="models/all-MiniLM-L6-v2")
     parser.add_argument("--documents", type=int, default=2000, help="the smaller of the two runs")
+    parser.add_argument("--batches", type=int, default=shapes.BATCHES, help="of changing shapes")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = memory.measure(flags.model, flags.documents, Path(folder))
+        rows += shapes.measure(flags.model, Path(folder), flags.batches)
     table = "\n".join(
         ["| what | figure |", "|---|---|", *(f"| {what} | {found} |" for what, found in rows)]
     )

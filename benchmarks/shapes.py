@@ -1,0 +1,96 @@
+"""Time and memory of an encoder over thousands of batches, no two of one shape: they stay as they
+are if no graph is built or traced anew.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+BATCHES = 2000
+_SETTLED = 200  # batches until memory pools have their size
+_BUDGET = 512  # padded tokens of a batch
+
+
+def measure(model: str, folder: Path, batches: int = BATCHES) -> list[tuple[str, str]]:
+    """Rows of the table: the model, its export as a SavedModel, and that which takes strings."""
+    from pipeline.export_model import export_model
+
+    export_model(model, str(folder / "exported"))
+    export_model(model, str(folder / "strings"), strings=True)
+    names = {
+        "our own BERT": model,
+        "SavedModel": str(folder / "exported"),
+        "SavedModel that takes strings": str(folder / "strings"),
+    }
+    return [_row(name, place, batches) for name, place in names.items()]
+
+
+def _row(name: str, model: str, batches: int) -> tuple[str, str]:
+    command = [sys.executable, "-m", "benchmarks.shapes", model, str(batches)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    said = json.loads(done.stdout.splitlines()[-1])
+    first, last = said["seconds"]
+    settled, end = said["MiB"]
+    what = (
+        f"{name}: {batches:,} batches of changing shapes, resident memory after {_SETTLED} and after"
+        " all; time for a padded token, last quarter ÷ first"
+    )
+    return what, f"{settled:,.0f} MiB; {end:,.0f} MiB; {last / first:.2f}"
+
+
+def run(model: str, batches: int) -> dict[str, list[float]]:
+    """Encode one batch after the other in this process: memory, and seconds for a padded token of
+    the first and of the last quarter after it has settled.
+    """
+    from pipeline.recipe import Settings
+    from transforms.encoders import load_encoder
+
+    recipe = Settings(model=model).resolve()
+    encoder = load_encoder(recipe.spec, recipe.wanted)
+    chance = random.Random(7)
+    seconds, memory = [], []
+    for number in range(_SETTLED + batches):
+        windows = _batch(recipe.spec.tokenizer is None, chance)
+        padded = len(windows) * max(window.size for window in windows)
+        started = time.perf_counter()
+        encoder.encode(windows)
+        if number >= _SETTLED:
+            seconds.append((padded, time.perf_counter() - started))
+        if number == _SETTLED:
+            memory.append(_resident())
+    quarter = max(len(seconds) // 4, 1)
+    parts = [seconds[:quarter], seconds[-quarter:]]
+    return {
+        "MiB": [*memory, _resident()],
+        "seconds": [sum(s for _, s in part) / sum(n for n, _ in part) for part in parts],
+    }
+
+
+def _batch(strings: bool, chance: random.Random):
+    """Windows of any lengths: ids that every vocabulary has, or words."""
+    from transforms.encoders.batch_probes import id_window, text_window
+
+    longest = chance.randint(2, 128)
+    lengths = [chance.randint(1, longest) for _ in range(chance.randint(1, _BUDGET // longest))]
+    lengths = [*lengths, longest]
+    if strings:
+        words = ("garden", "tomato", "rain", "book", "tea", "snow", "42")
+        return [text_window(" ".join(chance.choices(words, k=length))) for length in lengths]
+    return [id_window([chance.randrange(5, 60) for _ in range(length)]) for length in lengths]
+
+
+def _resident() -> float:
+    """MiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("/proc/self/status does not say how much memory this process has")
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(sys.argv[1], int(sys.argv[2]))))
