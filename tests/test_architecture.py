@@ -24,7 +24,12 @@ LIBRARY = [
 ]
 # Imported only when a model is loaded.
 LOADED_LATE = {
-    f"transforms.encoders.{name}" for name in ("bert", "freezing", "inlined_graphs", "runtime")
+    f"transforms.encoders.{name}"
+    for name in (
+        *("bert", "freezing", "inlined_graphs", "runtime"),
+        *("exports", "graph_poolings", "graph_tokenizers", "lookups", "repeatable"),
+        "string_exports",
+    )
 }
 
 

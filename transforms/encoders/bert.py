@@ -39,10 +39,11 @@ class BertEncoder:
 
     def __init__(self, spec: ModelSpec, wanted: Wanted, weights: Weights):
         """`weights` by the names of `weights.shapes`."""
+        assert spec.bert is not None
         self.streams = prepare_threads()
         self.hidden_size, self.layer_count = spec.hidden_size, spec.layer_count
         self.max_seq_length = spec.max_seq_length
-        self._wanted, self._segments = wanted, spec.segments
+        self._layers, self._segments = [int(layer) for layer in wanted.layers], spec.segments
         self._graphs = Graphs.build(spec.bert, wanted, weights)
 
     def encode(self, windows: Sequence[Window]) -> list[Encoded]:
@@ -54,7 +55,7 @@ class BertEncoder:
             ids[row, : len(window)] = window.ids
             if self._segments:
                 segments[row, : len(window)] = window.segments
-        layers, pooled = self._graphs.run(ids, segments, lengths, self._wanted.layers)
+        layers, pooled = self._graphs.run(ids, segments, lengths, self._layers)
         return [
             Encoded(
                 window=window,
@@ -83,7 +84,7 @@ class Graphs:
     def build(cls, config: BertConfig, wanted: Wanted, weights: Weights) -> Graphs:
         """All that is wanted, no more."""
         dtype = tf.as_dtype(wanted.precision)
-        count = config.layer_count if wanted.pooler else max(wanted.layers, default=0)
+        count = config.layer_count if wanted.pooler else max(map(int, wanted.layers), default=0)
         rows = tf.TensorSpec([None, config.hidden_size], dtype)
         mask = tf.TensorSpec([None, 1, 1, None], dtype)
         table = tf.TensorSpec([config.vocab_size, config.hidden_size], dtype)
@@ -133,7 +134,9 @@ class Graphs:
 class Arrays(Protocol):
     """Where the forward pass gets its weights, by the names of `weights.shapes`."""
 
-    dtype: tf.DType
+    @property
+    def dtype(self) -> tf.DType:
+        """Of all of them."""
 
     def __call__(self, name: str) -> tf.Tensor:
         """An array as it is."""

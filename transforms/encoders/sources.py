@@ -1,0 +1,84 @@
+"""What an export takes from the files of a BERT of our own: its arrays, and training's dropout."""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transforms.encoders import weights
+from transforms.encoders.folders import read_json
+from transforms.specs import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout:
+    """Which share of the values training sets to zero: of rows, and of the attention's weights."""
+
+    rows: float = 0.0
+    attention: float = 0.0
+
+
+def read_dropout(spec: ModelSpec) -> Dropout:
+    """What the configuration beside the weights says; 0.1, as the originals, where it does not."""
+    file, values = _configuration(Path(spec.weights[0]).parent)
+    rates = [
+        _rate(values.get(f"{name}_dropout_prob", 0.1), f"{file}: {name}_dropout_prob")
+        for name in ("hidden", "attention_probs")
+    ]
+    return Dropout(*rates)
+
+
+def _configuration(folder: Path) -> tuple[Path, Mapping[str, Any]]:
+    for name in ("config.json", "bert_config.json"):
+        if (folder / name).is_file():
+            return folder / name, read_json(folder / name)
+    parser = configparser.ConfigParser()
+    parser.read(folder / "config.ini", encoding="utf-8")
+    return folder / "config.ini", parser["BERT-CONFIG"]
+
+
+def _rate(value: Any, where: str) -> float:
+    try:
+        rate = float(value)
+    except (TypeError, ValueError):
+        rate = -1.0
+    if not 0 <= rate < 1:
+        raise ValueError(f"{where} is {value!r}, a number from 0 to below 1 was looked for")
+    return rate
+
+
+def read_arrays(spec: ModelSpec, pooler: bool) -> dict[str, np.ndarray]:
+    """All arrays of a BERT, float32, by the names of `weights.shapes`; the pooler's if wanted."""
+    assert spec.bert is not None
+    needed = weights.shapes(spec.bert, pooler)
+    if spec.kind == "checkpoint":
+        return _of_checkpoint(spec.weights[0], needed)
+    return _of_safetensors(spec.weights, needed)
+
+
+def _of_checkpoint(prefix: str, needed: Collection[str]) -> dict[str, np.ndarray]:
+    from transforms.encoders.runtime import tf
+
+    reader = tf.train.load_checkpoint(prefix)
+    return {name: reader.get_tensor(f"bert/{name}") for name in needed}
+
+
+def _of_safetensors(files: Iterable[str], needed: Collection[str]) -> dict[str, np.ndarray]:
+    import ml_dtypes  # noqa: F401  (tells NumPy what bfloat16 is)
+    from safetensors import safe_open
+
+    from transforms.encoders.hugging_face import _renamed
+
+    arrays: dict[str, np.ndarray] = {}
+    for file in files:
+        with safe_open(file, framework="np") as tensors:
+            for key, name in _renamed(list(tensors.keys())).items():
+                if name in needed:
+                    array = tensors.get_tensor(key).astype(np.float32)
+                    arrays[name] = array.T if name.endswith("/kernel") else array
+    return arrays
