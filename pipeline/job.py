@@ -13,6 +13,7 @@ from pipeline import __version__
 from pipeline.embed import Job
 from pipeline.recipe import Settings
 from pipeline.run import LOCAL
+from transforms.downloads import without_secrets
 from transforms.files import (
     InputFile,
     check_names,
@@ -52,7 +53,7 @@ def from_flags(flags: argparse.Namespace, started: float) -> Job:
         recipe=recipe,
         snapshot=Snapshot(flags.output.rstrip("/") or "/", new_id(begun)),
         max_rejected=flags.max_rejected,
-        manifest=_about(flags, begun),
+        manifest=_about(flags, begun) | {"notes": list(recipe.spec.notes)},
     )
 
 
@@ -75,6 +76,7 @@ def tables(job: Job) -> list[str]:
 def _about(flags: argparse.Namespace, begun: datetime) -> dict[str, Any]:
     """What the manifest says beside counts, files and the recipe."""
     asked = {name: value for name, value in vars(flags).items() if not callable(value)}
+    asked["model"] = without_secrets(flags.model) if "://" in flags.model else flags.model
     return {
         "started": begun.isoformat(timespec="seconds"),
         "configuration": asked,

@@ -33,6 +33,7 @@ def summary(snapshot: Snapshot, manifest: Mapping[str, Any], seconds: float) -> 
         f"{counts['documents']:,} documents, {counts['rejected']:,} rejected,"
         f" {counts['empty']:,} empty, of {counts['records']:,} records;{tokens} {seconds:.1f} s"
     )
+    yield from (f"note: {note}" for note in manifest.get("notes", ()))
     yield from _advice(counts)
     yield from _rejected(snapshot, manifest)
     if left := snapshot.leftovers():

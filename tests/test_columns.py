@@ -114,7 +114,7 @@ SYNTAX = (
         (
             "avg@-1",
             "--vectors=avg@-1: 'avg' is no pooling of this model; use one of cls, mean, mean_max,"
-            " pooler, output@KEY",
+            " pooler",
         ),
         ("pooler@-1", "--vectors=pooler@-1: the pooled output is of no layer; write pooler alone"),
         ("mean@13", "--vectors=mean@13: the model has 12 layers; use -12..-1 or 0..12"),

@@ -86,7 +86,7 @@ def parse_vectors(
     columns = tuple(
         _parse_output(part, match, outputs)
         if (match := _OUTPUT.fullmatch(part))
-        else _parse_column(part, poolings, layers)
+        else _parse_column(part, poolings, layers, outputs)
         for part in parts
     )
     names = [column.name for column in columns]
@@ -113,7 +113,9 @@ def _parse_output(part: str, match: re.Match[str], outputs: Sequence[str]) -> Ve
     return VectorColumn(match["name"] or part, OUTPUT, output=key)
 
 
-def _parse_column(part: str, poolings: Collection[str], layers: Sequence[Layer]) -> VectorColumn:
+def _parse_column(
+    part: str, poolings: Collection[str], layers: Sequence[Layer], outputs: Sequence[str]
+) -> VectorColumn:
     match = _COLUMN.fullmatch(part)
     if not match:
         raise ValueError(
@@ -126,9 +128,10 @@ def _parse_column(part: str, poolings: Collection[str], layers: Sequence[Layer])
             f"--vectors={part}: the pooled output is of no layer; write {POOLER} alone"
         )
     if pooling not in poolings:
+        own = [key if key == POOLER else f"{OUTPUT}@{key}" for key in outputs]
         raise ValueError(
             f"--vectors={part}: {pooling!r} is no pooling of this model;"
-            f" use one of {', '.join([*poolings, POOLER, f'{OUTPUT}@KEY'])}"
+            f" use one of {', '.join([*poolings, *own])}"
         )
     if match["first"] is None:
         raise ValueError(f"--vectors={part}: which layer? Write for example {pooling}@-2")
