@@ -29,7 +29,7 @@ def find(model: SavedModel, asked: Asked) -> Found:
     own = _files(Path(model.path) / "assets")
     files = own
     if asked.tokenizer:
-        place = Path(asked.tokenizer)
+        place = asked_place(asked)
         files = _files(place) if place.is_dir() else [place]
         check_own_tokenizer(files, own)
     where = f"--tokenizer={asked.tokenizer}" if asked.tokenizer else f"--model={model.path}"
@@ -45,6 +45,26 @@ def find(model: SavedModel, asked: Asked) -> Found:
             f" .model (found: {names}); name it with --tokenizer"
         )
     return _spec(vocabularies[0], model, asked)
+
+
+def asked_place(asked: Asked) -> Path:
+    """`--tokenizer`. Raises `ValueError` where nothing is there."""
+    place = Path(asked.tokenizer)
+    if not place.exists():
+        raise ValueError(f"--tokenizer={place}: no such file or folder")
+    return place
+
+
+def words_file(model: SavedModel) -> Path | None:
+    """The asset that says which words a model has, one a line, where that is clear."""
+    names = [name for name in model.assets if name.endswith((".txt", ".vocab"))]
+    if len(names) != 1:
+        return None
+    file = Path(model.path) / names[0]
+    try:
+        return file if file.read_bytes().decode().strip() else None
+    except UnicodeDecodeError:
+        return None
 
 
 def _spec(file: Path, model: SavedModel, asked: Asked) -> Found:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -58,6 +60,27 @@ def _differ(a: Encoded, b: Encoded, tolerance: float) -> bool:
         largest = np.abs(other).max(initial=0)
         if np.isfinite(largest) and not np.allclose(one, other, rtol=0, atol=tolerance * largest):
             return True
+    return False
+
+
+def check_words(encoder: Encoder, file: Path | None) -> None:
+    """Raises `ValueError` where a model takes the first word of its vocabulary and not the last."""
+    if file is None:
+        return
+    words = file.read_bytes().decode().removesuffix("\n").split("\n")
+    if _fails(encoder, words[-1]) and not _fails(encoder, words[0]):
+        raise ValueError(
+            f"{file}: has {len(words)} words, and the model does not take the last of them; is it"
+            " another model's?"
+        )
+
+
+def _fails(encoder: Encoder, word: str) -> bool:
+    window = replace(id_window([0], word), tokens=(word,))
+    try:
+        encoder.encode([window])
+    except Exception:
+        return True
     return False
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
+import functools
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from transforms.elements import Encoded, Window
-from transforms.encoders import Encoder, asset_tokenizers, export_notes, saved_models
+from transforms.encoders import Encoder, asset_tokenizers, export_notes, saved_models, signatures
 from transforms.encoders.batch_probes import id_window, steady
 from transforms.encoders.folders import fitting_tokenizer, second_to_last
 from transforms.encoders.saved_models import Choice, Given, chosen, vectors_of
@@ -25,6 +28,7 @@ _ROLES: Mapping[str, str] = {
 }
 _NUMBERED = re.compile(r"(?P<stem>.*?)[_/:]?(?P<place>[012])")
 _STACK, _SEQUENCE, _POOLED = "encoder_outputs/", "sequence_output", "pooled_output"
+_PART = re.compile(r"/part_\d+$")
 _UNKNOWN_LENGTH = 512  # that of nearly every BERT
 
 
@@ -98,7 +102,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     spec = ModelSpec(
         kind="saved_bert",
         path=path,
-        digest=saved_models.digest(path),
+        digest=saved_models.digest(path, tokenizer),
         tokenizer=tokenizer,
         max_seq_length=longest or _UNKNOWN_LENGTH,
         longest=longest,
@@ -115,7 +119,9 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         padding=_MASK in roles,
         notes=notes,
     )
-    return _as_exported(spec, exported, asked) if exported else spec
+    if exported:
+        return _as_exported(spec, exported, asked)
+    return spec if longest else _with_length(spec)
 
 
 def _as_exported(spec: ModelSpec, exported: export_notes.ExportNotes, asked: Asked) -> ModelSpec:
@@ -149,12 +155,22 @@ def _columns(
 
 def _rows_of(choice: Choice, name: str) -> int | None:
     """How many rows the table of this name has, where there is exactly one."""
-    tables = {
-        shape[0]
-        for variable, shape in choice.model.variables.items()
-        if name in variable and len(shape) == 2
+    tables: Counter[str] = Counter()
+    for variable, shape in _variables(choice).items():
+        if name in variable and len(shape) == 2:
+            tables[_PART.sub("", variable)] += shape[0]  # a large table may be cut by its rows
+    rows = set(tables.values())
+    return rows.pop() if len(rows) == 1 else None
+
+
+def _variables(choice: Choice) -> dict[str, tuple[int, ...]]:
+    """Shapes by path and, in TensorFlow 2, by the names that the variables were made with."""
+    named = {
+        node.variable.name: tuple(dim.size for dim in node.variable.shape.dim)
+        for node in signatures.meta_graph(choice.model.path).object_graph_def.nodes
+        if node.HasField("variable")
     }
-    return tables.pop() if len(tables) == 1 else None
+    return {**choice.model.variables, **named}
 
 
 def _longest(choice: Choice, roles: Mapping[str, str]) -> tuple[int | None, tuple[str, ...]]:
@@ -162,12 +178,35 @@ def _longest(choice: Choice, roles: Mapping[str, str]) -> tuple[int | None, tupl
     (ids,) = [tensor for tensor in choice.signature.inputs if tensor.name == roles[_IDS]]
     if ids.shape and ids.shape[1] is not None:
         return ids.shape[1], (f"every input is padded to the signature's {ids.shape[1]} tokens",)
-    if rows := _rows_of(choice, "position_embedding"):
-        return rows, ()
-    return None, (
+    return _rows_of(choice, "position_embedding"), ()
+
+
+def _with_length(spec: ModelSpec) -> ModelSpec:
+    """What a model takes whose files do not say it."""
+    if longest := _longest_tried(spec):
+        return replace(spec, max_seq_length=longest, longest=longest)
+    note = (
         f"its files do not say how long an input may be: {_UNKNOWN_LENGTH} tokens are taken"
-        " (--max_seq_length)",
+        " (--max_seq_length)"
     )
+    return replace(spec, notes=(*spec.notes, note))
+
+
+@functools.lru_cache(maxsize=4)
+def _longest_tried(spec: ModelSpec) -> int | None:
+    """The longest input that does not fail; None where none that was tried does, or all do."""
+    encoder = SavedBertEncoder(spec, Wanted(spec.layers[-1:], spec.outputs[:1]))
+
+    def fails(length: int) -> bool:
+        try:
+            encoder.encode([id_window([0] * length)])
+        except Exception:
+            return True
+        return False
+
+    if fails(1) or not fails(_UNKNOWN_LENGTH):
+        return None
+    return bisect.bisect_left(range(1, _UNKNOWN_LENGTH), True, key=fails)
 
 
 def load(spec: ModelSpec, wanted: Wanted) -> Encoder:

@@ -17,7 +17,15 @@ import numpy as np
 from transforms.encoders import signatures
 from transforms.encoders.folders import digest_of
 from transforms.encoders.signatures import CALL, SavedModel
-from transforms.specs import OUTPUT, Asked, Layer, Signature, Tensor, VectorColumn
+from transforms.specs import (
+    OUTPUT,
+    Asked,
+    Layer,
+    Signature,
+    Tensor,
+    TokenizerSpec,
+    VectorColumn,
+)
 
 FILE = "saved_model.pb"
 # The order in which functions are tried where the user names none.
@@ -169,7 +177,7 @@ def sentence_column(
             return (VectorColumn("vector", OUTPUT, output=names.get(key, key)),)
         if key in layers:
             return (VectorColumn("vector", "mean", (layers[key],)),)
-        there = ", ".join([*given.outputs.values(), *layers]) or "none"
+        there = ", ".join(dict.fromkeys([*given.outputs.values(), *layers])) or "none"
         raise ValueError(
             f"--output_key={key}: {signature.name} of {path} gives no such vectors; use one of"
             f" {there}"
@@ -179,22 +187,27 @@ def sentence_column(
         return (VectorColumn("vector", OUTPUT, output=output),)
     if not given.outputs and len(given.layers) == 1:
         return (VectorColumn("vector", "mean", tuple(given.layers)),)
-    there = ", ".join([*given.outputs, *map(str, given.layers.values())])
+    there = ", ".join(dict.fromkeys([*given.outputs.values(), *given.layers.values()]))
     raise ValueError(
         f"--model={path}: {signature.name} has several outputs ({there}); say with --output_key"
         " which one is the sentence vector"
     )
 
 
-def digest(path: str) -> str:
-    """SHA-256 over all files of a model's folder and their names in it; not over where it lies."""
+def digest(path: str, tokenizer: TokenizerSpec | None = None) -> str:
+    """SHA-256 over all files of a model's folder and their names in it, and a tokenizer's that are
+    elsewhere; not over where they lie.
+    """
     folder = Path(path)
     files = [
         file
         for file in sorted(folder.rglob("*"))
         if file.is_file() and not any(p.startswith(".") for p in file.relative_to(folder).parts)
     ]
-    return digest_of(files, {"files": [file.relative_to(folder).as_posix() for file in files]})
+    names = [file.relative_to(folder).as_posix() for file in files]
+    beside = [tokenizer.path, tokenizer.vocabulary] if tokenizer else []
+    more = [Path(file) for file in beside if file and not Path(file).is_relative_to(folder)]
+    return digest_of([*files, *more], {"files": names})
 
 
 def hidden_size(signature: Signature, given: Given) -> int | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from transforms.elements import Encoded, Window
 from transforms.encoders import Encoder, saved_models
+from transforms.encoders.asset_tokenizers import asked_place
 from transforms.encoders.batch_probes import id_window, steady
 from transforms.encoders.folders import check_own_tokenizer, say_lowercase
 from transforms.encoders.saved_models import Given, chosen, vectors_of
@@ -52,7 +53,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     return ModelSpec(
         kind="saved_pieces",
         path=path,
-        digest=saved_models.digest(path),
+        digest=saved_models.digest(path, tokenizer),
         tokenizer=tokenizer,
         max_seq_length=None,
         longest=None,
@@ -70,9 +71,9 @@ def describe(path: str, asked: Asked) -> ModelSpec:
 
 
 def _tokenizer(path: str, own: Sequence[Path], asked: Asked) -> TokenizerSpec:
-    place = Path(asked.tokenizer) if asked.tokenizer else None
     files = list(own)
-    if place is not None:
+    if asked.tokenizer:
+        place = asked_place(asked)
         files = sorted(place.glob("*.model")) if place.is_dir() else [place]
         check_own_tokenizer(files, own)
     if len(files) != 1:

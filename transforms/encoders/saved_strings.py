@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from transforms.elements import Encoded, Window
-from transforms.encoders import Encoder, saved_models
-from transforms.encoders.batch_probes import steady, text_window
+from transforms.encoders import Encoder, saved_models, signatures
+from transforms.encoders.asset_tokenizers import words_file
+from transforms.encoders.batch_probes import check_words, steady, text_window
 from transforms.encoders.folders import say_lowercase
 from transforms.encoders.saved_models import Given, chosen, vectors_of
 from transforms.specs import Asked, ModelSpec, Signature, Wanted
@@ -67,9 +68,13 @@ def describe(path: str, asked: Asked) -> ModelSpec:
 
 
 def load(spec: ModelSpec, wanted: Wanted) -> Encoder:
-    """Load the model and build its function."""
-    probes = [text_window(text) for text in _PROBES]
-    return steady(StringEncoder(spec, wanted), probes, spec, wanted)
+    """Load the model and build its function.
+
+    Raises `ValueError` where its vocabulary is another model's.
+    """
+    encoder = StringEncoder(spec, wanted)
+    check_words(encoder, words_file(signatures.read(spec.path)))
+    return steady(encoder, [text_window(text) for text in _PROBES], spec, wanted)
 
 
 class StringEncoder:

@@ -5,12 +5,13 @@ word vectors.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from transforms.elements import Encoded, Window
-from transforms.encoders import saved_models
+from transforms.encoders import saved_models, signatures
+from transforms.encoders.asset_tokenizers import words_file
+from transforms.encoders.batch_probes import check_words
 from transforms.encoders.folders import say_lowercase
 from transforms.encoders.saved_models import Given, chosen, vectors_of
 from transforms.specs import (
@@ -78,12 +79,12 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         notes += (
             "padding would change its vectors: only texts of as many words are encoded together",
         )
-    vocabulary = _vocabulary(path, choice.model.assets) if flat else ""
+    words = words_file(choice.model) if flat else None
     return ModelSpec(
         kind="saved_words",
         path=path,
         digest=saved_models.digest(path),
-        tokenizer=_tokenizer(path, asked, vocabulary),
+        tokenizer=_tokenizer(path, asked, str(words or "")),
         max_seq_length=None,
         longest=None,
         layers=tuple(given.layers),
@@ -108,12 +109,6 @@ def _columns(
     return saved_models.sentence_column(path, signature, given, asked)
 
 
-def _vocabulary(path: str, assets: Sequence[str]) -> str:
-    """The file that says which words a lookup table has, where that is clear."""
-    files = [name for name in assets if name.endswith((".txt", ".vocab"))] or list(assets)
-    return str(Path(path) / files[0]) if len(files) == 1 else ""
-
-
 def _tokenizer(path: str, asked: Asked, vocabulary: str) -> TokenizerSpec:
     if asked.tokenizer:
         raise ValueError(
@@ -127,8 +122,13 @@ def _tokenizer(path: str, asked: Asked, vocabulary: str) -> TokenizerSpec:
 
 
 def load(spec: ModelSpec, wanted: Wanted) -> WordEncoder:
-    """Load the model and build its function."""
-    return WordEncoder(spec, wanted)
+    """Load the model and build its function.
+
+    Raises `ValueError` where its vocabulary is another model's.
+    """
+    encoder = WordEncoder(spec, wanted)
+    check_words(encoder, words_file(signatures.read(spec.path)))
+    return encoder
 
 
 class WordEncoder:
