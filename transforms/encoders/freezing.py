@@ -7,8 +7,9 @@ graph can carry: what cannot be a constant, or had better not be, stays a variab
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from transforms.encoders import signatures
 from transforms.encoders.inlined_graphs import InlinedGraph
 from transforms.encoders.runtime import prepare_threads, tf
+from transforms.encoders.signatures import SavedModel
 from transforms.specs import Signature, Tensor
 
 # In bytes. A graph carries less than 2 GiB, and TensorFlow copies its constants while it optimizes.
@@ -36,20 +38,17 @@ class Function:
     """
 
     def __init__(
-        self, path: str, signature: Signature, outputs: Sequence[str], precision: str = "float32"
+        self, model: SavedModel, signature: Signature, outputs: Sequence[str], precision: str
     ):
         """See `load`."""
         self.inputs, self.outputs = signature.inputs, tuple(outputs)
-        _check_names(f"{path}: {signature.name}", [t.name for t in signature.outputs], outputs)
         self.streams = prepare_threads()
-        model = _Model.load(path, signature)
-        graph = InlinedGraph.of(
-            model.function, [model.outputs[name] for name in outputs], precision
-        )
-        weights = _Weights.choose(graph, model)
-        self._run = _built(graph, model, weights, signature)
-        model.release(weights.handles.values())
-        self._loaded = model.loaded if weights.handles else None  # its tables live as it does
+        loaded = _Loaded.read(model, signature)
+        graph = InlinedGraph.of(loaded.function, [loaded.outputs[n] for n in outputs], precision)
+        weights = _Weights.choose(graph, loaded)
+        self._run = _built(graph, loaded, weights, signature)
+        loaded.release(weights.handles.values())
+        self._alive = loaded.model if weights.handles else None  # its tables live as long as it
         size = weights.frozen + weights.kept
         self.frozen_share = weights.frozen / size if size else 1.0
         self.variables = tuple(weights.variables)
@@ -63,9 +62,16 @@ class Function:
         With `precision` bfloat16 TensorFlow chooses the products that are computed so; outputs have
         their type as before. Raises `ValueError` where the model cannot be loaded.
         """
+        model = signatures.read(path)
+        known = [tensor.name for tensor in signature.outputs]
+        for name in outputs:
+            if name not in known:
+                raise ValueError(
+                    f"{path}: {signature.name} has no output {name!r}; it has {_listed(known)}"
+                )
         try:
-            return cls(path, signature, outputs, precision)
-        except (_Refused, MemoryError):
+            return cls(model, signature, outputs, precision)
+        except MemoryError:
             raise
         except Exception as error:  # TensorFlow raises what it likes, by what it stumbles over
             reason = next((line for line in str(error).splitlines() if line.strip()), "")
@@ -75,7 +81,9 @@ class Function:
             ) from error
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Arrays by the names of the inputs, all of them -> arrays by output."""
+        """Arrays by the names of the inputs, all of them -> arrays by output; they are cast to the
+        inputs' types, and strings come as bytes.
+        """
         names = [tensor.name for tensor in self.inputs]
         if set(names) != set(inputs):
             raise ValueError(f"the model takes {_listed(names)}, not {_listed(inputs)}")
@@ -83,25 +91,21 @@ class Function:
         return {name: _array(tensor) for name, tensor in zip(self.outputs, found)}
 
 
-class _Refused(ValueError):
-    """Said well enough already."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class _Model:
+class _Loaded:
     """A loaded model and the one function of it that is wanted: `inputs` in the signature's order
     and `outputs` by name are tensors of its graph.
     """
 
-    loaded: Any
+    model: Any
     function: Any
     inputs: Sequence[Any]
     outputs: Mapping[str, Any]
 
     @classmethod
-    def load(cls, path: str, signature: Signature) -> _Model:
-        model = signatures.read(path)
-        loaded = tf.saved_model.load(path, tags=list(model.tags))
+    def read(cls, model: SavedModel, signature: Signature) -> _Loaded:
+        with _fewer_words():
+            loaded = tf.saved_model.load(model.path, tags=list(model.tags))
         if signature.name == signatures.CALL:
             traces = [trace for trace in model.signatures if trace.name == signatures.CALL]
             function = loaded.__call__.concrete_functions[traces.index(signature)]
@@ -109,17 +113,18 @@ class _Model:
             function = loaded.signatures[signature.name]
         count = len(function.inputs) - len(function.graph.captures)
         if (count, len(function.outputs)) != (len(signature.inputs), len(signature.outputs)):
-            raise _Refused(
-                f"{path}: {signature.name} takes {count} tensors and gives"
-                f" {len(function.outputs)}, its description says {len(signature.inputs)} and"
-                f" {len(signature.outputs)}; export the model anew"
+            raise ValueError(
+                f"{signature.name} takes {count} tensors and gives {len(function.outputs)}, its"
+                f" description says {len(signature.inputs)} and {len(signature.outputs)}"
             )
         outputs = {tensor.name: found for tensor, found in zip(signature.outputs, function.outputs)}
         return cls(loaded, function, function.inputs[:count], outputs)
 
     def reference(self, name: str) -> np.ndarray:
         """The value of a variable of the kind that lives in a graph."""
-        return self.loaded.prune([], [f"{name}:0"])()[0].numpy()
+        with self.model.graph.as_default():
+            value = tf.identity(self.model.graph.as_graph_element(f"{name}:0"))
+        return self.model.prune([], value)().numpy()
 
     def release(self, kept: Iterable[Any]) -> None:
         """Let go of the variables' memory, but for the handles that a graph still reads."""
@@ -144,12 +149,12 @@ class _Weights:
     kept: int = 0
 
     @classmethod
-    def choose(cls, graph: InlinedGraph, model: _Model) -> _Weights:
+    def choose(cls, graph: InlinedGraph, loaded: _Loaded) -> _Weights:
         """Freezes what can be: the graph's readers of those variables then take tensors."""
         weights = cls()
-        variables = {id(variable.handle): variable for variable in model.function.graph.variables}
+        variables = {id(variable.handle): variable for variable in loaded.function.graph.variables}
         there = graph.nodes
-        for outer, inner in model.function.graph.captures:
+        for outer, inner in loaded.function.graph.captures:
             if (name := inner.op.name) not in there:
                 continue
             if id(outer) in variables:
@@ -159,31 +164,39 @@ class _Weights:
             else:
                 weights.values[name] = outer.numpy
         for name in graph.references():
-            weights.values[name] = functools.partial(model.reference, name)
+            variable = loaded.model.graph.as_graph_element(f"{name}:0")
+            if weights._take(variable, LARGEST_CONSTANT):
+                weights.values[name] = functools.partial(loaded.reference, name)
         return weights
 
     def _place(self, name: str, variable: Any, handle: Any, graph: InlinedGraph) -> None:
         """A constant where that is possible and of use, else the variable as it is."""
         reached = graph.reached(name)
-        size = variable.shape.num_elements() * variable.dtype.size
-        largest = LARGEST_CONSTANT
-        if reached is not None and graph.only_rows(reached):
-            largest = LARGEST_TABLE
-        if reached is None or size > min(largest, ALL_CONSTANTS - self.frozen):
-            self.handles[name] = handle
-            self.variables.append(variable.name.partition(":")[0])
-            self.kept += size
+        if reached is None:
+            largest = -1
         else:
-            graph.replace(reached, variable.dtype.as_datatype_enum)
+            largest = LARGEST_TABLE if graph.only_rows(reached) else LARGEST_CONSTANT
+        if self._take(variable, largest):
+            graph.replace(reached or (), variable.dtype.as_datatype_enum)
             self.values[name] = variable.numpy
+        else:
+            self.handles[name] = handle
+
+    def _take(self, variable: Any, largest: int) -> bool:
+        """Whether there is room for it among the constants."""
+        size = (variable.shape.num_elements() or 0) * variable.dtype.size
+        if size <= min(largest, ALL_CONSTANTS - self.frozen):
             self.frozen += size
+            return True
+        self.variables.append(variable.name.partition(":")[0])
+        self.kept += size
+        return False
 
 
-def _built(graph: InlinedGraph, model: _Model, weights: _Weights, signature: Signature) -> Any:
+def _built(graph: InlinedGraph, loaded: _Loaded, weights: _Weights, signature: Signature) -> Any:
     """A concrete function: the signature's inputs in order -> the graph's outputs."""
-    fed = [tensor.op.name for tensor in model.inputs]
+    fed = [tensor.op.name for tensor in loaded.inputs]
     definition, used = graph.without([*fed, *weights.values, *weights.handles])
-    specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in signature.inputs]
 
     def imported(*inputs):
         here = tf.compat.v1.get_default_graph()
@@ -197,7 +210,21 @@ def _built(graph: InlinedGraph, model: _Model, weights: _Weights, signature: Sig
         known |= zip(inside, found)
         return [known[name] for name in graph.outputs]
 
-    return tf.compat.v1.wrap_function(imported, specs)
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in signature.inputs]
+    with _fewer_words():
+        return tf.compat.v1.wrap_function(imported, specs)
+
+
+@contextlib.contextmanager
+def _fewer_words() -> Iterator[None]:
+    """TensorFlow warns of each variable of the old kind, to those who mean to train it."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _constant(read: Callable[[], np.ndarray]) -> Any:
@@ -214,12 +241,6 @@ def _fed(value: Any, tensor: Tensor) -> Any:
 
 def _array(tensor: Any) -> np.ndarray:
     return np.asarray(tensor.numpy(), object if tensor.dtype == tf.string else None)
-
-
-def _check_names(what: str, known: Sequence[str], asked: Iterable[str]) -> None:
-    for name in asked:
-        if name not in known:
-            raise ValueError(f"{what} has no output {name!r}; it has {_listed(known)}")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config
 from tensorflow.python.grappler import tf_optimizer
 
 # They hand on what they are given.
-_CARRIERS = {"Identity", "Enter", "Exit", "NextIteration", "Switch", "Merge"}
+_CARRIERS = {"Identity", "Enter", "Exit", "NextIteration", "Switch", "_SwitchN", "Merge"}
 # What reads a variable, its twin that reads a tensor, and how their attributes correspond.
 _TWINS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "ReadVariableOp": ("Identity", {"dtype": "T"}),
