@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from apache_beam.io import filesystem
+from apache_beam.utils import retry
 
 from tests import servers
 from tests.conftest import ROOT
@@ -603,6 +604,22 @@ def test_what_a_store_does_not_have(store, cache, objects, handle, said):
     assert left_in(cache) == []
 
 
+def test_a_store_that_is_dead_ends_in_an_error(store, cache, monkeypatch, capsys):
+    @retry.with_exponential_backoff(initial_delay_secs=0.01, factor=1.0)
+    def denied():
+        raise PermissionError("no credentials")
+
+    def listed(self, prefix):
+        denied()
+
+    monkeypatch.setattr(_Store, "_list", listed)
+    monkeypatch.setattr(handles, "STORE_SECONDS", 0.03)
+    with pytest.raises(RuntimeError, match=r"\(.*no credentials, after 0\.03 seconds\); check"):
+        local_model("memory://bucket/model", str(cache))
+    assert "Traceback" not in capsys.readouterr().err
+    assert left_in(cache) == []
+
+
 @pytest.mark.parametrize(
     ("scheme", "needs", "extra"), [("gs", "google.cloud.storage", "gcp"), ("s3", "boto3", "aws")]
 )
@@ -676,7 +693,7 @@ def test_what_the_hugging_face_hub_refuses(hub, cache, code, headers, said):
 
 def test_a_hub_that_is_dead(hub, cache, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(RuntimeError, match=r"cannot be fetched: no answer, .*refused"):
+    with pytest.raises(RuntimeError, match=r"cannot be fetched: .*refused"):
         local_model("hf://owner/tiny", str(cache))
     assert left_in(cache) == []
 

@@ -8,8 +8,11 @@ Each is fetched into the cache once.
 from __future__ import annotations
 
 import functools
+import logging
 import os
+import queue
 import shutil
+import threading
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -19,6 +22,7 @@ from transforms.model_cache import Entry, cache_folder, kept, say, sha256
 
 # Scheme of a store -> Beam's extra for it.
 STORES: Mapping[str, str] = {"gs": "gcp", "s3": "aws"}
+STORE_SECONDS = 60.0  # to list a folder; without credentials Google's store answers after 30
 _KINDS = "https://…, http://…, gs://…, s3://…, hf://owner/name, file://… or a .tar.gz file"
 _COMPRESSED = "tf-hub-format=compressed"
 
@@ -147,8 +151,7 @@ def _fetch_store(handle: str, scheme: str, folder: str, scratch: str) -> None:
     is_archive = handle.endswith(archives.SUFFIXES)
     try:
         pattern = handle if is_archive else f"{handle}/**"
-        found = FileSystems.match([pattern])[0].metadata_list
-        files = [file for file in found if not file.path.endswith("/")]
+        files = [file for file in _listed(pattern) if not file.path.endswith("/")]
         if (total := sum(file.size_in_bytes for file in files)) > downloads.LARGEST:
             raise ValueError(f"has {total >> 30} GiB; {downloads.LARGEST >> 30} are allowed")
         for file in files:
@@ -169,6 +172,41 @@ def _fetch_store(handle: str, scheme: str, folder: str, scratch: str) -> None:
         raise RuntimeError("no files are there; check the address")
     if is_archive:
         archives.unpack(target, folder)
+
+
+def _listed(pattern: str) -> list[Any]:
+    """What a store has, in a time that is bounded: Beam alone tries for ten minutes, and shows
+    tracebacks meanwhile.
+    """
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    if FileSystems._pipeline_options is None:  # else those of the command line; s3:// needs some
+        FileSystems.set_options(PipelineOptions([]))
+    answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    reasons = ["no answer"]
+
+    def match() -> None:
+        try:
+            answer.put(FileSystems.match([pattern])[0].metadata_list)
+        except Exception as error:  # for the caller's thread
+            answer.put(error)
+
+    def keep_reason(record: logging.LogRecord) -> bool:
+        reasons.append(record.getMessage().partition("caught exception: ")[2].partition("\n")[0])
+        return False
+
+    retries = logging.getLogger("apache_beam.utils.retry")
+    retries.addFilter(keep_reason)
+    threading.Thread(target=match, daemon=True).start()
+    try:
+        found = answer.get(timeout=STORE_SECONDS)
+    except queue.Empty:
+        raise RuntimeError(f"{reasons[-1]}, after {STORE_SECONDS:g} seconds") from None
+    retries.removeFilter(keep_reason)
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _copy(raw: Any, target: str, size: int) -> None:
@@ -228,7 +266,7 @@ def _why_not_had(error: BaseException, name: str) -> str:
         return "is not in the cache, and HF_HUB_OFFLINE forbids to fetch it; unset it"
     if isinstance(error, errors.HFValidationError):
         return f"{name!r} is no name of a model; write hf://owner/name[@revision]"
-    said = f"the server answers {status}" if status else f"no answer, {_first_line(chain[-1])}"
+    said = f"the server answers {status}" if status else _first_line(chain[-1])
     return (
         f"cannot be fetched: {said}; check the network (and HF_ENDPOINT), or download the"
         " model elsewhere and give its folder as --model=FOLDER"
