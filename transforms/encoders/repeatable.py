@@ -26,7 +26,7 @@ def save(model: tf.train.Checkpoint, folder: Path, signatures: Mapping[str, Any]
     try:
         tf.saved_model.save(model, str(folder), dict(signatures))
     except tf.errors.OpError as error:
-        raise OSError(str(error).splitlines()[0]) from error
+        raise OSError(error.message.splitlines()[0].rpartition("; ")[2]) from error
     _make_repeatable(folder)
 
 

@@ -103,19 +103,23 @@ class _Lines:
         try:
             word.decode()
         except UnicodeDecodeError as error:
-            raise ValueError(f"{self._source}: line {number} is not UTF-8 ({error})") from error
+            raise self._wrong(number, f"is not UTF-8 ({error})") from error
         try:
             vector = np.array(numbers).astype(np.float32)
         except ValueError:
             wrong = next(value for value in numbers if not _is_number(value))
             reason = f"has {_shown(wrong)} where a number was looked for"
-            raise ValueError(f"{self._source}: line {number} {reason}") from None
+            raise self._wrong(number, reason) from None
         self._check(bool(np.isfinite(vector).all()), number, "has a value that is not finite")
         return word, vector
 
     def _check(self, right: bool, number: int, reason: str) -> None:
         if not right:
-            raise ValueError(f"{self._source}: line {number} {reason}")
+            raise self._wrong(number, reason)
+
+    def _wrong(self, number: int, reason: str) -> ValueError:
+        doubt = "; is it a text file of word vectors?" if number <= 2 else ""
+        return ValueError(f"{self._source}: line {number} {reason}{doubt}")
 
 
 def _is_number(value: bytes) -> bool:
