@@ -254,6 +254,19 @@ def test_refresh_fetches_what_is_there(site, handle, cache, fetched):
     assert site.asked[COMPRESSED] == 2
 
 
+def test_who_reads_while_another_refreshes_finds_a_whole_entry(site, handle, cache, fetched):
+    def refresh():
+        for _ in range(20):
+            local_model(handle, str(cache), refresh=True)
+
+    other = threading.Thread(target=refresh)
+    other.start()
+    while other.is_alive():
+        model_cache._sha256.cache_clear()
+        assert local_model(handle, str(cache)) == str(fetched)
+    assert site.asked[COMPRESSED] == 1 + 20  # nobody took the moment between for damage
+
+
 def test_a_refresh_that_fails_leaves_what_is_there(site, handle, cache, fetched):
     site.answers["/model/1"] = cut_short(MODEL)
     before = left_in(cache)

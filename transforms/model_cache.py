@@ -179,6 +179,14 @@ def _write_record(entry: Entry, folder: str, path: str) -> None:
 
 def _damage(entry: Entry, record: Mapping[str, Any] | None) -> str | None:
     """What is wrong with an entry; None where it is whole."""
+    try:
+        return _difference(entry, record)
+    except OSError as error:  # without a lock, another process may be about to replace it
+        return f"{error.filename} cannot be read ({error.strerror})"
+
+
+def _difference(entry: Entry, record: Mapping[str, Any] | None) -> str | None:
+    """As `_damage`; raises OSError."""
     if not os.path.isdir(entry.folder):
         return "it is not there"
     if record is None:
