@@ -75,10 +75,6 @@ class Model:
     expected: Callable[[str], Expected]
     asked: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def flags(self) -> list[str]:
-        return [f"--{name}={value}" for name, value in self.asked.items()]
-
 
 # ---------------------------------------------------------------------------------- references
 
@@ -324,10 +320,14 @@ def _folder() -> Path:
     return folder
 
 
-@functools.cache
 def made(name: str) -> Path:
-    """A model's folder, the same for all tests."""
-    return MODELS[name].build(_folder() / name.replace(" ", "_").replace(",", ""))
+    """A model's folder, the same for all tests, and for models that are built alike."""
+    return _built(MODELS[name].build)
+
+
+@functools.cache
+def _built(build: Callable[[Path], Path]) -> Path:
+    return build(Path(tempfile.mkdtemp(dir=_folder())) / "model")
 
 
 def asked_of(name: str) -> dict[str, str]:
