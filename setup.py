@@ -26,6 +26,7 @@ setup(
         "sentencepiece>=0.2.1,<0.3",
         "tensorflow>=2.18,<3",
         "tokenizers>=0.21,<1",
+        "urllib3>=2,<3",
         "zstandard>=0.22,<1",
     ],
     extras_require={

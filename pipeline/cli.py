@@ -105,10 +105,11 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
     options.refuse_twice(flags, arguments)
     from pipeline import job as jobs
     from pipeline import report
-    from pipeline.run import check_runner, run
+    from pipeline.run import check_runner, open_file_systems, run
     from transforms.snapshots import latest, read_manifest
 
     check_runner(flags.runner)
+    open_file_systems(rest)
     job = jobs.from_flags(flags, started)
     snapshot = job.snapshot
     try:
@@ -135,8 +136,10 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
 def _publish(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
     if rest:
         raise options.UsageError(f"{rest[0]}: publish takes a folder and a snapshot, nothing else")
+    from pipeline.run import open_file_systems
     from transforms.snapshots import Snapshot, latest, read_manifest
 
+    open_file_systems([])
     # What `embed` prints is the snapshot's folder: its name will do, and so will all of it.
     snapshot = Snapshot(flags.output.rstrip("/"), flags.snapshot.rstrip("/").rpartition("/")[2])
     if not read_manifest(snapshot.output, snapshot.id)["counts"]["documents"]:

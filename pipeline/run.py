@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.embed import Job, build
@@ -31,6 +32,13 @@ def check_runner(name: str) -> None:
             create_runner(name)
         except (ValueError, ImportError) as error:
             raise ValueError(f"--runner={name}: use local, or a runner of Beam. {error}") from error
+
+
+def open_file_systems(beam_arguments: Sequence[str]) -> None:
+    """Let Beam's options, as `--s3_endpoint_url`, count for what is read and written before and
+    after the run.
+    """
+    FileSystems.set_options(PipelineOptions(list(beam_arguments)))
 
 
 def run(job: Job, runner: str, beam_arguments: Sequence[str]) -> None:
