@@ -214,7 +214,8 @@ def test_it_trains_in_keras_and_is_saved_again(exported, tmp_path):
 def test_embed_makes_the_same_vectors_of_it(exported, name):
     source, target = exported(name)
     columns = "a=mean@-1,cls@1:2" + (",pooler" if name != "no pooler" else "")
-    recipes = [Settings(model=model, vectors=columns).resolve() for model in (source, target)]
+    flags = {"long_text": "truncate"}
+    recipes = [Settings(model=m, vectors=columns, **flags).resolve() for m in (source, target)]
     assert recipes[0].windows == recipes[1].windows
     expected, found = (by_embed(recipe, TEXTS) for recipe in recipes)
     assert set(expected) == set(found)
