@@ -145,9 +145,11 @@ def _as_exported(spec: ModelSpec, exported: export_notes.ExportNotes, asked: Ask
 def _columns(
     path: str, signature: Signature, given: Given, asked: Asked
 ) -> tuple[VectorColumn, ...]:
+    numbers = [layer for layer in given.layers if isinstance(layer, int)]
+    if asked.output_key == _SEQUENCE and numbers:  # what `encoder_outputs` ends with
+        return (VectorColumn("vector", "mean", (numbers[-1],)),)
     if asked.output_key or not given.layers:
         return saved_models.sentence_column(path, signature, given, asked)
-    numbers = [layer for layer in given.layers if isinstance(layer, int)]
     if numbers and numbers != [-1]:
         return second_to_last(max(numbers))
     return (VectorColumn("vector", "mean", (next(iter(given.layers)),)),)
