@@ -74,6 +74,7 @@ def save_tf1(folder: Path, width: int = 8, tags: tuple[str, ...] = ()) -> Path:
             kernel = v1.get_variable("kernel", [width, 4], use_resource="train" not in graph_tags)
             v1.train.get_or_create_global_step()
             v1.get_variable("kernel/Adam", [width, 4])
+            v1.get_variable("counter", [], tf.int32, collections=[v1.GraphKeys.LOCAL_VARIABLES])
             ids = v1.placeholder(tf.int32, [None, None])
             sparse = v1.sparse_placeholder(tf.float32)
             asset = tf.constant(str(vocabulary))
@@ -156,6 +157,7 @@ def test_a_hub_module_is_read_as_it_is_for_inference(hub):
         Tensor("ids", "int32", (None, None)),
     )
     assert model.variables["rows/part_0"] == (5, 8)
+    assert "counter" in model.variables  # though no checkpoint has it
     assert model.parameters == 9 * 8 + 8 * 4
 
 

@@ -236,7 +236,7 @@ def _constant(read: Callable[[], np.ndarray]) -> Any:
 def _fed(value: Any, tensor: Tensor) -> Any:
     if tensor.dtype == "string":
         return tf.constant(value, tf.string)
-    return tf.constant(np.asarray(value, dtype=tensor.dtype))
+    return tf.constant(np.asarray(value, tf.as_dtype(tensor.dtype).as_numpy_dtype))
 
 
 def _array(tensor: Any) -> np.ndarray:

@@ -125,9 +125,7 @@ class Variables:
         if not has_variables:
             return cls({}, 0)
         there = _checkpoint(prefix)
-        declared = list(
-            _of_objects(objects, prefix) if objects else _of_graph(graph.graph_def.node)
-        )
+        declared = list(_of_objects(objects, prefix) if objects else _of_graph(graph, there))
         shapes = {variable.name: _fitting(variable, there, prefix) for variable in declared}
         return cls(
             shapes,
@@ -148,7 +146,8 @@ def _checkpoint(prefix: Path) -> dict[str, tuple[int, ...]]:
         raise ValueError(
             f"{index}: is missing, and the model has variables; copy or download all of its files"
         )
-    data = sorted(prefix.parent.glob(f"{prefix.name}.data-*-of-*"))
+    number = "[0-9]" * 5
+    data = sorted(prefix.parent.glob(f"{prefix.name}.data-{number}-of-{number}"))
     _check_data_files(index, data)
     try:
         reader = tf.train.load_checkpoint(str(prefix))
@@ -191,11 +190,20 @@ def _stored(strings: Any) -> int:
     return 4 + sum(max(1, -(-len(value).bit_length() // 7)) + len(value) for value in values)
 
 
-def _of_graph(nodes: Any) -> Iterator[Declared]:
-    for node in nodes:
+def _of_graph(graph: Any, there: Mapping[str, Any]) -> Iterator[Declared]:
+    """Local variables are in no checkpoint, nor in the list of those that are restored."""
+    from tensorflow.core.framework import variable_pb2
+
+    listed = graph.collection_def["variables"].bytes_list.value
+    restored = {
+        variable_pb2.VariableDef.FromString(variable).variable_name.partition(":")[0]
+        for variable in listed
+    }
+    for node in graph.graph_def.node:
         if node.op in _HANDLES:
             name = node.attr["shared_name"].s.decode() or node.name
-            yield Declared(name, name, node.attr["dtype"].type, _known(node.attr["shape"].shape))
+            key = name if name in there or node.name in restored else ""
+            yield Declared(name, key, node.attr["dtype"].type, _known(node.attr["shape"].shape))
 
 
 def _of_objects(nodes: Any, prefix: Path) -> Iterator[Declared]:
