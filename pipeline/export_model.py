@@ -41,45 +41,50 @@ def export_model(
     """
     targets = _Targets.of(target, archive)
     targets.check()
-    write: Callable[[Path], list[str]]
+    settings = Settings(
+        model=source,
+        vectors=vectors,
+        normalize=normalize,
+        tokenizer=tokenizer,
+        do_lower_case=do_lower_case,
+        model_cache=model_cache,
+        refresh_model=refresh_model,
+    )
     if _is_word_vectors(source):
-        for flag, given in (
-            ("strings", strings),
-            ("vectors", vectors is not None),
-            ("normalize", normalize),
-            ("tokenizer", tokenizer),
-            ("do_lower_case", do_lower_case != "auto"),
-        ):
-            if given:
-                raise ValueError(f"--{flag}: {source} holds word vectors; leave the flag away")
-        if oov_buckets < 1:
-            raise ValueError(
-                f"--oov_buckets={oov_buckets}: words that are not there need a row; use 1 or more"
-            )
-        write = _lookup(Path(source), oov_buckets)
-    else:
-        if oov_buckets != 1:
-            raise ValueError(
-                f"--oov_buckets={oov_buckets}: is for a text file of word vectors; leave it away"
-            )
-        if not strings and (vectors is not None or normalize):
-            flag = "vectors" if vectors is not None else "normalize"
-            raise ValueError(
-                f"--{flag}: a model with the BERT contract returns layers, not sentence vectors;"
-                " add --strings, or leave it away"
-            )
-        settings = Settings(
-            model=source,
-            vectors=vectors,
-            normalize=normalize,
-            tokenizer=tokenizer,
-            do_lower_case=do_lower_case,
-            model_cache=model_cache,
-            refresh_model=refresh_model,
+        _check_word_vectors(settings, strings, oov_buckets)
+        return targets.fill(_lookup(Path(source), oov_buckets))
+    _check_bert(settings, strings, oov_buckets)
+    recipe = _resolved(settings)
+    return targets.fill(_strings(recipe) if strings else _bert(recipe))
+
+
+def _check_word_vectors(settings: Settings, strings: bool, oov_buckets: int) -> None:
+    for flag, given in (
+        ("strings", strings),
+        ("vectors", settings.vectors is not None),
+        ("normalize", settings.normalize),
+        ("tokenizer", settings.tokenizer),
+        ("do_lower_case", settings.do_lower_case != "auto"),
+    ):
+        if given:
+            raise ValueError(f"--{flag}: {settings.model} holds word vectors; leave the flag away")
+    if oov_buckets < 1:
+        raise ValueError(
+            f"--oov_buckets={oov_buckets}: words that are not there need a row; use 1 or more"
         )
-        recipe = _resolved(settings)
-        write = _strings(recipe) if strings else _bert(recipe)
-    return targets.fill(write)
+
+
+def _check_bert(settings: Settings, strings: bool, oov_buckets: int) -> None:
+    if oov_buckets != 1:
+        raise ValueError(
+            f"--oov_buckets={oov_buckets}: is for a text file of word vectors; leave it away"
+        )
+    if not strings and (settings.vectors is not None or settings.normalize):
+        flag = "vectors" if settings.vectors is not None else "normalize"
+        raise ValueError(
+            f"--{flag}: a model with the BERT contract returns layers, not sentence vectors; add"
+            " --strings, or leave it away"
+        )
 
 
 def _is_word_vectors(source: str) -> bool:
@@ -133,7 +138,7 @@ def _strings(recipe: Recipe) -> Callable[[Path], list[str]]:
             + (f", {names}" if len(columns) > 1 else ""),
             f"it reads the first {length} tokens of a text, special ones included; embed reads all,"
             " in windows",
-            "it needs tensorflow-text; its tokens are embed's, but for texts with U+0000 and the"
+            "it needs tensorflow-text; its tokens are those of embed, but for texts with U+0000 and"
             " letters that are new in Unicode 14 or later",
             *spec.notes,
         ]

@@ -534,7 +534,8 @@ def test_the_notes_name_what_is_missing(exported, tmp_path):
         (notes, "names the asset 'tokenizer.json', which is not there"),
         (notes.replace("tokenizer.json", "../tokenizer.json"), "'../tokenizer.json', which is not"),
         (notes.replace('"format": 1', '"format": 2'), "is of a newer corpusvec"),
-        (notes.replace('"longest"', '"other"'), "does not say what an export needs"),
+        (notes.replace('"longest"', '"other"'), "longest is None, a whole number"),
+        (notes.replace('"prompts"', '"other"'), "does not say what an export needs"),
         (notes[:50], "is not JSON"),
     ):
         (tmp_path / export_notes.NAME).write_text(text)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from transforms.encoders.folders import read_json
+from transforms.encoders.folders import read_json, whole_number
 from transforms.encoders.sentence_modules import NORMALIZE
 from transforms.specs import ModelSpec, TokenizerSpec, VectorColumn
 
@@ -96,6 +96,8 @@ def read(assets: Path) -> ExportNotes | None:
     values = read_json(file)
     if values.pop("format", None) != _FORMAT:
         raise ValueError(f"{file}: is of a newer corpusvec; export the model again, or update")
+    for key in ("max_seq_length", "longest", "layer_count", "hidden_size"):
+        whole_number(values, key, file)
     try:
         tokenizer = TokenizerSpec(**values.pop("tokenizer"))
         columns = tuple(map(_column, values.pop("default_columns")))

@@ -155,7 +155,11 @@ def save(spec: ModelSpec, model: tf.train.Checkpoint, folder: Path, serve) -> No
 
 
 def lowers(tokenizer: TokenizerSpec) -> bool:
-    """Whether a tokenizer sees no difference between upper and lower case."""
+    """Whether a tokenizer sees no difference between upper and lower case. Of some only the
+    library knows.
+    """
+    if tokenizer.lowercase is not None:
+        return tokenizer.lowercase or tokenizer.lowercase_first
     rows = [" ".join(letters) for letters in (string.ascii_lowercase, string.ascii_uppercase)]
     lower, upper = load_tokenizer(tokenizer).encode(rows, spans=False)
     return np.array_equal(lower.ids, upper.ids)
