@@ -35,10 +35,10 @@ def graph_tokenizer(spec: TokenizerSpec) -> GraphTokenizer:
     """
     try:
         ops = importlib.import_module("tensorflow_text")
-    except ImportError as error:
+    except (ImportError, tf.errors.OpError) as error:  # the latter: built for another TensorFlow
         raise RuntimeError(
-            f"--strings: tensorflow-text cannot be imported ({error}); install corpusvec[text], of"
-            " the same version as TensorFlow"
+            f"--strings: tensorflow-text cannot be imported ({str(error).splitlines()[0]}); install"
+            f" corpusvec[text], with tensorflow-text of TensorFlow's version {tf.__version__}"
         ) from error
     if spec.kind in _PIECES:
         return _SentencePieces(spec, ops)
