@@ -40,6 +40,7 @@ def inspect(flags: argparse.Namespace) -> Iterable[str]:
         if type(error) not in (ValueError, RuntimeError):
             raise
         raise type(error)(_said(error)) from error  # there is no flag --model here
+    _refuse_flags_of_models(reports, flags)
     if flags.json:
         first, *others = map(asdict, reports)
         return [json.dumps(first | {"other_readings": others}, indent=1, allow_nan=False)]
@@ -66,6 +67,14 @@ def _reports(place: str, flags: argparse.Namespace) -> Sequence[Any]:
         return reports
     note = "it is an output of `embed` too: see the other reading"
     return [replace(reports[0], notes=(*reports[0].notes, note)), *reports[1:], output]
+
+
+def _refuse_flags_of_models(reports: Sequence[Any], flags: argparse.Namespace) -> None:
+    for name in ("signature", "output_key", "tokenizer"):
+        if (value := getattr(flags, name)) and reports[0].what == "output":
+            raise ValueError(
+                f"--{name}={value}: {flags.place} is an output, no model; leave it away"
+            )
 
 
 def _is_output_of_a_store(place: str) -> bool:

@@ -34,6 +34,7 @@ from transforms.specs import (
     VectorColumn,
 )
 from transforms.tokenizers import load_tokenizer
+from transforms.tokens import Tokenizer
 
 TRIAL = "The quick brown fox jumps over the lazy dog. 吾輩は猫である。"
 # In place of a signature's own outputs, to tell whether its inputs are to blame.
@@ -46,7 +47,8 @@ _ANY_VECTORS = (
 
 def of_spec(spec: ModelSpec, place: str, model: SavedModel | None, embed: str) -> ModelReport:
     """A model that can be run; `model` is what its `saved_model.pb` says, where it has one."""
-    tokenizer = _tokenizer(spec.tokenizer) if spec.tokenizer else None
+    library = load_tokenizer(spec.tokenizer) if spec.tokenizer else None  # may take a second
+    tokenizer = _tokenizer(spec.tokenizer, library) if spec.tokenizer and library else None
     bytes_, files = size_of(spec.path if os.path.isdir(spec.path) else spec.weights[0])
     layers, outputs = _vectors(spec)
     return ModelReport(
@@ -77,7 +79,7 @@ def of_spec(spec: ModelSpec, place: str, model: SavedModel | None, embed: str) -
         assets=model.assets if model else (),
         tags=model.tags if model else (),
         notes=spec.notes,
-        trial=_trial(spec) if spec.tokenizer else None,
+        trial=_trial(library) if library else None,
         embed=embed,
     )
 
@@ -200,8 +202,7 @@ def _pooled_width(column: VectorColumn, widths: Mapping[Layer, int | None]) -> i
     return combined * len(poolings_of(column))
 
 
-def _tokenizer(spec: TokenizerSpec) -> TokenizerReport:
-    library = load_tokenizer(spec)
+def _tokenizer(spec: TokenizerSpec, library: Tokenizer) -> TokenizerReport:
     size = library.unknown if spec.kind == "words" else library.size
     files = [spec.vocabulary] if spec.kind == "words" else [spec.path, spec.vocabulary]
     return TokenizerReport(
@@ -224,8 +225,7 @@ def _lower_cases(spec: TokenizerSpec) -> bool:
     return any(step.get("type") == "Lowercase" or step.get("lowercase") for step in steps)
 
 
-def _trial(spec: ModelSpec) -> TrialReport:
-    library = load_tokenizer(spec.tokenizer)  # type: ignore[arg-type]
+def _trial(library: Tokenizer) -> TrialReport:
     (found,) = library.encode([TRIAL], spans=False)
     tokens, ids = list(found.tokens), [int(number) for number in found.ids]
     unknown = ids.count(library.unknown) if library.unknown >= 0 else None

@@ -396,7 +396,7 @@ def text(tmp_path):
     return file
 
 
-def test_an_output_is_told_as_it_was_written(embed, tiny, text, facts, inspect):
+def test_an_output_is_told_as_it_was_written(embed, tiny, text, facts, inspect, capsys):
     outcome = embed(tiny, text, "--layers=-1", "--vectors=cls@1,x=mean@1:2")
     found = facts(outcome.output)
     manifest = json.loads((outcome.latest / "manifest.json").read_text())
@@ -421,6 +421,8 @@ def test_an_output_is_told_as_it_was_written(embed, tiny, text, facts, inspect):
     said = inspect(outcome.output)
     for part in ("LATEST", "x: float32[32]", "a.txt:1  a good book", "layer@-1: float32[16]"):
         assert part in said
+    refusal = refused(capsys, str(outcome.output), "--signature=default")
+    assert "is an output, no model" in refusal
 
 
 def test_snapshots_that_differ_and_attempts_are_told(embed, tiny, text, facts, inspect):
