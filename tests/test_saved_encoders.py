@@ -264,6 +264,23 @@ def test_dropout_is_never_run():
         np.testing.assert_array_equal(one.outputs["pooler"], other.outputs["pooler"])
 
 
+@pytest.mark.parametrize("shape", [[None, 1], [2, 1], None], ids=str)
+def test_texts_may_stand_in_a_column_or_in_no_known_shape(shape, tmp_path):
+    """As Keras has them, and as placeholders without a shape do."""
+    import tensorflow as tf
+
+    def widths(texts):
+        return tf.cast(tf.strings.length(tf.reshape(texts, [-1, 1])), tf.float32) * [1.0, 2.0]
+
+    root = tf.train.Checkpoint()
+    root.__call__ = tf.function(widths, input_signature=[tf.TensorSpec(shape, tf.string)])
+    tf.saved_model.save(root, str(tmp_path / "model"))
+    spec = describe_model(str(tmp_path / "model"))
+    encoder = load_encoder(spec, Wanted((), spec.outputs))
+    found = encoder.encode(windows_of(spec, ["a", "abc", "ab"]))
+    assert [encoded.outputs["default"].tolist() for encoded in found] == [[1, 2], [3, 6], [2, 4]]
+
+
 def test_a_batch_of_a_fixed_size_is_filled_and_cut():
     texts = random_texts(7)
     expected = strings_reference("batch_of_one", texts)["default"]

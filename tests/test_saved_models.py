@@ -188,6 +188,13 @@ def test_a_table_cut_in_parts_has_the_rows_of_all(monkeypatch):
     assert saved_bert._rows_of(parted, "word_embeddings") == 304
 
 
+def test_positions_that_are_relative_are_no_limit():
+    choice = chosen(str(made("bert module")), Asked())
+    shapes = {"encoder/relative_position_embedding": (32, 2)}
+    other = replace(choice, model=replace(choice.model, variables=shapes))
+    assert saved_bert._rows_of(other, "position_embedding") is None
+
+
 def nameless_bert(path: Path, positions: int | None) -> Path:
     """The contract of TF1's BERTs, with names that tell nothing."""
     import tensorflow as tf
@@ -305,6 +312,10 @@ VECTORS, STATES = Tensor("v", "float32", (None, 4)), Tensor("s", "float32", (Non
     [
         ([STRING], [VECTORS], "saved_strings"),
         ([STRING], [Tensor("v", "float32", None)], "saved_strings"),
+        ([replace(STRING, shape=None)], [VECTORS], "saved_strings"),
+        ([replace(STRING, shape=(None, 1))], [VECTORS], "saved_strings"),
+        ([replace(STRING, shape=(None, 2))], [VECTORS], None),
+        ([replace(STRING, shape=(None, None))], [VECTORS], None),
         ([STRING], [STATES], None),
         ([STRING], [Tensor("v", "int64", (None, 4))], None),
         ([STRING, replace(STRING, name="y")], [VECTORS], None),
@@ -316,6 +327,8 @@ VECTORS, STATES = Tensor("v", "float32", (None, 4)), Tensor("s", "float32", (Non
         ([IDS], [Tensor("v", "float32", (None,))], None),
         ([replace(IDS, dtype="int64")], [STATES], "saved_bert"),
         ([replace(IDS, dtype="float32")], [STATES], None),
+        ([replace(IDS, shape=None)], [STATES], "saved_bert"),
+        ([replace(IDS, shape=(None,))], [STATES], None),
         ([IDS, replace(IDS, name="positions")], [STATES], None),
         ([replace(IDS, name="input_ids"), MASK], [STATES], "saved_bert"),
         ([], [VECTORS], None),

@@ -57,6 +57,8 @@ def _differ(a: Encoded, b: Encoded, tolerance: float) -> bool:
     parts = [(a.layers[key], b.layers[key]) for key in a.layers]
     parts += [(a.outputs[key], b.outputs[key]) for key in a.outputs]
     for one, other in parts:
+        if one.shape != other.shape:
+            return True
         largest = np.abs(other).max(initial=0)
         if np.isfinite(largest) and not np.allclose(one, other, rtol=0, atol=tolerance * largest):
             return True

@@ -38,9 +38,8 @@ def roles_of(signature: Signature) -> dict[str, str] | None:
     Unnamed ones come in the order of TensorFlow Hub's first BERTs: ids, mask, types. A single one
     can only be ids.
     """
-    kinds = {(tensor.dtype[:3], tensor.rank) for tensor in signature.inputs}
     names = [tensor.name for tensor in signature.inputs]
-    if kinds != {("int", 2)}:
+    if not names or any(t.dtype[:3] != "int" or t.rank not in (2, None) for t in signature.inputs):
         return None
     if len(names) == 1:
         return {_IDS: names[0]}
@@ -159,7 +158,7 @@ def _rows_of(choice: Choice, name: str) -> int | None:
     """How many rows the table of this name has, where there is exactly one."""
     tables: Counter[str] = Counter()
     for variable, shape in _variables(choice).items():
-        if name in variable and len(shape) == 2:
+        if name in variable and "relative" not in variable and len(shape) == 2:
             tables[_PART.sub("", variable)] += shape[0]  # a large table may be cut by its rows
     rows = set(tables.values())
     return rows.pop() if len(rows) == 1 else None

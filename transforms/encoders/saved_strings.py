@@ -25,10 +25,15 @@ _PROBES = (
 
 
 def takes(signature: Signature) -> bool:
-    """One string for each text, and vectors for each."""
-    return [(tensor.dtype, tensor.rank) for tensor in signature.inputs] == [("string", 1)] and bool(
-        vectors_of(signature, 2)
-    )
+    """One string for each text, and vectors for each.
+
+    Keras has the texts in a column, [B, 1]. Where not even the rank is known, they are a row.
+    """
+    if len(signature.inputs) != 1 or signature.inputs[0].dtype != "string":
+        return False
+    (texts,) = signature.inputs
+    column = texts.rank == 2 and texts.shape[1] == 1  # type: ignore[index]
+    return (column or texts.rank in (1, None)) and bool(vectors_of(signature, 2))
 
 
 def recognises(path: str, asked: Asked) -> bool:
@@ -88,9 +93,11 @@ class StringEncoder:
         self.streams = self._function.streams
         (texts,) = signature.inputs
         self._input, self._batch = texts.name, (texts.shape or (None,))[0]
+        self._shape = (-1, *[1] * ((texts.rank or 1) - 1))
 
     def encode(self, windows: Sequence[Window]) -> list[Encoded]:
         texts = np.array([window.text.encode() for window in windows], object)
+        texts = texts.reshape(self._shape)
         found = saved_models.in_parts(self._function, {self._input: texts}, self._batch)
         vectors = {
             key: saved_models.checked(values, 2, len(windows), key) for key, values in found.items()
