@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 BATCHES = 2000
-_SETTLED = 200  # batches until memory pools have their size
+_SETTLED = 500  # batches until the pools of memory have their size
 _BUDGET = 512  # padded tokens of a batch
 
 

@@ -1,10 +1,12 @@
-"""What of a command line is refused before anything starts."""
+"""What of a command line is refused before anything starts, and how it was typed."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import re
+import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -92,3 +94,12 @@ def beam_flags() -> set[str]:
             current._add_argparse_args(parser)
             flags |= {name for action in parser._actions for name in action.option_strings}
     return flags
+
+
+def program() -> str:
+    """How this program was called, to be typed again."""
+    called = sys.argv[0]
+    if not called.endswith("__main__.py"):
+        return os.path.relpath(called) if os.path.dirname(called) else "corpusvec"
+    python = os.path.relpath(sys.executable)
+    return f"{sys.executable if python.startswith('..') else python} -m pipeline"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import os
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.options import program
 from transforms.schemas import REJECTED, SENTENCES
 from transforms.snapshots import Snapshot, latest
 
@@ -108,12 +107,3 @@ def not_published(snapshot: Snapshot, manifest: Mapping[str, Any], max_rejected:
     return (
         f"not published: a newer snapshot was published meanwhile, which is the one to use; {stays}"
     )
-
-
-def program() -> str:
-    """How this program was called, to be typed again."""
-    called = sys.argv[0]
-    if not called.endswith("__main__.py"):
-        return os.path.relpath(called) if os.path.dirname(called) else "corpusvec"
-    python = os.path.relpath(sys.executable)
-    return f"{sys.executable if python.startswith('..') else python} -m pipeline"

@@ -327,11 +327,11 @@ SENTENCE_TRANSFORMERS = {
     ),
     "dense layer unlike its file": (
         says("2_Dense/config.json", out_features=9),
-        r"2_Dense: linear.weight has the shape \[8, 16\], config.json says \[9, 16\]",
+        r"linear.weight has the shape \[8, 16\], config.json says \[9, 16\]",
     ),
     "dense layer without weight": (
         tensor("linear.weight", lambda value: None, "2_Dense/model.safetensors"),
-        r"2_Dense: model.safetensors has no dense layer",
+        r"2_Dense/model.safetensors: has no dense layer",
     ),
     "dense layer of other values": (
         says("2_Dense/config.json", module_input_name="token_embeddings"),

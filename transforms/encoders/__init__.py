@@ -40,7 +40,9 @@ class Kind:
         return importlib.import_module(f"transforms.encoders.{self.module}")
 
 
-# A kind's module has `recognises(path, asked)`, `describe(path, asked)` and `load(spec, wanted)`.
+# A kind's module has `recognises(path, asked)`, `describe(path, asked)` and `load(spec, wanted)`;
+# those of our own BERT have `read_arrays(spec, pooler)` too, those of SavedModels
+# `takes(signature)`.
 KINDS: Mapping[str, Kind] = {
     "checkpoint": Kind(
         "checkpoints",

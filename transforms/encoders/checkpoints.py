@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from transforms.encoders import weights
 from transforms.encoders.folders import (
     bert_config,
@@ -82,10 +84,14 @@ def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:
     """Read the arrays and build the encoder."""
     from transforms.encoders.bert import BertEncoder
 
+    return BertEncoder(spec, wanted, read_arrays(spec, wanted.pooler))
+
+
+def read_arrays(spec: ModelSpec, pooler: bool) -> dict[str, np.ndarray]:
+    """The arrays of `weights.shapes`, float32; the pooler's if wanted."""
     reader = _reader(Path(spec.weights[0]))
-    needed = weights.shapes(spec.bert, wanted.pooler)  # type: ignore[arg-type]
-    arrays = {name: reader.get_tensor(f"bert/{name}") for name in needed}
-    return BertEncoder(spec, wanted, arrays)
+    needed = weights.shapes(spec.bert, pooler)  # type: ignore[arg-type]
+    return {name: reader.get_tensor(f"bert/{name}") for name in needed}
 
 
 def _prefix(path: Path) -> Path:

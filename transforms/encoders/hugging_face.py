@@ -54,9 +54,15 @@ _ENDINGS = {
 
 def recognises(path: str, asked: Asked) -> bool:
     """A folder with a configuration of transformers, or with sentence-transformers' list of
-    modules.
+    modules. A configuration alone may lie beside a SavedModel.
     """
-    return any((Path(path) / name).is_file() for name in ("config.json", "modules.json"))
+    folder = Path(path)
+    if (folder / "modules.json").is_file():
+        return True
+    weights = any(folder.glob("*.safetensors*"))
+    return (folder / "config.json").is_file() and (
+        weights or not (folder / "saved_model.pb").is_file()
+    )
 
 
 def describe(path: str, asked: Asked) -> ModelSpec:
@@ -114,12 +120,17 @@ def _limit(
 
 def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:
     """Read the arrays and build the encoder."""
+    from transforms.encoders.bert import BertEncoder
+
+    return BertEncoder(spec, wanted, read_arrays(spec, wanted.pooler))
+
+
+def read_arrays(spec: ModelSpec, pooler: bool) -> dict[str, np.ndarray]:
+    """The arrays of `weights.shapes`, float32; the pooler's if wanted."""
     import ml_dtypes  # noqa: F401  (tells NumPy what bfloat16 is)
     from safetensors import safe_open
 
-    from transforms.encoders.bert import BertEncoder
-
-    needed = weights.shapes(spec.bert, wanted.pooler)  # type: ignore[arg-type]
+    needed = weights.shapes(spec.bert, pooler)  # type: ignore[arg-type]
     arrays: dict[str, np.ndarray] = {}
     for file in spec.weights:
         with safe_open(file, framework="np") as tensors:
@@ -127,7 +138,7 @@ def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:
                 if name in needed:
                     array = tensors.get_tensor(key).astype(np.float32)
                     arrays[name] = array.T if name.endswith("/kernel") else array
-    return BertEncoder(spec, wanted, arrays)
+    return arrays
 
 
 def _config(file: Path, values: dict[str, Any]) -> BertConfig:

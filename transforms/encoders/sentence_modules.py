@@ -202,12 +202,22 @@ def _poolings(file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(ours for mode, ours in _MODES.items() if mode in modes)
 
 
+def dense_files(folder: Path) -> tuple[Path, Path]:
+    """Configuration and weights of a dense layer: in its folder, or beside where that would be, as
+    among the assets of an export, which has no folders.
+    """
+    if folder.is_dir():
+        return folder / "config.json", folder / "model.safetensors"
+    return folder.with_name(f"{folder.name}.json"), folder.with_name(f"{folder.name}.safetensors")
+
+
 def read_dense(folder: Path) -> tuple[np.ndarray, np.ndarray, str]:
     """A dense layer -> kernel [out, in] and bias [out], float32; the name of its activation."""
     import ml_dtypes  # noqa: F401  (tells NumPy what bfloat16 is)
     from safetensors import SafetensorError, safe_open
 
-    config = read_json(folder / "config.json")
+    config_file, weights_file = dense_files(folder)
+    config = read_json(config_file)
     activation = str(config.get("activation_function", "")).rsplit(".", 1)[-1]
     if activation not in _ACTIVATIONS:
         raise ValueError(
@@ -219,18 +229,18 @@ def read_dense(folder: Path) -> tuple[np.ndarray, np.ndarray, str]:
                 f"{folder}: {key} is {config[key]!r}; implemented is sentence_embedding"
             )
     try:
-        with safe_open(str(folder / "model.safetensors"), framework="np") as tensors:
+        with safe_open(str(weights_file), framework="np") as tensors:
             kernel = tensors.get_tensor("linear.weight").astype(np.float32)
             bias = np.zeros(len(kernel), np.float32)
             if config.get("bias", True):
                 bias = tensors.get_tensor("linear.bias").astype(np.float32)
     except SafetensorError as error:
-        raise ValueError(f"{folder}: model.safetensors has no dense layer ({error})") from error
+        raise ValueError(f"{weights_file}: has no dense layer ({error})") from error
     expected = (config.get("out_features"), config.get("in_features"))
     if kernel.shape != expected or bias.shape != expected[:1]:
         raise ValueError(
-            f"{folder}: linear.weight has the shape {list(kernel.shape)},"
-            f" config.json says {list(expected)}"
+            f"{weights_file}: linear.weight has the shape {list(kernel.shape)},"
+            f" {config_file.name} says {list(expected)}"
         )
     return kernel, bias, activation
 

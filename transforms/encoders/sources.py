@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import configparser
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from transforms.encoders import weights
+from transforms.encoders import KINDS
 from transforms.encoders.folders import read_json
 from transforms.specs import ModelSpec
 
@@ -53,32 +53,5 @@ def _rate(value: Any, where: str) -> float:
 
 
 def read_arrays(spec: ModelSpec, pooler: bool) -> dict[str, np.ndarray]:
-    """All arrays of a BERT, float32, by the names of `weights.shapes`; the pooler's if wanted."""
-    assert spec.bert is not None
-    needed = weights.shapes(spec.bert, pooler)
-    if spec.kind == "checkpoint":
-        return _of_checkpoint(spec.weights[0], needed)
-    return _of_safetensors(spec.weights, needed)
-
-
-def _of_checkpoint(prefix: str, needed: Collection[str]) -> dict[str, np.ndarray]:
-    from transforms.encoders.runtime import tf
-
-    reader = tf.train.load_checkpoint(prefix)
-    return {name: reader.get_tensor(f"bert/{name}") for name in needed}
-
-
-def _of_safetensors(files: Iterable[str], needed: Collection[str]) -> dict[str, np.ndarray]:
-    import ml_dtypes  # noqa: F401  (tells NumPy what bfloat16 is)
-    from safetensors import safe_open
-
-    from transforms.encoders.hugging_face import _renamed
-
-    arrays: dict[str, np.ndarray] = {}
-    for file in files:
-        with safe_open(file, framework="np") as tensors:
-            for key, name in _renamed(list(tensors.keys())).items():
-                if name in needed:
-                    array = tensors.get_tensor(key).astype(np.float32)
-                    arrays[name] = array.T if name.endswith("/kernel") else array
-    return arrays
+    """All arrays of a BERT of our own, see `weights.shapes`; the pooler's if wanted."""
+    return KINDS[spec.kind].load_module().read_arrays(spec, pooler)
