@@ -18,6 +18,7 @@ from typing import Any
 
 from pipeline import inspection_texts, model_reports, partial_reports
 from pipeline.model_facts import ModelReport
+from pipeline.options import program
 from transforms.downloads import without_secrets
 from transforms.encoders import KINDS, describe_model, saved_models, signatures
 from transforms.encoders.folders import read_json
@@ -147,7 +148,7 @@ class _Question:
         if self.asked.do_lower_case != "auto":
             values["do_lower_case"] = self.asked.do_lower_case
         parts = [f"--{name}={value}" for name, value in values.items() if value]
-        return shlex.join(["corpusvec", "embed", *parts])
+        return f"{program()} embed {shlex.join(parts)}"
 
 
 def _kinds(path: str) -> list[str]:
