@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from tests.model_zoo import (
     windows_of,
     words_of,
 )
-from tests.models import TEXTS
+from tests.models import TEXTS, sentence_piece_model
 from tests.saved_models import (
     NAN_WORD,
     RAISING_WORD,
@@ -28,6 +30,7 @@ from tests.saved_models import (
     bert_saved_model,
     strings_reference,
     strings_saved_model,
+    table,
 )
 from tests.test_oracles import GOLDEN, needs_golden
 from transforms.batches import cut_batches
@@ -363,6 +366,43 @@ def test_bfloat16_is_no_reason_to_encode_texts_alone(capsys):
     assert "alone" not in capsys.readouterr().err
 
 
+def test_a_bert_of_few_positions_is_tried_too(tmp_path, capsys):
+    """It looks at its padding, and fails on more than 8 tokens."""
+    import tensorflow as tf
+
+    root = tf.train.Checkpoint()
+    root.e = tf.Variable(table(400, 4, 0), name="word_embeddings")
+    root.p = tf.Variable(table(8, 4, 1), name="position_embeddings")
+
+    def tokens(input_ids, input_mask):
+        length = tf.shape(input_ids)[1]
+        seen = tf.cast(input_mask, tf.float32)[:, :, None] + tf.cast(length, tf.float32)
+        return {"sequence_output": (tf.gather(root.e, input_ids) + root.p[:length]) * seen}
+
+    specs = [tf.TensorSpec([None, None], tf.int32, key) for key in ("input_ids", "input_mask")]
+    function = tf.function(tokens).get_concrete_function(*specs)
+    tf.saved_model.save(root, str(tmp_path / "model"), {"tokens": function})
+    vocabulary = str(made("bert") / "assets" / "vocab.txt")
+    spec = describe_model(str(tmp_path / "model"), Asked(tokenizer=vocabulary))
+    assert spec.longest == 8
+    encoder = load_encoder(spec, Wanted(spec.layers))
+    assert "each text is encoded alone" in capsys.readouterr().err
+    windows = windows_of(spec, ["a", "a cup of tea"])
+    alone = [encoder.encode([one])[0] for one in windows]
+    for one, together in zip(alone, encoder.encode(windows)):
+        assert_alike(one, together)
+
+
+@pytest.mark.parametrize("name", ["bert", "elmo", "token lookup", "use lite", "nnlm"])
+def test_several_threads_call_a_model_at_once(name):
+    encoder, windows = loaded(name), windows_of(described(name), random_texts(40, seed=6))
+    expected = [encoder.encode([one])[0] for one in windows]
+    with ThreadPoolExecutor(4) as threads:
+        found = threads.map(lambda one: encoder.encode([one])[0], windows * 3)
+        for one, other in zip(found, expected * 3, strict=True):
+            assert_alike(one, other)
+
+
 def test_a_model_that_fails_on_the_probes_is_left_to_its_texts():
     class Failing:
         streams = 1
@@ -419,8 +459,18 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_noticed_where_no_name_te
     file.write_bytes(b"".join(lines[:120]))
     made_of = str(made("unknown ids"))
     spec = describe_model(made_of, Asked(tokenizer=str(file), output_key="vec"))
-    with pytest.raises(ValueError, match="its tokenizer has 120 tokens") as error:
+    with pytest.raises(ValueError, match=r"its tokenizer vocab.txt has 120 tokens") as error:
         load_encoder(spec, Wanted(spec.layers, spec.outputs))
+    assert "\n" not in str(error.value)
+
+
+def test_a_sentence_piece_model_with_more_pieces_than_the_model_is_noticed(tmp_path):
+    """Three control symbols more than the table has rows for."""
+    folder = shutil.copytree(made("use lite"), tmp_path / "model")
+    (folder / "assets" / "spm.model").write_bytes(sentence_piece_model(("[A]", "[B]", "[C]")))
+    spec = describe_model(str(folder))
+    with pytest.raises(ValueError, match=r"its tokenizer spm.model has \d+ tokens") as error:
+        load_encoder(spec, Wanted((), spec.outputs))
     assert "\n" not in str(error.value)
 
 

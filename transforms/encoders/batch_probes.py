@@ -13,7 +13,8 @@ import numpy as np
 
 from transforms.elements import OWN, Document, Encoded, Window
 from transforms.encoders import Encoder
-from transforms.specs import ModelSpec, Wanted
+from transforms.specs import ModelSpec, TokenizerSpec, Wanted
+from transforms.tokenizers import load_tokenizer
 
 # Parts of the largest value, which the rounding of other kernels stays below.
 _TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}
@@ -65,20 +66,35 @@ def _differ(a: Encoded, b: Encoded, tolerance: float) -> bool:
     return False
 
 
+def check_ids(encoder: Encoder, spec: ModelSpec) -> None:
+    """Raises `ValueError` where a model takes the first token of its tokenizer and not the last."""
+    tokenizer: TokenizerSpec = spec.tokenizer  # type: ignore[assignment]
+    size = load_tokenizer(tokenizer).size
+    if _fails(encoder, id_window([size - 1])) and not _fails(encoder, id_window([0])):
+        raise ValueError(
+            f"{spec.path}: its tokenizer {Path(tokenizer.path).name} has {size} tokens, and the"
+            " model does not take the last of them; is it another model's?"
+        )
+
+
 def check_words(encoder: Encoder, file: Path | None) -> None:
     """Raises `ValueError` where a model takes the first word of its vocabulary and not the last."""
     if file is None:
         return
     words = file.read_bytes().decode().removesuffix("\n").split("\n")
-    if _fails(encoder, words[-1]) and not _fails(encoder, words[0]):
+    if _fails(encoder, _word_window(words[-1])) and not _fails(encoder, _word_window(words[0])):
         raise ValueError(
             f"{file}: has {len(words)} words, and the model does not take the last of them; is it"
             " another model's?"
         )
 
 
-def _fails(encoder: Encoder, word: str) -> bool:
-    window = replace(id_window([0], word), tokens=(word,))
+def _word_window(word: str) -> Window:
+    """For models of words and for models of texts."""
+    return replace(id_window([0], word), tokens=(word,))
+
+
+def _fails(encoder: Encoder, window: Window) -> bool:
     try:
         encoder.encode([window])
     except Exception:

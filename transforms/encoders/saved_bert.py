@@ -14,7 +14,7 @@ import numpy as np
 
 from transforms.elements import Encoded, Window
 from transforms.encoders import Encoder, asset_tokenizers, export_notes, saved_models, signatures
-from transforms.encoders.batch_probes import id_window, steady
+from transforms.encoders.batch_probes import check_ids, id_window, steady
 from transforms.encoders.folders import fitting_tokenizer, second_to_last
 from transforms.encoders.saved_models import Choice, Given, chosen, vectors_of
 from transforms.specs import POOLER, Asked, Layer, ModelSpec, Signature, VectorColumn, Wanted
@@ -216,19 +216,10 @@ def load(spec: ModelSpec, wanted: Wanted) -> Encoder:
     Raises `ValueError` where the tokenizer has ids that the model does not take.
     """
     encoder = SavedBertEncoder(spec, wanted)
+    check_ids(encoder, spec)
     last = load_tokenizer(spec.tokenizer).size - 1  # type: ignore[arg-type]
-    try:
-        encoder.encode([id_window([last])])
-    except Exception as error:
-        try:
-            encoder.encode([id_window([0])])
-        except Exception:
-            return encoder  # it fails on anything, which its first text will tell
-        raise ValueError(
-            f"{spec.path}: its tokenizer has {last + 1} tokens, and the model does not take the"
-            " last of them; is it another model's?"
-        ) from error
-    probes = [id_window([min(7, last)] * length) for length in (1, 3, 40)]
+    lengths = (1, 3, min(40, spec.longest or 40))
+    probes = [id_window([min(7, last)] * length) for length in lengths]
     return steady(encoder, probes, spec, wanted) if spec.padding else encoder
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from transforms.elements import Encoded, Window
 from transforms.encoders import Encoder, saved_models
 from transforms.encoders.asset_tokenizers import asked_place
-from transforms.encoders.batch_probes import id_window, steady
+from transforms.encoders.batch_probes import check_ids, id_window, steady
 from transforms.encoders.folders import check_own_tokenizer, say_lowercase
 from transforms.encoders.saved_models import Given, chosen, vectors_of
 from transforms.specs import Asked, ModelSpec, Signature, TokenizerSpec, Wanted
@@ -92,9 +92,14 @@ def _tokenizer(path: str, own: Sequence[Path], asked: Asked) -> TokenizerSpec:
 
 
 def load(spec: ModelSpec, wanted: Wanted) -> Encoder:
-    """Load the model and build its function."""
+    """Load the model and build its function.
+
+    Raises `ValueError` where the SentencePiece model has ids that the model does not take.
+    """
+    encoder = PieceEncoder(spec, wanted)
+    check_ids(encoder, spec)
     probes = [id_window([1] * length) for length in (1, 3, 40)]
-    return steady(PieceEncoder(spec, wanted), probes, spec, wanted)
+    return steady(encoder, probes, spec, wanted)
 
 
 class PieceEncoder:
