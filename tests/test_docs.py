@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 
+from tests import hub_modules, saved_models
 from tests.conftest import ROOT
+from tests.models import checkpoint_folder
+from transforms.model_cache import Entry
+from transforms.specs import Asked
 
 README = (ROOT / "README.md").read_text("utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+TABLE = re.findall(r"^\|.*`(corpusvec embed [^`]+)` \|$", README, re.MULTILINE)
+EXPORTS = re.findall(r"^ {4}(corpusvec export-model .*)$", README, re.MULTILINE)
 
 
 @pytest.fixture
@@ -40,6 +48,70 @@ def test_every_snippet_runs(trial, capsys):
     assert "'tomatoes'" in said
 
 
+@pytest.fixture(scope="module")
+def models(tmp_path_factory, minilm) -> Path:
+    """A model for every name that the table of kinds has, and a cache that knows its handle."""
+    folder = tmp_path_factory.mktemp("models")
+    os.symlink(minilm, folder / "all-MiniLM-L6-v2")
+    checkpoint_folder(folder / "bert-japanese", tokenizer="sentencepiece", layers=4)
+    saved_models.bert_saved_model(folder / "bert-saved")
+    saved_models.token_lookup(folder / "words")
+    saved_models.unknown_signature(folder / "own")
+    hub_modules.bert_module(folder / "bert-module")
+    hub_modules.elmo(folder / "elmo")
+    hub_modules.use(folder / "use")
+    hub_modules.use_lite(folder / "use-lite")
+    handle = "hf://sentence-transformers/all-MiniLM-L6-v2"
+    shutil.copytree(minilm, Entry(str(folder / "cache"), handle, handle).folder)
+    return folder
+
+
+@pytest.mark.parametrize("command", TABLE, ids=[c.rpartition("/")[2] for c in TABLE])
+def test_every_kind_of_model_in_the_table(command, models, tmp_path, monkeypatch, capsys):
+    from pipeline.cli import main
+
+    os.symlink(ROOT / "examples", tmp_path / "examples")
+    os.symlink(models, tmp_path / "models")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(models / "cache"))
+    code = main(shlex.split(command)[1:])
+    assert code == 0, capsys.readouterr().err
+    assert len(list(Path("out/snapshots").glob("*/sentences/*.parquet"))) == 1
+    assert bool(list(Path("out/snapshots").glob("*/tokens/*"))) == ("--layers" in command)
+
+
+def test_the_table_has_every_kind(models):
+    from transforms.encoders import KINDS, describe_model
+
+    names = {match[1] for command in TABLE if (match := re.search(r"=models/(\S+)", command))}
+    asked = Asked(signature="embed_v2", output_key="vec")
+    kinds = {
+        describe_model(str(models / name), asked if name == "own" else Asked()).kind
+        for name in names
+    }
+    assert kinds == set(KINDS)
+
+
+def test_the_exports_that_are_shown(models, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("tensorflow_text")
+    from pipeline.cli import main
+
+    (tmp_path / "models").mkdir()
+    os.symlink(models / "all-MiniLM-L6-v2", tmp_path / "models" / "all-MiniLM-L6-v2")
+    monkeypatch.chdir(tmp_path)
+    Path("glove.txt").write_text("cat 0.1 0.2\ndog 0.3 0.4\n")
+    assert len(EXPORTS) == 3
+    for command in EXPORTS:
+        assert main(shlex.split(command)[1:]) == 0, capsys.readouterr().err
+    assert sorted(os.listdir("models")) == [
+        "all-MiniLM-L6-v2",
+        "bert-saved",
+        "minilm-strings",
+        "minilm-strings.tar.gz",
+        "words",
+    ]
+
+
 def test_notes_that_belong_together_are_neighbours(trial):
     names: dict = {}
     exec(compile(SNIPPETS[0], "README.md", "exec"), names)
@@ -64,9 +136,10 @@ def test_the_map_names_every_module():
 def test_every_flag_that_is_shown_exists():
     import argparse
 
-    from pipeline.flags import add_embed_flags
+    from pipeline import flags
 
-    parser = argparse.ArgumentParser()
-    add_embed_flags(parser)
+    parser = argparse.ArgumentParser(conflict_handler="resolve")
+    for add in (flags.add_embed_flags, flags.add_inspect_flags, flags.add_export_flags):
+        add(parser)
     known = {name for action in parser._actions for name in action.option_strings}
     assert set(re.findall(r"--[a-z_]+", README)) - known <= {"--all", "--help"}
