@@ -279,6 +279,25 @@ def test_of_several_outputs_none_is_guessed():
         describe_model(str(made("strings, multi")))
     with pytest.raises(ValueError, match=r"several outputs \(logits, vec\).*--output_key"):
         describe_model(str(made("unknown strings")))
+    # Keras numbers the outputs of a layer, and nobody knows which is which.
+    with pytest.raises(ValueError, match=r"several outputs \(encoder, encoder_3, encoder_1, enc"):
+        describe("keras save", signature="serving_default")
+    spec = describe("keras save", signature="serving_default", output_key="encoder_4")
+    assert spec.default_columns == (mean("encoder_4"),)
+    assert spec.layers == ("encoder_1", "encoder_2", "encoder_4")
+
+
+def test_layers_are_in_the_order_of_their_numbers():
+    names = ("encoder_outputs/10", "encoder_outputs/2", *(f"encoder_outputs/{n}" for n in "01"))
+    stack = [replace(STATES, name=name) for name in (*names, "encoder_outputs/last")]
+    given = saved_bert.given_by(Signature("f", (IDS,), tuple(stack)))
+    assert given.layers == {
+        1: "encoder_outputs/0",
+        2: "encoder_outputs/1",
+        3: "encoder_outputs/2",
+        4: "encoder_outputs/10",
+        "encoder_outputs/last": "encoder_outputs/last",
+    }
 
 
 def test_a_model_that_nothing_can_run_is_described(tmp_path):

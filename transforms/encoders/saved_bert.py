@@ -27,7 +27,8 @@ _ROLES: Mapping[str, str] = {
     **dict.fromkeys(("input_type_ids", "segment_ids", "token_type_ids"), _TYPES),
 }
 _NUMBERED = re.compile(r"(?P<stem>.*?)[_/:]?(?P<place>[012])")
-_STACK, _SEQUENCE, _POOLED = "encoder_outputs/", "sequence_output", "pooled_output"
+_STACK = re.compile(r"encoder_outputs/\d+")
+_SEQUENCE, _POOLED = "sequence_output", "pooled_output"
 _PART = re.compile(r"/part_\d+$")
 _UNKNOWN_LENGTH = 512  # that of nearly every BERT
 
@@ -62,7 +63,7 @@ def takes(signature: Signature) -> bool:
 def given_by(signature: Signature) -> Given:
     """`encoder_outputs` are the layers from 1; without them there is only the last one, -1."""
     names = [tensor.name for tensor in signature.outputs]
-    stack = sorted((n for n in names if n.startswith(_STACK)), key=lambda n: int(n[len(_STACK) :]))
+    stack = sorted(filter(_STACK.fullmatch, names), key=lambda name: int(name.rpartition("/")[2]))
     texts = [key for key in vectors_of(signature, 2) if key not in (*stack, _SEQUENCE)]
     others = [key for key in vectors_of(signature, 3) if key not in (*stack, _SEQUENCE)]
     layers: dict[Layer, str] = {i + 1: key for i, key in enumerate(stack)}
@@ -147,11 +148,11 @@ def _columns(
     numbers = [layer for layer in given.layers if isinstance(layer, int)]
     if asked.output_key == _SEQUENCE and numbers:  # what `encoder_outputs` ends with
         return (VectorColumn("vector", "mean", (numbers[-1],)),)
-    if asked.output_key or not given.layers:
+    if asked.output_key or not numbers:
         return saved_models.sentence_column(path, signature, given, asked)
-    if numbers and numbers != [-1]:
+    if numbers != [-1]:
         return second_to_last(max(numbers))
-    return (VectorColumn("vector", "mean", (next(iter(given.layers)),)),)
+    return (VectorColumn("vector", "mean", (-1,)),)
 
 
 def _rows_of(choice: Choice, name: str) -> int | None:
