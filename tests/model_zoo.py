@@ -8,13 +8,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import sentencepiece
 
-from tests.elements import window
 from tests.hub_modules import (
     bert_module,
     elmo,
@@ -121,11 +121,11 @@ def words_of(text: str) -> list[str]:
     return [word for word in text.split(" ") if word]
 
 
-def _elmo(default: bool, **options):
+def _elmo(**options):
     def expected(text: str) -> Expected:
         (found,) = elmo_reference([words_of(text)], **options)
         layers = {layer: found[key] for layer, key in ELMO_LAYERS.items()}
-        return Expected(words_of(text), layers, {"default": found["default"]} if default else {})
+        return Expected(words_of(text), layers, {"default": found["default"]})
 
     return expected
 
@@ -150,9 +150,7 @@ def _strings(kind: str, name: str = ""):
         found = strings_reference(kind, texts)
         return {name: found["default"]} if name else found
 
-    return Model(
-        "saved_strings", functools.partial(strings_saved_model, kind=kind), _text(reference)
-    )
+    return Model("saved_strings", partial(strings_saved_model, kind=kind), _text(reference))
 
 
 def _pieces(text: str) -> Expected:
@@ -180,10 +178,6 @@ def _unknown_ids(text: str) -> Expected:
 # -------------------------------------------------------------------------------------- models
 
 
-def _saved(build, **options):
-    return functools.partial(build, **options)
-
-
 _ALL = ("pooler", "default", "pooled_output")
 _BOTH = ("pooler", "pooled_output")
 
@@ -191,19 +185,19 @@ MODELS: Mapping[str, Model] = {
     "bert": Model("saved_bert", bert_saved_model, _bert(outputs=_ALL)),
     "bert, other sizes": Model(
         "saved_bert",
-        _saved(bert_saved_model, layers=3, hidden=24, heads=4, seed=7),
+        partial(bert_saved_model, layers=3, hidden=24, heads=4, seed=7),
         _bert((1, 2, 3), _ALL, layers=3, hidden=24, heads=4, seed=7),
     ),
     "bert, last layer": Model(
         "saved_bert",
-        _saved(bert_saved_model, encoder_outputs=False, default=False),
+        partial(bert_saved_model, encoder_outputs=False, default=False),
         _bert((-1,), _BOTH),
     ),
     "bert, training first": Model(
-        "saved_bert", _saved(bert_saved_model, training_traces=(True, False)), _bert(outputs=_ALL)
+        "saved_bert", partial(bert_saved_model, training_traces=(True, False)), _bert(outputs=_ALL)
     ),
     "bert, call alone": Model(
-        "saved_bert", _saved(bert_saved_model, signatures=False), _bert(outputs=_ALL)
+        "saved_bert", partial(bert_saved_model, signatures=False), _bert(outputs=_ALL)
     ),
     "bert, serving_default": Model(
         "saved_bert",
@@ -212,34 +206,34 @@ MODELS: Mapping[str, Model] = {
         {"signature": "serving_default"},
     ),
     "bert, fixed length": Model(
-        "saved_bert", _saved(bert_saved_model, fixed_length=128), _bert((-1,), _ALL, positions=128)
+        "saved_bert", partial(bert_saved_model, fixed_length=128), _bert((-1,), _ALL, positions=128)
     ),
     "bert, positional": Model(
-        "saved_bert", _saved(bert_saved_model, positional=True), _bert((-1,), ("pooler", "0"))
+        "saved_bert", partial(bert_saved_model, positional=True), _bert((-1,), ("pooler", "0"))
     ),
-    "bert, int64": Model("saved_bert", _saved(bert_saved_model, ids="int64"), _bert(outputs=_ALL)),
+    "bert, int64": Model("saved_bert", partial(bert_saved_model, ids="int64"), _bert(outputs=_ALL)),
     "bert, cased": Model(
         "saved_bert",
-        _saved(bert_saved_model, do_lower_case=False),
+        partial(bert_saved_model, do_lower_case=False),
         _bert(outputs=_ALL, do_lower_case=False),
     ),
     "bert, case not said": Model(
-        "saved_bert", _saved(bert_saved_model, do_lower_case=None), _bert(outputs=_ALL)
+        "saved_bert", partial(bert_saved_model, do_lower_case=None), _bert(outputs=_ALL)
     ),
     "bert, SentencePiece": Model(
         "saved_bert",
-        _saved(bert_saved_model, sentencepiece=True),
+        partial(bert_saved_model, sentencepiece=True),
         _bert(outputs=_ALL, sentencepiece=True),
     ),
     "bert, no pooler": Model(
         "saved_bert",
-        _saved(bert_saved_model, with_pooler=False, default=False),
+        partial(bert_saved_model, with_pooler=False, default=False),
         _bert(outputs=(), with_pooler=False),
     ),
     "keras save": Model("saved_bert", keras_bert_saved_model, _bert(outputs=_ALL)),
     "keras export": Model(
         "saved_bert",
-        _saved(keras_bert_saved_model, how="export"),
+        partial(keras_bert_saved_model, how="export"),
         _bert((-1,), _ALL),
         {"tokenizer": "vocab.txt"},
     ),
@@ -247,25 +241,25 @@ MODELS: Mapping[str, Model] = {
     "bert module": Model("saved_bert", bert_module, _bert((-1,), _BOTH)),
     "bert module, cased, train": Model(
         "saved_bert",
-        _saved(bert_module, do_lower_case=False, train_graph=True, mlm=True),
+        partial(bert_module, do_lower_case=False, train_graph=True, mlm=True),
         _bert((-1,), _BOTH, do_lower_case=False),
     ),
     "bert module, SentencePiece": Model(
         "saved_bert",
-        _saved(bert_module, sentencepiece=True),
+        partial(bert_module, sentencepiece=True),
         _bert((-1,), _BOTH, sentencepiece=True),
     ),
     "tf1 saved": Model("saved_bert", tf1_saved_bert, _bert((-1,), _BOTH)),
     "unknown ids": Model(
         "saved_bert",
-        _saved(unknown_signature, kind="ids"),
+        partial(unknown_signature, kind="ids"),
         _unknown_ids,
         {"signature": "embed_v2", "output_key": "vec", "tokenizer": "short.txt"},
     ),
-    "elmo": Model("saved_words", elmo, _elmo(True)),
-    "elmo, tokens": Model("saved_words", elmo, _elmo(True), {"signature": "tokens"}),
+    "elmo": Model("saved_words", elmo, _elmo()),
+    "elmo, tokens": Model("saved_words", elmo, _elmo(), {"signature": "tokens"}),
     "elmo, masked": Model(
-        "saved_words", _saved(elmo, padding_sensitive=False), _elmo(True, padding_sensitive=False)
+        "saved_words", partial(elmo, padding_sensitive=False), _elmo(padding_sensitive=False)
     ),
     "token lookup": Model("saved_words", token_lookup, _looked_up),
     "word2vec": Model("saved_words", word2vec_lookup, _looked_up),
@@ -274,12 +268,12 @@ MODELS: Mapping[str, Model] = {
     "nnlm": Model("saved_strings", nnlm, _text(nnlm_reference)),
     "nnlm, legacy_init_op": Model(
         "saved_strings",
-        _saved(nnlm, init_collection="legacy_init_op", parts=2),
+        partial(nnlm, init_collection="legacy_init_op", parts=2),
         _text(nnlm_reference),
     ),
     "nnlm, main_op": Model(
         "saved_strings",
-        _saved(
+        partial(
             nnlm, init_collection="saved_model_main_op", input_name="sentences", train_graph=True
         ),
         _text(nnlm_reference),
@@ -288,8 +282,8 @@ MODELS: Mapping[str, Model] = {
     "strings, nnlm": _strings("nnlm"),
     "strings, multi": Model(
         "saved_strings",
-        _saved(strings_saved_model, kind="multi"),
-        _text(functools.partial(strings_reference, "multi")),
+        partial(strings_saved_model, kind="multi"),
+        _text(partial(strings_reference, "multi")),
         {"output_key": "wide"},
     ),
     "strings, signature": _strings("signature_only", "outputs"),
@@ -297,7 +291,7 @@ MODELS: Mapping[str, Model] = {
     "strings, batch of one": _strings("batch_of_one", "outputs"),
     "strings, batch of three": Model(
         "saved_strings",
-        _saved(strings_saved_model, kind="batch_of_one", batch=3),
+        partial(strings_saved_model, kind="batch_of_one", batch=3),
         _text(lambda texts: {"outputs": strings_reference("batch_of_one", texts)["default"]}),
     ),
     "unknown strings": Model(
@@ -368,7 +362,3 @@ def windows_of(spec: ModelSpec, texts: Sequence[str], pairs: Sequence[str | None
         tokens = tokenizer.encode(parts, False)
         found += cut(document, tokens[0], tokens[1] if len(parts) > 1 else None, tokenizer, plan)
     return found
-
-
-def token_ids(*ids: int) -> Window:
-    return window(list(ids))
