@@ -1,5 +1,5 @@
-"""`python -m benchmarks [--model=FOLDER] [--documents=N] [--batches=N]`: run the measurements, print
-and write their table.
+"""`python -m benchmarks [--model=FOLDER] [--documents=N] [--batches=N]`: run the measurements,
+print and write their table.
 """
 
 from __future__ import annotations

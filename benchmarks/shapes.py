@@ -37,8 +37,8 @@ def _row(name: str, model: str, batches: int) -> tuple[str, str]:
     first, last = said["seconds"]
     settled, end = said["MiB"]
     what = (
-        f"{name}: {batches:,} batches of changing shapes, resident memory after {_SETTLED} and after"
-        " all; time for a padded token, last quarter ÷ first"
+        f"{name}: {batches:,} batches of changing shapes, after {_SETTLED} others: resident memory"
+        " before and after; time for a padded token, last quarter ÷ first"
     )
     return what, f"{settled:,.0f} MiB; {end:,.0f} MiB; {last / first:.2f}"
 

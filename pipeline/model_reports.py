@@ -19,7 +19,14 @@ from pipeline.model_facts import (
 )
 from pipeline.recipe import poolings_for
 from transforms.encoders import KINDS
-from transforms.encoders.saved_models import Given, adapter_of, adapters, vectors_of, width_of
+from transforms.encoders.saved_models import (
+    Given,
+    adapter_of,
+    adapters,
+    undecided,
+    vectors_of,
+    width_of,
+)
 from transforms.encoders.sentence_modules import NORMALIZE, read_dense
 from transforms.encoders.signatures import SavedModel
 from transforms.pooling import poolings_of
@@ -80,7 +87,8 @@ def of_spec(spec: ModelSpec, place: str, model: SavedModel | None, embed: str) -
         tags=model.tags if model else (),
         notes=spec.notes,
         trial=_trial(library) if library else None,
-        embed=embed,
+        embed=embed if spec.default_columns else None,
+        problem=None if spec.default_columns else undecided(spec),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.model_facts import ModelReport
-from pipeline.model_reports import form_of, given_by, of_signatures, size_of, vectors_given
+from pipeline.model_reports import form_of, of_signatures, size_of, vectors_given
 from transforms.encoders import asset_tokenizers, hugging_face, saved_models, sentence_modules
 from transforms.encoders.folder_tokenizers import describe as describe_tokenizer
 from transforms.encoders.folder_tokenizers import find as find_tokenizer
@@ -42,13 +42,7 @@ def undecided(path: str, asked: Asked) -> tuple[bool, Signature | None]:
         choice = saved_models.chosen(path, asked)
     except ValueError:
         return not asked.signature, None
-    given = given_by(choice.signature, choice.adapter)
     takes_ids = choice.adapter in ("saved_bert", "saved_pieces")
-    try:
-        if asked.output_key or not given.layers:
-            saved_models.sentence_column(path, choice.signature, given, asked)
-    except ValueError:
-        return not asked.output_key, choice.signature
     try:
         if takes_ids:
             asset_tokenizers.find(choice.model, asked)

@@ -10,9 +10,10 @@ from typing import Any
 
 from transforms.columns import parse_layers, parse_vectors
 from transforms.encoders import describe_model
+from transforms.encoders.saved_models import undecided
 from transforms.handles import local_model
 from transforms.pooling import POOLINGS
-from transforms.specs import Asked, Layer, ModelSpec, VectorColumn, Wanted
+from transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorColumn, Wanted
 from transforms.tokenizers import load_tokenizer
 from transforms.vectors import VectorPlan
 from transforms.windows import LONG_TEXT, WindowPlan
@@ -64,6 +65,7 @@ class Settings:
             pairs=spec.pairs,
         )
         _check_windows(plan, spec)
+        self._check_use(spec, columns)
         return Recipe(
             spec=spec,
             wanted=_wanted(columns, token_layers, self.precision),
@@ -80,9 +82,38 @@ class Settings:
         return describe_model(path, asked)
 
     def _columns(self, spec: ModelSpec) -> tuple[VectorColumn, ...]:
+        if self.vectors is None and not spec.default_columns:
+            raise ValueError(f"--model={self.model}: {undecided(spec)}")
         if self.vectors is None:
             return spec.default_columns
         return parse_vectors(self.vectors, poolings_for(spec), spec.layers, spec.outputs)
+
+    def _check_use(self, spec: ModelSpec, columns: tuple[VectorColumn, ...]) -> None:
+        """Raises `ValueError` where a flag would change nothing, or a vector would be of a part."""
+        for name, unsaid in (("long_text", "window"), ("window_overlap", None)):
+            if (value := getattr(self, name)) == unsaid:
+                continue
+            if spec.tokenizer is None:
+                raise ValueError(
+                    f"--{name}={value}: the model takes whole strings and cuts them itself; leave"
+                    " it away"
+                )
+            if spec.max_seq_length is None and self.max_seq_length is None:
+                raise ValueError(
+                    f"--{name}={value}: the model takes texts of any length; say with"
+                    " --max_seq_length how many tokens it is to see at once"
+                )
+        if self.mask_special and not spec.specials:
+            raise ValueError("--mask_special: the model has no special tokens; leave it away")
+        own = [column.output for column in columns if column.pooling == OUTPUT]
+        cut = self.max_seq_length is not None and self.long_text == "window"
+        if own and cut and spec.max_seq_length is None:
+            instead = ", or a pooling of a layer in --vectors" if spec.layers else ""
+            raise ValueError(
+                f"--max_seq_length={self.max_seq_length}: output {own[0]} is one vector of a whole"
+                " text, which cannot be cut into windows; use --long_text=truncate or"
+                f" error{instead}"
+            )
 
     def _prompt(self, spec: ModelSpec) -> str:
         if self.prompt is None:

@@ -204,7 +204,7 @@ def test_layers_of_other_models(text, layers, found):
         ("elom", ELMO, "--layers=elom: 'elom' is not a layer number; write for example -1 for the"),
         ("0", (1, 2), "--layers=0: the model has 2 layers; use -2..-1 or 1..2"),
         ("-2", (-1,), "--layers=-2: the model gives its last layer alone; use -1"),
-        ("1", (0,), "--layers=1: the model has 0 layers; use -1..-1 or 0..0"),
+        ("1", (0,), "--layers=1: the model gives one layer, that of the embeddings; use 0"),
         ("-1", (), "--layers=-1: the model gives sentence vectors only, no layers; leave it away"),
         ("-1", ("vec",), "--layers=-1: the model's layers have names; use vec"),
     ],

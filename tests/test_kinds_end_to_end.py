@@ -195,6 +195,15 @@ def test_a_kind_from_the_command_line_to_parquet(embed, tmp_path, name):
     assert manifest_of(outcome)["run"]["model"]["kind"] == MODELS[name].kind
 
 
+def test_columns_that_are_named_need_no_output_key(embed, tmp_path):
+    source = write_lines(tmp_path / "texts.txt", TEXTS[:3])
+    outcome = embed(made("strings, multi"), source, "--vectors=a=output@narrow")
+    assert outcome.code == 0, outcome.err
+    expected = strings_reference("multi", TEXTS[:3])["narrow"]
+    for n, row in by_row(outcome.table("sentences")).items():
+        np.testing.assert_allclose(row["a"], expected[n - 1], **CLOSE)
+
+
 def test_without_flags_an_unknown_model_is_asked_about(embed, tmp_path):
     source = write_lines(tmp_path / "texts.txt", TEXTS[:2])
     for name, words in (("unknown strings", "--output_key"), ("unknown ids", "--tokenizer")):
@@ -221,6 +230,13 @@ REFUSED = {
     "case of a string model": ("use", "--do_lower_case=true", "leave it away"),
     "a signature that is not there": ("elmo", "--signature=x", "default, tokens"),
     "an output key that is not there": ("elmo", "--output_key=x", "use one of default"),
+    "windows of a string model": ("use", "--long_text=truncate", "leave it away"),
+    "their overlap": ("use", "--window_overlap=3", "leave it away"),
+    "special tokens of a string model": ("use", "--mask_special", "leave it away"),
+    "special tokens of words": ("elmo", "--mask_special", "leave it away"),
+    "one vector of many windows": ("elmo", "--max_seq_length=5", "a pooling of a layer"),
+    "one vector of many windows of pieces": ("use lite", "--max_seq_length=5", "=truncate or"),
+    "cut at no length": ("elmo", "--long_text=truncate", "--max_seq_length"),
     "[CLS] of words": ("elmo", "--vectors=cls@0", "first, last, mean"),
 }
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.recipe import Settings
 from tests.model_zoo import MODELS, asked_of, described, made
 from tests.saved_models import BROKEN, break_model
 from transforms.encoders import describe_model, load_encoder, saved_bert
@@ -89,14 +90,26 @@ def test_the_trace_without_dropout_is_chosen_whatever_its_place():
     for name in ("bert, training first", "keras save"):
         spec = described(name)
         assert spec.signature.training is False
-        assert any("training=False is run" in note for note in spec.notes)
         assert adapter_of(replace(spec.signature, training=True)) is None
 
 
-def test_another_signature_that_could_be_called_is_named():
-    assert any("--signature=serving_default" in note for note in described("bert").notes)
-    assert any("--signature=tokens" in note for note in described("elmo").notes)
-    assert not any("--signature" in note for note in described("elmo, tokens").notes)
+def test_another_function_is_named_where_it_would_read_a_text_in_another_way(tmp_path):
+    import tensorflow as tf
+
+    strings, words = (tf.TensorSpec([None], tf.string, name) for name in ("texts", "tokens"))
+    function = tf.function(lambda text: {"default": tf.zeros([tf.size(text), 4])})
+    model = tf.Module()
+    model.function = function
+    signatures = {
+        "default": function.get_concrete_function(words),
+        "sentences": function.get_concrete_function(strings),
+    }
+    tf.saved_model.save(model, str(tmp_path), signatures)
+    assert describe_model(str(tmp_path)).kind == "saved_words"
+    (note,) = describe_model(str(tmp_path)).notes
+    assert note.startswith("default is called; --signature=sentences would call another")
+    for name in ("bert", "elmo"):  # their other signatures give the same
+        assert not any("--signature" in note for note in described(name).notes)
 
 
 # ----------------------------------------------------------------------------------- tokenizers
@@ -275,13 +288,15 @@ def test_an_output_by_its_key_in_the_signature(name, key, column):
 
 
 def test_of_several_outputs_none_is_guessed():
-    with pytest.raises(ValueError, match=r"several outputs \(narrow, wide\).*--output_key"):
-        describe_model(str(made("strings, multi")))
-    with pytest.raises(ValueError, match=r"several outputs \(logits, vec\).*--output_key"):
-        describe_model(str(made("unknown strings")))
-    # Keras numbers the outputs of a layer, and nobody knows which is which.
-    with pytest.raises(ValueError, match=r"several outputs \(encoder, encoder_3, encoder_1, enc"):
-        describe("keras save", signature="serving_default")
+    for name, signature, outputs in (
+        ("strings, multi", "", "narrow, wide"),
+        ("unknown strings", "", "logits, vec"),
+        # Keras numbers the outputs of a layer, and nobody knows which is which.
+        ("keras save", "serving_default", "encoder, encoder_3, encoder_1, enc"),
+    ):
+        settings = Settings(model=str(made(name)), signature=signature)
+        with pytest.raises(ValueError, match=rf"several outputs \({outputs}.*--output_key"):
+            settings.resolve()
     spec = describe("keras save", signature="serving_default", output_key="encoder_4")
     assert spec.default_columns == (mean("encoder_4"),)
     assert spec.layers == ("encoder_1", "encoder_2", "encoder_4")

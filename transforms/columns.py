@@ -31,6 +31,8 @@ def parse_layer(text: str, asked: str, layers: Sequence[Layer]) -> Layer:
     if text in layers:
         return text
     numbers = [layer for layer in layers if isinstance(layer, int)]
+    if not layers:
+        raise ValueError(f"{asked}: {_allowed(layers)}")
     try:
         layer = int(text)
     except ValueError:
@@ -58,6 +60,8 @@ def _allowed(layers: Sequence[Layer]) -> str:
     first, last = numbers[0], numbers[-1]
     if last == -1:
         return f"the model gives its last layer alone; use -1{names}"
+    if last == 0:
+        return f"the model gives one layer, that of the embeddings; use 0{names}"
     return f"the model has {last} layers; use -{max(last, 1)}..-1 or {first}..{last}{names}"
 
 
@@ -106,9 +110,9 @@ def parse_vectors(
 def _parse_output(part: str, match: re.Match[str], outputs: Sequence[str]) -> VectorColumn:
     key = match["key"] or POOLER
     if key not in outputs:
-        there = ", ".join(f"{OUTPUT}@{key}" for key in outputs if key != POOLER)
+        own = [name if name == POOLER else f"{OUTPUT}@{name}" for name in outputs]
         what = f"output {key!r}" if match["key"] else "pooler"
-        use = there or "a pooling of a layer, as cls@-1 or mean@-1"
+        use = ", ".join(own) or "a pooling of a layer, as mean@-1"
         raise ValueError(f"--vectors={part}: the model has no {what}; use {use}")
     return VectorColumn(match["name"] or part, OUTPUT, output=key)
 

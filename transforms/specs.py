@@ -132,8 +132,9 @@ class ModelSpec:
     `tokenizer` is None where the model takes strings. `max_seq_length` counts special tokens, and
     `longest` is what it can be raised to (None: any). `layers` and `outputs` are what the model can
     give: see `Layer`, and `pooler` or an output's key. `default_columns` is its sentence vector
-    where nobody asks for another. `weights` are the files (or the checkpoint's prefix) that hold
-    the arrays, `notes` what was decided where two readings were possible.
+    where nobody asks for another, empty where several could be meant. `weights` are the files (or
+    the checkpoint's prefix) that hold the arrays, `notes` what was decided where two readings were
+    possible.
     """
 
     kind: str

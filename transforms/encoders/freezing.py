@@ -130,7 +130,7 @@ class _Loaded:
         """Let go of the variables' memory, but for the handles that a graph still reads."""
         held = {id(handle) for handle in kept}
         for variable in self.function.graph.variables:
-            if id(variable.handle) not in held:
+            if id(variable.handle) not in held and not tf.is_symbolic_tensor(variable.handle):
                 tf.raw_ops.AssignVariableOp(
                     resource=variable.handle, value=tf.zeros([0], variable.dtype)
                 )

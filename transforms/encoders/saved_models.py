@@ -21,6 +21,7 @@ from transforms.specs import (
     OUTPUT,
     Asked,
     Layer,
+    ModelSpec,
     Signature,
     Tensor,
     TokenizerSpec,
@@ -97,7 +98,7 @@ def chosen(path: str, asked: Asked) -> Choice:
             f" {listed}"
         )
     signature, adapter = min(usable, key=lambda one: _rank(one[0]))
-    return Choice(model, signature, adapter, _notes(model, signature, usable, asked))
+    return Choice(model, signature, adapter, _notes(signature, adapter, usable))
 
 
 def _rank(signature: Signature) -> tuple[Any, ...]:
@@ -107,17 +108,19 @@ def _rank(signature: Signature) -> tuple[Any, ...]:
 
 
 def _notes(
-    model: SavedModel, signature: Signature, usable: Sequence[tuple[Signature, str]], asked: Asked
+    signature: Signature, adapter: str, usable: Sequence[tuple[Signature, str]]
 ) -> tuple[str, ...]:
+    """Where the user may have meant another function, one that gives other vectors."""
     notes = []
-    traces = [found for found in model.signatures if found.name == signature.name]
-    if len(traces) > 1:
+    alike = [
+        one for one, _ in usable if (one.name, one.training) == (signature.name, signature.training)
+    ]
+    if len(alike) > 1:
         notes.append(
-            f"of {len(traces)} traces of {signature.name} the one with"
-            f" training={signature.training} is run: {described(signature)}"
+            f"of {len(alike)} traces of {signature.name} this is run: {described(signature)}"
         )
-    others = dict.fromkeys(found.name for found, _ in usable if found.name != signature.name)
-    if others and not asked.signature:
+    others = dict.fromkeys(one.name for one, name in usable if name != adapter)
+    if others:
         notes.append(
             f"{signature.name} is called; --signature={next(iter(others))} would call another"
             f" ({', '.join(others)} can be run)"
@@ -166,9 +169,9 @@ def sentence_column(
     path: str, signature: Signature, given: Given, asked: Asked
 ) -> tuple[VectorColumn, ...]:
     """The column `vector` where nobody asks for another: that of `--output_key`, else the output
-    `default`, else the only one.
+    `default`, else the only one; none where more than one could be meant.
 
-    Raises `ValueError` where there is no such output, or more than one could be meant.
+    Raises `ValueError` where there is no such output.
     """
     if key := asked.output_key:
         layers = {used: layer for layer, used in given.layers.items()}
@@ -187,10 +190,16 @@ def sentence_column(
         return (VectorColumn("vector", OUTPUT, output=output),)
     if not given.outputs and len(given.layers) == 1:
         return (VectorColumn("vector", "mean", tuple(given.layers)),)
-    there = ", ".join(dict.fromkeys([*given.outputs.values(), *given.layers.values()]))
-    raise ValueError(
-        f"--model={path}: {signature.name} has several outputs ({there}); say with --output_key"
-        " which one is the sentence vector"
+    return ()
+
+
+def undecided(spec: ModelSpec) -> str:
+    """What to say of a model without a default column."""
+    there = ", ".join(dict.fromkeys([*spec.outputs, *map(str, spec.layers)]))
+    name = spec.signature.name if spec.signature else ""
+    return (
+        f"{name} has several outputs ({there}); say with --output_key which one is the sentence"
+        " vector"
     )
 
 
