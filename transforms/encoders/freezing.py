@@ -17,6 +17,7 @@ import numpy as np
 
 from transforms.encoders import signatures
 from transforms.encoders.inlined_graphs import InlinedGraph
+from transforms.encoders.isolation import said
 from transforms.encoders.runtime import prepare_threads, tf
 from transforms.encoders.signatures import SavedModel
 from transforms.specs import Signature, Tensor
@@ -74,10 +75,9 @@ class Function:
         except MemoryError:
             raise
         except Exception as error:  # TensorFlow raises what it likes, by what it stumbles over
-            reason = next((line for line in str(error).splitlines() if line.strip()), "")
             raise ValueError(
-                f"{path}: TensorFlow cannot load this model ({type(error).__name__}:"
-                f" {reason[:300]}); copy or download it again, or export it anew"
+                f"{path}: TensorFlow cannot load this model ({said(error)[0][:300]}); copy or"
+                " download it again, or export it anew"
             ) from error
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
