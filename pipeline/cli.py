@@ -166,12 +166,13 @@ def _export(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
     options.refuse_unknown(rest, flags)
     options.refuse_twice(flags, arguments)
     from pipeline.export_model import export_model
+    from transforms.encoders.signatures import check_whole
     from transforms.handles import local_model
 
     asked = vars(flags)
     names = ("target", "strings", "archive", "vectors", "normalize", "oov_buckets")
     settings = {name: asked[name] for name in (*names, "tokenizer", "do_lower_case")}
-    source = local_model(flags.source, flags.model_cache, flags.refresh_model)
+    source = local_model(flags.source, flags.model_cache, flags.refresh_model, check_whole)
     _say(export_model(source, **settings))
     return DONE
 

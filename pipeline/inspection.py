@@ -22,6 +22,7 @@ from pipeline.options import program
 from transforms.downloads import without_secrets
 from transforms.encoders import KINDS, describe_model, saved_models, signatures
 from transforms.encoders.folders import read_json
+from transforms.encoders.signatures import check_whole
 from transforms.handles import STORES, is_handle, local_model
 from transforms.specs import Asked, ModelSpec
 
@@ -55,7 +56,7 @@ def _reports(place: str, flags: argparse.Namespace) -> Sequence[Any]:
         raise ValueError(
             f"{place}: no such file or folder; models of hubs are named as https://… or hf://…"
         )
-    path = local_model(place, flags.model_cache, flags.refresh_model)
+    path = local_model(place, flags.model_cache, flags.refresh_model, check_whole)
     output = _output(path) if _is_output(path) else None
     if not _kinds(path):
         if output:

@@ -11,6 +11,7 @@ from typing import Any
 from transforms.columns import parse_layers, parse_vectors
 from transforms.encoders import describe_model
 from transforms.encoders.saved_models import undecided
+from transforms.encoders.signatures import check_whole
 from transforms.handles import local_model
 from transforms.pooling import POOLINGS
 from transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorColumn, Wanted
@@ -77,7 +78,7 @@ class Settings:
 
     def describe_model(self) -> ModelSpec:
         """The model, fetched where `model` is a handle."""
-        path = local_model(self.model, self.model_cache, self.refresh_model)
+        path = local_model(self.model, self.model_cache, self.refresh_model, check_whole)
         asked = Asked(self.tokenizer, self.do_lower_case, self.signature, self.output_key)
         return describe_model(path, asked)
 

@@ -25,7 +25,7 @@ from tests import servers
 from tests.conftest import ROOT
 from tests.servers import Site, body, cut_short, hugging_face_hub, one_after_another, status
 from tests.test_archives import archive, contents, member
-from transforms import downloads, handles, model_cache
+from transforms import downloads, handles, locks, model_cache
 from transforms.archives import pack
 from transforms.encoders import describe_model
 from transforms.handles import download_address, is_handle, local_model
@@ -394,7 +394,7 @@ def test_of_many_processes_one_fetches(site, handle, cache):
 
 
 def test_waiting_is_said(site, handle, cache, capsys, monkeypatch):
-    monkeypatch.setattr(model_cache, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(locks, "PATIENCE_SECONDS", 0.0)
     begun, go_on = threading.Event(), threading.Event()
     site.answers["/model/1"] = slowly(MODEL, begun, go_on)
     threads = [threading.Thread(target=local_model, args=(handle, str(cache))) for _ in range(2)]
@@ -467,7 +467,7 @@ def test_a_cache_that_cannot_be_written_can_be_read(handle, cache, fetched, monk
     def refused(*args):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(model_cache, "_try_lock", refused)  # tests may run as root
+    monkeypatch.setattr(locks, "try_for", refused)  # tests may run as root
     assert local_model(handle, str(cache)) == str(fetched)
     os.unlink(f"{fetched}.corpusvec.json")
     assert local_model(handle, str(cache)) == str(fetched)
@@ -740,3 +740,35 @@ def test_the_default_model_is_the_same_from_the_hub(hub, minilm, cache):
     hugging_face_hub(hub, "sentence-transformers/all-MiniLM-L6-v2", Path(minilm))
     folder = local_model("hf://sentence-transformers/all-MiniLM-L6-v2", str(cache))
     assert describe_model(folder).digest == describe_model(minilm).digest
+
+
+def test_a_damaged_entry_of_tensorflow_hub_is_fetched_again(site, handle, cache, tmp_path, capsys):
+    """Nothing is recorded of it: the model's own index says what its files must hold."""
+    from tests.hub_modules import nnlm
+    from transforms.encoders.signatures import check_whole
+
+    module = nnlm(tmp_path / "nnlm")
+    pack(str(module), str(tmp_path / "nnlm.tar.gz"))
+    site.answers["/model/1"] = body((tmp_path / "nnlm.tar.gz").read_bytes())
+    left = cache / hashlib.sha1(handle.encode()).hexdigest()
+    shutil.copytree(module, left)
+    data = left / "variables" / "variables.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:-1])
+    folder = Path(local_model(handle, str(cache), check=check_whole))
+    assert folder == left
+    assert contents(folder) == contents(module)
+    assert "cut off" in capsys.readouterr().err
+
+
+def test_a_damaged_model_is_not_kept(site, handle, cache, tmp_path):
+    from tests.hub_modules import nnlm
+    from transforms.encoders.signatures import check_whole
+
+    module = nnlm(tmp_path / "nnlm")
+    shutil.rmtree(module / "assets")
+    pack(str(module), str(tmp_path / "nnlm.tar.gz"))
+    site.answers["/model/1"] = body((tmp_path / "nnlm.tar.gz").read_bytes())
+    with pytest.raises(ValueError, match=r"what was fetched is not whole: .*asset") as error:
+        local_model(handle, str(cache), check=check_whole)
+    assert ".corpusvec.tmp" not in str(error.value)
+    assert os.listdir(cache) == []

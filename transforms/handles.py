@@ -13,12 +13,12 @@ import os
 import queue
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from transforms import archives, downloads
-from transforms.model_cache import Entry, cache_folder, kept, say, sha256
+from transforms.model_cache import Entry, anything, cache_folder, kept, say, sha256
 
 # Scheme of a store -> Beam's extra for it.
 STORES: Mapping[str, str] = {"gs": "gcp", "s3": "aws"}
@@ -49,19 +49,25 @@ def is_handle(model: str) -> bool:
     return "://" in model or (model.endswith(archives.SUFFIXES) and os.path.isfile(model))
 
 
-def local_model(model: str, cache: str | None, refresh: bool = False) -> str:
+def local_model(
+    model: str,
+    cache: str | None,
+    refresh: bool = False,
+    check: Callable[[str], None] = anything,
+) -> str:
     """The local path of a model: a path as it is, a handle through the cache.
 
     `cache` is the cache's folder, None for tensorflow-hub's own; `refresh` fetches even what is
-    there. Where a whole copy is there no other machine is asked. Raises: ValueError or
-    RuntimeError, in one sentence, where the model cannot be had.
+    there. `check(folder)` raises ValueError for a model that is damaged: it is asked of what was
+    fetched, and of what tensorflow-hub left. Where a whole copy is there no other machine is asked.
+    Raises: ValueError or RuntimeError, in one sentence, where the model cannot be had.
     """
     if not is_handle(model):
         return model
     shown = _shown(model)
     folder = cache_folder(cache)
     try:
-        return _local_model(model, shown, folder, refresh)
+        return _local_model(model, shown, folder, refresh, check)
     except RuntimeError as error:
         raise RuntimeError(f"--model={shown}: {error}") from error
     except ValueError as error:
@@ -83,7 +89,9 @@ def _shown(model: str) -> str:
         raise ValueError(f"--model: this address cannot be read; give {_KINDS}") from None
 
 
-def _local_model(model: str, shown: str, cache: str, refresh: bool) -> str:
+def _local_model(
+    model: str, shown: str, cache: str, refresh: bool, check: Callable[[str], None]
+) -> str:
     scheme = model.partition("://")[0].lower() if "://" in model else "file"
     source = ""
     if scheme in ("http", "https"):
@@ -100,7 +108,7 @@ def _local_model(model: str, shown: str, cache: str, refresh: bool) -> str:
         fetch = functools.partial(_unpack_file, path)
     else:
         raise ValueError(f"{scheme}:// is no kind of address that a model can have; give {_KINDS}")
-    return archives.inner_folder(kept(Entry(cache, model, shown, source), fetch, refresh))
+    return archives.inner_folder(kept(Entry(cache, model, shown, source, check), fetch, refresh))
 
 
 def _local_path(model: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import fnmatch
 import functools
 import hashlib
@@ -20,19 +19,21 @@ import shutil
 import socket
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from transforms import locks
 from transforms.archives import inner_folder
 
-PATIENCE_SECONDS = 3.0  # to wait for another process without a word
-_POLL_SECONDS = 0.1
 _WEIGHTS = ("saved_model.pb", "saved_model.pbtxt", "*.safetensors", "*.ckpt*.index")
 _VARIABLE_OPS = (b"VarHandleOp", b"VariableV2")
 _TEMPORARY, _LOCK = ".corpusvec.tmp", ".corpusvec.lock"
+
+
+def anything(folder: str) -> None:
+    """The check of a model that asks for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,14 @@ class Entry:
     """Where the model of a handle is in a cache, or will be.
 
     `shown` is the handle without what is secret in it; `source` the digest of what it was made
-    from where that is at hand, else empty.
+    from where that is at hand, else empty. `check` raises ValueError for a folder that is damaged.
     """
 
     cache: str
     handle: str
     shown: str
     source: str = ""
+    check: Callable[[str], None] = anything
 
     @property
     def folder(self) -> str:
@@ -60,6 +62,10 @@ class Entry:
 def say(text: str) -> None:
     """A line to whoever waits."""
     print(f"corpusvec: {text}", file=sys.stderr, flush=True)
+
+
+def _say_waiting(entry: Entry) -> None:
+    say(f"{entry.shown}: waiting for another process that fetches it")
 
 
 def cache_folder(cache: str | None) -> str:
@@ -85,7 +91,7 @@ def kept(entry: Entry, fetch: Callable[[str, str], None], refresh: bool = False)
         return entry.folder
     try:
         os.makedirs(entry.cache, exist_ok=True)
-        lock = _wait_for_lock(entry)
+        lock = locks.wait_for(entry.folder + _LOCK, functools.partial(_say_waiting, entry))
     except OSError as error:
         # A cache that others fill: without a lock, but what tensorflow-hub left in it is used.
         read_only = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -101,7 +107,7 @@ def kept(entry: Entry, fetch: Callable[[str, str], None], refresh: bool = False)
         elif record is None:  # tensorflow-hub's
             _write_record(entry, entry.folder, entry.record)
     finally:
-        _unlock(entry.folder + _LOCK, lock)
+        locks.free(entry.folder + _LOCK, lock)
     return entry.folder
 
 
@@ -190,7 +196,7 @@ def _difference(entry: Entry, record: Mapping[str, Any] | None) -> str | None:
     if not os.path.isdir(entry.folder):
         return "it is not there"
     if record is None:
-        return "nothing says what it was made of" if entry.source else missing_part(entry.folder)
+        return "nothing says what it was made of" if entry.source else _flaw(entry, entry.folder)
     if record.get("source", "") != entry.source:
         return "the archive has changed"
     recorded, there = record["files"], _files(entry.folder)
@@ -203,6 +209,17 @@ def _difference(entry: Entry, record: Mapping[str, Any] | None) -> str | None:
         size = os.path.getsize(there[name])
         if size != recorded[name]["size"] or sha256(there[name]) != recorded[name]["sha256"]:
             return f"{name} was changed"
+    return None
+
+
+def _flaw(entry: Entry, folder: str) -> str | None:
+    """What is wrong with a folder that nothing is recorded of."""
+    if missing := missing_part(folder):
+        return missing
+    try:
+        entry.check(inner_folder(folder))
+    except ValueError as error:
+        return str(error).replace(f"{folder}/", "").removeprefix(f"{folder}: ")
     return None
 
 
@@ -227,8 +244,8 @@ def _renew(entry: Entry, fetch: Callable[[str, str], None]) -> None:
         for folder in (temporary, new, scratch):
             os.mkdir(folder)  # not tempfile's: others of this machine may read the cache
         fetch(new, scratch)
-        if missing := missing_part(new):
-            raise ValueError(f"what was fetched is not whole: {missing}")
+        if flaw := _flaw(entry, new):
+            raise ValueError(f"what was fetched is not whole: {flaw}")
         _write_record(entry, new, os.path.join(temporary, "record"))
         _describe(entry, os.path.join(temporary, "descriptor"))
         if os.path.lexists(entry.folder):
@@ -249,41 +266,12 @@ def _describe(entry: Entry, path: str) -> None:
         )
 
 
-def _wait_for_lock(entry: Entry) -> int:
-    """The entry's lock. Its holder is bounded in time, and frees it when it dies."""
-    began, told = time.monotonic(), False
-    while (lock := _try_lock(entry.folder + _LOCK)) is None:
-        if not told and time.monotonic() - began > PATIENCE_SECONDS:
-            told = True
-            say(f"{entry.shown}: waiting for another process that fetches it")
-        time.sleep(_POLL_SECONDS)
-    return lock
-
-
-def _try_lock(path: str) -> int | None:
-    """The lock, None where another has it."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    with contextlib.suppress(BlockingIOError, FileNotFoundError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # The last holder may have taken the file away: nobody else would see a lock on that.
-        if os.path.samestat(os.fstat(lock), os.stat(path)):
-            return lock
-    os.close(lock)
-    return None
-
-
-def _unlock(path: str, lock: int) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(path)
-    os.close(lock)
-
-
 def _clear_leftovers(cache: str) -> None:
     """Take away what processes left that died while fetching; those alive have their locks."""
     with contextlib.suppress(OSError):
         for name in os.listdir(cache):
             if name.endswith((_TEMPORARY, _LOCK)):
                 folder = os.path.join(cache, name.removesuffix(_TEMPORARY).removesuffix(_LOCK))
-                if (lock := _try_lock(folder + _LOCK)) is not None:
+                if (lock := locks.try_for(folder + _LOCK)) is not None:
                     shutil.rmtree(folder + _TEMPORARY, ignore_errors=True)
-                    _unlock(folder + _LOCK, lock)
+                    locks.free(folder + _LOCK, lock)

@@ -26,8 +26,12 @@ _PART = re.compile(r"/part_\d+$")
 _HANDLES = ("VarHandleOp", "VariableV2", "Variable")
 
 
+class UnknownOp(ValueError):
+    """A model is whole, and what would run it is not installed."""
+
+
 def check_ops(graph: Any, file: Path) -> None:
-    """Raises `ValueError` where `graph` (a MetaGraphDef) has an op that no installed library has.
+    """Raises `UnknownOp` where `graph` (a MetaGraphDef) has an op that no installed library has.
 
     tensorflow-text is imported where it is needed and there.
     """
@@ -41,12 +45,12 @@ def check_ops(graph: Any, file: Path) -> None:
 
     of_text = [op for op in unknown if _OF_TEXT.match(op)]
     if of_text:
-        raise ValueError(
+        raise UnknownOp(
             f"{file}: needs the op {of_text[0]} of tensorflow-text, which cannot be used here"
             f" ({reason or 'this version of it has no such op'}); pip install tensorflow-text"
             f" of TensorFlow's version, {tf.__version__}"
         )
-    raise ValueError(
+    raise UnknownOp(
         f"{file}: needs the op {unknown[0]}, which TensorFlow {tf.__version__} does not have;"
         " export the model without it, or for this TensorFlow"
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transforms.encoders.requirements import Variables, check_assets, check_ops
+from transforms.encoders.requirements import UnknownOp, Variables, check_assets, check_ops
 from transforms.specs import Signature, Tensor
 
 CALL = "__call__"  # the object's own function, as `--signature` names it
@@ -56,6 +56,17 @@ def read(path: str) -> SavedModel:
     return _read(path, _stamps(folder))
 
 
+def check_whole(path: str) -> None:
+    """Raises `ValueError` where a SavedModel's files are damaged; no other folder is looked at, and
+    whether anything here could run the model is not asked.
+    """
+    if (Path(path) / _FILE).is_file():
+        try:
+            read(path)
+        except UnknownOp:
+            pass
+
+
 def _stamps(folder: Path) -> tuple[tuple[str, int, int], ...]:
     places = [folder, folder / "variables", *(folder / "assets").rglob("**")]
     files = sorted(file for place in places for file in place.glob("*") if file.is_file())
@@ -67,7 +78,6 @@ def _read(path: str, stamps: tuple[tuple[str, int, int], ...]) -> SavedModel:
     folder = Path(path)
     meta_graphs = _meta_graphs(folder / _FILE)
     is_hub_module, graph = _chosen(meta_graphs, (folder / _HUB_FILE).is_file())
-    check_ops(graph, folder / _FILE)
     assets = tuple(
         file.relative_to(folder).as_posix()
         for file in sorted((folder / "assets").rglob("*"))
@@ -75,6 +85,7 @@ def _read(path: str, stamps: tuple[tuple[str, int, int], ...]) -> SavedModel:
     )
     check_assets(graph, assets, folder)
     variables = Variables.read(graph, folder)
+    check_ops(graph, folder / _FILE)
     return SavedModel(
         path=path,
         is_hub_module=is_hub_module,
