@@ -204,10 +204,11 @@ class _Targets:
                 if self.archive:
                     pack(str(folder), str(archive))
                     lines.append(f"{self.archive}: {_about(archive)}")
-                    os.rename(archive, self.archive)
                 if self.folder:
                     lines[0] = f"{self.folder}: {lines[0]}"
-                    os.rename(folder, self.folder)
+                    os.rename(folder, self.folder)  # fails where something came to be there
+                if self.archive:
+                    os.rename(archive, self.archive)
                 return lines
         except OSError as error:
             reason = error.strerror or str(error)

@@ -216,7 +216,7 @@ def _tokenizer(spec: TokenizerSpec, library: Tokenizer) -> TokenizerReport:
     return TokenizerReport(
         kind=spec.kind,
         files=tuple(os.path.abspath(file) for file in files if file),
-        vocabulary_size=size if size >= 0 else None,
+        vocabulary_size=size,
         lower_case=spec.lowercase_first or _lower_cases(spec),
         before=library.cls[0] if library.cls else None,
         after=library.sep[0] if library.sep else None,
@@ -236,7 +236,7 @@ def _lower_cases(spec: TokenizerSpec) -> bool:
 def _trial(library: Tokenizer) -> TrialReport:
     (found,) = library.encode([TRIAL], spans=False)
     tokens, ids = list(found.tokens), [int(number) for number in found.ids]
-    unknown = ids.count(library.unknown) if library.unknown >= 0 else None
+    unknown = None if library.unknown is None else ids.count(library.unknown)
     if library.cls and library.sep:
         tokens = [library.cls[0], *tokens, library.sep[0]]
         ids = [library.cls[1], *ids, library.sep[1]]

@@ -48,9 +48,10 @@ def without_secrets(url: str) -> str:
     """An address to show: no user name, no password, no values in the query that could be keys."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
+    items = [item.partition("=") for item in parts.query.split("&") if item]
     query = "&".join(
-        item if item.startswith("tf-hub-format=") or "=" not in item else f"{item.split('=')[0]}=…"
-        for item in parts.query.split("&")
+        "".join(item) if item[0] == "tf-hub-format" else f"{item[0]}=…" if item[1] else "…"
+        for item in items
     )
     return urlunsplit((parts.scheme, host, parts.path, query, ""))
 

@@ -77,7 +77,7 @@ class Window:
     start: int
     stop: int
     position: int
-    n_unknown: int = 0  # among the owned tokens
+    n_unknown: int | None = 0  # among the owned tokens; None where nobody can know
     n_dropped: int = 0  # tokens of the document that no window holds; told by its first window
     text: str = ""  # what a model that takes strings reads
     stamp: Any = None  # where the document belongs in Beam's time, see `stamps`

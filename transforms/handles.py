@@ -37,7 +37,6 @@ _READ = (
     "*.ckpt*.index",
     "*.ckpt*.data-*",
     "*.pb",
-    "*.pbtxt",
     "variables/*",
     "assets/*",
 )

@@ -27,7 +27,7 @@ from typing import Any
 from transforms import locks
 from transforms.archives import inner_folder
 
-_WEIGHTS = ("saved_model.pb", "saved_model.pbtxt", "*.safetensors", "*.ckpt*.index")
+_WEIGHTS = ("saved_model.pb", "*.safetensors", "*.ckpt*.index")
 _VARIABLE_OPS = (b"VarHandleOp", b"VariableV2")
 _TEMPORARY, _LOCK = ".corpusvec.tmp", ".corpusvec.lock"
 

@@ -17,6 +17,7 @@ class _SentencePieces:
     `special` are the tokens around a text, where there are any.
     """
 
+    unknown: int | None
     cls: tuple[str, int] | None
     sep: tuple[str, int] | None
 

@@ -48,6 +48,7 @@ class _Library:
     """
 
     separators, segments = 1, True
+    unknown: int | None
     cls: tuple[str, int] | None
     sep: tuple[str, int] | None
 

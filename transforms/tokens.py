@@ -29,12 +29,13 @@ class Tokens:
 
 class Tokenizer(Protocol):
     """What a stage needs of a tokenizer. `cls` and `sep` are token and id, None where the model has
-    no such tokens; ids are below `size`.
+    no such tokens; ids are below `size`. `unknown` is the id of unknown tokens, -1 where there are
+    none, and None where only the model knows.
     """
 
     cls: tuple[str, int] | None
     sep: tuple[str, int] | None
-    unknown: int
+    unknown: int | None
     size: int
     separators: int  # between the texts of a pair
     segments: bool  # the model is told which text of a pair a token is of

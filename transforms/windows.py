@@ -232,12 +232,15 @@ def _source_spans(document: Document, a: Tokens, prompt_length: int) -> np.ndarr
     return spans
 
 
-def _unknown(ids: np.ndarray, roles: np.ndarray, unknown: int) -> int:
+def _unknown(ids: np.ndarray, roles: np.ndarray, unknown: int | None) -> int | None:
+    """None where only the model knows its vocabulary."""
+    if unknown is None:
+        return None
     return int(np.count_nonzero((ids == unknown) & (roles != SPECIAL)))
 
 
 def _windows(
-    whole: Window, first: int, separators: range, room: int, overlap: int, unknown: int
+    whole: Window, first: int, separators: range, room: int, overlap: int, unknown: int | None
 ) -> Iterator[Window]:
     """The whole document, [CLS] first and [SEP] last, cut into windows of `room` content tokens.
 

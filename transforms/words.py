@@ -26,8 +26,8 @@ class _Words:
 
     def __init__(self, vocabulary: Mapping[str, int] | None, lowercase: bool):
         self._vocabulary, self._lowercase = vocabulary, lowercase
-        self.unknown = -1 if vocabulary is None else max(vocabulary.values(), default=-1) + 1
-        self.size = self.unknown + 1
+        self.unknown = None if vocabulary is None else max(vocabulary.values(), default=-1) + 1
+        self.size = 1 if self.unknown is None else self.unknown + 1
 
     def encode(self, texts: Sequence[str], spans: bool) -> list[Tokens]:
         return [self._tokens(text, spans) for text in texts]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from transforms.encoders import folder_tokenizers, signatures
 from transforms.encoders.folders import check_own_tokenizer, read_json, say_lowercase
@@ -123,7 +123,7 @@ def carried_lowercase(model: SavedModel) -> bool | None:
         if not signature.inputs and _LOWERCASE in {tensor.name for tensor in signature.outputs}:
             return _constant(model, signature.name)
     names = [name for name in model.variables if name.split("/")[-1] == _LOWERCASE]
-    return bool(_stored(model.path)) if names else None
+    return _stored(model.path) if names else None
 
 
 def _constant(model: SavedModel, signature: str) -> bool | None:
@@ -138,9 +138,12 @@ def _constant(model: SavedModel, signature: str) -> bool | None:
     return bool(tf.make_ndarray(node.attr["value"].tensor)) if node.op == "Const" else None
 
 
-def _stored(path: str) -> Any:
+def _stored(path: str) -> bool | None:
     from transforms.encoders.runtime import tf
 
     reader = tf.train.load_checkpoint(str(Path(path) / "variables" / "variables"))
     keys: Sequence[str] = sorted(reader.get_variable_to_shape_map())
-    return reader.get_tensor(next(key for key in keys if key.endswith(_VALUE)))
+    for key in keys:  # of TensorFlow 2, and 1
+        if key.endswith(_VALUE) or key.split("/")[-1] == _LOWERCASE:
+            return bool(reader.get_tensor(key))
+    return None

@@ -23,7 +23,14 @@ _TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}
 def steady(encoder: Encoder, probes: Sequence[Window], spec: ModelSpec, wanted: Wanted) -> Encoder:
     """The encoder, or where the probes' vectors depend on their batch one that encodes each window
     alone; the user is told.
+
+    Raises `ValueError` where the same text has other vectors each time.
     """
+    if _is_random(encoder, probes[-1], wanted.precision):
+        raise ValueError(
+            f"{spec.path}: gives the same text other vectors each time; was it saved as it is"
+            " trained, with dropout? Name another function with --signature, or export it anew"
+        )
     if not depends_on_batch(encoder, probes, wanted.precision):
         return encoder
     print(
@@ -52,6 +59,14 @@ def depends_on_batch(encoder: Encoder, probes: Sequence[Window], precision: str)
     except Exception:
         return False
     return any(_differ(*pair, _TOLERANCES[precision]) for pair in zip(together, alone))
+
+
+def _is_random(encoder: Encoder, probe: Window, precision: str) -> bool:
+    try:
+        first, second = (encoder.encode([probe])[0] for _ in range(2))
+    except Exception:
+        return False
+    return _differ(first, second, _TOLERANCES[precision])
 
 
 def _differ(a: Encoded, b: Encoded, tolerance: float) -> bool:

@@ -1,8 +1,8 @@
 """SavedModels whose files are the same bytes each time.
 
 TensorFlow numbers functions, tables and more through the whole process, writes functions in the
-order of a hash table, and gives every model a random identity in `fingerprint.pb`, which nothing
-needs.
+order of a hash table and with the settings of the process, and gives every model a random identity
+in `fingerprint.pb`, which nothing needs.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ def _clean(function, names: Mapping[str, str]) -> None:
 def _rename_calls(nodes: Iterable, names: Mapping[str, str]) -> None:
     for node in nodes:
         node.op = names.get(node.op, node.op)
+        if "config_proto" in node.attr:
+            node.attr["config_proto"].s = b""  # the threads and devices of this process
         for value in node.attr.values():
             for function in [value.func] if value.HasField("func") else value.list.func:
                 function.name = names.get(function.name, function.name)

@@ -87,17 +87,22 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     choice = chosen(path, asked)
     signature, given = choice.signature, given_by(choice.signature)
     roles: dict[str, str] = roles_of(signature)  # type: ignore[assignment]
-    exported = export_notes.read(Path(path) / "assets") if not asked.tokenizer else None
-    found = asset_tokenizers.find(choice.model, asked) if exported is None else None
+    exported = export_notes.read(Path(path) / "assets")
+    found = None if exported and not asked.tokenizer else asset_tokenizers.find(choice.model, asked)
     tokenizer = found.tokenizer if found else exported.tokenizer  # type: ignore[union-attr]
-    if exported and asked.do_lower_case != "auto":
+    if not found and asked.do_lower_case != "auto":
         lowercase = asked.do_lower_case == "true"
         tokenizer = replace(tokenizer, lowercase=lowercase, lowercase_asked=True)
     rows = _rows_of(choice, "word_embeddings")
     library = fitting_tokenizer(tokenizer, rows) if rows else load_tokenizer(tokenizer)
     longest, notes = _longest(choice, roles)
     notes = (*choice.notes, *(found.notes if found else ()), *notes)
-    if _IDS in roles and _MASK not in roles:
+    if guessed := [name for name in roles.values() if name not in _ROLES]:
+        notes += (
+            f"its inputs do not say what they are for; {', '.join(guessed)} are taken for"
+            f" {', '.join(roles)}, in this order",
+        )
+    if _MASK not in roles:
         notes += ("it takes no mask: only texts of as many tokens are encoded together",)
     spec = ModelSpec(
         kind="saved_bert",
@@ -127,9 +132,19 @@ def describe(path: str, asked: Asked) -> ModelSpec:
 def _as_exported(spec: ModelSpec, exported: export_notes.ExportNotes, asked: Asked) -> ModelSpec:
     """With what our own export says of the model that it was made from."""
     longest = min(spec.longest or exported.longest, exported.longest)
-    columns = exported.default_columns
+    last: dict[Layer, Layer] = {exported.layer_count: -1} if -1 in spec.layers else {}
+    columns = tuple(
+        replace(column, layers=tuple(last.get(layer, layer) for layer in column.layers))
+        for column in exported.default_columns
+    )
     layers = {layer for column in columns for layer in column.layers}
     known = not asked.output_key and layers <= set(spec.layers)
+    notes = spec.notes
+    if not known and not asked.output_key:
+        notes += (
+            "the sentence vector is not that of the model it was exported from: the layers that it"
+            " needs are not among the outputs",
+        )
     return replace(
         spec,
         longest=longest,
@@ -137,6 +152,7 @@ def _as_exported(spec: ModelSpec, exported: export_notes.ExportNotes, asked: Ask
         segments=exported.segments,
         separators=exported.separators,
         default_columns=columns if known else spec.default_columns,
+        notes=notes,
         prompts=exported.prompts,
         default_prompt=exported.default_prompt,
     )
@@ -254,9 +270,10 @@ class SavedBertEncoder:
                 values[_TYPES][row, : len(window)] = window.segments
         inputs = {self._roles[role]: array for role, array in values.items()}
         found = saved_models.in_parts(self._function, inputs, self._batch)
-        for rank, keys in ((3, self._layers.values()), (2, self._outputs.values())):
-            for key in keys:
-                found[key] = saved_models.checked(found[key], rank, len(windows), key)
+        for key in self._layers.values():
+            found[key] = saved_models.checked(found[key], 3, len(windows), key, length)
+        for key in self._outputs.values():
+            found[key] = saved_models.checked(found[key], 2, len(windows), key)
         return [
             Encoded(
                 window,

@@ -6,6 +6,7 @@ Each adapter is a kind of its own and has `takes(signature)`; here is what they 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,13 @@ def _notes(
         notes.append(
             f"of {len(alike)} traces of {signature.name} this is run: {described(signature)}"
         )
-    others = dict.fromkeys(one.name for one, name in usable if name != adapter)
+    # A `serving_default` beside `__call__` is the same function; of other names nobody knows.
+    known = signature.name in _FIRST
+    others = dict.fromkeys(
+        one.name
+        for one, name in usable
+        if one.name != signature.name and not (known and one.name in _FIRST and name == adapter)
+    )
     if others:
         notes.append(
             f"{signature.name} is called; --signature={next(iter(others))} would call another"
@@ -208,9 +215,11 @@ def digest(path: str, tokenizer: TokenizerSpec | None = None) -> str:
     elsewhere; not over where they lie.
     """
     folder = Path(path)
+    # Through links too: a store of models may hold `variables` elsewhere.
+    there = [Path(at, name) for at, _, names in os.walk(folder, followlinks=True) for name in names]
     files = [
         file
-        for file in sorted(folder.rglob("*"))
+        for file in sorted(there)
         if file.is_file() and not any(p.startswith(".") for p in file.relative_to(folder).parts)
     ]
     names = [file.relative_to(folder).as_posix() for file in files]
@@ -242,11 +251,17 @@ def in_parts(
     return {name: np.concatenate([part[name] for part in found])[:rows] for name in found[0]}
 
 
-def checked(values: np.ndarray, rank: int, rows: int, key: str) -> np.ndarray:
-    """An output as float32, of this rank and with so many rows. Raises `ValueError`."""
-    if values.ndim != rank or len(values) != rows:
+def checked(
+    values: np.ndarray, rank: int, rows: int, key: str, length: int | None = None
+) -> np.ndarray:
+    """An output as float32, of this rank and with so many rows, each of `length` tokens. Raises
+    `ValueError`.
+    """
+    tokens = [] if length is None else [length]
+    if values.ndim != rank or list(values.shape[: 1 + len(tokens)]) != [rows, *tokens]:
+        looked_for = [rows, *tokens, *"?" * (rank - 1 - len(tokens))]
         raise ValueError(
-            f"output {key} has the shape {list(values.shape)}; {rows} rows of rank {rank} were"
-            " looked for"
+            f"output {key} has the shape {list(values.shape)};"
+            f" [{', '.join(map(str, looked_for))}] was looked for"
         )
     return values.astype(np.float32, copy=False)

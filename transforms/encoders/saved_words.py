@@ -157,9 +157,10 @@ class WordEncoder:
         if len({len(window) for window in windows}) > 1:
             return [encoded for window in windows for encoded in self.encode([window])]
         found = saved_models.in_parts(self._function, self._inputs(windows), self._batch)
-        for rank, keys in ((3, self._layers.values()), (2, self._outputs.values())):
-            for key in keys:
-                found[key] = saved_models.checked(found[key], rank, len(windows), key)
+        for key in self._layers.values():
+            found[key] = saved_models.checked(found[key], 3, len(windows), key, len(windows[0]))
+        for key in self._outputs.values():
+            found[key] = saved_models.checked(found[key], 2, len(windows), key)
         return [
             Encoded(
                 window,

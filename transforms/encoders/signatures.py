@@ -294,6 +294,7 @@ def _argument(path: Path_, arguments: list[str]) -> str:
 
 def _training(leaves: list[tuple[Path_, Any]], arguments: list[str]) -> bool | None:
     for path, value in leaves:
-        if value.WhichOneof("kind") == "bool_value" and _argument(path, arguments) == "training":
-            return value.bool_value
+        name, kind = _argument(path, arguments), value.WhichOneof("kind")
+        if name in ("training", "is_training") and kind in ("bool_value", "int64_value"):
+            return bool(getattr(value, kind))
     return None
