@@ -16,7 +16,7 @@ import pytest
 from pipeline.recipe import Settings
 from tests.model_zoo import MODELS, asked_of, described, made
 from tests.saved_models import BROKEN, break_model
-from transforms.encoders import describe_model, load_encoder, saved_bert
+from transforms.encoders import describe_model, load_encoder, saved_bert, saved_models
 from transforms.encoders.saved_models import adapter_of, chosen, digest, in_parts
 from transforms.specs import OUTPUT, Asked, Signature, Tensor, VectorColumn, Wanted
 
@@ -91,6 +91,24 @@ def test_the_trace_without_dropout_is_chosen_whatever_its_place():
         spec = described(name)
         assert spec.signature.training is False
         assert adapter_of(replace(spec.signature, training=True)) is None
+
+
+def test_of_traces_that_a_python_value_tells_apart_the_usual_one_is_run(tmp_path):
+    """The default value's, which is what a call of the loaded model runs too."""
+    from transforms.encoders.batch_probes import text_window
+    from transforms.encoders.runtime import tf
+
+    def call(texts, unit=False):
+        return tf.fill([tf.shape(texts)[0], 4], 0.5 if unit else 3.0)
+
+    root, spec = tf.train.Checkpoint(), tf.TensorSpec([None], tf.string)
+    root.__call__ = tf.function(call)
+    for unit in (True, False):
+        root.__call__.get_concrete_function(spec, unit=unit)
+    tf.saved_model.save(root, str(tmp_path / "model"))
+    described_ = describe_model(str(tmp_path / "model"))
+    encoder = load_encoder(described_, Wanted((), described_.outputs))
+    assert encoder.encode([text_window("a")])[0].outputs["default"].tolist() == [3.0] * 4
 
 
 def test_another_function_is_named_where_it_would_read_a_text_in_another_way(tmp_path):
@@ -287,6 +305,14 @@ def test_an_output_by_its_key_in_the_signature(name, key, column):
     assert describe(name, output_key=key).default_columns == (column,)
 
 
+def test_a_bert_that_gives_its_pooled_output_alone_has_one_vector():
+    """Which has two names, `pooler` and its own."""
+    output = Tensor("pooled_output", "float32", (None, 8))
+    signature = Signature("f", (replace(IDS, name="input_ids"), MASK), (output,))
+    given = saved_bert.given_by(signature)
+    assert saved_models.sentence_column("model", signature, given, Asked()) == (own("pooler"),)
+
+
 def test_of_several_outputs_none_is_guessed():
     for name, signature, outputs in (
         ("strings, multi", "", "narrow, wide"),
@@ -351,11 +377,15 @@ VECTORS, STATES = Tensor("v", "float32", (None, 4)), Tensor("s", "float32", (Non
         ([replace(STRING, shape=(None, 2))], [VECTORS], None),
         ([replace(STRING, shape=(None, None))], [VECTORS], None),
         ([STRING], [STATES], None),
+        ([STRING], [Tensor("v/flat_values", "float32", None)], None),
+        ([STRING], [Tensor("v_component_0", "float32", (None, 4))], None),
         ([STRING], [Tensor("v", "int64", (None, 4))], None),
         ([STRING, replace(STRING, name="y")], [VECTORS], None),
         ([replace(STRING, shape=())], [VECTORS], None),
         ([replace(STRING, name="tokens")], [VECTORS], "saved_words"),
         ([WORDS, Tensor("n", "int32", (None,))], [STATES], "saved_words"),
+        ([replace(IDS, name="token_ids"), replace(MASK, name="padding_mask")], [STATES],
+         "saved_bert"),
         ([IDS], [STATES], "saved_bert"),
         ([IDS], [VECTORS], "saved_bert"),
         ([IDS], [Tensor("v", "float32", (None,))], None),
@@ -365,6 +395,10 @@ VECTORS, STATES = Tensor("v", "float32", (None, 4)), Tensor("s", "float32", (Non
         ([replace(IDS, shape=(None,))], [STATES], None),
         ([IDS, replace(IDS, name="positions")], [STATES], None),
         ([replace(IDS, name="input_ids"), MASK], [STATES], "saved_bert"),
+        ([replace(IDS, name="input_ids"), replace(MASK, dtype="float32")], [STATES], "saved_bert"),
+        ([replace(IDS, name="input_ids"), replace(MASK, dtype="bool")], [STATES], "saved_bert"),
+        ([replace(IDS, name="input_ids", dtype="bool"), MASK], [STATES], None),
+        ([replace(IDS, name="input_ids"), replace(MASK, dtype="string")], [STATES], None),
         ([], [VECTORS], None),
     ],
 )  # fmt: skip

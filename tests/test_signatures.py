@@ -328,3 +328,12 @@ def test_tensorflow_text_is_imported_where_a_model_needs_it(tmp_path):
     command = [sys.executable, "-c", script, str(tmp_path)]
     found = subprocess.run(command, check=True, capture_output=True, text=True)
     assert found.stdout == "[2, 1]\n"
+
+
+def test_what_keras_3_keeps_twice_is_counted_once(tmp_path):
+    import keras
+
+    text = keras.Input([None], dtype="int32", name="ids")
+    vectors = keras.layers.Dense(4)(keras.layers.Embedding(7, 3)(text))
+    keras.Model(text, vectors).export(str(tmp_path / "model"), verbose=False)
+    assert signatures.read(str(tmp_path / "model")).parameters == 7 * 3 + 3 * 4 + 4

@@ -114,7 +114,8 @@ class Signature:
 
     Names of nested inputs and outputs are paths (`encoder_outputs/0`); a single unnamed output is
     `default`. `function` is the concrete function in the file, empty for signatures proper;
-    `training` is the argument that it was traced with, None where it has none.
+    `training` is the argument that it was traced with, None where it has none; `usual` is False
+    where another argument, no tensor, was not as it is where a caller leaves it away.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Signature:
     outputs: tuple[Tensor, ...]
     function: str = ""
     training: bool | None = None
+    usual: bool = True
 
 
 @dataclass(frozen=True, slots=True)

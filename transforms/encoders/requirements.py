@@ -21,6 +21,8 @@ _OPTIMIZERS = re.compile(
     r"(^|/)(_?optimizers?|global_step|beta[12]_power|save_counter|keras_api)(/|$)|"
     r"/(Adam(_\d+)?|adam_[mv]|Momentum|RMSProp(_\d+)?|Adagrad|ExponentialMovingAverage)$"
 )
+# Keras 3 keeps the variables of an export a second time, under this attribute of the root.
+_AGAIN = re.compile(r"_all_variables/\d+$")
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _PART = re.compile(r"/part_\d+$")
 _HANDLES = ("VarHandleOp", "VariableV2", "Variable")
@@ -131,12 +133,15 @@ class Variables:
         there = _checkpoint(prefix)
         declared = list(_of_objects(objects, prefix) if objects else _of_graph(graph, there))
         shapes = {variable.name: _fitting(variable, there, prefix) for variable in declared}
+        twice = any(name.startswith("variables/") for name in shapes)
         return cls(
             shapes,
             sum(
                 math.prod(shapes[variable.name])
                 for variable in declared
-                if tf.as_dtype(variable.dtype).is_floating and not _OPTIMIZERS.search(variable.name)
+                if tf.as_dtype(variable.dtype).is_floating
+                and not _OPTIMIZERS.search(variable.name)
+                and not (twice and _AGAIN.match(variable.name))
             ),
         )
 

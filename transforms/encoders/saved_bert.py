@@ -23,7 +23,7 @@ from transforms.tokenizers import load_tokenizer
 _IDS, _MASK, _TYPES = "ids", "mask", "types"
 _ROLES: Mapping[str, str] = {
     **dict.fromkeys(("input_word_ids", "input_ids", "word_ids", "token_ids"), _IDS),
-    **dict.fromkeys(("input_mask", "attention_mask", "mask"), _MASK),
+    **dict.fromkeys(("input_mask", "attention_mask", "padding_mask", "mask"), _MASK),
     **dict.fromkeys(("input_type_ids", "segment_ids", "token_type_ids"), _TYPES),
 }
 _NUMBERED = re.compile(r"(?P<stem>.*?)[_/:]?(?P<place>[012])")
@@ -37,16 +37,21 @@ def roles_of(signature: Signature) -> dict[str, str] | None:
     """The inputs by what they are for, None where they are not a BERT's.
 
     Unnamed ones come in the order of TensorFlow Hub's first BERTs: ids, mask, types. A single one
-    can only be ids.
+    can only be ids. Where all have names that say it, some may be floats: Keras makes them so where
+    nobody says what they are, and masks are numbers to multiply with, or true and false.
     """
     names = [tensor.name for tensor in signature.inputs]
-    if not names or any(t.dtype[:3] != "int" or t.rank not in (2, None) for t in signature.inputs):
+    kinds = {tensor.dtype.rstrip("0123456789") for tensor in signature.inputs}
+    if not names or any(tensor.rank not in (2, None) for tensor in signature.inputs):
+        return None
+    roles = {_ROLES[name]: name for name in names if name in _ROLES}
+    if len(roles) == len(names) and _IDS in roles and kinds <= {"int", "float", "bool"}:
+        types = {tensor.name: tensor.dtype for tensor in signature.inputs}
+        return roles if types[roles[_IDS]] not in ("bool", "float16", "int8") else None
+    if kinds != {"int"}:
         return None
     if len(names) == 1:
         return {_IDS: names[0]}
-    roles = {_ROLES[name]: name for name in names if name in _ROLES}
-    if len(roles) == len(names) and _IDS in roles:
-        return roles
     numbered = [_NUMBERED.fullmatch(name) for name in names]
     places = {match["place"]: match[0] for match in numbered if match}
     if len(names) == 3 and len(places) == 3 and len({m["stem"] for m in numbered if m}) == 1:

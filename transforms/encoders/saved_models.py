@@ -17,7 +17,7 @@ import numpy as np
 
 from transforms.encoders import signatures
 from transforms.encoders.folders import digest_of
-from transforms.encoders.signatures import CALL, SavedModel
+from transforms.encoders.signatures import CALL, PART, SavedModel
 from transforms.specs import (
     OUTPUT,
     Asked,
@@ -105,7 +105,7 @@ def chosen(path: str, asked: Asked) -> Choice:
 def _rank(signature: Signature) -> tuple[Any, ...]:
     place = _FIRST.index(signature.name) if signature.name in _FIRST else len(_FIRST)
     fixed = sum(size is not None for tensor in signature.inputs for size in tensor.shape or ())
-    return place, signature.name, signature.training is None, fixed
+    return place, signature.name, signature.training is None, not signature.usual, fixed
 
 
 def _notes(
@@ -158,11 +158,15 @@ def shape_text(tensor: Tensor) -> str:
 
 
 def vectors_of(signature: Signature, rank: int) -> list[str]:
-    """Keys of the outputs that are floats of this rank; 2 is taken for where it is unknown."""
+    """Keys of the outputs that are floats of this rank; 2 is taken for where it is unknown, but not
+    of the parts of a ragged or sparse tensor, whose rows are no texts.
+    """
     return [
         tensor.name
         for tensor in signature.outputs
-        if tensor.dtype in _FLOATS and (2 if tensor.rank is None else tensor.rank) == rank
+        if tensor.dtype in _FLOATS
+        and (2 if tensor.rank is None else tensor.rank) == rank
+        and not PART.search(tensor.name)
     ]
 
 
@@ -192,7 +196,7 @@ def sentence_column(
             f"--output_key={key}: {signature.name} of {path} gives no such vectors; use one of"
             f" {there}"
         )
-    if "default" in given.outputs or len(given.outputs) == 1:
+    if "default" in given.outputs or len(set(given.outputs.values())) == 1:
         output = "default" if "default" in given.outputs else next(iter(given.outputs))
         return (VectorColumn("vector", OUTPUT, output=output),)
     if not given.outputs and len(given.layers) == 1:

@@ -8,12 +8,22 @@ TensorFlow fails on it in many.
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transforms.encoders.arguments import (
+    Path_,
+    argument_at,
+    defaults_of,
+    is_usual,
+    leaves,
+    names_of,
+    training,
+)
 from transforms.encoders.requirements import UnknownOp, Variables, check_assets, check_ops
 from transforms.specs import Signature, Tensor
 
@@ -21,6 +31,9 @@ CALL = "__call__"  # the object's own function, as `--signature` names it
 
 _FILE = "saved_model.pb"
 _HUB_FILE = "tfhub_module.pb"
+# What the parts of ragged and other composite tensors are named, after it.
+PART = re.compile(r"/flat_values$|_component_\d+$")
+
 _INIT = "__saved_model_init_op"
 _COMPONENTS = ("indices", "values", "dense_shape")  # of a sparse tensor, in TensorFlow's order
 
@@ -184,45 +197,19 @@ def _traces(graph: Any) -> Iterator[Signature]:
         if child.local_name == CALL and objects.nodes[child.node_id].HasField("function")
     ]
     for call in calls:
-        arguments = _arguments(call.function_spec)
+        arguments, defaults = names_of(call.function_spec), defaults_of(call.function_spec)
         for name in call.concrete_functions:
             function = objects.concrete_functions[name]
-            leaves = list(_leaves(function.canonicalized_input_signature, ()))
+            given = function.canonicalized_input_signature
+            inputs = list(leaves(given, ()))
             yield Signature(
                 CALL,
-                _inputs(leaves, arguments),
+                _inputs(inputs, arguments),
                 _outputs(function.output_signature),
                 function=name,
-                training=_training(leaves, arguments),
+                training=training(inputs, arguments),
+                usual=is_usual(given, arguments, defaults),
             )
-
-
-def _arguments(spec: Any) -> list[str]:
-    """The names of the positional arguments, without `self`."""
-    for pair in spec.fullargspec.named_tuple_value.values:
-        if pair.key == "args":
-            names = [value.string_value for value in pair.value.list_value.values]
-            return names[1:] if names and (spec.is_method or names[0] == "self") else names
-    return []
-
-
-Path_ = tuple[str, ...]
-
-
-def _leaves(value: Any, path: Path_) -> Iterator[tuple[Path_, Any]]:
-    """What a nested structure holds, in the order in which TensorFlow flattens it."""
-    kind = value.WhichOneof("kind")
-    if kind in ("list_value", "tuple_value"):
-        for i, item in enumerate(getattr(value, kind).values):
-            yield from _leaves(item, (*path, str(i)))
-    elif kind == "dict_value":
-        for key in sorted(value.dict_value.fields):
-            yield from _leaves(value.dict_value.fields[key], (*path, key))
-    elif kind == "named_tuple_value":
-        for pair in value.named_tuple_value.values:
-            yield from _leaves(pair.value, (*path, pair.key))
-    else:
-        yield path, value
 
 
 def _tensors(name: str, value: Any) -> list[Tensor]:
@@ -256,14 +243,14 @@ def _tensors(name: str, value: Any) -> list[Tensor]:
 def _outputs(structure: Any) -> tuple[Tensor, ...]:
     return tuple(
         tensor
-        for path, value in _leaves(structure, ())
+        for path, value in leaves(structure, ())
         for tensor in _tensors("/".join(path) or "default", value)
     )
 
 
-def _inputs(leaves: list[tuple[Path_, Any]], arguments: list[str]) -> tuple[Tensor, ...]:
+def _inputs(given: list[tuple[Path_, Any]], arguments: list[str]) -> tuple[Tensor, ...]:
     """Named by the last key of a dictionary, else as the tensor is, else by the argument."""
-    tensors = [(path, value) for path, value in leaves if _tensors("", value)]
+    tensors = [(path, value) for path, value in given if _tensors("", value)]
     names = [_input_name(path, value, arguments) for path, value in tensors]
     counts = Counter(names)
     return tuple(
@@ -281,20 +268,5 @@ def _input_name(path: Path_, value: Any, arguments: list[str]) -> str:
 
 def _place(path: Path_, arguments: list[str]) -> str:
     """The argument, and where in it: `inputs_0`."""
-    argument = _argument(path, arguments)
+    argument = argument_at(path, arguments)
     return "_".join([argument or f"inputs_{path[1]}", *path[2:]])
-
-
-def _argument(path: Path_, arguments: list[str]) -> str:
-    """Of a path in `((positional…), {keyword: …})`."""
-    if path[0] == "1":
-        return path[1]
-    return arguments[int(path[1])] if int(path[1]) < len(arguments) else ""
-
-
-def _training(leaves: list[tuple[Path_, Any]], arguments: list[str]) -> bool | None:
-    for path, value in leaves:
-        name, kind = _argument(path, arguments), value.WhichOneof("kind")
-        if name in ("training", "is_training") and kind in ("bool_value", "int64_value"):
-            return bool(getattr(value, kind))
-    return None
