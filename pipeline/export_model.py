@@ -153,7 +153,7 @@ def _lookup(source: Path, oov_buckets: int) -> Callable[[Path], list[str]]:
         found = save_lookup(source, oov_buckets, folder)
         lines = [
             f"a TF2 SavedModel that looks tokens up: {found.words:,} words of {found.dimensions}"
-            f" dimensions, {oov_buckets} rows of zeros for all others"
+            f" dimensions, {oov_buckets} row{'s' * (oov_buckets > 1)} of zeros for all others"
         ]
         if found.repeated:
             lines.append(f"{found.repeated} lines repeat a word; the first of each counts")

@@ -23,7 +23,7 @@ from transforms.downloads import without_secrets
 from transforms.encoders import KINDS, describe_model, saved_models, signatures
 from transforms.encoders.folders import read_json
 from transforms.encoders.signatures import check_whole
-from transforms.handles import STORES, is_handle, local_model
+from transforms.handles import is_handle, local_model
 from transforms.specs import Asked, ModelSpec
 
 _HUBS = ("http", "https", "hf")  # where there are no outputs
@@ -88,9 +88,7 @@ def _is_output_of_a_store(place: str) -> bool:
     try:
         return is_there(place)
     except ValueError:
-        if scheme not in STORES:
-            raise
-        return False  # what is wrong with the store is said when it is asked for a model
+        return False  # what is wrong with it is said when it is asked for a model
 
 
 def _is_output(path: str) -> bool:

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+_PLACES = {"command", "place", "source", "target"}  # what is given without a flag
+
 
 class UsageError(ValueError):
     """A command line that asks for what cannot be."""
@@ -42,7 +44,8 @@ def refuse_unknown(rest: Sequence[str], flags: argparse.Namespace, beam: bool = 
     """
     if not rest:
         return  # Beam takes a second to import
-    known = {f"--{name}" for name in vars(flags)} | (beam_flags() if beam else set())
+    known = {f"--{name}" for name in vars(flags).keys() - _PLACES}
+    known |= beam_flags() if beam else set()
     value_may_follow = False
     for argument in rest:
         name = argument.split("=", 1)[0]

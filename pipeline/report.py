@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ def summary(snapshot: Snapshot, manifest: Mapping[str, Any], seconds: float) -> 
     )
     yield from (f"note: {note}" for note in manifest.get("notes", ()))
     yield from _advice(counts)
+    yield from _first_windows(counts, manifest["run"]["vectors"])
     yield from _rejected(snapshot, manifest)
     if left := snapshot.leftovers():
         yield (
@@ -56,6 +57,18 @@ def _advice(counts: Mapping[str, int]) -> Iterator[str]:
         yield (
             f"note: {counts['pair_separators']:,} lines have ' ||| ' in them and were read as"
             " single texts; --input_format=pairs reads them as pairs"
+        )
+
+
+def _first_windows(
+    counts: Mapping[str, int], columns: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Outputs of a model's own are of what it sees at once, however long the text is."""
+    own = [column["name"] for column in columns if column["output"]]
+    if own and counts["windows"] > counts["documents"]:
+        yield (
+            f"note: some texts are longer than the model; {', '.join(own)} of such a text is that"
+            " of its first window (n_windows says of how many)"
         )
 
 

@@ -31,7 +31,10 @@ def trial(tmp_path, monkeypatch, minilm):
     (tmp_path / "models").mkdir()
     os.symlink(minilm, tmp_path / "models" / "all-MiniLM-L6-v2")
     monkeypatch.chdir(tmp_path)
-    flags = ["--input=examples/notes.json", "--output=out", "--model=models/all-MiniLM-L6-v2"]
+    names = ("notes.json", "lines.txt", "records.jsonl")
+    flags = [f"--input={','.join(f'examples/{name}' for name in names)}", "--layers=-1"]
+    flags += ["--output=out", "--model=models/all-MiniLM-L6-v2"]
+    assert all(name in (ROOT / "run_local.sh").read_text("utf-8") for name in names)
     assert main(["embed", *flags]) == 0
     return tmp_path
 
@@ -113,6 +116,10 @@ def test_the_exports_that_are_shown(models, tmp_path, monkeypatch, capsys):
 
 
 def test_notes_that_belong_together_are_neighbours(trial):
+    from pipeline.cli import main
+
+    flags = ["--input=examples/notes.json", "--output=out", "--model=models/all-MiniLM-L6-v2"]
+    assert main(["embed", *flags]) == 0
     names: dict = {}
     exec(compile(SNIPPETS[0], "README.md", "exec"), names)
     nearest = names["notes"].set_index("id")["nearest"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,9 +35,10 @@ from tests.saved_models import (
 )
 from tests.test_oracles import GOLDEN, needs_golden
 from transforms.batches import cut_batches
-from transforms.encoders import describe_model, load_encoder
-from transforms.encoders.batch_probes import depends_on_batch, text_window
+from transforms.encoders import describe_model, load_encoder, saved_bert
+from transforms.encoders.batch_probes import depends_on_batch, id_window, text_window
 from transforms.encoders.isolation import BrokenModel, encode_each
+from transforms.encoders.saved_models import chosen
 from transforms.specs import Asked, Wanted
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
@@ -248,9 +250,9 @@ def test_pairs_have_their_segments():
 def test_an_input_of_a_fixed_length_is_padded_to_it_and_never_longer(monkeypatch):
     encoder = loaded("bert, fixed length")
     seen = []
-    function = encoder._function
+    function = encoder._function._function
     monkeypatch.setattr(
-        encoder,
+        encoder._function,
         "_function",
         lambda inputs: seen.append({value.shape for value in inputs.values()}) or function(inputs),
     )
@@ -482,3 +484,49 @@ def test_a_fine_tuned_bert_keeps_its_vectors(tmp_path):
     for one, other in zip(encoder.encode(windows_of(spec, texts)), encode("keras save", texts)):
         np.testing.assert_allclose(one.layers[2], other.layers[2], **CLOSE)
         np.testing.assert_allclose(one.outputs["pooler"], other.outputs["pooler"], **CLOSE)
+
+
+def random_normal(texts):
+    import tensorflow as tf
+
+    return tf.random.normal([tf.shape(texts)[0], 4])
+
+
+def with_dropout(texts, training=True):
+    import tensorflow as tf
+
+    return tf.nn.dropout(tf.ones([tf.shape(texts)[0], 4]), 0.5)
+
+
+@pytest.mark.parametrize("function", [random_normal, with_dropout], ids=["random", "dropout"])
+def test_a_model_that_gives_other_vectors_each_time_is_refused(function, tmp_path):
+    """Encoding each text alone would not help, and nobody could repeat the run."""
+    import tensorflow as tf
+
+    root, texts = tf.Module(), tf.TensorSpec([None], tf.string, "texts")
+    signature = tf.function(function).get_concrete_function(texts)
+    tf.saved_model.save(root, str(tmp_path / "model"), {"serving_default": signature})
+    spec = describe_model(str(tmp_path / "model"))
+    with pytest.raises(ValueError, match="gives the same text other vectors each time"):
+        load_encoder(spec, Wanted((), spec.outputs))
+
+
+def test_the_rows_of_a_layer_are_those_of_the_tokens(tmp_path):
+    """A function that puts a row in front, or leaves one out, would shift every token's vector."""
+    import tensorflow as tf
+
+    for change in (1, -1):
+
+        def call(input_ids, input_mask, change=change):
+            rows = tf.shape(input_ids)[1] + change
+            return {"sequence_output": tf.zeros([tf.shape(input_ids)[0], rows, 4])}
+
+        ids, mask = (tf.TensorSpec([None, None], tf.int32, n) for n in ("input_ids", "input_mask"))
+        root, folder = tf.Module(), tmp_path / f"model{change}"
+        signature = tf.function(call).get_concrete_function(ids, mask)
+        tf.saved_model.save(root, str(folder), {"serving_default": signature})
+        found = chosen(str(folder), Asked()).signature
+        spec = replace(described("bert"), path=str(folder), signature=found)
+        encoder = saved_bert.SavedBertEncoder(spec, Wanted((-1,)))
+        with pytest.raises(ValueError, match=r"sequence_output has the shape \[1, .*looked for"):
+            encoder.encode([id_window([1, 2, 3])])

@@ -17,7 +17,8 @@ from pipeline.recipe import Settings
 from tests.model_zoo import MODELS, asked_of, described, made
 from tests.saved_models import BROKEN, break_model
 from transforms.encoders import describe_model, load_encoder, saved_bert, saved_models
-from transforms.encoders.saved_models import adapter_of, chosen, digest, in_parts
+from transforms.encoders.saved_functions import in_parts
+from transforms.encoders.saved_models import adapter_of, chosen, digest
 from transforms.specs import OUTPUT, Asked, Signature, Tensor, VectorColumn, Wanted
 
 

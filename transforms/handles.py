@@ -128,14 +128,23 @@ def _archive_digest(path: str) -> str:
 
 
 def _unpack_file(path: str, folder: str, scratch: str) -> None:
-    archives.unpack(path, folder)
+    _unpack(path, folder)
+
+
+def _unpack(archive: str, folder: str) -> None:
+    try:
+        archives.unpack(archive, folder)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; nothing of it is kept; check what is there, or give a folder"
+        ) from error
 
 
 def _fetch_http(handle: str, shown: str, folder: str, scratch: str) -> None:
     say(f"fetching {shown}")
     archive = os.path.join(scratch, "archive.tar.gz")
     downloads.fetch(download_address(handle), archive, lambda text: say(f"{shown}: {text}"))
-    archives.unpack(archive, folder)
+    _unpack(archive, folder)
 
 
 def download_address(handle: str) -> str:
@@ -178,7 +187,7 @@ def _fetch_store(handle: str, scheme: str, folder: str, scratch: str) -> None:
     if not files:
         raise RuntimeError("no files are there; check the address")
     if is_archive:
-        archives.unpack(target, folder)
+        _unpack(target, folder)
 
 
 def _listed(pattern: str) -> list[Any]:

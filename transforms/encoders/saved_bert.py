@@ -16,13 +16,14 @@ from transforms.elements import Encoded, Window
 from transforms.encoders import Encoder, asset_tokenizers, export_notes, saved_models, signatures
 from transforms.encoders.batch_probes import check_ids, id_window, steady
 from transforms.encoders.folders import fitting_tokenizer, second_to_last
+from transforms.encoders.saved_functions import SavedFunction
 from transforms.encoders.saved_models import Choice, Given, chosen, vectors_of
 from transforms.specs import POOLER, Asked, Layer, ModelSpec, Signature, VectorColumn, Wanted
 from transforms.tokenizers import load_tokenizer
 
 _IDS, _MASK, _TYPES = "ids", "mask", "types"
 _ROLES: Mapping[str, str] = {
-    **dict.fromkeys(("input_word_ids", "input_ids", "word_ids", "token_ids"), _IDS),
+    **dict.fromkeys(("input_word_ids", "input_ids", "word_ids", "token_ids", "ids"), _IDS),
     **dict.fromkeys(("input_mask", "attention_mask", "padding_mask", "mask"), _MASK),
     **dict.fromkeys(("input_type_ids", "segment_ids", "token_type_ids"), _TYPES),
 }
@@ -45,7 +46,8 @@ def roles_of(signature: Signature) -> dict[str, str] | None:
     if not names or any(tensor.rank not in (2, None) for tensor in signature.inputs):
         return None
     roles = {_ROLES[name]: name for name in names if name in _ROLES}
-    if len(roles) == len(names) and _IDS in roles and kinds <= {"int", "float", "bool"}:
+    named = len(roles) == len(names) and _IDS in roles
+    if named and len(names) > 1 and kinds <= {"int", "float", "bool"}:
         types = {tensor.name: tensor.dtype for tensor in signature.inputs}
         return roles if types[roles[_IDS]] not in ("bool", "float16", "int8") else None
     if kinds != {"int"}:
@@ -107,7 +109,8 @@ def describe(path: str, asked: Asked) -> ModelSpec:
             f"its inputs do not say what they are for; {', '.join(guessed)} are taken for"
             f" {', '.join(roles)}, in this order",
         )
-    if _MASK not in roles:
+    padding = _MASK in roles or _fixed_length(signature, roles) is not None
+    if not padding:
         notes += ("it takes no mask: only texts of as many tokens are encoded together",)
     spec = ModelSpec(
         kind="saved_bert",
@@ -119,14 +122,14 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         layers=tuple(given.layers),
         outputs=tuple(given.outputs),
         default_columns=_columns(path, signature, given, asked),
-        hidden_size=saved_models.hidden_size(signature, given),
+        hidden_size=saved_models.hidden_size(signature, given, ()),
         parameters=choice.model.parameters,
         signature=signature,
         specials=library.cls is not None,
         separators=library.separators,
         segments=library.segments and _TYPES in roles,
         pairs=library.cls is not None,
-        padding=_MASK in roles,
+        padding=padding,
         notes=notes,
     )
     if exported:
@@ -198,10 +201,14 @@ def _variables(choice: Choice) -> dict[str, tuple[int, ...]]:
 
 def _longest(choice: Choice, roles: Mapping[str, str]) -> tuple[int | None, tuple[str, ...]]:
     """The longest input: that of the signature, else what the table of positions has."""
-    (ids,) = [tensor for tensor in choice.signature.inputs if tensor.name == roles[_IDS]]
-    if ids.shape and ids.shape[1] is not None:
-        return ids.shape[1], (f"every input is padded to the signature's {ids.shape[1]} tokens",)
+    if fixed := _fixed_length(choice.signature, roles):
+        return fixed, (f"every input is padded to the signature's {fixed} tokens",)
     return _rows_of(choice, "position_embedding"), ()
+
+
+def _fixed_length(signature: Signature, roles: Mapping[str, str]) -> int | None:
+    (ids,) = [tensor for tensor in signature.inputs if tensor.name == roles[_IDS]]
+    return ids.shape[1] if ids.shape else None
 
 
 def _with_length(spec: ModelSpec) -> ModelSpec:
@@ -209,8 +216,8 @@ def _with_length(spec: ModelSpec) -> ModelSpec:
     if longest := _longest_tried(spec):
         return replace(spec, max_seq_length=longest, longest=longest)
     note = (
-        f"its files do not say how long an input may be: {_UNKNOWN_LENGTH} tokens are taken"
-        " (--max_seq_length)"
+        f"its files do not say how long an input may be: {_UNKNOWN_LENGTH} tokens are taken unless"
+        " --max_seq_length says otherwise"
     )
     return replace(spec, notes=(*spec.notes, note))
 
@@ -249,19 +256,12 @@ class SavedBertEncoder:
     """Ids in; layers, and the model's own sentence vectors, out."""
 
     def __init__(self, spec: ModelSpec, wanted: Wanted):
-        from transforms.encoders.freezing import Function
-
         signature: Signature = spec.signature  # type: ignore[assignment]
-        given = given_by(signature)
         self._roles: dict[str, str] = roles_of(signature)  # type: ignore[assignment]
-        self._layers = {layer: given.layers[layer] for layer in wanted.layers}
-        self._outputs = {name: given.outputs[name] for name in wanted.outputs}
-        keys = dict.fromkeys([*self._layers.values(), *self._outputs.values()])
-        self._function = Function.load(spec.path, signature, tuple(keys), wanted.precision)
-        self.streams = self._function.streams
-        self._segments = spec.segments
         shapes = {tensor.name: tensor.shape for tensor in signature.inputs}
-        self._batch, self._length = shapes[self._roles[_IDS]] or (None, None)
+        batch, self._length = shapes[self._roles[_IDS]] or (None, None)
+        self._function = SavedFunction(spec, given_by(signature), wanted, batch)
+        self.streams, self._segments = self._function.streams, spec.segments
 
     def encode(self, windows: Sequence[Window]) -> list[Encoded]:
         """Each result's layers are views [T, H] float32 of the batch's."""
@@ -274,16 +274,4 @@ class SavedBertEncoder:
             if _TYPES in values and self._segments:
                 values[_TYPES][row, : len(window)] = window.segments
         inputs = {self._roles[role]: array for role, array in values.items()}
-        found = saved_models.in_parts(self._function, inputs, self._batch)
-        for key in self._layers.values():
-            found[key] = saved_models.checked(found[key], 3, len(windows), key, length)
-        for key in self._outputs.values():
-            found[key] = saved_models.checked(found[key], 2, len(windows), key)
-        return [
-            Encoded(
-                window,
-                {layer: found[key][row, : len(window)] for layer, key in self._layers.items()},
-                {name: found[key][row].copy() for name, key in self._outputs.items()},
-            )
-            for row, window in enumerate(windows)
-        ]
+        return self._function.encode(windows, inputs, length)

@@ -13,8 +13,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from transforms.encoders import signatures
 from transforms.encoders.folders import digest_of
 from transforms.encoders.signatures import CALL, PART, SavedModel
@@ -93,7 +91,7 @@ def chosen(path: str, asked: Asked) -> Choice:
     usable = [(found, name) for found in there if (name := adapter_of(found))]
     if not usable:
         flag = f"--signature={asked.signature}: " if asked.signature else f"--model={path}: "
-        listed = "; ".join(map(described, there)) or "none"
+        listed = "; ".join(map(described, there)) or "none; save the model with signatures=…"
         raise ValueError(
             f"{flag}no function takes strings, words or token ids and gives vectors. There are:"
             f" {listed}"
@@ -232,40 +230,8 @@ def digest(path: str, tokenizer: TokenizerSpec | None = None) -> str:
     return digest_of([*files, *more], {"files": names})
 
 
-def hidden_size(signature: Signature, given: Given) -> int | None:
+def hidden_size(signature: Signature, given: Given, columns: Sequence[VectorColumn]) -> int | None:
     """The width of the highest layer, or of the sentence vector."""
-    keys = [*given.layers.values()][-1:] or [*given.outputs.values()][:1]
+    own = [given.outputs[column.output] for column in columns if column.output]
+    keys = [*given.layers.values()][-1:] or own or [*given.outputs.values()]
     return width_of(signature, keys[0]) if keys else None
-
-
-def in_parts(
-    call: Any, inputs: Mapping[str, np.ndarray], batch: int | None
-) -> dict[str, np.ndarray]:
-    """Call a function that wants `batch` rows, no more and no less (None: any number).
-
-    Every input has as many rows; what is missing in the last part is filled with its last row.
-    """
-    rows = len(next(iter(inputs.values())))
-    if batch is None or batch == rows:
-        return call(inputs)
-    found = []
-    for start in range(0, rows, batch):
-        order = np.minimum(np.arange(start, start + batch), rows - 1)
-        found.append(call({name: array[order] for name, array in inputs.items()}))
-    return {name: np.concatenate([part[name] for part in found])[:rows] for name in found[0]}
-
-
-def checked(
-    values: np.ndarray, rank: int, rows: int, key: str, length: int | None = None
-) -> np.ndarray:
-    """An output as float32, of this rank and with so many rows, each of `length` tokens. Raises
-    `ValueError`.
-    """
-    tokens = [] if length is None else [length]
-    if values.ndim != rank or list(values.shape[: 1 + len(tokens)]) != [rows, *tokens]:
-        looked_for = [rows, *tokens, *"?" * (rank - 1 - len(tokens))]
-        raise ValueError(
-            f"output {key} has the shape {list(values.shape)};"
-            f" [{', '.join(map(str, looked_for))}] was looked for"
-        )
-    return values.astype(np.float32, copy=False)

@@ -14,6 +14,7 @@ from transforms.encoders import Encoder, saved_models
 from transforms.encoders.asset_tokenizers import asked_place
 from transforms.encoders.batch_probes import check_ids, id_window, steady
 from transforms.encoders.folders import check_own_tokenizer, say_lowercase
+from transforms.encoders.saved_functions import SavedFunction
 from transforms.encoders.saved_models import Given, chosen, vectors_of
 from transforms.specs import Asked, ModelSpec, Signature, TokenizerSpec, Wanted
 from transforms.tokenizers import load_tokenizer
@@ -50,6 +51,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     own = [Path(path) / name for name in choice.model.assets if name.endswith(".model")]
     tokenizer = _tokenizer(path, own, asked)
     load_tokenizer(tokenizer)
+    columns = saved_models.sentence_column(path, choice.signature, given, asked)
     return ModelSpec(
         kind="saved_pieces",
         path=path,
@@ -59,8 +61,8 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         longest=None,
         layers=(),
         outputs=tuple(given.outputs),
-        default_columns=saved_models.sentence_column(path, choice.signature, given, asked),
-        hidden_size=saved_models.hidden_size(choice.signature, given),
+        default_columns=columns,
+        hidden_size=saved_models.hidden_size(choice.signature, given, columns),
         parameters=choice.model.parameters,
         signature=choice.signature,
         specials=False,
@@ -106,11 +108,9 @@ class PieceEncoder:
     """Ids in, the model's own sentence vectors out."""
 
     def __init__(self, spec: ModelSpec, wanted: Wanted):
-        from transforms.encoders.freezing import Function
-
         signature: Signature = spec.signature  # type: ignore[assignment]
         self._parts: dict[str, str] = parts_of(signature)  # type: ignore[assignment]
-        self._function = Function.load(spec.path, signature, wanted.outputs, wanted.precision)
+        self._function = SavedFunction(spec, Given({}, {n: n for n in wanted.outputs}), wanted)
         self.streams = self._function.streams
 
     def encode(self, windows: Sequence[Window]) -> list[Encoded]:
@@ -122,11 +122,5 @@ class PieceEncoder:
             "indices": np.stack([rows, places], axis=1),  # [N, 2]
             "dense_shape": np.array([len(windows), lengths.max()]),
         }
-        found = self._function({self._parts[part]: value for part, value in sparse.items()})
-        vectors = {
-            key: saved_models.checked(values, 2, len(windows), key) for key, values in found.items()
-        }
-        return [
-            Encoded(window, {}, {key: values[row].copy() for key, values in vectors.items()})
-            for row, window in enumerate(windows)
-        ]
+        inputs = {self._parts[part]: value for part, value in sparse.items()}
+        return self._function.encode(windows, inputs)

@@ -5,14 +5,16 @@ else is a text embedding.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from transforms.elements import Encoded, Window
-from transforms.encoders import Encoder, saved_models, signatures
+from transforms.encoders import Encoder, export_notes, saved_models, signatures
 from transforms.encoders.asset_tokenizers import words_file
 from transforms.encoders.batch_probes import check_words, steady, text_window
 from transforms.encoders.folders import say_lowercase
+from transforms.encoders.saved_functions import SavedFunction
 from transforms.encoders.saved_models import Given, chosen, vectors_of
 from transforms.specs import Asked, ModelSpec, Signature, Wanted
 
@@ -53,6 +55,9 @@ def describe(path: str, asked: Asked) -> ModelSpec:
             f"{', '.join(dropped)} may be vectors of tokens, but nobody says of which; they cannot"
             " be had",
         )
+    if exported := export_notes.read(Path(path) / "assets"):
+        notes += (f"it reads a text's first {exported.max_seq_length} tokens, and no more",)
+    columns = saved_models.sentence_column(path, choice.signature, given, asked)
     return ModelSpec(
         kind="saved_strings",
         path=path,
@@ -62,8 +67,8 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         longest=None,
         layers=(),
         outputs=tuple(given.outputs),
-        default_columns=saved_models.sentence_column(path, choice.signature, given, asked),
-        hidden_size=saved_models.hidden_size(choice.signature, given),
+        default_columns=columns,
+        hidden_size=saved_models.hidden_size(choice.signature, given, columns),
         parameters=choice.model.parameters,
         signature=choice.signature,
         specials=False,
@@ -86,23 +91,14 @@ class StringEncoder:
     """Texts in, the model's own sentence vectors out."""
 
     def __init__(self, spec: ModelSpec, wanted: Wanted):
-        from transforms.encoders.freezing import Function
-
-        signature: Signature = spec.signature  # type: ignore[assignment]
-        self._function = Function.load(spec.path, signature, wanted.outputs, wanted.precision)
-        self.streams = self._function.streams
-        (texts,) = signature.inputs
-        self._input, self._batch = texts.name, (texts.shape or (None,))[0]
+        (texts,) = spec.signature.inputs  # type: ignore[union-attr]
+        batch = (texts.shape or (None,))[0]
+        self._function = SavedFunction(
+            spec, Given({}, {n: n for n in wanted.outputs}), wanted, batch
+        )
+        self._input, self.streams = texts.name, self._function.streams
         self._shape = (-1, *[1] * ((texts.rank or 1) - 1))
 
     def encode(self, windows: Sequence[Window]) -> list[Encoded]:
         texts = np.array([window.text.encode() for window in windows], object)
-        texts = texts.reshape(self._shape)
-        found = saved_models.in_parts(self._function, {self._input: texts}, self._batch)
-        vectors = {
-            key: saved_models.checked(values, 2, len(windows), key) for key, values in found.items()
-        }
-        return [
-            Encoded(window, {}, {key: values[row].copy() for key, values in vectors.items()})
-            for row, window in enumerate(windows)
-        ]
+        return self._function.encode(windows, {self._input: texts.reshape(self._shape)})

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from transforms.elements import Encoded, Window
-from transforms.encoders import saved_models, signatures
+from transforms.encoders import Encoder, saved_models, signatures
 from transforms.encoders.asset_tokenizers import words_file
-from transforms.encoders.batch_probes import check_words
+from transforms.encoders.batch_probes import check_words, id_window, steady
 from transforms.encoders.folders import say_lowercase
+from transforms.encoders.saved_functions import SavedFunction, checked
 from transforms.encoders.saved_models import Given, chosen, vectors_of
 from transforms.specs import (
     Asked,
@@ -80,6 +81,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
             "padding would change its vectors: only texts of as many words are encoded together",
         )
     words = words_file(choice.model) if flat else None
+    columns = _columns(path, choice.signature, given, asked)
     return ModelSpec(
         kind="saved_words",
         path=path,
@@ -89,8 +91,8 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         longest=None,
         layers=tuple(given.layers),
         outputs=tuple(given.outputs),
-        default_columns=_columns(path, choice.signature, given, asked),
-        hidden_size=saved_models.hidden_size(choice.signature, given),
+        default_columns=columns,
+        hidden_size=saved_models.hidden_size(choice.signature, given, columns),
         parameters=choice.model.parameters,
         signature=choice.signature,
         specials=False,
@@ -121,14 +123,14 @@ def _tokenizer(path: str, asked: Asked, vocabulary: str) -> TokenizerSpec:
     )
 
 
-def load(spec: ModelSpec, wanted: Wanted) -> WordEncoder:
+def load(spec: ModelSpec, wanted: Wanted) -> Encoder:
     """Load the model and build its function.
 
     Raises `ValueError` where its vocabulary is another model's.
     """
     encoder = WordEncoder(spec, wanted)
     check_words(encoder, words_file(signatures.read(spec.path)))
-    return encoder
+    return steady(encoder, [id_window([0] * length) for length in (1, 3)], spec, wanted)
 
 
 class WordEncoder:
@@ -137,38 +139,20 @@ class WordEncoder:
     """
 
     def __init__(self, spec: ModelSpec, wanted: Wanted):
-        from transforms.encoders.freezing import Function
-
         signature: Signature = spec.signature  # type: ignore[assignment]
-        given = given_by(signature)
         self._form = form_of(signature)
-        self._layers = {layer: given.layers[layer] for layer in wanted.layers}
-        self._outputs = {name: given.outputs[name] for name in wanted.outputs}
-        keys = dict.fromkeys([*self._layers.values(), *self._outputs.values()])
-        self._function = Function.load(spec.path, signature, tuple(keys), wanted.precision)
-        self.streams = self._function.streams
         inputs = {tensor.dtype == "string": tensor for tensor in signature.inputs}
         self._words, self._lengths = inputs[True].name, inputs.get(False)
-        self._batch = (inputs[True].shape or (None,))[0]
+        batch = (inputs[True].shape or (None,))[0]
+        self._function = SavedFunction(spec, given_by(signature), wanted, batch)
+        self.streams = self._function.streams
 
     def encode(self, windows: Sequence[Window]) -> list[Encoded]:
         if self._form == _FLAT:
             return self._looked_up(windows)
         if len({len(window) for window in windows}) > 1:
             return [encoded for window in windows for encoded in self.encode([window])]
-        found = saved_models.in_parts(self._function, self._inputs(windows), self._batch)
-        for key in self._layers.values():
-            found[key] = saved_models.checked(found[key], 3, len(windows), key, len(windows[0]))
-        for key in self._outputs.values():
-            found[key] = saved_models.checked(found[key], 2, len(windows), key)
-        return [
-            Encoded(
-                window,
-                {layer: found[key][row, : len(window)] for layer, key in self._layers.items()},
-                {name: found[key][row].copy() for name, key in self._outputs.items()},
-            )
-            for row, window in enumerate(windows)
-        ]
+        return self._function.encode(windows, self._inputs(windows), len(windows[0]))
 
     def _inputs(self, windows: Sequence[Window]) -> dict[str, np.ndarray]:
         """Windows of T words: their text [B], or words [B, T] and T [B]."""
@@ -181,12 +165,11 @@ class WordEncoder:
 
     def _looked_up(self, windows: Sequence[Window]) -> list[Encoded]:
         words = [word.encode() for window in windows for word in window.tokens]
-        inputs = {self._words: np.array(words, object)}
-        found = saved_models.in_parts(self._function, inputs, self._batch)
-        ends = np.cumsum([len(window) for window in windows])
+        found = self._function({self._words: np.array(words, object)})
+        ends = np.cumsum([len(window) for window in windows])[:-1]
         parts = {
-            layer: np.split(saved_models.checked(found[key], 2, len(words), key), ends[:-1])
-            for layer, key in self._layers.items()
+            layer: np.split(checked(found[key], key, (len(words), None)), ends)
+            for layer, key in self._function.layers.items()
         }
         return [
             Encoded(window, {layer: rows[i] for layer, rows in parts.items()}, {})

@@ -78,9 +78,12 @@ class _Lines:
         found, line = 0, first
         while line:
             number += 1
+            following = stream.readline(_LONGEST_LINE)
+            if found and not following and not line.strip():
+                break  # an editor's last line
             yield self._parsed(line, number)
             found += 1
-            line = stream.readline(_LONGEST_LINE)
+            line = following
         if found == 0:
             raise ValueError(f"{self._source}: holds no word vector")
         if expected not in (None, found):
