@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
 from pipeline import __version__, options
-from pipeline.flags import add_embed_flags, add_export_flags, add_inspect_flags
+from pipeline.flags import COMMANDS
 
 DONE, FAILED, WRONG_USAGE, NOT_PUBLISHED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -32,9 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parser = _parser()
         if not arguments:
-            raise options.UsageError(
-                "say what to do: embed, inspect, export-model or publish (--help tells more)"
-            )
+            raise options.UsageError(f"say what to do: {', '.join(COMMANDS)} (--help tells more)")
         known, rest = parser.parse_known_args(arguments)
         _quiet(verbose)
         return known.command(known, rest, arguments)
@@ -58,43 +56,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"corpusvec {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    embed = commands.add_parser(
-        "embed",
-        help="embed a corpus",
-        description="Embed a corpus: read, tokenize, encode, and write vectors to Parquet.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add_embed_flags(embed)
-    embed.set_defaults(command=_embed)
-    inspect = commands.add_parser(
-        "inspect",
-        help="show what a model, or an output folder, holds",
-        description="Show what is inside a model, and how it would be run; or what an output of"
-        " `embed` holds.",
-        allow_abbrev=False,
-    )
-    add_inspect_flags(inspect)
-    inspect.set_defaults(command=_inspect)
-    export = commands.add_parser(
-        "export-model",
-        help="make a SavedModel of a BERT, or of a file of word vectors",
-        description="Make a TensorFlow 2 SavedModel of a BERT, or a lookup table of a text file of"
-        " word vectors.",
-        allow_abbrev=False,
-    )
-    add_export_flags(export)
-    export.set_defaults(command=_export)
-    publish = commands.add_parser(
-        "publish",
-        help="let LATEST name a snapshot that was not published",
-        description="Accept a finished snapshot, rejected records and all; nothing is embedded.",
-        allow_abbrev=False,
-    )
-    publish.add_argument("output", metavar="OUTPUT")
-    publish.add_argument("snapshot", metavar="SNAPSHOT")
-    publish.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
-    publish.set_defaults(command=_publish)
+    run = {"embed": _embed, "inspect": _inspect, "export-model": _export, "publish": _publish}
+    for name, command in COMMANDS.items():
+        subparser = commands.add_parser(
+            name,
+            help=command.help,
+            description=command.description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        command.add_flags(subparser)
+        subparser.set_defaults(command=run[name])
     return parser
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 # The formats, named here too so that `--help` need not import what reads them.
 INPUT_FORMATS = ("auto", "scrapbox", "text", "pairs", "jsonl")
@@ -186,6 +186,13 @@ def add_embed_flags(parser: argparse.ArgumentParser) -> None:
             group.add_argument(f"--{name}", **arguments)
 
 
+def add_publish_flags(parser: argparse.ArgumentParser) -> None:
+    """An output, and which of its snapshots."""
+    parser.add_argument("output", metavar="OUTPUT")
+    parser.add_argument("snapshot", metavar="SNAPSHOT")
+    parser.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
+
+
 def _add(parser: argparse.ArgumentParser, *names: str) -> None:
     """Flags that another command shares with `embed`."""
     every = {name: arguments for flags in _FLAGS.values() for name, arguments in flags.items()}
@@ -224,3 +231,36 @@ def add_export_flags(parser: argparse.ArgumentParser) -> None:
     )
     _add(parser, "vectors", "normalize", "tokenizer", "do_lower_case")
     _add(parser, "model_cache", "refresh_model", "verbose")
+
+
+class Command(NamedTuple):
+    """A command of the program: what it is for, in few words and in more, and its flags."""
+
+    help: str
+    description: str
+    add_flags: Callable[[argparse.ArgumentParser], None]
+
+
+COMMANDS: Mapping[str, Command] = {
+    "embed": Command(
+        "embed a corpus",
+        "Embed a corpus: read, tokenize, encode, and write vectors to Parquet.",
+        add_embed_flags,
+    ),
+    "inspect": Command(
+        "show what a model, or an output folder, holds",
+        "Show what is inside a model, and how it would be run; or what an output of `embed` holds.",
+        add_inspect_flags,
+    ),
+    "export-model": Command(
+        "make a SavedModel of a BERT, or of a file of word vectors",
+        "Make a TensorFlow 2 SavedModel of a BERT, or a lookup table of a text file of word"
+        " vectors.",
+        add_export_flags,
+    ),
+    "publish": Command(
+        "let LATEST name a snapshot that was not published",
+        "Accept a finished snapshot, rejected records and all; nothing is embedded.",
+        add_publish_flags,
+    ),
+}

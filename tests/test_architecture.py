@@ -65,6 +65,17 @@ def test_a_module_is_short_and_named_for_what_it_holds(path):
     assert not vague & set(path.stem.split("_"))
 
 
+@pytest.mark.parametrize("path", MODULES, ids=NAMES)
+def test_functions_are_short(path):
+    functions = (
+        node
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno is not None
+    )
+    long = [node.name for node in functions if node.end_lineno - node.lineno >= 40]  # type: ignore[operator]
+    assert not long
+
+
 def test_library_modules_bring_neither_beam_nor_tensorflow():
     late = sorted(set(LIBRARY) - LOADED_LATE)
     script = (

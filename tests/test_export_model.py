@@ -139,7 +139,6 @@ def test_the_assets_give_the_tokens_and_defaults_of_the_source(exported, name):
         "max_seq_length",
         "longest",
         "layer_count",
-        "hidden_size",
         "separators",
         "segments",
         "prompts",

@@ -8,7 +8,7 @@ window's and owned by nobody.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -172,33 +172,28 @@ def _whole(
     """The document in one window, whatever its length: [CLS] A [SEP], or [CLS] A, separators, B
     [SEP]; A alone where the model has no special tokens.
     """
-    cls = [tokenizer.cls] if tokenizer.cls else []
-    sep = [tokenizer.sep] if tokenizer.sep else []
+    cls, sep = ([token] if token else [] for token in (tokenizer.cls, tokenizer.sep))
     middle = sep * (tokenizer.separators if b is not None else 0)
-    b_tokens = b.tokens if b is not None else []
-    a_start, a_stop = len(cls), len(cls) + len(a)
-    b_start, b_stop = a_stop + len(middle), a_stop + len(middle) + len(b_tokens)
-    ids = np.zeros(b_stop + len(sep), np.int32)
-    roles = np.full(len(ids), SPECIAL, np.int8)
-    ids[:a_start] = [number for _, number in cls]
-    ids[a_stop:] = [number for _, number in sep] or 0
-    for start, stop, part in ((a_start, a_stop, a), (b_start, b_stop, b)):
-        if part is not None:
-            ids[start:stop] = part.ids
-            roles[start:stop] = OWN
-    segments = np.zeros(len(ids), np.int8)
-    segments[b_start:] = b is not None
-    roles[a_start : a_start + min(n_prompt, len(a))] = PROMPT
     names = [[name for name, _ in part] for part in (cls, middle, sep)]
+    starts = len(cls), len(cls) + len(a) + len(middle)
+    ids = np.full(starts[1] + len(b or ()) + len(sep), sep[0][1] if sep else 0, np.int32)
+    roles = np.full(len(ids), SPECIAL, np.int8)
+    ids[: len(cls)] = [number for _, number in cls]
+    for start, part in zip(starts, (a, b)):
+        if part is not None:
+            ids[start : start + len(part)] = part.ids
+            roles[start : start + len(part)] = OWN
+    roles[starts[0] : starts[0] + min(n_prompt, len(a))] = PROMPT
+    segments = ((np.arange(len(ids)) >= starts[1]) & (b is not None)).astype(np.int8)
     return Window(
         document=document,
         index=0,
         count=1,
-        tokens=(*names[0], *a.tokens, *names[1], *b_tokens, *names[2]),
+        tokens=(*names[0], *a.tokens, *names[1], *(b.tokens if b else ()), *names[2]),
         ids=ids,
         segments=segments,
         roles=roles,
-        spans=_spans(document, a, b, roles, (a_start, b_start), plan) if plan.spans else None,
+        spans=_spans(document, a, b, roles, starts, plan) if plan.spans else None,
         start=0,
         stop=len(ids),
         position=0,
@@ -242,37 +237,31 @@ def _unknown(ids: np.ndarray, roles: np.ndarray, unknown: int | None) -> int | N
 def _windows(
     whole: Window, first: int, separators: range, room: int, overlap: int, unknown: int | None
 ) -> Iterator[Window]:
-    """The whole document, [CLS] first and [SEP] last, cut into windows of `room` content tokens.
-
-    Neighbours share `overlap` of them and each owns half of those: a token belongs to the window
-    that shows it with more of its surroundings. `first` is where in `whole` the content begins: 1
-    behind a [CLS], and then a [SEP] ends it, or 0. `separators` is where those of a pair stand,
-    empty for a single text.
+    """The whole document, cut into windows of `room` content tokens. Neighbours share `overlap` of
+    them and each owns half of those: a token belongs to the window that shows it with more of its
+    surroundings. `first` is where in `whole` the content begins: 1 behind a [CLS], and then a [SEP]
+    ends it, or 0. `separators` is where those of a pair stand, empty for a single text.
     """
 
-    def place(content: int) -> int:
-        """Where in `whole` the content token stands, and so where the one before it ends."""
+    def place(content: int) -> int:  # in `whole`, where the token before it ends
         return first + content + (len(separators) if content >= separators.start - first else 0)
 
-    length = len(whole) - 2 * first - len(separators)
-    stride = room - overlap
+    length, stride = len(whole) - 2 * first - len(separators), room - overlap
     count = 1 + -(-(length - room) // stride)
-    for index in range(count):
-        start, stop = index * stride, min(index * stride + room, length)
-        last = index + 1 == count
+    for index, start in enumerate(range(0, count * stride, stride)):
+        stop, last = min(start + room, length), index + 1 == count
         own_start = place(start + overlap // 2) if index else 0
         own_stop = place(stop - overlap + overlap // 2) if not last else len(whole)
-        # `place` of A's end is behind the separators: they follow A's last token, and close a
-        # window that ends there.
+        # A's end is behind the separators: they follow its last token, and close a window there.
         held_start, held_stop = place(start) if index else first, place(stop)
         closed = not first or (separators and held_stop == separators.stop)
         closing = [] if closed else [len(whole) - 1]
         order = np.concatenate([range(first), range(held_start, held_stop), closing]).astype(int)
-        segments = whole.segments[order]
-        segments[-1] = whole.segments[held_stop - 1]
+        segments = np.append(whole.segments[order[:-1]], whole.segments[held_stop - 1])
         shift = first - held_start  # from a place in `whole` to one in the window
-        yield Window(
-            document=whole.document,
+        own = slice(own_start, own_stop)
+        yield replace(
+            whole,
             index=index,
             count=count,
             tokens=tuple([whole.tokens[i] for i in order.tolist()]),
@@ -283,7 +272,5 @@ def _windows(
             start=own_start + shift if index else 0,
             stop=own_stop + shift if not last else len(order),
             position=own_start,
-            n_unknown=_unknown(
-                whole.ids[own_start:own_stop], whole.roles[own_start:own_stop], unknown
-            ),
+            n_unknown=_unknown(whole.ids[own], whole.roles[own], unknown),
         )

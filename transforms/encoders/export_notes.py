@@ -30,7 +30,6 @@ class ExportNotes:
     max_seq_length: int
     longest: int
     layer_count: int
-    hidden_size: int
     separators: int
     segments: bool
     default_columns: tuple[VectorColumn, ...]
@@ -56,7 +55,6 @@ def write(spec: ModelSpec) -> dict[str, Any]:
         "max_seq_length": spec.max_seq_length,
         "longest": spec.longest,
         "layer_count": spec.layer_count,
-        "hidden_size": spec.hidden_size,
         "separators": spec.separators,
         "segments": spec.segments,
         "default_columns": columns,
@@ -96,7 +94,7 @@ def read(assets: Path) -> ExportNotes | None:
     values = read_json(file)
     if values.pop("format", None) != _FORMAT:
         raise ValueError(f"{file}: is of a newer corpusvec; export the model again, or update")
-    for key in ("max_seq_length", "longest", "layer_count", "hidden_size"):
+    for key in ("max_seq_length", "longest", "layer_count"):
         whole_number(values, key, file)
     try:
         tokenizer = TokenizerSpec(**values.pop("tokenizer"))

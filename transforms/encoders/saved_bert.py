@@ -95,15 +95,11 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     signature, given = choice.signature, given_by(choice.signature)
     roles: dict[str, str] = roles_of(signature)  # type: ignore[assignment]
     exported = export_notes.read(Path(path) / "assets")
-    found = None if exported and not asked.tokenizer else asset_tokenizers.find(choice.model, asked)
-    tokenizer = found.tokenizer if found else exported.tokenizer  # type: ignore[union-attr]
-    if not found and asked.do_lower_case != "auto":
-        lowercase = asked.do_lower_case == "true"
-        tokenizer = replace(tokenizer, lowercase=lowercase, lowercase_asked=True)
+    tokenizer, notes = _tokenizer(choice, exported, asked)
     rows = _rows_of(choice, "word_embeddings")
     library = fitting_tokenizer(tokenizer, rows) if rows else load_tokenizer(tokenizer)
-    longest, notes = _longest(choice, roles)
-    notes = (*choice.notes, *(found.notes if found else ()), *notes)
+    longest, said = _longest(choice, roles)
+    notes = (*choice.notes, *notes, *said)
     if guessed := [name for name in roles.values() if name not in _ROLES]:
         notes += (
             f"its inputs do not say what they are for; {', '.join(guessed)} are taken for"
@@ -132,9 +128,29 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         padding=padding,
         notes=notes,
     )
+    return _completed(spec, exported, asked)
+
+
+def _completed(
+    spec: ModelSpec, exported: export_notes.ExportNotes | None, asked: Asked
+) -> ModelSpec:
+    """With what the model's signature and variables do not say."""
     if exported:
         return _as_exported(spec, exported, asked)
-    return spec if longest else _with_length(spec)
+    return spec if spec.longest else _with_length(spec)
+
+
+def _tokenizer(
+    choice: Choice, exported: export_notes.ExportNotes | None, asked: Asked
+) -> asset_tokenizers.Found:
+    """The one asked for, else that of our own export, else what lies in the assets."""
+    if exported is None or asked.tokenizer:
+        return asset_tokenizers.find(choice.model, asked)
+    if asked.do_lower_case == "auto":
+        return asset_tokenizers.Found(exported.tokenizer)
+    lowercase = asked.do_lower_case == "true"
+    told = replace(exported.tokenizer, lowercase=lowercase, lowercase_asked=True)
+    return asset_tokenizers.Found(told)
 
 
 def _as_exported(spec: ModelSpec, exported: export_notes.ExportNotes, asked: Asked) -> ModelSpec:
