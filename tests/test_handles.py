@@ -772,3 +772,16 @@ def test_a_damaged_model_is_not_kept(site, handle, cache, tmp_path):
         local_model(handle, str(cache), check=check_whole)
     assert ".corpusvec.tmp" not in str(error.value)
     assert os.listdir(cache) == []
+
+
+def test_a_disk_that_is_full_leaves_nothing_behind(handle, cache):
+    script = (
+        "import resource, sys; from transforms.handles import local_model\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "try: local_model(*sys.argv[1:])\n"
+        "except RuntimeError as error: print(error)"
+    )
+    command = [sys.executable, "-c", script, handle, str(cache)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.startswith(f"--model={handle}: cannot be kept in {cache} (File too large)")
+    assert left_in(cache) == []

@@ -15,8 +15,16 @@ import pytest
 
 from pipeline.recipe import Settings
 from tests.model_zoo import MODELS, asked_of, described, made
+from tests.models import hugging_face_folder
 from tests.saved_models import BROKEN, break_model
-from transforms.encoders import describe_model, load_encoder, saved_bert, saved_models
+from transforms.encoders import (
+    asset_tokenizers,
+    describe_model,
+    load_encoder,
+    saved_bert,
+    saved_models,
+    signatures,
+)
 from transforms.encoders.saved_functions import in_parts
 from transforms.encoders.saved_models import adapter_of, chosen, digest
 from transforms.specs import OUTPUT, Asked, Signature, Tensor, VectorColumn, Wanted
@@ -129,6 +137,64 @@ def test_another_function_is_named_where_it_would_read_a_text_in_another_way(tmp
     assert note.startswith("default is called; --signature=sentences would call another")
     for name in ("bert", "elmo"):  # their other signatures give the same
         assert not any("--signature" in note for note in described(name).notes)
+
+
+def strings_model(folder, **functions) -> str:
+    """A SavedModel with a signature for each of `functions` of texts."""
+    import tensorflow as tf
+
+    texts = tf.TensorSpec([None], tf.string, "texts")
+    signatures = {
+        name: tf.function(function).get_concrete_function(texts)
+        for name, function in functions.items()
+    }
+    tf.saved_model.save(tf.Module(), str(folder), signatures)
+    return str(folder)
+
+
+def zeros(texts):
+    import tensorflow as tf
+
+    return {"default": tf.zeros([tf.shape(texts)[0], 4])}
+
+
+def test_of_functions_that_nobody_knows_the_others_are_named(tmp_path):
+    model = strings_model(tmp_path / "a", question_encoder=zeros, response_encoder=zeros)
+    (note,) = describe_model(model).notes
+    assert note.startswith("question_encoder is called; --signature=response_encoder would call")
+    assert describe_model(model, Asked(signature="response_encoder")).notes == ()
+    twins = strings_model(tmp_path / "b", serve=zeros, serving_default=zeros)  # as Keras 3 has them
+    assert describe_model(twins).notes == ()
+
+
+def test_dropout_is_left_out_whatever_the_argument_is_called(tmp_path):
+    import tensorflow as tf
+
+    def call(texts, is_training):
+        return tf.fill([tf.shape(texts)[0], 4], 9.0 if is_training else 1.0)
+
+    root, texts = tf.train.Checkpoint(), tf.TensorSpec([None], tf.string, "texts")
+    root.__call__ = tf.function(call)
+    for value in (True, False):
+        root.__call__.get_concrete_function(texts, value)
+    tf.saved_model.save(root, str(tmp_path / "model"))
+    assert describe_model(str(tmp_path / "model")).signature.training is False
+
+
+def test_what_unnamed_inputs_are_taken_for_is_said():
+    (note,) = [note for note in described("bert, positional").notes if "do not say" in note]
+    assert note.endswith("are taken for ids, mask, types, in this order")
+
+
+def test_a_folder_that_is_a_link_counts_in_the_digest(tmp_path):
+    model = shutil.copytree(made("use"), tmp_path / "model")
+    (model / "variables").rename(tmp_path / "elsewhere")
+    (model / "variables").symlink_to(tmp_path / "elsewhere")
+    before = digest(str(model))
+    assert before == described("use").digest
+    data = tmp_path / "elsewhere" / "variables.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:-1] + b"\x00")
+    assert digest(str(model)) != before
 
 
 # ----------------------------------------------------------------------------------- tokenizers
@@ -507,3 +573,63 @@ def test_a_function_of_a_fixed_batch_gets_that_many_rows(batch):
     found = in_parts(double, {"x": np.arange(7)}, batch)
     assert found["y"].tolist() == [2 * n for n in range(7)]
     assert set(sizes) == {batch or 7}
+
+
+# ------------------------------------------------------------------------ re-exports of our own
+
+
+def reexported(folder, *outputs: str) -> tuple[str, str]:
+    """A sentence-transformers model, and what is left of its export when it is saved once more with
+    these outputs alone.
+    """
+    import tensorflow as tf
+
+    from pipeline.export_model import export_model
+
+    source = hugging_face_folder(folder / "source", modules=("pooling", "normalize"))
+    export_model(str(source), str(folder / "exported"))
+    inner = tf.saved_model.load(str(folder / "exported"))
+    names = ("input_word_ids", "input_mask", "input_type_ids")
+    inputs = {name: tf.TensorSpec([None, None], tf.int32, name) for name in names}
+
+    def call(values):
+        found = inner(values, training=False)
+        return {name: found[name] for name in outputs}
+
+    again = tf.train.Checkpoint()
+    again.inner, again.__call__ = inner, tf.function(call, input_signature=[inputs])
+    tf.saved_model.save(again, str(folder / "again"))
+    return str(source), str(folder / "again")
+
+
+def test_an_export_that_is_saved_with_less_keeps_its_sentence_vector(tmp_path):
+    source, again = reexported(tmp_path, "sequence_output")
+    (expected,), (found,) = (describe_model(m).default_columns for m in (source, again))
+    assert (expected.layers, found.layers) == ((2,), (-1,))
+    assert replace(found, layers=(2,)) == expected
+
+
+def test_an_export_that_cannot_give_its_sentence_vector_says_so(tmp_path):
+    _, again = reexported(tmp_path, "pooled_output")
+    assert any(
+        "not that of the model it was exported from" in n for n in describe_model(again).notes
+    )
+
+
+def test_naming_the_tokenizer_of_an_export_changes_nothing(tmp_path):
+    _, again = reexported(tmp_path, "sequence_output")
+    file = f"{again}/assets/tokenizer.json"
+    told = describe_model(again, Asked(tokenizer=file))
+    assert told.default_columns == describe_model(again).default_columns
+
+
+def test_whether_letters_are_lower_cased_may_be_a_variable_of_tensorflow_1(tmp_path):
+    from tests.hub_modules import tf1_saved_bert
+
+    folder = tf1_saved_bert(tmp_path / "model")
+    spec = describe_model(str(folder))
+    model = signatures.read(str(folder))
+    assert asset_tokenizers.carried_lowercase(model) is None
+    named = replace(model, variables={**model.variables, "module/do_lower_case": ()})
+    assert asset_tokenizers.carried_lowercase(named) is None  # and no crash
+    assert any("lower-cased" in note for note in spec.notes)

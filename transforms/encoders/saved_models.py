@@ -30,6 +30,7 @@ from transforms.specs import (
 FILE = "saved_model.pb"
 # The order in which functions are tried where the user names none.
 _FIRST = (CALL, "serving_default", "default", "tokens")
+_TWINS = {*_FIRST, "serve"}  # names of one function, where an adapter takes several of them
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -118,12 +119,11 @@ def _notes(
         notes.append(
             f"of {len(alike)} traces of {signature.name} this is run: {described(signature)}"
         )
-    # A `serving_default` beside `__call__` is the same function; of other names nobody knows.
-    known = signature.name in _FIRST
     others = dict.fromkeys(
         one.name
         for one, name in usable
-        if one.name != signature.name and not (known and one.name in _FIRST and name == adapter)
+        if one.name != signature.name
+        and not (name == adapter and {one.name, signature.name} <= _TWINS)
     )
     if others:
         notes.append(
