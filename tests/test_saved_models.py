@@ -611,9 +611,8 @@ def test_an_export_that_is_saved_with_less_keeps_its_sentence_vector(tmp_path):
 
 def test_an_export_that_cannot_give_its_sentence_vector_says_so(tmp_path):
     _, again = reexported(tmp_path, "pooled_output")
-    assert any(
-        "not that of the model it was exported from" in n for n in describe_model(again).notes
-    )
+    notes = describe_model(again).notes
+    assert any("not that of the model it was exported from" in note for note in notes)
 
 
 def test_naming_the_tokenizer_of_an_export_changes_nothing(tmp_path):

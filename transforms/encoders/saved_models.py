@@ -119,11 +119,9 @@ def _notes(
         notes.append(
             f"of {len(alike)} traces of {signature.name} this is run: {described(signature)}"
         )
+    twins = _TWINS if signature.name in _TWINS else {signature.name}
     others = dict.fromkeys(
-        one.name
-        for one, name in usable
-        if one.name != signature.name
-        and not (name == adapter and {one.name, signature.name} <= _TWINS)
+        one.name for one, name in usable if name != adapter or one.name not in twins
     )
     if others:
         notes.append(
