@@ -1,5 +1,5 @@
-"""`python -m benchmarks [--model=FOLDER] [--documents=N] [--batches=N]`: run the measurements,
-print and write their table.
+"""`python -m benchmarks [--model=FOLDER] [--documents=N] [--batches=N] [--also=MODEL]`: run the
+measurements, print and write their table.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ def main() -> int:
     parser.add_argument("--model", default="models/all-MiniLM-L6-v2")
     parser.add_argument("--documents", type=int, default=2000, help="the smaller of the two runs")
     parser.add_argument("--batches", type=int, default=shapes.BATCHES, help="of changing shapes")
+    parser.add_argument("--also", action="append", default=[], help="another model for them")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = memory.measure(flags.model, flags.documents, Path(folder))
-        rows += shapes.measure(flags.model, Path(folder), flags.batches)
+        rows += shapes.measure(flags.model, Path(folder), flags.batches, flags.also)
     table = "\n".join(
         ["| what | figure |", "|---|---|", *(f"| {what} | {found} |" for what, found in rows)]
     )

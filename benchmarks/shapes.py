@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 BATCHES = 2000
@@ -16,8 +17,12 @@ _SETTLED = 500  # batches until the pools of memory have their size
 _BUDGET = 512  # padded tokens of a batch
 
 
-def measure(model: str, folder: Path, batches: int = BATCHES) -> list[tuple[str, str]]:
-    """Rows of the table: the model, its export as a SavedModel, and that which takes strings."""
+def measure(
+    model: str, folder: Path, batches: int = BATCHES, also: Sequence[str] = ()
+) -> list[tuple[str, str]]:
+    """Rows of the table: the model, its export as a SavedModel, that which takes strings, and any
+    other models.
+    """
     from pipeline.export_model import export_model
 
     export_model(model, str(folder / "exported"))
@@ -26,7 +31,7 @@ def measure(model: str, folder: Path, batches: int = BATCHES) -> list[tuple[str,
         "our own BERT": model,
         "SavedModel": str(folder / "exported"),
         "SavedModel that takes strings": str(folder / "strings"),
-    }
+    } | {Path(place).name: place for place in also}
     return [_row(name, place, batches) for name, place in names.items()]
 
 
