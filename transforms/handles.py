@@ -107,7 +107,11 @@ def _local_model(
         fetch = functools.partial(_unpack_file, path)
     else:
         raise ValueError(f"{scheme}:// is no kind of address that a model can have; give {_KINDS}")
-    return archives.inner_folder(kept(Entry(cache, model, shown, source, check), fetch, refresh))
+    entry = Entry(cache, model, shown, source, check)
+    try:
+        return archives.inner_folder(kept(entry, fetch, refresh))
+    except FileNotFoundError:  # another process replaces it this very moment
+        return archives.inner_folder(kept(entry, fetch))
 
 
 def _local_path(model: str) -> str:
