@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import logging
 import os
 import re
 import shutil
@@ -617,7 +618,8 @@ def test_what_a_store_does_not_have(store, cache, objects, handle, said):
     assert left_in(cache) == []
 
 
-def test_a_store_that_is_dead_ends_in_an_error(store, cache, monkeypatch, capsys):
+@pytest.mark.parametrize("quiet", [logging.NOTSET, logging.CRITICAL], ids=["library", "program"])
+def test_a_store_that_is_dead_ends_in_an_error(quiet, store, cache, monkeypatch, capsys):
     @retry.with_exponential_backoff(initial_delay_secs=0.5, factor=1.0)
     def denied():
         raise PermissionError("no credentials")
@@ -627,8 +629,14 @@ def test_a_store_that_is_dead_ends_in_an_error(store, cache, monkeypatch, capsys
 
     monkeypatch.setattr(_Store, "_list", listed)
     monkeypatch.setattr(handles, "STORE_SECONDS", 0.5)
-    with pytest.raises(RuntimeError, match=r"\(.*no credentials, after 0\.5 seconds\); check"):
-        local_model("memory://bucket/model", str(cache))
+    beam = logging.getLogger("apache_beam")
+    level = beam.level
+    beam.setLevel(quiet)
+    try:
+        with pytest.raises(RuntimeError, match=r"\(.*no credentials, after 0\.5 seconds\); chec"):
+            local_model("memory://bucket/model", str(cache))
+    finally:
+        beam.setLevel(level)
     assert "Traceback" not in capsys.readouterr().err
     assert left_in(cache) == []
 

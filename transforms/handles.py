@@ -104,7 +104,7 @@ def _local_model(
         if os.path.isdir(path):
             return path
         model, shown, source = f"file://{path}", path, _archive_digest(path)
-        fetch = functools.partial(_unpack_file, path)
+        fetch = functools.partial(_unpack, path)
     else:
         raise ValueError(f"{scheme}:// is no kind of address that a model can have; give {_KINDS}")
     entry = Entry(cache, model, shown, source, check)
@@ -131,11 +131,7 @@ def _archive_digest(path: str) -> str:
     return sha256(path)
 
 
-def _unpack_file(path: str, folder: str, scratch: str) -> None:
-    _unpack(path, folder)
-
-
-def _unpack(archive: str, folder: str) -> None:
+def _unpack(archive: str, folder: str, scratch: str = "") -> None:
     try:
         archives.unpack(archive, folder)
     except ValueError as error:
@@ -217,13 +213,18 @@ def _listed(pattern: str) -> list[Any]:
         return False
 
     retries = logging.getLogger("apache_beam.utils.retry")
+    level = retries.level
+    retries.setLevel(logging.WARNING)  # a filter hears nothing below the level of its parents
     retries.addFilter(keep_reason)
     threading.Thread(target=match, daemon=True).start()
     try:
         found = answer.get(timeout=STORE_SECONDS)
     except queue.Empty:
+        level = logging.CRITICAL  # the thread goes on trying: nobody listens any more
         raise RuntimeError(f"{reasons[-1]}, after {STORE_SECONDS:g} seconds") from None
-    retries.removeFilter(keep_reason)
+    finally:
+        retries.removeFilter(keep_reason)
+        retries.setLevel(level)
     if isinstance(found, Exception):
         raise found
     return found
