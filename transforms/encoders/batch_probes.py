@@ -85,7 +85,7 @@ def check_ids(encoder: Encoder, spec: ModelSpec) -> None:
     """Raises `ValueError` where a model takes the first token of its tokenizer and not the last."""
     tokenizer: TokenizerSpec = spec.tokenizer  # type: ignore[assignment]
     size = load_tokenizer(tokenizer).size
-    if _fails(encoder, id_window([size - 1])) and not _fails(encoder, id_window([0])):
+    if fails(encoder, id_window([size - 1])) and not fails(encoder, id_window([0])):
         raise ValueError(
             f"{spec.path}: its tokenizer {Path(tokenizer.path).name} has {size} tokens, and the"
             " model does not take the last of them; is it another model's?"
@@ -97,7 +97,7 @@ def check_words(encoder: Encoder, file: Path | None) -> None:
     if file is None:
         return
     words = file.read_bytes().decode().removesuffix("\n").split("\n")
-    if _fails(encoder, _word_window(words[-1])) and not _fails(encoder, _word_window(words[0])):
+    if fails(encoder, _word_window(words[-1])) and not fails(encoder, _word_window(words[0])):
         raise ValueError(
             f"{file}: has {len(words)} words, and the model does not take the last of them; is it"
             " another model's?"
@@ -109,7 +109,8 @@ def _word_window(word: str) -> Window:
     return replace(id_window([0], word), tokens=(word,))
 
 
-def _fails(encoder: Encoder, window: Window) -> bool:
+def fails(encoder: Encoder, window: Window) -> bool:
+    """Whether a model does not take a window."""
     try:
         encoder.encode([window])
     except Exception:

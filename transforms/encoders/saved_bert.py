@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from transforms.elements import Encoded, Window
-from transforms.encoders import Encoder, asset_tokenizers, export_notes, saved_models, signatures
-from transforms.encoders.batch_probes import check_ids, id_window, steady
+from transforms.encoders import Encoder, asset_tokenizers, export_notes, saved_models
+from transforms.encoders.batch_probes import check_ids, fails, id_window, steady
 from transforms.encoders.folders import fitting_tokenizer, second_to_last
 from transforms.encoders.saved_functions import SavedFunction
 from transforms.encoders.saved_models import Choice, Given, chosen, vectors_of
@@ -198,21 +198,11 @@ def _columns(
 def _rows_of(choice: Choice, name: str) -> int | None:
     """How many rows the table of this name has, where there is exactly one."""
     tables: Counter[str] = Counter()
-    for variable, shape in _variables(choice).items():
+    for variable, shape in {**choice.model.variables, **choice.model.made_as}.items():
         if name in variable and "relative" not in variable and len(shape) == 2:
             tables[_PART.sub("", variable)] += shape[0]  # a large table may be cut by its rows
     rows = set(tables.values())
     return rows.pop() if len(rows) == 1 else None
-
-
-def _variables(choice: Choice) -> dict[str, tuple[int, ...]]:
-    """Shapes by path and, in TensorFlow 2, by the names that the variables were made with."""
-    named = {
-        node.variable.name: tuple(dim.size for dim in node.variable.shape.dim)
-        for node in signatures.meta_graph(choice.model.path).object_graph_def.nodes
-        if node.HasField("variable")
-    }
-    return {**choice.model.variables, **named}
 
 
 def _longest(choice: Choice, roles: Mapping[str, str]) -> tuple[int | None, tuple[str, ...]]:
@@ -243,16 +233,12 @@ def _longest_tried(spec: ModelSpec) -> int | None:
     """The longest input that does not fail; None where none that was tried does, or all do."""
     encoder = SavedBertEncoder(spec, Wanted(spec.layers[-1:], spec.outputs[:1]))
 
-    def fails(length: int) -> bool:
-        try:
-            encoder.encode([id_window([0] * length)])
-        except Exception:
-            return True
-        return False
+    def too_long(length: int) -> bool:
+        return fails(encoder, id_window([0] * length))
 
-    if fails(1) or not fails(_UNKNOWN_LENGTH):
+    if too_long(1) or not too_long(_UNKNOWN_LENGTH):
         return None
-    return bisect.bisect_left(range(1, _UNKNOWN_LENGTH), True, key=fails)
+    return bisect.bisect_left(range(1, _UNKNOWN_LENGTH), True, key=too_long)
 
 
 def load(spec: ModelSpec, wanted: Wanted) -> Encoder:

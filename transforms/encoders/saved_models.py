@@ -7,7 +7,7 @@ Each adapter is a kind of its own and has `takes(signature)`; here is what they 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -50,6 +50,11 @@ class Given:
 
     layers: Mapping[Layer, str]
     outputs: Mapping[str, str]
+
+    @classmethod
+    def of_texts(cls, keys: Iterable[str]) -> Given:
+        """Outputs by their own names, and no layer."""
+        return cls({}, {key: key for key in keys})
 
 
 def is_there(path: str) -> bool:
@@ -198,6 +203,37 @@ def sentence_column(
     if not given.outputs and len(given.layers) == 1:
         return (VectorColumn("vector", "mean", tuple(given.layers)),)
     return ()
+
+
+def bare_spec(
+    choice: Choice,
+    given: Given,
+    columns: tuple[VectorColumn, ...],
+    tokenizer: TokenizerSpec | None,
+    notes: tuple[str, ...],
+    padding: bool = True,
+) -> ModelSpec:
+    """A model that puts nothing around a text, takes single ones, and those of any length."""
+    path = choice.model.path
+    return ModelSpec(
+        kind=choice.adapter,
+        path=path,
+        digest=digest(path, tokenizer),
+        tokenizer=tokenizer,
+        max_seq_length=None,
+        longest=None,
+        layers=tuple(given.layers),
+        outputs=tuple(given.outputs),
+        default_columns=columns,
+        hidden_size=hidden_size(choice.signature, given, columns),
+        parameters=choice.model.parameters,
+        signature=choice.signature,
+        specials=False,
+        separators=0,
+        pairs=False,
+        padding=padding,
+        notes=notes,
+    )
 
 
 def undecided(spec: ModelSpec) -> str:

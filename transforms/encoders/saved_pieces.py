@@ -47,29 +47,12 @@ def recognises(path: str, asked: Asked) -> bool:
 def describe(path: str, asked: Asked) -> ModelSpec:
     """Raises `ValueError` where the model is not whole, or cannot do what is asked."""
     choice = chosen(path, asked)
-    given = Given({}, {key: key for key in vectors_of(choice.signature, 2)})
+    given = Given.of_texts(vectors_of(choice.signature, 2))
     own = [Path(path) / name for name in choice.model.assets if name.endswith(".model")]
     tokenizer = _tokenizer(path, own, asked)
     load_tokenizer(tokenizer)
     columns = saved_models.sentence_column(path, choice.signature, given, asked)
-    return ModelSpec(
-        kind="saved_pieces",
-        path=path,
-        digest=saved_models.digest(path, tokenizer),
-        tokenizer=tokenizer,
-        max_seq_length=None,
-        longest=None,
-        layers=(),
-        outputs=tuple(given.outputs),
-        default_columns=columns,
-        hidden_size=saved_models.hidden_size(choice.signature, given, columns),
-        parameters=choice.model.parameters,
-        signature=choice.signature,
-        specials=False,
-        separators=0,
-        pairs=False,
-        notes=choice.notes,
-    )
+    return saved_models.bare_spec(choice, given, columns, tokenizer, choice.notes)
 
 
 def _tokenizer(path: str, own: Sequence[Path], asked: Asked) -> TokenizerSpec:
@@ -110,7 +93,7 @@ class PieceEncoder:
     def __init__(self, spec: ModelSpec, wanted: Wanted):
         signature: Signature = spec.signature  # type: ignore[assignment]
         self._parts: dict[str, str] = parts_of(signature)  # type: ignore[assignment]
-        self._function = SavedFunction(spec, Given({}, {n: n for n in wanted.outputs}), wanted)
+        self._function = SavedFunction(spec, Given.of_texts(wanted.outputs), wanted)
         self.streams = self._function.streams
 
     def encode(self, windows: Sequence[Window]) -> list[Encoded]:

@@ -48,7 +48,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     if asked.tokenizer or say_lowercase(asked.do_lower_case) is not None:
         flag = f"--tokenizer={asked.tokenizer}" if asked.tokenizer else "--do_lower_case"
         raise ValueError(f"{flag}: {path} takes strings and cuts them itself; leave it away")
-    given = Given({}, {key: key for key in vectors_of(choice.signature, 2)})
+    given = Given.of_texts(vectors_of(choice.signature, 2))
     notes = choice.notes
     if dropped := vectors_of(choice.signature, 3):
         notes += (
@@ -58,23 +58,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     if exported := export_notes.read(Path(path) / "assets"):
         notes += (f"it reads a text's first {exported.max_seq_length} tokens, and no more",)
     columns = saved_models.sentence_column(path, choice.signature, given, asked)
-    return ModelSpec(
-        kind="saved_strings",
-        path=path,
-        digest=saved_models.digest(path),
-        tokenizer=None,
-        max_seq_length=None,
-        longest=None,
-        layers=(),
-        outputs=tuple(given.outputs),
-        default_columns=columns,
-        hidden_size=saved_models.hidden_size(choice.signature, given, columns),
-        parameters=choice.model.parameters,
-        signature=choice.signature,
-        specials=False,
-        pairs=False,
-        notes=notes,
-    )
+    return saved_models.bare_spec(choice, given, columns, None, notes)
 
 
 def load(spec: ModelSpec, wanted: Wanted) -> Encoder:
@@ -93,9 +77,7 @@ class StringEncoder:
     def __init__(self, spec: ModelSpec, wanted: Wanted):
         (texts,) = spec.signature.inputs  # type: ignore[union-attr]
         batch = (texts.shape or (None,))[0]
-        self._function = SavedFunction(
-            spec, Given({}, {n: n for n in wanted.outputs}), wanted, batch
-        )
+        self._function = SavedFunction(spec, Given.of_texts(wanted.outputs), wanted, batch)
         self._input, self.streams = texts.name, self._function.streams
         self._shape = (-1, *[1] * ((texts.rank or 1) - 1))
 

@@ -81,26 +81,9 @@ def describe(path: str, asked: Asked) -> ModelSpec:
             "padding would change its vectors: only texts of as many words are encoded together",
         )
     words = words_file(choice.model) if flat else None
+    tokenizer = _tokenizer(path, asked, str(words or ""))
     columns = _columns(path, choice.signature, given, asked)
-    return ModelSpec(
-        kind="saved_words",
-        path=path,
-        digest=saved_models.digest(path),
-        tokenizer=_tokenizer(path, asked, str(words or "")),
-        max_seq_length=None,
-        longest=None,
-        layers=tuple(given.layers),
-        outputs=tuple(given.outputs),
-        default_columns=columns,
-        hidden_size=saved_models.hidden_size(choice.signature, given, columns),
-        parameters=choice.model.parameters,
-        signature=choice.signature,
-        specials=False,
-        separators=0,
-        pairs=False,
-        padding=flat,
-        notes=notes,
-    )
+    return saved_models.bare_spec(choice, given, columns, tokenizer, notes, padding=flat)
 
 
 def _columns(

@@ -44,8 +44,9 @@ class SavedModel:
 
     `signatures` are the traces of `__call__` in the file's order, then the signatures by name.
     `assets` are paths relative to the folder. `variables` are shapes by the name in the graph
-    (TensorFlow 1) or the path of the object. `parameters` counts the values of all float variables
-    but an optimizer's. `tags` are those of the graph that was read.
+    (TensorFlow 1) or the path of the object, `made_as` by the names that TensorFlow 2 made its
+    variables with. `parameters` counts the values of all float variables but an optimizer's.
+    `tags` are those of the graph that was read.
     """
 
     path: str
@@ -53,6 +54,7 @@ class SavedModel:
     signatures: tuple[Signature, ...]
     assets: tuple[str, ...]
     variables: Mapping[str, tuple[int, ...]]
+    made_as: Mapping[str, tuple[int, ...]]
     parameters: int
     tags: tuple[str, ...]
 
@@ -105,6 +107,11 @@ def _read(path: str, stamps: tuple[tuple[str, int, int], ...]) -> SavedModel:
         signatures=(*_traces(graph), *_signatures(graph)),
         assets=assets,
         variables=variables.shapes,
+        made_as={
+            node.variable.name: tuple(dim.size for dim in node.variable.shape.dim)
+            for node in graph.object_graph_def.nodes
+            if node.HasField("variable")
+        },
         parameters=variables.parameters,
         tags=tuple(graph.meta_info_def.tags),
     )
