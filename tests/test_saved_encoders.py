@@ -495,7 +495,7 @@ def random_normal(texts):
 def with_dropout(texts, training=True):
     import tensorflow as tf
 
-    return tf.nn.dropout(tf.ones([tf.shape(texts)[0], 4]), 0.5)
+    return tf.nn.dropout(tf.ones([tf.shape(texts)[0], 64]), 0.5)
 
 
 @pytest.mark.parametrize("function", [random_normal, with_dropout], ids=["random", "dropout"])
