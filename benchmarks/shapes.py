@@ -6,46 +6,40 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
+
+from benchmarks import races
+from benchmarks.plans import Plan
+from benchmarks.rows import Row
 
 BATCHES = 2000
 _SETTLED = 500  # batches until the pools of memory have their size
 _BUDGET = 512  # padded tokens of a batch
 
 
-def measure(
-    model: str, folder: Path, batches: int = BATCHES, also: Sequence[str] = ()
-) -> list[tuple[str, str]]:
-    """Rows of the table: the model, its export as a SavedModel, that which takes strings, and any
-    other models.
-    """
-    from pipeline.export_model import export_model
-
-    export_model(model, str(folder / "exported"))
-    export_model(model, str(folder / "strings"), strings=True)
-    names = {
-        "our own BERT": model,
-        "SavedModel": str(folder / "exported"),
-        "SavedModel that takes strings": str(folder / "strings"),
-    } | {Path(place).name: place for place in also}
-    return [_row(name, place, batches) for name, place in names.items()]
+def measure(plan: Plan) -> list[Row]:
+    """The model, its export as a SavedModel, that which takes strings, and any other models."""
+    names = {"our own BERT": plan.model}
+    for name, flags in {"SavedModel": [], "SavedModel that takes strings": ["--strings"]}.items():
+        names[name] = str(plan.folder / name)
+        command = [sys.executable, "-m", "pipeline", "export-model", plan.model, names[name]]
+        races.run(name, [*command, *flags])
+    names |= {Path(place).name: str(Path(place).absolute()) for place in plan.also}
+    return [_row(name, place, plan.scaled(plan.batches)) for name, place in names.items()]
 
 
-def _row(name: str, model: str, batches: int) -> tuple[str, str]:
+def _row(name: str, model: str, batches: int) -> Row:
     command = [sys.executable, "-m", "benchmarks.shapes", model, str(batches)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    said = json.loads(done.stdout.splitlines()[-1])
+    said = json.loads(races.run(name, command).splitlines()[-1])
     first, last = said["seconds"]
     settled, end = said["MiB"]
     what = (
         f"{name}: {batches:,} batches of changing shapes, after {_SETTLED} others: resident memory"
         " before and after; time for a padded token, last quarter ÷ first"
     )
-    return what, f"{settled:,.0f} MiB; {end:,.0f} MiB; {last / first:.2f}"
+    return Row(what, f"{settled:,.0f} MiB; {end:,.0f} MiB; {last / first:.2f}")
 
 
 def run(model: str, batches: int) -> dict[str, list[float]]:

@@ -1,0 +1,42 @@
+"""`python -m benchmarks.encode_ours MODEL WINDOWS PRECISION [LAYERS]`: our encoder alone, as a
+server; with the batches and the threads of a run, and nothing read, tokenized or written.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks.peers.serving import serve
+
+# Not the last but one, which is the default of a BERT: all that the peers compute is computed.
+VECTORS = "mean@-1"
+
+
+def main(model: str, windows: str, precision: str, layers: str | None = None) -> None:
+    from pipeline.embed import _BATCH_TOKENS
+    from pipeline.recipe import Settings
+    from transforms.batches import cut_batches
+    from transforms.encoders import load_encoder
+    from transforms.encoders.batch_probes import id_window
+
+    settings = Settings(model=model, precision=precision, vectors=VECTORS, layers=layers)
+    recipe = settings.resolve()
+    encoder = load_encoder(recipe.spec, recipe.wanted)
+    every = [id_window(ids) for ids in json.loads(Path(windows).read_text())]
+    batches = list(cut_batches(every, _BATCH_TOKENS))
+    tokens = sum(map(len, every))
+    with ThreadPoolExecutor(encoder.streams) as threads:
+
+        def encode() -> float:
+            deque(threads.map(encoder.encode, batches), maxlen=0)  # looked at, and let go
+            return tokens
+
+        serve(encode)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

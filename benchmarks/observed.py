@@ -1,0 +1,98 @@
+"""Whole runs of `embed`, each in a process of its own that notes when what happened."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.races import ProgramFailed, run
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A run that is done. Times are of one clock, in seconds: the process was started, the encoder
+    was given its first batch, had encoded it, all was written. `counts` are those of the run's own
+    metrics, `MiB` is the most that it held at once.
+    """
+
+    started: float
+    first_batch: float
+    first_encoded: float
+    ended: float
+    counts: Mapping[str, int]
+    MiB: float
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second from the first batch on."""
+        return self.counts["encoded_tokens"] / (self.ended - self.first_batch)
+
+    @property
+    def whole_rate(self) -> float:
+        """The like from the start of the process on."""
+        return self.counts["encoded_tokens"] / (self.ended - self.started)
+
+
+def embed(model: str, source: Path, output: Path, *flags: str) -> Observed:
+    """Embed a file; the output is left where it is, in the place of what was there. Raises
+    `ProgramFailed`.
+    """
+    shutil.rmtree(output, ignore_errors=True)
+    command = [sys.executable, "-m", "benchmarks.observed", "embed", f"--model={model}"]
+    command += [f"--input={source}", f"--output={output}", *flags]
+    name = " ".join(["embed", f"--model={model}", *flags])
+    started = time.time()
+    said = json.loads(run(name, command).splitlines()[-1])
+    if said.pop("code"):
+        raise ProgramFailed(f"{name}: published nothing")
+    return Observed(started=started, **said)
+
+
+class _Noting:
+    """An encoder that notes the time before and after its first batch."""
+
+    def __init__(self, encoder, times: dict[str, float]):
+        self._encoder, self._times = encoder, times
+
+    def __getattr__(self, name: str):
+        return getattr(self._encoder, name)
+
+    def encode(self, windows):
+        self._times.setdefault("first_batch", time.time())
+        encoded = self._encoder.encode(windows)
+        self._times.setdefault("first_encoded", time.time())
+        return encoded
+
+
+def main() -> None:
+    """The command of the arguments, then a line of JSON."""
+    from pipeline.cli import main as command
+    from transforms import encoders
+
+    times: dict[str, float] = {}
+    load = encoders.load_encoder
+    # Before anything imports it from there.
+    encoders.load_encoder = lambda spec, wanted: _Noting(load(spec, wanted), times)
+    code = command(sys.argv[1:])
+    times["ended"] = time.time()
+    from transforms import metrics
+
+    print(json.dumps({"code": code, **times, "counts": metrics.totals(), "MiB": _peak()}))
+    sys.exit(code)
+
+
+def _peak() -> float:
+    """MiB. What `getrusage` says has that of the starting process in it."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("/proc/self/status does not say how much memory this process had")
+
+
+if __name__ == "__main__":
+    main()

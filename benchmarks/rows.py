@@ -1,0 +1,58 @@
+"""Rows of the table: what was measured, what came out, what was wanted, and whether it is met."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+HEAD = ("what", "figure", "target", "met?")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table; `met` is None where nothing is wanted, or nothing was measured."""
+
+    what: str
+    figure: str
+    target: str = ""
+    met: bool | None = None
+
+
+def ratio(what: str, ratios: Sequence[float], *, least: float | None = None) -> Row:
+    """The median of what the rounds gave, and in brackets the lowest and the highest."""
+    middle = statistics.median(ratios)
+    figure = f"{middle:.2f}"
+    if len(ratios) > 1:
+        figure += f" ({min(ratios):.2f}–{max(ratios):.2f})"
+    return at_least(what, figure, middle, least)
+
+
+def at_least(what: str, figure: str, value: float, least: float | None) -> Row:
+    """`value` is what `figure` shows; it should be high."""
+    if least is None:
+        return Row(what, figure)
+    return Row(what, figure, f"≥ {least:g}", value >= least)
+
+
+def at_most(what: str, figure: str, value: float, most: float, unit: str = "") -> Row:
+    """The like for what should be low."""
+    return Row(what, figure, f"≤ {most:g}{unit}", value <= most)
+
+
+def rates(what: str, found: Sequence[float], unit: str) -> Row:
+    """The median of the rounds, in `unit` a second; nothing is wanted of it."""
+    return Row(what, f"{statistics.median(found):,.0f} {unit}/s")
+
+
+def not_measured(what: str, target: str, why: str) -> Row:
+    """A row without a figure, and what is missing for one."""
+    return Row(what, f"not measured: {why}", target)
+
+
+def markdown(rows: Iterable[Row]) -> str:
+    """A table."""
+    met = {True: "yes", False: "**no**", None: ""}
+    lines = [HEAD, *((row.what, row.figure, row.target, met[row.met]) for row in rows)]
+    head, *body = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([head, "|---" * len(HEAD) + "|", *body])
