@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,14 +17,16 @@ from benchmarks.races import ProgramFailed, run
 @dataclass(frozen=True, slots=True)
 class Observed:
     """A run that is done. Times are of one clock, in seconds: the process was started, the encoder
-    was given its first batch, had encoded it, all was written. `counts` are those of the run's own
-    metrics, `MiB` is the most that it held at once.
+    was given its first batch, had encoded it, all was written. `later_tokens` are those whose
+    encoding began after the first batch was encoded. `counts` are those of the run's own metrics,
+    `MiB` is the most that it held at once.
     """
 
     started: float
     first_batch: float
     first_encoded: float
     ended: float
+    later_tokens: int
     counts: Mapping[str, int]
     MiB: float
 
@@ -31,6 +34,11 @@ class Observed:
     def rate(self) -> float:
         """Tokens a second from the first batch on."""
         return self.counts["encoded_tokens"] / (self.ended - self.first_batch)
+
+    @property
+    def later_rate(self) -> float:
+        """The like once the first batch is encoded: the first call of a graph prepares it."""
+        return self.later_tokens / (self.ended - self.first_encoded)
 
     @property
     def whole_rate(self) -> float:
@@ -54,18 +62,23 @@ def embed(model: str, source: Path, output: Path, *flags: str) -> Observed:
 
 
 class _Noting:
-    """An encoder that notes the time before and after its first batch."""
+    """An encoder that notes when its first batch begins and ends, and what is begun afterwards."""
 
-    def __init__(self, encoder, times: dict[str, float]):
-        self._encoder, self._times = encoder, times
+    def __init__(self, encoder):
+        self._encoder, self._lock = encoder, threading.Lock()
+        self.noted: dict[str, float] = {"later_tokens": 0}
 
     def __getattr__(self, name: str):
         return getattr(self._encoder, name)
 
     def encode(self, windows):
-        self._times.setdefault("first_batch", time.time())
+        with self._lock:
+            self.noted.setdefault("first_batch", time.time())
+            if "first_encoded" in self.noted:
+                self.noted["later_tokens"] += sum(window.size for window in windows)
         encoded = self._encoder.encode(windows)
-        self._times.setdefault("first_encoded", time.time())
+        with self._lock:
+            self.noted.setdefault("first_encoded", time.time())
         return encoded
 
 
@@ -74,15 +87,21 @@ def main() -> None:
     from pipeline.cli import main as command
     from transforms import encoders
 
-    times: dict[str, float] = {}
+    noted: dict[str, float] = {}
     load = encoders.load_encoder
-    # Before anything imports it from there.
-    encoders.load_encoder = lambda spec, wanted: _Noting(load(spec, wanted), times)
+
+    def load_noting(spec, wanted) -> _Noting:
+        nonlocal noted
+        encoder = _Noting(load(spec, wanted))
+        noted = encoder.noted
+        return encoder
+
+    encoders.load_encoder = load_noting  # before anything imports it from there
     code = command(sys.argv[1:])
-    times["ended"] = time.time()
+    noted["ended"] = time.time()
     from transforms import metrics
 
-    print(json.dumps({"code": code, **times, "counts": metrics.totals(), "MiB": _peak()}))
+    print(json.dumps({"code": code, **noted, "counts": metrics.totals(), "MiB": _peak()}))
     sys.exit(code)
 
 

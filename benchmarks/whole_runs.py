@@ -52,10 +52,13 @@ def _embed(base: str, lines: Path, output: Path, layers: Sequence[str]) -> Obser
 
 def _rows(kind: str, alone: Sequence[float], runs: Sequence[Observed]) -> list[Row]:
     from_first = ratios([run.rate for run in runs], alone)
+    later = ratios([run.later_rate for run in runs], alone)
     started = ratios([run.whole_rate for run in runs], alone)
+    first = statistics.median(run.first_encoded - run.first_batch for run in runs)
     what = f"whole run ÷ encode only, {kind}"
     return [
         ratio(what, from_first, least=_LEAST[kind]),
+        ratio(f"{what}, once the first batch is encoded ({first:.1f} s)", later),
         ratio(f"{what}, start-up included, {runs[0].counts['documents']:,} texts", started),
         rates(f"whole run, {kind}", [run.rate for run in runs], "tokens"),
     ]

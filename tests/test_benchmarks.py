@@ -160,6 +160,7 @@ def test_the_random_model_is_a_bert_of_the_shape_that_was_asked_for(tiny, tmp_pa
     run = observed.embed(str(folder), memory.write_lines(tmp_path / "a.txt", 3), tmp_path / "out")
     assert run.counts["documents"] == 3
     assert run.started < run.first_batch <= run.first_encoded < run.ended
+    assert run.later_tokens < run.counts["encoded_tokens"]
     assert run.counts["padded_tokens"] >= run.counts["encoded_tokens"] > 0
     assert 100 < run.MiB < 4000
 
