@@ -243,36 +243,84 @@ def test_only_what_is_wanted_comes_back(spec, wanted):
         np.testing.assert_allclose(result.layers[layer], full.layers[layer], rtol=0, atol=5e-6)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("precision", "amx"), [("float32", True), ("bfloat16", False), ("bfloat16", True)]
+)
 @pytest.mark.parametrize("wanted", WANTED, ids=WANTED_IDS)
-def test_graph_holds_only_what_is_wanted(spec, wanted, precision):
-    """Its constants are the weights up to the highest layer wanted, no more, and no variables."""
+def test_graph_holds_only_what_is_wanted(spec, wanted, precision, amx, monkeypatch):
+    """Its constants, or the tensors beside it, are the weights up to the highest layer wanted, no
+    more, and no variables.
+    """
     import tensorflow as tf
 
+    from transforms.encoders import bert as module
     from transforms.encoders.bert import Graphs
 
+    monkeypatch.setattr(module, "has_amx", lambda: amx)
     arrays = {name.removeprefix("bert/"): value for name, value in weights_of(spec.path)[0].items()}
     graphs = Graphs.build(spec.bert, replace(wanted, precision=precision), arrays)
     functions = [graphs.embed, *graphs.layers, *([graphs.pool] if graphs.pool else [])]
     highest = spec.layer_count if wanted.pooler else max(wanted.layers)
     needed = shapes(replace(spec.bert, layer_count=highest), wanted.pooler)
-    weights = sum(int(np.prod(shape)) for shape in needed.values())
+    matrix = spec.hidden_size**2  # no vector is as large; TensorFlow may hold those both ways
+    weights = sum(size for shape in needed.values() if (size := int(np.prod(shape))) >= matrix)
     assert len(graphs.layers) == highest
     operations = [o for function in functions for o in function.graph.get_operations()]
     constants = [
-        tf.make_ndarray(operation.get_attr("value")).size
+        size
         for operation in operations
-        if operation.type == "Const" and operation.outputs[0].dtype.is_floating
+        if operation.type == "Const"
+        and (size := tf.make_ndarray(operation.get_attr("value")).size) >= matrix
     ]
-    kernel = spec.hidden_size**2  # anything more than a few numbers would be at least that large
-    found = sum(constants) + int(tf.size(graphs.words))
-    assert weights <= found < weights + kernel
+    beside = [
+        size
+        for function in functions
+        for tensor in function.captured_inputs
+        if (size := int(tf.size(tensor))) >= matrix
+    ]
+    found = sum(constants) + sum(beside) + int(tf.size(graphs.words))
+    assert found == weights
+    assert not (beside if amx and precision == "bfloat16" else constants)
     types = {operation.type for operation in operations}
     assert ("Tanh" in types) == wanted.pooler
     assert not {"ReadVariableOp", "VarHandleOp", "ResourceGather"} & types
     for function in functions:
-        assert not function.captured_inputs
         assert not function.graph.as_graph_def().library.function
+
+
+def test_weights_in_the_graph_and_beside_it_give_the_same(spec, monkeypatch):
+    from transforms.encoders import bert as module
+
+    windows = random_windows(spec, [3, 9, 20])
+    wanted = Wanted((spec.layer_count,), precision="bfloat16")
+    found = []
+    for amx in (True, False):
+        monkeypatch.setattr(module, "has_amx", lambda amx=amx: amx)
+        found.append(load_encoder(spec, wanted).encode(windows))
+    for one, other in zip(*found):
+        for layer, values in one.layers.items():
+            np.testing.assert_allclose(values, other.layers[layer], rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_fused_norm_is_the_norm(precision):
+    """Rows of large mean are where a careless variance shows."""
+    import tensorflow as tf
+
+    from transforms.encoders.bert import fused_norm, norm, norms_fuse
+
+    if not norms_fuse():
+        pytest.skip("TensorFlow has no fused layer normalization here")
+    rows = np.random.default_rng(5).normal(30, 2, (37, 64)).astype(np.float32)
+    gamma, beta = np.linspace(-2, 2, 64, dtype=np.float32), np.linspace(0, 1, 64, dtype=np.float32)
+    arguments = [tf.constant(array, precision) for array in (rows, gamma, beta)]
+    fused = tf.function(fused_norm)(*arguments, 1e-12)
+    wide = np.asarray(tf.cast(arguments[0], tf.float64))
+    centred = wide - wide.mean(axis=1, keepdims=True)
+    exact = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True)) * gamma + beta
+    tolerance = {"float32": 2e-5, "bfloat16": 0.06}[precision]
+    for found in (fused, norm(*arguments, 1e-12)):
+        np.testing.assert_allclose(tf.cast(found, tf.float64), exact, rtol=0, atol=tolerance)
 
 
 def test_new_shapes_do_not_trace_again(spec, monkeypatch):

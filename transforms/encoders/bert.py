@@ -1,14 +1,13 @@
 """BERT's forward pass in TensorFlow, and the encoder that runs it: a graph for each layer, with its
-weights as constants.
+weights beside it or in it.
 
-Follows google-research/bert, modeling.py (post-layer-norm transformer). Constant weights let oneDNN
-keep them in its own layout. TensorFlow copies a graph's constants several times while it optimizes
-the graph: one graph for a layer keeps that small, and no constant of a file format's limit is near.
-Exported models run the same functions, with their weights in variables.
+Follows google-research/bert, modeling.py (post-layer-norm transformer). Exported models run the
+same functions, with their weights in variables.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from transforms.elements import Encoded, Window
-from transforms.encoders.runtime import prepare_threads, tf
+from transforms.encoders.runtime import has_amx, prepare_threads, tf
 from transforms.specs import POOLER, BertConfig, ModelSpec, Wanted
 
 Weights = Mapping[str, np.ndarray]
@@ -90,7 +89,7 @@ class Graphs:
         table = tf.TensorSpec([config.vocab_size, config.hidden_size], dtype)
         ids, lengths = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
 
-        constants = Constants(weights, dtype)
+        fixed = Fixed(weights, dtype, in_graph=dtype == tf.bfloat16 and has_amx())
 
         def embed(config, arrays, words, ids, segments, lengths):
             tokens = tf.sequence_mask(lengths, tf.shape(ids)[1])
@@ -99,7 +98,7 @@ class Graphs:
 
         def traced(function, *signature):
             def bound(*inputs):
-                return function(config, constants, *inputs)
+                return function(config, fixed, *inputs)
 
             return tf.function(bound, autograph=False).get_concrete_function(*signature)
 
@@ -144,6 +143,9 @@ class Arrays(Protocol):
     def dense(self, x: tf.Tensor, *names: str) -> tf.Tensor:
         """[rows, in] -> [rows, out], the outputs of several layers of one input side by side."""
 
+    def norm(self, x: tf.Tensor, name: str, epsilon: float) -> tf.Tensor:
+        """[rows, H] -> [rows, H], by `norm` or what equals it."""
+
     def dropped(self, x: tf.Tensor) -> tf.Tensor:
         """Of the same shape: what training leaves of it."""
 
@@ -152,26 +154,41 @@ class Arrays(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Constants:
-    """Weights as constants of the graph that is being traced; nothing is trained."""
+class Fixed:
+    """Weights that nothing trains, for the graph that is being traced: constants of it where
+    `in_graph`, else tensors beside it.
+
+    Only in a graph does oneDNN keep them in its own layout, and only then take AMX for bfloat16.
+    But TensorFlow holds a graph's constants five times over and copies them for seconds before the
+    first call; the kernel for weights as they lie is as fast where there is no AMX.
+    """
 
     weights: Weights
     dtype: tf.DType
+    in_graph: bool
 
     def __call__(self, name: str) -> tf.Tensor:
-        return tf.constant(self.weights[name], self.dtype)
+        return self._tensor(self.weights[name])
 
     def dense(self, x: tf.Tensor, *names: str) -> tf.Tensor:
         """[rows, in] -> [rows, out], the outputs of several layers of one input side by side."""
         kernels = [self.weights[f"{name}/kernel"] for name in names]
         biases = [self.weights[f"{name}/bias"] for name in names]
-        product = tf.matmul(x, tf.constant(np.concatenate(kernels, axis=1), self.dtype))
-        return tf.nn.bias_add(product, tf.constant(np.concatenate(biases), self.dtype))
+        product = tf.matmul(x, self._tensor(np.concatenate(kernels, axis=1)))
+        return tf.nn.bias_add(product, self._tensor(np.concatenate(biases)))
+
+    def norm(self, x: tf.Tensor, name: str, epsilon: float) -> tf.Tensor:
+        gamma, beta = self(f"{name}/LayerNorm/gamma"), self(f"{name}/LayerNorm/beta")
+        return (fused_norm if norms_fuse() else norm)(x, gamma, beta, epsilon)
 
     def dropped(self, x: tf.Tensor) -> tf.Tensor:
         return x
 
     dropped_attention = dropped
+
+    def _tensor(self, values: np.ndarray) -> tf.Tensor:
+        with contextlib.nullcontext() if self.in_graph else tf.init_scope():
+            return tf.constant(values, self.dtype)
 
 
 def embeddings(config: BertConfig, arrays: Arrays, words, ids, segments) -> tf.Tensor:
@@ -182,7 +199,7 @@ def embeddings(config: BertConfig, arrays: Arrays, words, ids, segments) -> tf.T
     types = tf.gather(known, segments)
     places = arrays("embeddings/position_embeddings")[first : first + length]
     x = tf.reshape(tf.gather(words, ids) + types + places, [-1, config.hidden_size])  # [B*T, H]
-    return arrays.dropped(norm(arrays, x, "embeddings", config.layer_norm_eps))
+    return arrays.dropped(arrays.norm(x, "embeddings", config.layer_norm_eps))
 
 
 def attention_mask(tokens: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
@@ -205,20 +222,53 @@ def layer(name: str, config: BertConfig, arrays: Arrays, x, mask) -> tf.Tensor:
     scores = tf.matmul(q, k, transpose_b=True) * scale + mask  # [B, N, T, T]
     shares = arrays.dropped_attention(tf.nn.softmax(scores))
     context = tf.transpose(tf.matmul(shares, v), [0, 2, 1, 3])  # [B, T, N, D]
-    context = tf.reshape(context, [-1, config.hidden_size])  # [B*T, H]
+    context = tf.reshape(context, tf.shape(x))  # as many rows: so TensorFlow adds x in the product
     attended = arrays.dropped(arrays.dense(context, f"{name}/attention/output/dense")) + x
-    x = norm(arrays, attended, f"{name}/attention/output", config.layer_norm_eps)
+    x = arrays.norm(attended, f"{name}/attention/output", config.layer_norm_eps)
     inner = ACTIVATIONS[config.activation](arrays.dense(x, f"{name}/intermediate/dense"))
     output = arrays.dropped(arrays.dense(inner, f"{name}/output/dense")) + x
-    return norm(arrays, output, f"{name}/output", config.layer_norm_eps)
+    return arrays.norm(output, f"{name}/output", config.layer_norm_eps)
 
 
-def norm(arrays: Arrays, x: tf.Tensor, name: str, epsilon: float) -> tf.Tensor:
-    """[rows, H] -> [rows, H], each row with mean 0 and variance 1, times gamma plus beta."""
+def norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """[rows, H] -> [rows, H], each row with mean 0 and variance 1, times gamma plus beta [H]."""
     wide = tf.cast(x, tf.float32)
     mean, variance = tf.nn.moments(wide, axes=[-1], keepdims=True)
     scaled = tf.cast((wide - mean) * tf.math.rsqrt(variance + epsilon), x.dtype)
-    return scaled * arrays(f"{name}/LayerNorm/gamma") + arrays(f"{name}/LayerNorm/beta")
+    return scaled * gamma + beta
+
+
+def fused_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """`norm` in the form that TensorFlow replaces by oneDNN's layer normalization: rows as the
+    channels of one picture. Rounded otherwise in the last digit.
+    """
+    rows = tf.shape(x)[0]
+    normed = tf.raw_ops.FusedBatchNormV3(
+        x=tf.reshape(x, [1, rows, -1, 1]),
+        scale=tf.ones([rows]),
+        offset=tf.zeros([rows]),
+        mean=tf.constant([], tf.float32),
+        variance=tf.constant([], tf.float32),
+        epsilon=epsilon,
+        data_format="NCHW",
+        is_training=True,
+    )
+    return tf.reshape(normed.y, tf.shape(x)) * gamma + beta
+
+
+@functools.cache
+def norms_fuse() -> bool:
+    """Whether `fused_norm` runs here: TensorFlow has that layout for oneDNN, thus on x86, and for
+    GPUs, where it gains nothing.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        return False
+    one = tf.ones([2, 2])
+    try:
+        tf.function(fused_norm, autograph=False)(one, one[0], one[0], 1e-12)
+    except tf.errors.OpError:
+        return False
+    return True
 
 
 def pooler(config: BertConfig, arrays: Arrays, x, batch) -> tf.Tensor:

@@ -42,6 +42,10 @@ class Variables:
         product = tf.matmul(x, tf.concat(kernels, axis=1))
         return tf.nn.bias_add(product, tf.concat(biases, axis=0))
 
+    def norm(self, x: tf.Tensor, name: str, epsilon: float) -> tf.Tensor:
+        gamma, beta = self(f"{name}/LayerNorm/gamma"), self(f"{name}/LayerNorm/beta")
+        return bert.norm(x, gamma, beta, epsilon)
+
     def dropped(self, x: tf.Tensor) -> tf.Tensor:
         return tf.nn.dropout(x, self.dropout.rows)
 

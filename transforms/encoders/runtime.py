@@ -8,6 +8,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 _GREETING = re.compile(rb"WARNING: All log messages before absl|[IW]\d{4} ")
 
@@ -46,7 +47,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with _quietly():
     import tensorflow as tf
 
-__all__ = ["prepare_threads", "tf"]
+__all__ = ["has_amx", "prepare_threads", "tf"]
 
 
 def prepare_threads() -> int:
@@ -61,3 +62,11 @@ def prepare_threads() -> int:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(cores)
     return cores
+
+
+def has_amx() -> bool:
+    """Whether the processor multiplies matrices of bfloat16 as such (Linux tells)."""
+    try:
+        return " amx_bf16" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
