@@ -351,7 +351,7 @@ def loaded(name: str) -> Encoder:
 def windows_of(spec: ModelSpec, texts: Sequence[str], pairs: Sequence[str | None] = ()):
     """Each text in one window; `pairs` are the second texts."""
     found: list[Window] = []
-    plan = WindowPlan(None, spans=False, pairs=spec.pairs)
+    plan = WindowPlan(None, pairs=spec.pairs)
     tokenizer = load_tokenizer(spec.tokenizer) if spec.tokenizer else None
     for n, text in enumerate(texts):
         document = Document(str(n), text, pairs[n] if pairs else None)
@@ -359,6 +359,6 @@ def windows_of(spec: ModelSpec, texts: Sequence[str], pairs: Sequence[str | None
             found += whole_text(document, plan)
             continue
         parts = [one for one in model_texts(document, "") if one is not None]
-        tokens = tokenizer.encode(parts, False)
+        tokens = tokenizer.encode(parts, True)
         found += cut(document, tokens[0], tokens[1] if len(parts) > 1 else None, tokenizer, plan)
     return found

@@ -62,8 +62,8 @@ class Window:
     It owns `tokens[start:stop]`: each token of the document is owned by exactly one of its `count`
     windows. `position` is the place of the first owned token in the document. `segments` says which
     text a token is of (0: `text`, 1: `pair`), `spans` where in it (code points, -1 for special and
-    prompt tokens), `roles` whose it is. For models that take strings there is `text` and the token
-    fields are empty.
+    prompt tokens), `roles` whose it is. Where nobody asked for strings, `tokens` is empty. For
+    models that take strings there is `text` and the token fields are empty.
     """
 
     document: Document

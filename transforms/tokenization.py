@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import apache_beam as beam
 
@@ -74,31 +74,35 @@ class _TokenizeFn(beam.DoFn):
 
     def _flush(self) -> Iterator:
         waiting, self._waiting, self._characters = self._waiting, [], 0
-        for (document, stamp), windows in zip(waiting, self._windows([d for d, _ in waiting])):
+        size = 0
+        for (document, stamp), windows in zip(waiting, self._windows(waiting)):
             try:
                 for window in windows():
-                    metrics.count("read_tokens", window.size)
-                    yield stamped(replace(window, stamp=stamp), stamp)
+                    size += window.size
+                    yield stamped(window, stamp)
             except EmptyText:
                 metrics.count("empty")
                 yield stamped(_failure(document, "no token of its own"), stamp, "empty")
             except (TextTooLong, UnwantedPair) as error:
                 yield stamped(_failure(document, str(error)), stamp, "failures")
+        metrics.count("read_tokens", size)
 
-    def _windows(self, documents: list[Document]) -> Iterator[Callable[[], Iterable[Window]]]:
+    def _windows(
+        self, waiting: list[tuple[Document, Stamp]]
+    ) -> Iterator[Callable[[], Iterable[Window]]]:
         """For each document what makes its windows, or raises."""
         plan, tokenizer = self._plan, self._tokenizer
         if tokenizer is None:
-            for document in documents:
-                yield functools.partial(whole_text, document, plan)
+            for document, stamp in waiting:
+                yield functools.partial(whole_text, document, plan, stamp)
             return
-        texts = [model_texts(document, plan.prompt) for document in documents]
+        texts = [model_texts(document, plan.prompt) for document, _ in waiting]
         spans = plan.spans or bool(plan.prompt)
         firsts = tokenizer.encode([a for a, _ in texts], spans)
         seconds = iter(tokenizer.encode([b for _, b in texts if b is not None], spans))
-        for document, a, (_, pair) in zip(documents, firsts, texts):
+        for (document, stamp), a, (_, pair) in zip(waiting, firsts, texts):
             b = next(seconds) if pair is not None else None
-            yield functools.partial(cut, document, a, b, tokenizer, plan)
+            yield functools.partial(cut, document, a, b, tokenizer, plan, stamp)
 
 
 def _is_unicode(text: str) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 from transforms import sentence_pieces, words
 from transforms import spans as span_maps
 from transforms.specs import TokenizerSpec
-from transforms.tokens import Tokenizer, Tokens
+from transforms.tokens import Named, Tokenizer, Tokens
 
 CLS, SEP, UNKNOWN = "[CLS]", "[SEP]", "[UNK]"
 
@@ -81,7 +81,7 @@ class _Library:
         numbers = encoding.ids
         ids = np.array(numbers, np.int32)
         # Not `encoding.tokens`: slower, and empty strings from `encode_batch_fast`.
-        tokens = [self._names[number] for number in numbers]
+        tokens = Named(numbers, self._names)
         if not spans:
             return Tokens(tokens, ids, None)
         flat = itertools.chain.from_iterable(encoding.offsets)

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+
+
+class Named(Sequence[str]):
+    """Tokens that their ids name: strings are made when they are looked at."""
+
+    __slots__ = ("_ids", "_names")
+
+    def __init__(self, ids: Sequence[int], names: Mapping[int, str]):
+        self._ids, self._names = ids, names
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, place):
+        if isinstance(place, slice):
+            return Named(self._ids[place], self._names)
+        return self._names[self._ids[place]]
+
+    def __iter__(self):
+        return map(self._names.__getitem__, self._ids)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,8 +7,11 @@ window's and owned by nobody.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +26,8 @@ LONG_TEXT = ("window", "truncate", "error")
 class WindowPlan:
     """How texts become windows: `max_seq_length` counts special tokens (None: any length),
     `overlap` is in content tokens (None: a quarter of the room, 64 at most), `prompt` stands before
-    every text. Without `pairs` there is no place for a second text.
+    every text. `spans` asks for the tokens' strings and spans, without which windows are cheaper.
+    Without `pairs` there is no place for a second text.
     """
 
     max_seq_length: int | None
@@ -80,9 +84,14 @@ def model_texts(document: Document, prompt: str) -> tuple[str, str | None]:
 
 
 def cut(
-    document: Document, a: Tokens, b: Tokens | None, tokenizer: Tokenizer, plan: WindowPlan
+    document: Document,
+    a: Tokens,
+    b: Tokens | None,
+    tokenizer: Tokenizer,
+    plan: WindowPlan,
+    stamp: Any = None,
 ) -> Iterable[Window]:
-    """Tokens of `model_texts` -> windows, each made when it is asked for.
+    """Tokens of `model_texts` -> windows with the `stamp`, each made when it is asked for.
 
     Raises, at the call, `EmptyText` where nothing is left to embed and `TextTooLong` where the plan
     says so.
@@ -91,36 +100,32 @@ def cut(
     n_prompt = 0
     if plan.prompt:  # `a` has spans then
         n_prompt = int(np.count_nonzero(a.spans[:, 1] <= len(plan.prompt)))  # type: ignore[index]
-    if b is None or len(b) == 0:
-        b = None  # as the original: a text B without tokens is no text B
-        if len(a) == n_prompt:
-            raise EmptyText(document.id)
-    total = _content(a, b)
-    room = total
-    if plan.max_seq_length is not None:
-        specials = 2 * (tokenizer.cls is not None)
-        room = plan.max_seq_length - specials - (tokenizer.separators if b is not None else 0)
+    b = b or None  # as the original: a text B without tokens is no text B
+    if b is None and len(a) == n_prompt:
+        raise EmptyText(document.id)
+    total = len(a) + len(b or ())
+    first, middle = int(tokenizer.cls is not None), tokenizer.separators if b else 0
+    room = total if plan.max_seq_length is None else plan.max_seq_length - 2 * first - middle
     if total > room and plan.long_text == "error":
         raise TextTooLong(
             f"{total} tokens, {room} fit beside the special ones;"
             " let --long_text=window cut it, or truncate"
         )
     if total > room and plan.long_text == "truncate":
-        keep_a, keep_b = truncated(len(a), len(b) if b is not None else 0, room)
-        a, b = a.head(keep_a), b.head(keep_b) if b is not None and keep_b else None
+        keep_a, keep_b = truncated(len(a), len(b or ()), room)
+        a, b = a.head(keep_a), b.head(keep_b) if b and keep_b else None
         if b is None and len(a) <= n_prompt:
             raise TextTooLong(f"the prompt fills all {room} tokens; raise --max_seq_length")
     overlap = min(64, room // 4) if plan.overlap is None else min(plan.overlap, room - 1)
-    whole = _whole(document, a, b, tokenizer, plan, n_prompt, n_dropped=total - _content(a, b))
+    dropped = total - len(a) - len(b or ())
+    whole = _whole(document, a, b, tokenizer, plan, n_prompt, dropped, stamp)
     if total <= room or plan.long_text == "truncate":
         return [whole]
-    first = int(tokenizer.cls is not None)
-    middle = tokenizer.separators if b is not None else 0
     separators = range(first + len(a), first + len(a) + middle)
     return _windows(whole, first, separators, room, overlap, tokenizer.unknown)
 
 
-def whole_text(document: Document, plan: WindowPlan) -> list[Window]:
+def whole_text(document: Document, plan: WindowPlan, stamp: Any = None) -> list[Window]:
     """The only window of a document for a model that takes strings.
 
     Raises `EmptyText` and `UnwantedPair`.
@@ -139,12 +144,9 @@ def whole_text(document: Document, plan: WindowPlan) -> list[Window]:
         stop=0,
         position=0,
         text=model_texts(document, plan.prompt)[0],
+        stamp=stamp,
     )
     return [window]
-
-
-def _content(a: Tokens, b: Tokens | None) -> int:
-    return len(a) + (len(b) if b is not None else 0)
 
 
 def truncated(a: int, b: int, room: int) -> tuple[int, int]:
@@ -168,60 +170,76 @@ def _whole(
     plan: WindowPlan,
     n_prompt: int,
     n_dropped: int,
+    stamp: Any,
 ) -> Window:
     """The document in one window, whatever its length: [CLS] A [SEP], or [CLS] A, separators, B
     [SEP]; A alone where the model has no special tokens.
     """
-    cls, sep = ([token] if token else [] for token in (tokenizer.cls, tokenizer.sep))
-    middle = sep * (tokenizer.separators if b is not None else 0)
-    names = [[name for name, _ in part] for part in (cls, middle, sep)]
-    starts = len(cls), len(cls) + len(a) + len(middle)
-    ids = np.full(starts[1] + len(b or ()) + len(sep), sep[0][1] if sep else 0, np.int32)
-    roles = np.full(len(ids), SPECIAL, np.int8)
-    ids[: len(cls)] = [number for _, number in cls]
-    for start, part in zip(starts, (a, b)):
-        if part is not None:
-            ids[start : start + len(part)] = part.ids
-            roles[start : start + len(part)] = OWN
-    roles[starts[0] : starts[0] + min(n_prompt, len(a))] = PROMPT
-    segments = ((np.arange(len(ids)) >= starts[1]) & (b is not None)).astype(np.int8)
+    cls, sep = _special(tokenizer.cls), _special(tokenizer.sep)
+    middle = sep * tokenizer.separators if b is not None else ()
+    parts = (*cls, a, *sep) if b is None else (*cls, a, *middle, b, *sep)
+    ids = np.concatenate([part.ids for part in parts])
+    lengths = len(cls), len(a), len(middle), len(b or ()), len(sep)
+    roles, segments = _layout(lengths, min(n_prompt, len(a)))
     return Window(
         document=document,
         index=0,
         count=1,
-        tokens=(*names[0], *a.tokens, *names[1], *(b.tokens if b else ()), *names[2]),
+        tokens=tuple(itertools.chain(*(part.tokens for part in parts))) if plan.spans else (),
         ids=ids,
         segments=segments,
         roles=roles,
-        spans=_spans(document, a, b, roles, starts, plan) if plan.spans else None,
+        spans=_spans(document, parts, a, roles, plan) if plan.spans else None,
         start=0,
         stop=len(ids),
         position=0,
         n_unknown=_unknown(ids, roles, tokenizer.unknown),
         n_dropped=n_dropped,
+        stamp=stamp,
     )
 
 
+@functools.cache
+def _special(token: tuple[str, int] | None) -> tuple[Tokens, ...]:
+    """A special token as tokens of a text; none where the model has none."""
+    if token is None:
+        return ()
+    name, number = token
+    return (Tokens((name,), np.array([number], np.int32), np.full((1, 2), -1, np.int32)),)
+
+
+@functools.lru_cache(maxsize=4096)  # texts are many, their lengths are few
+def _layout(lengths: tuple[int, int, int, int, int], n_prompt: int) -> tuple[np.ndarray, ...]:
+    """Roles and segments [T] int8 of [CLS], A, separators, B and [SEP], so many of each; to be
+    read, not written.
+    """
+    cls, a, middle, b, sep = lengths
+    counts = cls, n_prompt, a - n_prompt, middle, b, sep
+    roles = np.repeat(np.array((SPECIAL, PROMPT, OWN, SPECIAL, OWN, SPECIAL), np.int8), counts)
+    segments = np.zeros(len(roles), np.int8)
+    if b:
+        segments[cls + a + middle :] = 1
+    roles.flags.writeable = segments.flags.writeable = False
+    return roles, segments
+
+
 def _spans(
-    document: Document,
-    a: Tokens,
-    b: Tokens | None,
-    roles: np.ndarray,
-    starts: tuple[int, int],
-    plan: WindowPlan,
+    document: Document, parts: Sequence[Tokens], a: Tokens, roles: np.ndarray, plan: WindowPlan
 ) -> np.ndarray:
     """[T, 2] int32: those of the document's own tokens, each in its text; -1 for all others."""
-    spans = np.full((len(roles), 2), -1, np.int32)
-    spans[starts[0] : starts[0] + len(a)] = _source_spans(document, a, len(plan.prompt))
-    spans[roles == PROMPT] = -1
-    if b is not None:
-        spans[starts[1] : starts[1] + len(b)] = b.spans  # type: ignore[assignment]
+    of_a = _source_spans(document, a, len(plan.prompt))
+    found: list[Any] = [of_a if part is a else part.spans for part in parts]
+    spans = np.concatenate(found, dtype=np.int32, casting="same_kind")
+    if plan.prompt:
+        spans[roles == PROMPT] = -1
     return spans
 
 
 def _source_spans(document: Document, a: Tokens, prompt_length: int) -> np.ndarray:
     """[T, 2]: spans of A in the text as it stands in the source, without prompt and with markup."""
-    spans = np.maximum(a.spans - prompt_length, 0)  # type: ignore[operator]
+    spans: np.ndarray = a.spans  # type: ignore[assignment]
+    if prompt_length:
+        spans = np.maximum(spans - prompt_length, 0)
     if document.alignment:
         return span_maps.through_alignment(spans, document.alignment, len(document.text))
     return spans
@@ -231,7 +249,8 @@ def _unknown(ids: np.ndarray, roles: np.ndarray, unknown: int | None) -> int | N
     """None where only the model knows its vocabulary."""
     if unknown is None:
         return None
-    return int(np.count_nonzero((ids == unknown) & (roles != SPECIAL)))
+    found = ids == unknown
+    return int(np.count_nonzero(found & (roles != SPECIAL))) if found.any() else 0
 
 
 def _windows(
@@ -264,7 +283,7 @@ def _windows(
             whole,
             index=index,
             count=count,
-            tokens=tuple([whole.tokens[i] for i in order.tolist()]),
+            tokens=tuple([whole.tokens[i] for i in order.tolist()]) if whole.tokens else (),
             ids=whole.ids[order],
             segments=segments,
             roles=whole.roles[order],
