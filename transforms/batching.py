@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -28,23 +29,39 @@ class BatchBySize(beam.PTransform):
 
 
 class _BatchFn(beam.DoFn):
+    """Sorts a buffer of windows at a time. Its batches go out while the next buffer fills, as much
+    as comes in: one by one, reading and tokenizing never keep the encoder waiting for long.
+    """
+
     def __init__(self, budget: int, padding: bool):
         self._budget, self._padding = budget, padding
 
     def start_bundle(self):
         self._waiting: list[Window] = []
-        self._size = 0
+        self._ready: deque[list[Window]] = deque()
+        self._size = self._sent = 0  # of what waits, and of what went out since it began to
 
     def process(self, window: Window):
         self._waiting.append(window)
         self._size += window.size
+        if self._ready and self._sent < self._size:
+            batch = self._ready.popleft()
+            self._sent += sum(window.size for window in batch)
+            yield stamped(batch, batch[0].stamp)
         if len(self._waiting) >= _WINDOWS or self._size >= _SIZE:
-            yield from self._flush()
+            yield from self._send()
+            self._sort()
 
     def finish_bundle(self):
-        yield from self._flush()
+        yield from self._send()
+        self._sort()
+        yield from self._send()
 
-    def _flush(self):
-        waiting, self._waiting, self._size = self._waiting, [], 0
-        for batch in cut_batches(waiting, self._budget, self._padding):
+    def _sort(self):
+        self._ready.extend(cut_batches(self._waiting, self._budget, self._padding))
+        self._waiting, self._size, self._sent = [], 0, 0
+
+    def _send(self):
+        while self._ready:
+            batch = self._ready.popleft()
             yield stamped(batch, batch[0].stamp)

@@ -1,0 +1,46 @@
+"""The stage loses no window, and its batches go out while the next ones are gathered."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.elements import window
+from transforms import batching
+from transforms.batching import _BatchFn
+from transforms.stamps import OF_THE_RUN
+
+
+def sent(lengths, budget=64):
+    """For each window that comes in, and for the end of the bundle, the batches that go out."""
+    stage = _BatchFn(budget, padding=True)
+    stage.start_bundle()
+    windows = [window([0] * length, stamp=OF_THE_RUN) for length in lengths]
+    outputs = [list(stage.process(one)) for one in windows] + [list(stage.finish_bundle())]
+    return windows, [[out.value for out in outs] for outs in outputs]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 30), max_size=200), st.integers(1, 50), st.integers(30, 500))
+def test_every_window_goes_out_once(lengths, windows_at_once, size_at_once):
+    before = batching._WINDOWS, batching._SIZE
+    batching._WINDOWS, batching._SIZE = windows_at_once, size_at_once
+    try:
+        windows, outputs = sent(lengths)
+    finally:
+        batching._WINDOWS, batching._SIZE = before
+    found = [w for batches in outputs for batch in batches for w in batch]
+    assert sorted(map(id, found)) == sorted(map(id, windows))
+
+
+def test_batches_go_out_at_the_rate_of_what_comes_in(monkeypatch):
+    """At no time is much more or much less sent of one buffer than came in of the next."""
+    monkeypatch.setattr(batching, "_WINDOWS", 256)
+    lengths = np.random.default_rng(1).integers(1, 32, 4 * 256)
+    _, outputs = sent(lengths)
+    assert not any(outputs[:256])  # nothing to sort by before
+    for first in (256, 512, 768):
+        came = went = 0
+        for length, batches in zip(lengths[first : first + 256], outputs[first:]):
+            assert abs(came - went) <= 4 * 64  # of 4,000
+            came += length
+            went += sum(len(w) for batch in batches for w in batch)
