@@ -7,6 +7,7 @@ files' reports.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import Counter
 
@@ -18,9 +19,14 @@ _totals: Counter[str] = Counter()
 
 def count(name: str, n: int = 1) -> None:
     """Add `n` to the counter `name`."""
-    Metrics.counter("corpusvec", name).inc(n)
+    _counter(name).inc(n)
     with _lock:
         _totals[name] += n
+
+
+@functools.cache  # making one costs more than counting with it
+def _counter(name: str):
+    return Metrics.counter("corpusvec", name)
 
 
 def totals() -> Counter[str]:

@@ -72,7 +72,9 @@ class Mean:
     """Mean over the tokens of all windows: exactly the mean over the unsplit document."""
 
     def start(self, vectors, positions):
-        return vectors.sum(axis=0, dtype=np.float64), len(vectors)
+        return vectors.astype(np.float64).sum(axis=0), len(
+            vectors
+        )  # half the time of a sum as it is
 
     def merge(self, a, b):
         return a[0] + b[0], a[1] + b[1]
@@ -111,21 +113,25 @@ class Pooling:
 
     def start(self, vectors: np.ndarray, window: Window, column: VectorColumn, mask_special: bool):
         """`vectors` [T, H] of the owned tokens of a window -> state; None where none counts."""
+        positions = np.arange(window.position, window.position + len(vectors))
+        keep = self._kept(window, column, mask_special)
+        if keep is not None:
+            vectors, positions = vectors[keep], positions[keep]
+        return self.strategy.start(vectors, positions) if len(vectors) else None
+
+    def _kept(self, window: Window, column: VectorColumn, mask_special: bool) -> np.ndarray | None:
+        """Which of the owned tokens count, [T] bool; None where all do."""
         roles = window.roles[window.start : window.stop]
-        keep = np.ones(len(roles), bool)
         if self.over == "own":
-            keep = roles == OWN
-        elif self.over == "count":
-            if mask_special:
-                keep = roles != SPECIAL
-            if column.skip_prompt:
-                keep &= roles != PROMPT
-                if window.index == 0 and PROMPT in roles:
-                    keep[0] = False  # the [CLS] before the prompt
-        if not keep.any():
+            return roles == OWN
+        if self.over == "all" or not (mask_special or column.skip_prompt):
             return None
-        positions = np.arange(window.position, window.position + len(roles))
-        return self.strategy.start(vectors[keep], positions[keep])
+        keep = roles != SPECIAL if mask_special else np.ones(len(roles), bool)
+        if column.skip_prompt:
+            keep &= roles != PROMPT
+            if window.index == 0 and PROMPT in roles:
+                keep[0] = False  # the [CLS] before the prompt
+        return keep
 
 
 _MEAN, _MAX = Pooling(Mean()), Pooling(Max())
@@ -146,7 +152,12 @@ def poolings_of(column: VectorColumn) -> tuple[Pooling, ...]:
     """The poolings whose vectors stand one after the other in a column; a name may join several
     with `+`.
     """
-    return tuple(pooling for name in column.pooling.split("+") for pooling in POOLINGS[name])
+    return _poolings(column.pooling)
+
+
+@functools.cache
+def _poolings(names: str) -> tuple[Pooling, ...]:
+    return tuple(pooling for name in names.split("+") for pooling in POOLINGS[name])
 
 
 def combine(layers: Sequence[np.ndarray], how: str) -> np.ndarray:
