@@ -13,7 +13,7 @@ from apache_beam.utils.shared import Shared
 
 from transforms import metrics
 from transforms.elements import Encoded, Window
-from transforms.encoders import Encoder, load_encoder
+from transforms.encoders import Encoder, load_encoder, tokens_at_once
 from transforms.encoders.isolation import encode_each
 from transforms.specs import ModelSpec, Wanted
 from transforms.stamps import stamped
@@ -54,6 +54,7 @@ class _EncodeFn(beam.DoFn):
     def setup(self):
         self._loaded = self._shared.acquire(self._load)
         self._limit = 2 * self._loaded.encoder.streams + 1
+        self._size = tokens_at_once() if self._model.padding else 0
 
     def _load(self) -> _Loaded:
         started = time.monotonic()
@@ -64,22 +65,37 @@ class _EncodeFn(beam.DoFn):
 
     def start_bundle(self):
         self._in_flight: deque[Future[list[Encoded]]] = deque()
+        self._together: list[Window] = []
 
     def process(self, batch: list[Window]):
+        if self._together and _padded(self._together + batch) > self._size:
+            yield from self._submit()
+        self._together += batch
+        if _padded(self._together) >= self._size:
+            yield from self._submit()
+
+    def finish_bundle(self):
+        if self._together:
+            yield from self._submit()
+        while self._in_flight:
+            yield from self._oldest()
+
+    def _submit(self) -> Iterator:
+        batch, self._together = self._together, []
         metrics.count("batches")
-        metrics.count("padded_tokens", len(batch) * max(window.size for window in batch))
+        metrics.count("padded_tokens", _padded(batch))
         loaded = self._loaded
         self._in_flight.append(loaded.threads.submit(encode_each, loaded.encoder, batch))
         if len(self._in_flight) > self._limit:
             yield from self._oldest()
 
-    def finish_bundle(self):
-        while self._in_flight:
-            yield from self._oldest()
-
     def _oldest(self) -> Iterator:
-        for encoded in self._in_flight.popleft().result():
-            if not len(encoded.window):
-                metrics.count("texts")
-            metrics.count("encoded_tokens", encoded.window.size)
+        found = self._in_flight.popleft().result()
+        metrics.count("texts", sum(not len(encoded.window) for encoded in found))
+        metrics.count("encoded_tokens", sum(encoded.window.size for encoded in found))
+        for encoded in found:
             yield stamped(encoded, encoded.window.stamp)
+
+
+def _padded(batch: list[Window]) -> int:
+    return len(batch) * max(window.size for window in batch)

@@ -92,3 +92,12 @@ def load_encoder(spec: ModelSpec, wanted: Wanted) -> Encoder:
     process.
     """
     return KINDS[spec.kind].load_module().load(spec, wanted)
+
+
+def tokens_at_once() -> int:
+    """Padded tokens that a call should have where it can, once a model is loaded: on a GPU, which
+    idles through small batches; 0 where batches are good as they come.
+    """
+    from transforms.encoders.runtime import has_gpu
+
+    return 1 << 14 if has_gpu() else 0

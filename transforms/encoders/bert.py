@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from transforms.elements import Encoded, Window
-from transforms.encoders.runtime import has_amx, prepare_threads, tf
+from transforms.encoders.runtime import has_amx, has_gpu, prepare_threads, tf
 from transforms.specs import POOLER, BertConfig, ModelSpec, Wanted
 
 Weights = Mapping[str, np.ndarray]
@@ -261,7 +261,7 @@ def norms_fuse() -> bool:
     """Whether `fused_norm` runs here: TensorFlow has that layout for oneDNN, thus on x86, and for
     GPUs, where it gains nothing.
     """
-    if tf.config.list_physical_devices("GPU"):
+    if has_gpu():
         return False
     one = tf.ones([2, 2])
     try:

@@ -47,21 +47,36 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with _quietly():
     import tensorflow as tf
 
-__all__ = ["has_amx", "prepare_threads", "tf"]
+__all__ = ["has_amx", "has_gpu", "prepare_threads", "tf"]
 
 
 def prepare_threads() -> int:
-    """One stream a core, each with one thread -> the number of streams.
+    """One stream a core, each with one thread, or one for a GPU -> the number of streams.
 
     TensorFlow takes it only before it starts: in someone's own program, where it is running
     already, its threads stay as they are.
     """
+    if has_gpu():
+        _share_gpus()
+        return 1
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(cores)
     return cores
+
+
+def _share_gpus() -> None:
+    """Take a GPU's memory as it is needed: there may be other processes."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        with contextlib.suppress(RuntimeError):  # TensorFlow is running already
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow sees one that it can use."""
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def has_amx() -> bool:
