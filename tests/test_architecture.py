@@ -26,7 +26,7 @@ LIBRARY = [
 LOADED_LATE = {
     f"transforms.encoders.{name}"
     for name in (
-        *("bert", "freezing", "inlined_graphs", "runtime"),
+        *("bert", "freezing", "inlined_graphs", "optimized_graphs", "runtime"),
         *("exports", "graph_poolings", "graph_tokenizers", "lookups", "repeatable"),
         "string_exports",
     )

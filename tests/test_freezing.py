@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from transforms.encoders import freezing, signatures
+from transforms.encoders import freezing, optimized_graphs, signatures
 from transforms.encoders.freezing import Function
 from transforms.encoders.inlined_graphs import InlinedGraph
 from transforms.encoders.runtime import tf
@@ -280,6 +280,52 @@ def test_every_signature_of_the_reference_modules_freezes(shared, name):
     assert [function.frozen_share for function in functions] == [1.0] * len(functions)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_that_are_left_out_while_the_graph_is_optimized_come_to_the_same(
+    model, monkeypatch, name
+):
+    monkeypatch.setattr(optimized_graphs, "SMALL", 0)
+    assert_same(model(name), 2e-6 if name in ("attention", "lstm") else 0.0)
+
+
+def nodes_of(function: Function) -> list:
+    return list(function._run.graph.as_graph_def().node)
+
+
+READERS = {"VarHandleOp", "ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableV2"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_frozen_graph_reads_no_variable(model, name):
+    for signature in signatures.read(model(name)).signatures:
+        if not signature.training:
+            outputs = [tensor.name for tensor in signature.outputs]
+            found = nodes_of(Function.load(model(name), signature, outputs))
+            assert found
+            assert not READERS & {node.op for node in found}
+
+
+def of_weights_alone(module, x):
+    both = tf.concat([module.square, tf.transpose(module.other)], 1)
+    wide = tf.tile(module.square, [1, 100]) * 2.0
+    return [tf.nn.relu(tf.nn.bias_add(x @ both, tf.reshape(module.rows, [-1])[:16])), x @ wide]
+
+
+def test_what_is_computed_of_weights_alone_is_computed_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(optimized_graphs, "SMALL", 0)
+    other = tf.Variable(normal(WIDTH, WIDTH), name="other")
+    path = save(tmp_path / "model", of_weights_alone, FLOATS, other=other)
+    found = {node.op for node in nodes_of(assert_same(path, 1e-6)[0])}
+    assert not found & {"ConcatV2", "Transpose", "Reshape", "StridedSlice"}
+    assert "Tile" in found  # but for what is larger than the weights are
+
+
+def test_products_are_fused_with_what_follows(tmp_path):
+    other = tf.Variable(normal(WIDTH, WIDTH), name="other")
+    path = save(tmp_path / "model", of_weights_alone, FLOATS, other=other)
+    assert "_FusedMatMul" in {node.op for node in nodes_of(load(path))}
+
+
 def only(path: str) -> Signature:
     return signatures.read(path).signatures[0]
 
@@ -336,8 +382,8 @@ def test_only_what_the_outputs_need_is_built(model):
     both = Function.load(path, signature, ["sequence_output", "encoder_outputs/0"])
 
     def products(function):
-        nodes = function._run.graph.as_graph_def().node
-        return sum(node.op in ("MatMul", "BatchMatMulV2", "Einsum") for node in nodes)
+        products = ("MatMul", "_FusedMatMul", "BatchMatMulV2", "Einsum")
+        return sum(node.op in products for node in nodes_of(function))
 
     assert 0 < products(first) < products(both)
     inputs = feed(signature)
@@ -358,6 +404,21 @@ def test_bfloat16_reaches_the_products_and_outputs_stay_float32(model):
     expected = unfrozen(path, signature, inputs)["sequence_output"]
     assert found.dtype == np.float32
     assert 0 < np.abs(found - expected).max() < 0.05
+
+
+def test_bfloat16_weights_are_constants_and_not_cast_in_every_call(model, monkeypatch):
+    monkeypatch.setattr(optimized_graphs, "SMALL", 0)
+    path = model("attention")
+    signature = next(s for s in signatures.read(path).signatures if s.training is False)
+    nodes = nodes_of(Function.load(path, signature, ["sequence_output"], "bfloat16"))
+    constants = {node.name: node for node in nodes if node.op == "Const"}
+    narrow = [
+        node
+        for node in constants.values()
+        if node.attr["dtype"].type == tf.bfloat16.as_datatype_enum
+    ]
+    assert max(len(node.attr["value"].tensor.tensor_shape.dim) for node in narrow) >= 2
+    assert not [node for node in nodes if node.op == "Cast" and node.input[0] in constants]
 
 
 def test_calls_of_changing_shapes_build_nothing(model, monkeypatch):

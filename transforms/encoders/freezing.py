@@ -18,9 +18,14 @@ import numpy as np
 from transforms.encoders import signatures
 from transforms.encoders.inlined_graphs import InlinedGraph
 from transforms.encoders.isolation import said
+from transforms.encoders.optimized_graphs import has_gpu, optimized, without
 from transforms.encoders.runtime import prepare_threads, tf
 from transforms.encoders.signatures import SavedModel
 from transforms.specs import Signature, Tensor
+
+# isort: split
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.eager import context
 
 # In bytes. A graph carries less than 2 GiB, and TensorFlow copies its constants while it optimizes.
 LARGEST_CONSTANT = 256 << 20
@@ -48,6 +53,7 @@ class Function:
         graph = InlinedGraph.of(loaded.function, [loaded.outputs[n] for n in outputs], precision)
         weights = _Weights.choose(graph, loaded)
         self._run = _built(graph, loaded, weights, signature)
+        self._mode = contextlib.nullcontext if has_gpu() else _as_it_is
         loaded.release(weights.handles.values())
         self._alive = loaded.model if weights.handles else None  # its tables live as long as it
         size = weights.frozen + weights.kept
@@ -87,7 +93,9 @@ class Function:
         names = [tensor.name for tensor in self.inputs]
         if set(names) != set(inputs):
             raise ValueError(f"the model takes {_listed(names)}, not {_listed(inputs)}")
-        found = self._run(*(_fed(inputs[tensor.name], tensor) for tensor in self.inputs))
+        fed = [_fed(inputs[tensor.name], tensor) for tensor in self.inputs]
+        with self._mode():
+            found = self._run(*fed)
         return {name: _array(tensor) for name, tensor in zip(self.outputs, found)}
 
 
@@ -143,6 +151,8 @@ class _Weights:
     """
 
     values: dict[str, Callable[[], np.ndarray]] = field(default_factory=dict)
+    shapes: dict[str, Any] = field(default_factory=dict)  # type and shape of each value
+    kept_shapes: dict[str, Any] = field(default_factory=dict)  # of the variables among the handles
     handles: dict[str, Any] = field(default_factory=dict)
     variables: list[str] = field(default_factory=list)
     frozen: int = 0  # bytes
@@ -162,12 +172,17 @@ class _Weights:
             elif outer.dtype in (tf.resource, tf.variant):
                 weights.handles[name] = outer
             else:
-                weights.values[name] = outer.numpy
+                weights._keep(name, outer, outer.numpy)
         for name in graph.references():
             variable = loaded.model.graph.as_graph_element(f"{name}:0")
             if weights._take(variable, LARGEST_CONSTANT):
-                weights.values[name] = functools.partial(loaded.reference, name)
+                weights._keep(name, variable, functools.partial(loaded.reference, name))
         return weights
+
+    def _keep(self, name: str, like: Any, read: Callable[[], np.ndarray]) -> None:
+        """A value, of the type and shape of a tensor or variable."""
+        self.values[name] = read
+        self.shapes[name] = _shape(like)
 
     def _place(self, name: str, variable: Any, handle: Any, graph: InlinedGraph) -> None:
         """A constant where that is possible and of use, else the variable as it is."""
@@ -178,9 +193,9 @@ class _Weights:
             largest = LARGEST_TABLE if graph.only_rows(reached) else LARGEST_CONSTANT
         if self._take(variable, largest):
             graph.replace(reached or (), variable.dtype.as_datatype_enum)
-            self.values[name] = variable.numpy
+            self._keep(name, variable, variable.numpy)
         else:
-            self.handles[name] = handle
+            self.handles[name], self.kept_shapes[name] = handle, _shape(variable)
 
     def _take(self, variable: Any, largest: int) -> bool:
         """Whether there is room for it among the constants."""
@@ -196,12 +211,16 @@ class _Weights:
 def _built(graph: InlinedGraph, loaded: _Loaded, weights: _Weights, signature: Signature) -> Any:
     """A concrete function: the signature's inputs in order -> the graph's outputs."""
     fed = [tensor.op.name for tensor in loaded.inputs]
-    definition, used = graph.without([*fed, *weights.values, *weights.handles])
+    given = [name for name in (*fed, *weights.handles) if name in graph.nodes]
+    kept = [*graph.outputs, *(f"{name}:0" for name in given)]
+    known = graph.with_shapes(weights.shapes, weights.kept_shapes)
+    definition, values = optimized(known, weights.values, kept)
+    definition, used = without(definition, [*fed, *values, *weights.handles])
 
     def imported(*inputs):
         here = tf.compat.v1.get_default_graph()
         known = dict(zip(fed, inputs))
-        known |= {name: _constant(read) for name, read in weights.values.items()}
+        known |= {name: _constant(read) for name, read in values.items()}
         known |= {name: here.capture(outer) for name, outer in weights.handles.items()}
         known = {f"{name}:0": tensor for name, tensor in known.items()}
         mapped = {name: tensor for name, tensor in known.items() if name in used}
@@ -213,6 +232,25 @@ def _built(graph: InlinedGraph, loaded: _Loaded, weights: _Weights, signature: S
     specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in signature.inputs]
     with _fewer_words():
         return tf.compat.v1.wrap_function(imported, specs)
+
+
+@contextlib.contextmanager
+def _as_it_is() -> Iterator[None]:
+    """This thread's calls are not optimized: Grappler was done before the weights were in."""
+    here = context.context()
+    before = here.function_call_options
+    here.function_call_options = _unoptimized(before.config_proto_serialized)
+    try:
+        yield
+    finally:
+        here.function_call_options = before
+
+
+@functools.cache
+def _unoptimized(serialized: bytes) -> context.FunctionCallOptions:
+    config = config_pb2.ConfigProto.FromString(serialized)
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    return context.FunctionCallOptions(config_proto=config)
 
 
 @contextlib.contextmanager
@@ -231,6 +269,10 @@ def _constant(read: Callable[[], np.ndarray]) -> Any:
     with tf.init_scope():  # out of the graph that is being built
         value = read()
     return tf.constant(value)
+
+
+def _shape(like: Any) -> Any:
+    return tf.TensorSpec(like.shape, like.dtype.base_dtype)
 
 
 def _fed(value: Any, tensor: Tensor) -> Any:

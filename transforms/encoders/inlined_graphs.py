@@ -13,12 +13,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from transforms.encoders.optimized_graphs import (
+    data_inputs,
+    graph_of,
+    inlined,
+    placeholder,
+    variable,
+)
 from transforms.encoders.runtime import tf  # noqa: F401 - first, to keep TensorFlow quiet
 
 # isort: split
 from tensorflow.core.framework import node_def_pb2, types_pb2
-from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
-from tensorflow.python.grappler import tf_optimizer
 
 # They hand on what they are given.
 _CARRIERS = {"Identity", "Enter", "Exit", "NextIteration", "Switch", "_SwitchN", "Merge"}
@@ -52,11 +57,13 @@ class InlinedGraph:
     def of(cls, concrete: Any, outputs: Sequence[Any], precision: str) -> InlinedGraph:
         """Of a concrete function, down to `outputs`, which are tensors of its graph."""
         names = tuple(tensor.name for tensor in outputs)
-        graph = _needed(_inlined(concrete, names, precision), names)
+        graph = _inlined(concrete, names, precision)
+        _free_constants(graph)
+        graph = _needed(graph, names)
         _rename_functions(graph)
         readers: dict[str, list[Any]] = defaultdict(list)
         for node in graph.node:
-            for source in dict.fromkeys(_source(name) for name in _data(node)):
+            for source in dict.fromkeys(_source(name) for name in data_inputs(node)):
                 readers[source].append(node)
         return cls(graph, names, readers)
 
@@ -85,7 +92,7 @@ class InlinedGraph:
                     return None
                 found[node.name] = node
         merges = (node for node in found.values() if node.op == "Merge")
-        if all(_source(name) in names for node in merges for name in _data(node)):
+        if all(_source(name) in names for node in merges for name in data_inputs(node)):
             return list(found.values())
         return None
 
@@ -99,6 +106,7 @@ class InlinedGraph:
 
     def replace(self, reached: Iterable[Any], dtype: int) -> None:
         """Let the nodes take their variable's value, of `dtype`, in place of its handle."""
+        branches = _has_branches(self.graph)
         for node in reached:
             if node.op in _CARRIERS:
                 node.attr["T"].type = dtype
@@ -107,6 +115,10 @@ class InlinedGraph:
                         del node.attr[name]
             else:
                 self._take_tensor(node, dtype)
+            if not branches:  # what never changes has nothing to wait for
+                inputs = data_inputs(node)
+                del node.input[:]
+                node.input.extend(inputs)
 
     def _take_tensor(self, node: Any, dtype: int) -> None:
         was = node_def_pb2.NodeDef()
@@ -114,7 +126,7 @@ class InlinedGraph:
         op, attributes = _TWINS[was.op]
         node.Clear()
         node.name, node.op, node.device = was.name, op, was.device
-        node.input.extend(_data(was))
+        node.input.extend(data_inputs(was))
         for before, after in attributes.items():
             if before in was.attr:
                 node.attr[after].CopyFrom(was.attr[before])
@@ -135,24 +147,13 @@ class InlinedGraph:
         axis.attr["value"].tensor.tensor_shape.SetInParent()
         return axis.name
 
-    def without(self, names: Iterable[str]) -> tuple[Any, set[str]]:
-        """The GraphDef without these nodes, whose first outputs are to come from elsewhere, and
-        which tensors it takes.
+    def with_shapes(self, values: Mapping[str, Any], variables: Mapping[str, Any]) -> Any:
+        """The GraphDef with stand-ins, of the types and shapes given by name, for its values and
+        for the variables that are left.
         """
-        dropped = set(names)
-        kept = [node for node in self.graph.node if node.name not in dropped]
-        for node in kept:
-            waits = {name for name in node.input if name.startswith("^")}
-            if gone := {name for name in waits if name[1:] in dropped}:
-                inputs = [name for name in node.input if name not in gone]
-                del node.input[:]
-                node.input.extend(inputs)
-        used = {name if ":" in name else f"{name}:0" for node in kept for name in _data(node)}
-        return _graph_of(kept, self.graph), used
-
-
-def _data(node: Any) -> list[str]:
-    return [name for name in node.input if not name.startswith("^")]
+        known = {name: placeholder(name, like) for name, like in values.items()}
+        known |= {name: variable(name, like) for name, like in variables.items()}
+        return graph_of([known.get(node.name, node) for node in self.graph.node], self.graph)
 
 
 def _source(name: str) -> str:
@@ -161,26 +162,16 @@ def _source(name: str) -> str:
 
 
 def _inlined(concrete: Any, outputs: Sequence[str], precision: str) -> Any:
-    meta_graph = meta_graph_pb2.MetaGraphDef()
-    meta_graph.graph_def.CopyFrom(concrete.graph.as_graph_def())
-    library = meta_graph.graph_def.library.function
+    graph = concrete.graph.as_graph_def()
+    library = graph.library.function
     for function in library:  # another body for other devices, which keeps from inlining
         if "api_implements" in function.attr:
             del function.attr["api_implements"]
-    for nodes in (meta_graph.graph_def.node, *(function.node_def for function in library)):
+    for nodes in (graph.node, *(function.node_def for function in library)):
         for node in nodes:
             if node.op in _LOWERED:
                 node.attr["_lower_using_switch_merge"].b = True
-    fetched = meta_graph.collection_def["train_op"].node_list.value  # what Grappler keeps
-    fetched.extend(dict.fromkeys([*outputs, *(tensor.name for tensor in concrete.inputs)]))
-    config = config_pb2.ConfigProto()
-    rewriting = config.graph_options.rewrite_options
-    rewriting.min_graph_nodes = -1  # small graphs too
-    rewriting.optimizers.append("function")
-    rewriting.function_optimization = rewriter_config_pb2.RewriterConfig.AGGRESSIVE
-    if precision == "bfloat16":
-        rewriting.optimizers.append("auto_mixed_precision_onednn_bfloat16")
-    return tf_optimizer.OptimizeGraph(config, meta_graph)
+    return inlined(graph, [*outputs, *(tensor.name for tensor in concrete.inputs)], precision)
 
 
 def _needed(graph: Any, outputs: Sequence[str]) -> Any:
@@ -197,15 +188,21 @@ def _needed(graph: Any, outputs: Sequence[str]) -> Any:
     for node in kept:  # places tied to variables that are gone
         if "_class" in node.attr:
             del node.attr["_class"]
-    return _graph_of(kept, graph)
+    return graph_of(kept, graph)
 
 
-def _graph_of(nodes: Iterable[Any], like: Any) -> Any:
-    graph = type(like)()
-    graph.node.extend(nodes)
-    graph.versions.CopyFrom(like.versions)
-    graph.library.CopyFrom(like.library)
-    return graph
+def _free_constants(graph: Any) -> None:
+    """Inlining lets them wait for a call's inputs, which hides many a pattern from Grappler. Only
+    where loops or branches are do they have to wait.
+    """
+    if not _has_branches(graph):
+        for node in graph.node:
+            if node.op == "Const":
+                del node.input[:]
+
+
+def _has_branches(graph: Any) -> bool:
+    return any(node.op in _CARRIERS - {"Identity"} for node in graph.node)
 
 
 def _rename_functions(graph: Any) -> None:
