@@ -27,7 +27,7 @@ class Echo:
 
 
 def encoded(lengths, at_once, padding=True):
-    """Batches of windows of these lengths -> what the encoder was called with, and what came out."""
+    """Batches of windows of these lengths -> them, the encoder's calls, and what came out."""
     batches = [[window([0] * n, stamp=OF_THE_RUN) for n in batch] for batch in lengths]
     encoder = Echo()
     with pytest.MonkeyPatch.context() as patch:
