@@ -257,6 +257,7 @@ def test_graph_holds_only_what_is_wanted(spec, wanted, precision, amx, monkeypat
     from transforms.encoders.bert import Graphs
 
     monkeypatch.setattr(module, "has_amx", lambda: amx)
+    monkeypatch.setattr(module, "SMALL", 0)
     arrays = {name.removeprefix("bert/"): value for name, value in weights_of(spec.path)[0].items()}
     graphs = Graphs.build(spec.bert, replace(wanted, precision=precision), arrays)
     functions = [graphs.embed, *graphs.layers, *([graphs.pool] if graphs.pool else [])]
@@ -293,6 +294,7 @@ def test_weights_in_the_graph_and_beside_it_give_the_same(spec, monkeypatch):
 
     windows = random_windows(spec, [3, 9, 20])
     wanted = Wanted((spec.layer_count,), precision="bfloat16")
+    monkeypatch.setattr(module, "SMALL", 0)
     found = []
     for amx in (True, False):
         monkeypatch.setattr(module, "has_amx", lambda amx=amx: amx)

@@ -406,19 +406,21 @@ def test_bfloat16_reaches_the_products_and_outputs_stay_float32(model):
     assert 0 < np.abs(found - expected).max() < 0.05
 
 
-def test_bfloat16_weights_are_constants_and_not_cast_in_every_call(model, monkeypatch):
+@pytest.mark.parametrize("amx", [True, False])
+def test_bfloat16_weights_are_narrow_and_not_cast_in_every_call(model, monkeypatch, amx):
+    """In the graph for AMX, else beside it."""
     monkeypatch.setattr(optimized_graphs, "SMALL", 0)
+    monkeypatch.setattr(freezing, "has_amx", lambda: amx)
     path = model("attention")
     signature = next(s for s in signatures.read(path).signatures if s.training is False)
-    nodes = nodes_of(Function.load(path, signature, ["sequence_output"], "bfloat16"))
-    constants = {node.name: node for node in nodes if node.op == "Const"}
-    narrow = [
-        node
-        for node in constants.values()
-        if node.attr["dtype"].type == tf.bfloat16.as_datatype_enum
-    ]
-    assert max(len(node.attr["value"].tensor.tensor_shape.dim) for node in narrow) >= 2
-    assert not [node for node in nodes if node.op == "Cast" and node.input[0] in constants]
+    function = Function.load(path, signature, ["sequence_output"], "bfloat16")
+    nodes = nodes_of(function)
+    fed = {tensor.op.name for tensor in function._run.graph.internal_captures}
+    assert bool(fed) != amx
+    weights = {n.name: n for n in nodes if n.name in fed or (amx and n.op == "Const")}
+    bfloat16 = tf.bfloat16.as_datatype_enum
+    assert [n for n in weights.values() if n.attr["dtype"].type == bfloat16]
+    assert not [node for node in nodes if node.op == "Cast" and node.input[0] in weights]
 
 
 def test_calls_of_changing_shapes_build_nothing(model, monkeypatch):

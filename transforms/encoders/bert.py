@@ -20,6 +20,7 @@ from transforms.encoders.runtime import has_amx, has_gpu, prepare_threads, tf
 from transforms.specs import POOLER, BertConfig, ModelSpec, Wanted
 
 Weights = Mapping[str, np.ndarray]
+SMALL = 512  # hidden size below which bfloat16 is faster with its weights in the graph
 
 ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "gelu": lambda x: tf.nn.gelu(x, approximate=False),
@@ -89,7 +90,8 @@ class Graphs:
         table = tf.TensorSpec([config.vocab_size, config.hidden_size], dtype)
         ids, lengths = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
 
-        fixed = Fixed(weights, dtype, in_graph=dtype == tf.bfloat16 and has_amx())
+        in_graph = has_amx() or config.hidden_size < SMALL
+        fixed = Fixed(weights, dtype, in_graph=in_graph and dtype == tf.bfloat16)
 
         def embed(config, arrays, words, ids, segments, lengths):
             tokens = tf.sequence_mask(lengths, tf.shape(ids)[1])
@@ -158,9 +160,9 @@ class Fixed:
     """Weights that nothing trains, for the graph that is being traced: constants of it where
     `in_graph`, else tensors beside it.
 
-    Only in a graph does oneDNN keep them in its own layout, and only then take AMX for bfloat16.
-    But TensorFlow holds a graph's constants five times over and copies them for seconds before the
-    first call; the kernel for weights as they lie is as fast where there is no AMX.
+    Only in a graph does oneDNN keep them in its own layout, which bfloat16 needs on AMX and gains
+    by in small models. But TensorFlow holds a graph's constants seven times over and copies them
+    for seconds before the first call, and the kernel for weights as they lie is otherwise as fast.
     """
 
     weights: Weights

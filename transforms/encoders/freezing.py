@@ -1,6 +1,7 @@
-"""A function of a SavedModel with its weights as constants, ready to be called.
+"""A function of a SavedModel with its weights frozen, ready to be called: constants of its graph,
+or tensors beside it, as is faster and smaller.
 
-Constant weights let oneDNN keep them in its own layout. Unlike TensorFlow's own
+Unlike TensorFlow's own
 `convert_variables_to_constants_v2`, a graph may hold lookup tables, loops and more weights than a
 graph can carry: what cannot be a constant, or had better not be, stays a variable.
 """
@@ -18,8 +19,8 @@ import numpy as np
 from transforms.encoders import signatures
 from transforms.encoders.inlined_graphs import InlinedGraph
 from transforms.encoders.isolation import said
-from transforms.encoders.optimized_graphs import has_gpu, optimized, without
-from transforms.encoders.runtime import prepare_threads, tf
+from transforms.encoders.optimized_graphs import optimized, without
+from transforms.encoders.runtime import has_amx, has_gpu, prepare_threads, tf
 from transforms.encoders.signatures import SavedModel
 from transforms.specs import Signature, Tensor
 
@@ -52,7 +53,8 @@ class Function:
         loaded = _Loaded.read(model, signature)
         graph = InlinedGraph.of(loaded.function, [loaded.outputs[n] for n in outputs], precision)
         weights = _Weights.choose(graph, loaded)
-        self._run = _built(graph, loaded, weights, signature)
+        in_graph = precision == "bfloat16" and has_amx()
+        self._run = _built(graph, loaded, weights, signature, in_graph)
         self._mode = contextlib.nullcontext if has_gpu() else _as_it_is
         loaded.release(weights.handles.values())
         self._alive = loaded.model if weights.handles else None  # its tables live as long as it
@@ -208,8 +210,12 @@ class _Weights:
         return False
 
 
-def _built(graph: InlinedGraph, loaded: _Loaded, weights: _Weights, signature: Signature) -> Any:
-    """A concrete function: the signature's inputs in order -> the graph's outputs."""
+def _built(
+    graph: InlinedGraph, loaded: _Loaded, weights: _Weights, signature: Signature, in_graph: bool
+) -> Any:
+    """A concrete function: the signature's inputs in order -> the graph's outputs. The weights are
+    constants `in_graph` or tensors beside it, as `bert.Fixed` has them.
+    """
     fed = [tensor.op.name for tensor in loaded.inputs]
     given = [name for name in (*fed, *weights.handles) if name in graph.nodes]
     kept = [*graph.outputs, *(f"{name}:0" for name in given)]
@@ -220,7 +226,7 @@ def _built(graph: InlinedGraph, loaded: _Loaded, weights: _Weights, signature: S
     def imported(*inputs):
         here = tf.compat.v1.get_default_graph()
         known = dict(zip(fed, inputs))
-        known |= {name: _constant(read) for name, read in values.items()}
+        known |= {name: _tensor(read, in_graph) for name, read in values.items()}
         known |= {name: here.capture(outer) for name, outer in weights.handles.items()}
         known = {f"{name}:0": tensor for name, tensor in known.items()}
         mapped = {name: tensor for name, tensor in known.items() if name in used}
@@ -265,10 +271,11 @@ def _fewer_words() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _constant(read: Callable[[], np.ndarray]) -> Any:
+def _tensor(read: Callable[[], np.ndarray], in_graph: bool) -> Any:
     with tf.init_scope():  # out of the graph that is being built
         value = read()
-    return tf.constant(value)
+        held = None if in_graph else tf.constant(value)
+    return tf.constant(value) if held is None else tf.compat.v1.get_default_graph().capture(held)
 
 
 def _shape(like: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.encoders.runtime import tf
+from transforms.encoders.runtime import has_gpu, tf
 
 # isort: split
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
@@ -42,12 +42,8 @@ def optimized(graph: Any, values: Values, kept: Sequence[str]) -> tuple[Any, Val
     is to be run, on a CPU as it is, and the values for its placeholders.
     """
     graph, values = _folded(*_with_small(graph, values), kept)
+    # Where there is a GPU, Grappler has to wait until it is decided what runs where.
     return graph if has_gpu() else _rewritten(graph, kept, []), values
-
-
-def has_gpu() -> bool:
-    """Whether TensorFlow decides where operations run, and Grappler has to wait until it has."""
-    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def _with_small(graph: Any, values: Values) -> tuple[Any, Values]:
