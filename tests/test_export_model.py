@@ -134,7 +134,7 @@ def test_the_assets_give_the_tokens_and_defaults_of_the_source(exported, name):
     spec, notes = describe_model(source), export_notes.read(Path(target, "assets"))
     ours, again = load_tokenizer(spec.tokenizer), load_tokenizer(notes.tokenizer)
     for one, other in zip(ours.encode(TEXTS, spans=True), again.encode(TEXTS, spans=True)):
-            assert (*one.tokens, *one.ids) == (*other.tokens, *other.ids)
+        assert (*one.tokens, *one.ids) == (*other.tokens, *other.ids)
     for field in (
         "max_seq_length",
         "longest",
