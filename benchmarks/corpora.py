@@ -45,11 +45,9 @@ def lengths(count: int, mean: float, seed: int = 1) -> np.ndarray:
     return np.clip(drawn.round(), _SHORTEST, _LONGEST).astype(int)
 
 
-def make(
-    model: str, count: int, mean: float = 48, seed: int = 1, longest: int = _LONGEST
-) -> Corpus:
-    """`count` texts for the model in a folder, `mean` tokens long on average, `longest` at most;
-    the same for the same arguments.
+def make(model: str, count: int, mean: float = 48, seed: int = 1) -> Corpus:
+    """`count` texts for the model in a folder, `mean` tokens long on average; the same for the same
+    arguments.
     """
     vocabulary = _vocabulary(Path(model))
     cls, sep = vocabulary["[CLS]"], vocabulary["[SEP]"]

@@ -1,5 +1,5 @@
 """`python -m benchmarks.encode_ours MODEL WINDOWS PRECISION [LAYERS]`: our encoder alone, as a
-server; with the batches and the threads of a run, and nothing read, tokenized or written.
+server; with the batches and the threads of a run on a CPU, and nothing read, tokenized or written.
 """
 
 from __future__ import annotations

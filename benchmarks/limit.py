@@ -17,7 +17,7 @@ from benchmarks.peers.serving import serve
 ROWS = 1024
 # [rows x in x out]: query, key and value side by side, the attention's output, the two dense layers
 PRODUCTS = ((768, 2304), (768, 768), (768, 3072), (3072, 768))
-_LAYERS = 24  # a slice, over all streams
+_LAYERS = 24  # a slice, over all streams; more where they do not share it evenly
 
 
 def main(precision: str) -> None:
@@ -36,8 +36,10 @@ def main(precision: str) -> None:
     # Each stream has its own, as inputs in a cache are its core's.
     sets = [[product(*shape) for shape in PRODUCTS] for _ in range(streams)]
 
+    each = -(-_LAYERS // streams)
+
     def layers(products) -> None:
-        for _ in range(_LAYERS // streams):
+        for _ in range(each):
             for function, inputs in products:
                 function(inputs)
 
@@ -46,7 +48,7 @@ def main(precision: str) -> None:
 
         def multiply() -> float:
             list(threads.map(layers, sets))
-            return flops * (_LAYERS // streams) * streams / 1e9
+            return flops * each * streams / 1e9
 
         serve(multiply)
 

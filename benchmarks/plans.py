@@ -22,10 +22,10 @@ class Plan:
     folder: Path
     base: str | None = None
     peers: Path | None = None
-    rounds: int = 5
+    rounds: int
     size: float = 1.0
-    documents: int = 2000
-    batches: int = 2000
+    documents: int
+    batches: int
     also: tuple[str, ...] = ()
 
     def scaled(self, n: int) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import statistics
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,11 +28,6 @@ def race(runners: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, lis
 def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
     """One for each round: rounds are not compared with each other."""
     return [a / b for a, b in zip(above, below, strict=True)]
-
-
-def median_ratio(above: Sequence[float], below: Sequence[float]) -> float:
-    """The median over the rounds."""
-    return statistics.median(ratios(above, below))
 
 
 class ProgramFailed(RuntimeError):

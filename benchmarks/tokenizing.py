@@ -27,8 +27,8 @@ def measure(plan: Plan) -> list[Row]:
     """
     lines = corpora.make(plan.model, plan.scaled(_TEXTS), _MEAN).lines
     rows = _compare("WordPiece", lines, plan.model, word_piece(plan.model), plan)
-    if not _JAPANESE.is_dir():
-        return [*rows, not_measured(_what("SentencePiece"), f"≥ {_LEAST:g}", f"no {_JAPANESE}")]
+    if not (_JAPANESE.is_dir() and _PAGES.is_file()):
+        return [*rows, not_measured(_what("SentencePiece"), f"≥ {_LEAST:g}", "no reference data")]
     japanese = _texts(_PAGES)[: plan.scaled(_TEXTS)]
     theirs = sentence_piece(_JAPANESE / "wiki-ja.model")
     return rows + _compare("SentencePiece", japanese, str(_JAPANESE), theirs, plan)

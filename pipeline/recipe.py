@@ -62,7 +62,7 @@ class Settings:
             long_text=self.long_text,
             overlap=self.window_overlap,
             prompt=self._prompt(spec),
-            spans=bool(token_layers) or spec.kind == "saved_words",  # which reads its tokens
+            spans=bool(token_layers),
             pairs=spec.pairs,
         )
         _check_windows(plan, spec)

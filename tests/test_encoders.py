@@ -244,10 +244,18 @@ def test_only_what_is_wanted_comes_back(spec, wanted):
 
 
 @pytest.mark.parametrize(
-    ("precision", "amx"), [("float32", True), ("bfloat16", False), ("bfloat16", True)]
+    ("precision", "amx", "small", "in_graph"),
+    [
+        ("float32", True, True, False),
+        ("bfloat16", False, False, False),
+        ("bfloat16", True, False, True),
+        ("bfloat16", False, True, True),
+    ],
 )
 @pytest.mark.parametrize("wanted", WANTED, ids=WANTED_IDS)
-def test_graph_holds_only_what_is_wanted(spec, wanted, precision, amx, monkeypatch):
+def test_graph_holds_only_what_is_wanted(
+    spec, wanted, precision, amx, small, in_graph, monkeypatch
+):
     """Its constants, or the tensors beside it, are the weights up to the highest layer wanted, no
     more, and no variables.
     """
@@ -257,7 +265,7 @@ def test_graph_holds_only_what_is_wanted(spec, wanted, precision, amx, monkeypat
     from transforms.encoders.bert import Graphs
 
     monkeypatch.setattr(module, "has_amx", lambda: amx)
-    monkeypatch.setattr(module, "SMALL", 0)
+    monkeypatch.setattr(module, "SMALL_HIDDEN", spec.hidden_size + 1 if small else 0)
     arrays = {name.removeprefix("bert/"): value for name, value in weights_of(spec.path)[0].items()}
     graphs = Graphs.build(spec.bert, replace(wanted, precision=precision), arrays)
     functions = [graphs.embed, *graphs.layers, *([graphs.pool] if graphs.pool else [])]
@@ -281,7 +289,7 @@ def test_graph_holds_only_what_is_wanted(spec, wanted, precision, amx, monkeypat
     ]
     found = sum(constants) + sum(beside) + int(tf.size(graphs.words))
     assert found == weights
-    assert not (beside if amx and precision == "bfloat16" else constants)
+    assert not (beside if in_graph else constants)
     types = {operation.type for operation in operations}
     assert ("Tanh" in types) == wanted.pooler
     assert not {"ReadVariableOp", "VarHandleOp", "ResourceGather"} & types
@@ -294,7 +302,7 @@ def test_weights_in_the_graph_and_beside_it_give_the_same(spec, monkeypatch):
 
     windows = random_windows(spec, [3, 9, 20])
     wanted = Wanted((spec.layer_count,), precision="bfloat16")
-    monkeypatch.setattr(module, "SMALL", 0)
+    monkeypatch.setattr(module, "SMALL_HIDDEN", 0)
     found = []
     for amx in (True, False):
         monkeypatch.setattr(module, "has_amx", lambda amx=amx: amx)
@@ -304,6 +312,27 @@ def test_weights_in_the_graph_and_beside_it_give_the_same(spec, monkeypatch):
             np.testing.assert_allclose(values, other.layers[layer], rtol=0, atol=0.05)
 
 
+def test_where_the_fused_norm_does_not_run_the_plain_one_does(spec, monkeypatch):
+    import tensorflow as tf
+
+    from transforms.encoders import bert as module
+
+    def unheard_of(x, gamma, beta, epsilon):
+        failing = tf.debugging.assert_equal(0, tf.size(x), "cannot run here")
+        with tf.control_dependencies([failing]):
+            return tf.identity(x)
+
+    expected = load_encoder(spec, Wanted((1,))).encode(random_windows(spec, [5]))
+    module.norms_fuse.cache_clear()
+    monkeypatch.setattr(module, "fused_norm", unheard_of)
+    try:
+        found = load_encoder(spec, Wanted((1,))).encode(random_windows(spec, [5]))
+        assert not module.norms_fuse(tf.float32)
+    finally:
+        module.norms_fuse.cache_clear()
+    np.testing.assert_allclose(found[0].layers[1], expected[0].layers[1], rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_fused_norm_is_the_norm(precision):
     """Rows of large mean are where a careless variance shows."""
@@ -311,7 +340,7 @@ def test_the_fused_norm_is_the_norm(precision):
 
     from transforms.encoders.bert import fused_norm, norm, norms_fuse
 
-    if not norms_fuse():
+    if not norms_fuse(tf.as_dtype(precision)):
         pytest.skip("TensorFlow has no fused layer normalization here")
     rows = np.random.default_rng(5).normal(30, 2, (37, 64)).astype(np.float32)
     gamma, beta = np.linspace(-2, 2, 64, dtype=np.float32), np.linspace(0, 1, 64, dtype=np.float32)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oracles import assemble
+from transforms import windows as windows_module
 from transforms.elements import OWN, PROMPT, SPECIAL, Alignment, Document
 from transforms.tokenizers import Tokens
 from transforms.windows import EmptyText, TextTooLong, WindowPlan, cut, model_texts
@@ -18,7 +19,8 @@ S, P, O = SPECIAL, PROMPT, OWN  # noqa: E741
 class Letters:
     """Whatever `pattern` matches is a token; the id is its first code point."""
 
-    cls, sep, unknown, size, segments = ("^", 1), ("|", 2), ord("?"), 0x110000, True
+    cls, sep, unknown, size = ("^", 1), ("|", 2), ord("?"), 0x110000
+    segments, strings = True, False
 
     def __init__(self, separators=1, pattern=r"\S"):
         self.separators, self.pattern = separators, pattern
@@ -298,3 +300,23 @@ def test_plan_without_room_is_refused(plan, message):
         plan.check(specials=3)
     WindowPlan(4).check(specials=3)
     WindowPlan(10, overlap=6).check(specials=3)
+
+
+def test_layouts_are_kept_of_short_texts_alone():
+    """Those of long ones are as many as the texts, and as large."""
+    known = windows_module._known_layout
+    known.cache_clear()
+    for length in (700, 800, 900):
+        windows_of(Document("d", "a" * length), max_seq_length=None, spans=False)
+    assert known.cache_info().currsize == 0
+    windows_of(Document("d", "abc"), max_seq_length=None, spans=False)
+    windows_of(Document("e", "def"), max_seq_length=None, spans=False)
+    assert (known.cache_info().currsize, known.cache_info().hits) == (1, 1)
+
+
+def test_strings_are_there_where_somebody_reads_them():
+    document, reader = Document("d", "abc"), Letters()
+    for spans, strings in ((False, False), (True, False), (False, True)):
+        reader.strings = strings
+        (window,) = windows_of(document, reader, max_seq_length=None, spans=spans)
+        assert window.tokens == (("^", "a", "b", "c", "|") if spans or strings else ())

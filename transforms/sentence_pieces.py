@@ -21,7 +21,7 @@ class _SentencePieces:
     cls: tuple[str, int] | None
     sep: tuple[str, int] | None
 
-    separators, segments = 1, True
+    separators, segments, strings = 1, True, False
 
     def __init__(
         self,

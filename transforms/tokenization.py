@@ -24,6 +24,7 @@ from transforms.windows import (
 )
 
 _DOCUMENTS, _CHARACTERS = 256, 1 << 20  # the library is fastest on many texts at once
+_COUNTED = 1 << 14  # tokens: the progress line needs no more
 
 
 @dataclass(kw_only=True, eq=False)
@@ -79,6 +80,9 @@ class _TokenizeFn(beam.DoFn):
             try:
                 for window in windows():
                     size += window.size
+                    if size >= _COUNTED:
+                        metrics.count("read_tokens", size)
+                        size = 0
                     yield stamped(window, stamp)
             except EmptyText:
                 metrics.count("empty")

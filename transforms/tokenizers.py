@@ -47,7 +47,7 @@ class _Library:
     [CLS], [SEP] and, where it has one, [UNK].
     """
 
-    separators, segments = 1, True
+    separators, segments, strings = 1, True, False
     unknown: int | None
     cls: tuple[str, int] | None
     sep: tuple[str, int] | None

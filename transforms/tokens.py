@@ -59,6 +59,7 @@ class Tokenizer(Protocol):
     size: int
     separators: int  # between the texts of a pair
     segments: bool  # the model is told which text of a pair a token is of
+    strings: bool  # the model reads the tokens themselves, not their ids
 
     def encode(self, texts: Sequence[str], spans: bool) -> list[Tokens]:
         """Tokenize each text; `spans` asks for them (SentencePiece takes several times longer)."""

@@ -180,12 +180,15 @@ def _whole(
     parts = (*cls, a, *sep) if b is None else (*cls, a, *middle, b, *sep)
     ids = np.concatenate([part.ids for part in parts])
     lengths = len(cls), len(a), len(middle), len(b or ()), len(sep)
-    roles, segments = _layout(lengths, min(n_prompt, len(a)))
+    layout = _known_layout if len(ids) <= _SHORT else _layout
+    roles, segments = layout(lengths, min(n_prompt, len(a)))
     return Window(
         document=document,
         index=0,
         count=1,
-        tokens=tuple(itertools.chain(*(part.tokens for part in parts))) if plan.spans else (),
+        tokens=tuple(itertools.chain(*(part.tokens for part in parts)))
+        if plan.spans or tokenizer.strings
+        else (),
         ids=ids,
         segments=segments,
         roles=roles,
@@ -208,7 +211,6 @@ def _special(token: tuple[str, int] | None) -> tuple[Tokens, ...]:
     return (Tokens((name,), np.array([number], np.int32), np.full((1, 2), -1, np.int32)),)
 
 
-@functools.lru_cache(maxsize=4096)  # texts are many, their lengths are few
 def _layout(lengths: tuple[int, int, int, int, int], n_prompt: int) -> tuple[np.ndarray, ...]:
     """Roles and segments [T] int8 of [CLS], A, separators, B and [SEP], so many of each; to be
     read, not written.
@@ -221,6 +223,10 @@ def _layout(lengths: tuple[int, int, int, int, int], n_prompt: int) -> tuple[np.
         segments[cls + a + middle :] = 1
     roles.flags.writeable = segments.flags.writeable = False
     return roles, segments
+
+
+_known_layout = functools.lru_cache(maxsize=4096)(_layout)  # short texts are many, of few lengths
+_SHORT = 512  # tokens
 
 
 def _spans(

@@ -20,7 +20,7 @@ from transforms.encoders.runtime import has_amx, has_gpu, prepare_threads, tf
 from transforms.specs import POOLER, BertConfig, ModelSpec, Wanted
 
 Weights = Mapping[str, np.ndarray]
-SMALL = 512  # hidden size below which bfloat16 is faster with its weights in the graph
+SMALL_HIDDEN = 512  # below that bfloat16 is faster with its weights in the graph
 
 ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "gelu": lambda x: tf.nn.gelu(x, approximate=False),
@@ -90,8 +90,8 @@ class Graphs:
         table = tf.TensorSpec([config.vocab_size, config.hidden_size], dtype)
         ids, lengths = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
 
-        in_graph = has_amx() or config.hidden_size < SMALL
-        fixed = Fixed(weights, dtype, in_graph=in_graph and dtype == tf.bfloat16)
+        in_graph = dtype == tf.bfloat16 and (has_amx() or config.hidden_size < SMALL_HIDDEN)
+        fixed = Fixed(weights, dtype, in_graph, norms_fuse(dtype))
 
         def embed(config, arrays, words, ids, segments, lengths):
             tokens = tf.sequence_mask(lengths, tf.shape(ids)[1])
@@ -168,6 +168,7 @@ class Fixed:
     weights: Weights
     dtype: tf.DType
     in_graph: bool
+    fused_norms: bool
 
     def __call__(self, name: str) -> tf.Tensor:
         return self._tensor(self.weights[name])
@@ -181,7 +182,7 @@ class Fixed:
 
     def norm(self, x: tf.Tensor, name: str, epsilon: float) -> tf.Tensor:
         gamma, beta = self(f"{name}/LayerNorm/gamma"), self(f"{name}/LayerNorm/beta")
-        return (fused_norm if norms_fuse() else norm)(x, gamma, beta, epsilon)
+        return (fused_norm if self.fused_norms else norm)(x, gamma, beta, epsilon)
 
     def dropped(self, x: tf.Tensor) -> tf.Tensor:
         return x
@@ -259,13 +260,13 @@ def fused_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) 
 
 
 @functools.cache
-def norms_fuse() -> bool:
-    """Whether `fused_norm` runs here: TensorFlow has that layout for oneDNN, thus on x86, and for
-    GPUs, where it gains nothing.
+def norms_fuse(dtype: tf.DType) -> bool:
+    """Whether `fused_norm` runs here: TensorFlow has that layout where it has oneDNN, and for GPUs,
+    where it gains nothing. Not to be asked while a graph is traced.
     """
     if has_gpu():
         return False
-    one = tf.ones([2, 2])
+    one = tf.ones([2, 2], dtype)
     try:
         tf.function(fused_norm, autograph=False)(one, one[0], one[0], 1e-12)
     except tf.errors.OpError:

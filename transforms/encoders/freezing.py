@@ -40,7 +40,7 @@ class Function:
     several threads run side by side.
 
     `inputs` are those of the signature. `frozen_share` is the part of its variables' bytes that are
-    constants now, `variables` the names of those that are not. `streams` is how many calls at once
+    frozen now, `variables` the names of those that are not. `streams` is how many calls at once
     keep the machine busy.
     """
 
@@ -187,7 +187,7 @@ class _Weights:
         self.shapes[name] = _shape(like)
 
     def _place(self, name: str, variable: Any, handle: Any, graph: InlinedGraph) -> None:
-        """A constant where that is possible and of use, else the variable as it is."""
+        """Frozen where that is possible and of use, else the variable as it is."""
         reached = graph.reached(name)
         if reached is None:
             largest = -1
@@ -200,7 +200,7 @@ class _Weights:
             self.handles[name], self.kept_shapes[name] = handle, _shape(variable)
 
     def _take(self, variable: Any, largest: int) -> bool:
-        """Whether there is room for it among the constants."""
+        """Whether there is room for it among what is frozen."""
         size = (variable.shape.num_elements() or 0) * variable.dtype.size
         if size <= min(largest, ALL_CONSTANTS - self.frozen):
             self.frozen += size
@@ -214,10 +214,11 @@ def _built(
     graph: InlinedGraph, loaded: _Loaded, weights: _Weights, signature: Signature, in_graph: bool
 ) -> Any:
     """A concrete function: the signature's inputs in order -> the graph's outputs. The weights are
-    constants `in_graph` or tensors beside it, as `bert.Fixed` has them.
+    constants `in_graph` or tensors beside it, whatever the size.
     """
     fed = [tensor.op.name for tensor in loaded.inputs]
-    given = [name for name in (*fed, *weights.handles) if name in graph.nodes]
+    there = graph.nodes
+    given = [name for name in (*fed, *weights.handles) if name in there]
     kept = [*graph.outputs, *(f"{name}:0" for name in given)]
     known = graph.with_shapes(weights.shapes, weights.kept_shapes)
     definition, values = optimized(known, weights.values, kept)

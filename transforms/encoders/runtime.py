@@ -57,6 +57,7 @@ def prepare_threads() -> int:
     already, its threads stay as they are.
     """
     if has_gpu():
+        tf.config.experimental.enable_tensor_float_32_execution(False)  # float32 means float32
         _share_gpus()
         return 1
     affinity = getattr(os, "sched_getaffinity", None)
@@ -69,14 +70,14 @@ def prepare_threads() -> int:
 
 def _share_gpus() -> None:
     """Take a GPU's memory as it is needed: there may be other processes."""
-    for gpu in tf.config.list_physical_devices("GPU"):
-        with contextlib.suppress(RuntimeError):  # TensorFlow is running already
+    for gpu in tf.config.get_visible_devices("GPU"):
+        with contextlib.suppress(RuntimeError, ValueError):  # it is running, or has its limits
             tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def has_gpu() -> bool:
     """Whether TensorFlow sees one that it can use."""
-    return bool(tf.config.list_physical_devices("GPU"))
+    return bool(tf.config.get_visible_devices("GPU"))
 
 
 def has_amx() -> bool:
