@@ -218,9 +218,7 @@ def _layout(lengths: tuple[int, int, int, int, int], n_prompt: int) -> tuple[np.
     cls, a, middle, b, sep = lengths
     counts = cls, n_prompt, a - n_prompt, middle, b, sep
     roles = np.repeat(np.array((SPECIAL, PROMPT, OWN, SPECIAL, OWN, SPECIAL), np.int8), counts)
-    segments = np.zeros(len(roles), np.int8)
-    if b:
-        segments[cls + a + middle :] = 1
+    segments = np.repeat(np.array((0, 0, 0, 0, 1, b > 0), np.int8), counts)
     roles.flags.writeable = segments.flags.writeable = False
     return roles, segments
 
