@@ -41,6 +41,16 @@ def describe(peers: Path | None = None) -> str:
     return f"{about}; peers: {_listed(json.loads(done.stdout))}"
 
 
+def held(field: str) -> float:
+    """MiB of this process by a line of Linux's own account: `VmRSS` now, `VmHWM` at the most. What
+    `getrusage` says has that of the starting process in it.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("/proc/self/status does not say how much memory this process has")
+
+
 def has_bfloat16() -> bool:
     """Whether the processor computes in it."""
     return has_amx() or "avx512_bf16" in _features()

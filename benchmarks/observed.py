@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import machine
 from benchmarks.races import run
 
 
@@ -100,16 +101,8 @@ def main() -> None:
     noted["ended"] = time.time()
     from transforms import metrics
 
-    print(json.dumps({**noted, "counts": metrics.totals(), "MiB": _peak()}))
+    print(json.dumps({**noted, "counts": metrics.totals(), "MiB": machine.held("VmHWM")}))
     sys.exit(code)
-
-
-def _peak() -> float:
-    """MiB. What `getrusage` says has that of the starting process in it."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("/proc/self/status does not say how much memory this process had")
 
 
 if __name__ == "__main__":

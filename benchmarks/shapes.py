@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import races
+from benchmarks import machine, races
 from benchmarks.plans import Plan
 from benchmarks.rows import Row
 
@@ -61,11 +61,11 @@ def run(model: str, batches: int) -> dict[str, list[float]]:
         if number >= _SETTLED:
             seconds.append((padded, time.perf_counter() - started))
         if number == _SETTLED:
-            memory.append(_resident())
+            memory.append(machine.held("VmRSS"))
     quarter = max(len(seconds) // 4, 1)
     parts = [seconds[:quarter], seconds[-quarter:]]
     return {
-        "MiB": [*memory, _resident()],
+        "MiB": [*memory, machine.held("VmRSS")],
         "seconds": [sum(s for _, s in part) / sum(n for n, _ in part) for part in parts],
     }
 
@@ -81,14 +81,6 @@ def _batch(strings: bool, chance: random.Random):
         words = ("garden", "tomato", "rain", "book", "tea", "snow", "42")
         return [text_window(" ".join(chance.choices(words, k=length))) for length in lengths]
     return [id_window([chance.randrange(5, 60) for _ in range(length)]) for length in lengths]
-
-
-def _resident() -> float:
-    """MiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("/proc/self/status does not say how much memory this process has")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """BERT's forward pass in TensorFlow, and the encoder that runs it: a graph for each layer, with its
 weights beside it or in it.
 
-Follows google-research/bert, modeling.py (post-layer-norm transformer). Exported models run the
-same functions, with their weights in variables.
+Follows google-research/bert, modeling.py (post-layer-norm transformer). TensorFlow copies a graph's
+constants while it optimizes the graph: one graph for a layer keeps that small. Exported models run
+the same functions, with their weights in variables.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from transforms.encoders.optimized_graphs import (
+    CONTROL,
     data_inputs,
     graph_of,
     inlined,
@@ -26,7 +27,7 @@ from transforms.encoders.runtime import tf  # noqa: F401 - first, to keep Tensor
 from tensorflow.core.framework import node_def_pb2, types_pb2
 
 # They hand on what they are given.
-_CARRIERS = {"Identity", "Enter", "Exit", "NextIteration", "Switch", "_SwitchN", "Merge"}
+_CARRIERS = {"Identity"} | CONTROL
 # What reads a variable, its twin that reads a tensor, and how their attributes correspond.
 _TWINS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "ReadVariableOp": ("Identity", {"dtype": "T"}),
@@ -46,12 +47,13 @@ _LOWERED = {"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCa
 @dataclass(frozen=True, slots=True, eq=False)
 class InlinedGraph:
     """`graph` is a GraphDef that holds what `outputs` need, and nothing else; `readers` are the
-    nodes that take an output of a node, by its name.
+    nodes that take an output of a node, by its name. `branches`: there are loops or branches.
     """
 
     graph: Any
     outputs: tuple[str, ...]
     readers: Mapping[str, Sequence[Any]]
+    branches: bool
 
     @classmethod
     def of(cls, concrete: Any, outputs: Sequence[Any], precision: str) -> InlinedGraph:
@@ -65,7 +67,7 @@ class InlinedGraph:
         for node in graph.node:
             for source in dict.fromkeys(_source(name) for name in data_inputs(node)):
                 readers[source].append(node)
-        return cls(graph, names, readers)
+        return cls(graph, names, readers, _has_branches(graph))
 
     @property
     def nodes(self) -> set[str]:
@@ -106,7 +108,6 @@ class InlinedGraph:
 
     def replace(self, reached: Iterable[Any], dtype: int) -> None:
         """Let the nodes take their variable's value, of `dtype`, in place of its handle."""
-        branches = _has_branches(self.graph)
         for node in reached:
             if node.op in _CARRIERS:
                 node.attr["T"].type = dtype
@@ -115,7 +116,7 @@ class InlinedGraph:
                         del node.attr[name]
             else:
                 self._take_tensor(node, dtype)
-            if not branches:  # what never changes has nothing to wait for
+            if not self.branches:  # what never changes has nothing to wait for
                 inputs = data_inputs(node)
                 del node.input[:]
                 node.input.extend(inputs)
@@ -202,7 +203,7 @@ def _free_constants(graph: Any) -> None:
 
 
 def _has_branches(graph: Any) -> bool:
-    return any(node.op in _CARRIERS - {"Identity"} for node in graph.node)
+    return any(node.op in CONTROL for node in graph.node)
 
 
 def _rename_functions(graph: Any) -> None:

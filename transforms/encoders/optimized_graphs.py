@@ -22,7 +22,7 @@ Values = Mapping[str, Callable[[], np.ndarray]]
 
 _INLINE = "function"
 # They belong to loops and branches, where a value has to be made anew.
-_CONTROL = {"Enter", "Exit", "NextIteration", "Switch", "_SwitchN", "Merge", "LoopCond"}
+CONTROL = {"Enter", "Exit", "NextIteration", "Switch", "_SwitchN", "Merge"}
 # In bytes. Shapes and biases: with them in its sight Grappler simplifies more.
 SMALL = 1 << 16
 # What is fused depends on where it runs.
@@ -140,7 +140,7 @@ def _may_be_folded(operation: Any) -> bool:
         and bool(operation.inputs)
         and not operation.control_inputs
         and not operation.op_def.is_stateful
-        and operation.type not in _CONTROL
+        and operation.type not in CONTROL | {"LoopCond"}
         and operation.outputs[0].dtype.is_floating
     )
 
