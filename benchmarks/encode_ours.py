@@ -27,7 +27,7 @@ def main(model: str, windows: str, precision: str, layers: str | None = None) ->
     recipe = settings.resolve()
     encoder = load_encoder(recipe.spec, recipe.wanted)
     every = [id_window(ids) for ids in json.loads(Path(windows).read_text())]
-    batches = list(cut_batches(every, _BATCH_TOKENS))
+    batches = list(cut_batches(every, _BATCH_TOKENS, longest=recipe.spec.longest_padded))
     tokens = sum(map(len, every))
     with ThreadPoolExecutor(encoder.streams) as threads:
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.elements import window
-from transforms.batches import cut_batches
+from transforms.batches import cut_batches, padded_length
 
 
 @given(st.lists(st.integers(1, 600), max_size=80), st.integers(1, 2048))
@@ -17,6 +17,26 @@ def test_every_window_is_in_one_batch_and_the_budget_is_kept(lengths, budget):
     for batch in batches:
         assert batch
         assert len(batch) == 1 or len(batch) * max(map(len, batch)) <= budget
+
+
+@given(st.lists(st.integers(1, 600), min_size=1, max_size=80), st.integers(1, 2048))
+def test_the_budget_is_kept_as_batches_are_padded(lengths, budget):
+    longest = max(lengths)
+    batches = list(cut_batches((window([0] * n) for n in lengths), budget, longest=longest))
+    for batch in batches:
+        length = padded_length(batch, longest)
+        assert max(map(len, batch)) <= length <= longest
+        assert len(batch) == 1 or len(batch) * length <= budget
+
+
+def test_batches_are_padded_to_few_lengths():
+    """96 lengths of 512, each at most an eighth longer; a single window as it is."""
+    lengths = range(1, 513)
+    padded = [padded_length([window([0] * n)] * 2, 512) for n in lengths]
+    assert len(set(padded)) == 96
+    assert all(n <= to < 1.125 * n for n, to in zip(lengths, padded))
+    assert [padded_length([window([0] * n)], 512) for n in lengths] == list(lengths)
+    assert [padded_length([window([0] * n)] * 2, None) for n in lengths] == list(lengths)
 
 
 @given(st.lists(st.integers(1, 50), min_size=2, max_size=80), st.integers(50, 500))
@@ -42,6 +62,6 @@ def test_no_batch_could_have_taken_the_next_window(lengths, budget):
 def test_padding_costs_little(lengths, seed):
     """1,024 windows of 48 tokens on average, 1,024 padded tokens a batch: at most 8 % padding."""
     drawn = np.clip(lengths(np.random.default_rng(seed)), 3, 512).astype(int)
-    batches = list(cut_batches((window([0] * length) for length in drawn), 1024))
-    padded = sum(len(batch) * max(map(len, batch)) for batch in batches)
+    batches = list(cut_batches((window([0] * length) for length in drawn), 1024, longest=512))
+    padded = sum(len(batch) * padded_length(batch, 512) for batch in batches)
     assert padded <= 1.08 * drawn.sum()

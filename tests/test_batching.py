@@ -12,7 +12,7 @@ from transforms.stamps import OF_THE_RUN
 
 def sent(lengths, budget=64):
     """For each window that comes in, and for the end of the bundle, the batches that go out."""
-    stage = _BatchFn(budget, padding=True)
+    stage = _BatchFn(budget, padding=True, longest=None)
     stage.start_bundle()
     windows = [window([0] * length, stamp=OF_THE_RUN) for length in lengths]
     outputs = [list(stage.process(one)) for one in windows] + [list(stage.finish_bundle())]

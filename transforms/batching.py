@@ -18,14 +18,16 @@ _WINDOWS, _SIZE = 2048, 1 << 18
 @dataclass(kw_only=True, eq=False)
 class BatchBySize(beam.PTransform):
     """`PCollection[Window]` -> `PCollection[list[Window]]` of like length, within `budget` padded
-    tokens each; bytes for models that take strings. Without `padding` they are all as long.
+    tokens each; bytes for models that take strings. Without `padding` they are all as long; with
+    it, they are padded to at most `longest`.
     """
 
     budget: int
     padding: bool = True
+    longest: int | None = None
 
     def expand(self, windows):
-        return windows | beam.ParDo(_BatchFn(self.budget, self.padding))
+        return windows | beam.ParDo(_BatchFn(self.budget, self.padding, self.longest))
 
 
 class _BatchFn(beam.DoFn):
@@ -33,8 +35,8 @@ class _BatchFn(beam.DoFn):
     as comes in: one by one, reading and tokenizing never keep the encoder waiting for long.
     """
 
-    def __init__(self, budget: int, padding: bool):
-        self._budget, self._padding = budget, padding
+    def __init__(self, budget: int, padding: bool, longest: int | None):
+        self._limits = budget, padding, longest
 
     def start_bundle(self):
         self._waiting: list[Window] = []
@@ -58,7 +60,7 @@ class _BatchFn(beam.DoFn):
         yield from self._send()
 
     def _sort(self):
-        self._ready.extend(cut_batches(self._waiting, self._budget, self._padding))
+        self._ready.extend(cut_batches(self._waiting, *self._limits))
         self._waiting, self._size, self._sent = [], 0, 0
 
     def _send(self):

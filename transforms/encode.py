@@ -12,6 +12,7 @@ import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
 from transforms import metrics
+from transforms.batches import padded_length
 from transforms.elements import Encoded, Window
 from transforms.encoders import Encoder, load_encoder, tokens_at_once
 from transforms.encoders.isolation import encode_each
@@ -68,10 +69,10 @@ class _EncodeFn(beam.DoFn):
         self._together: list[Window] = []
 
     def process(self, batch: list[Window]):
-        if self._together and _padded(self._together + batch) > self._size:
+        if self._together and self._padded(self._together + batch) > self._size:
             yield from self._submit()
         self._together += batch
-        if _padded(self._together) >= self._size:
+        if self._padded(self._together) >= self._size:
             yield from self._submit()
 
     def finish_bundle(self):
@@ -83,7 +84,7 @@ class _EncodeFn(beam.DoFn):
     def _submit(self) -> Iterator:
         batch, self._together = self._together, []
         metrics.count("batches")
-        metrics.count("padded_tokens", _padded(batch))
+        metrics.count("padded_tokens", self._padded(batch))
         loaded = self._loaded
         self._in_flight.append(loaded.threads.submit(encode_each, loaded.encoder, batch))
         if len(self._in_flight) > self._limit:
@@ -96,6 +97,5 @@ class _EncodeFn(beam.DoFn):
         for encoded in found:
             yield stamped(encoded, encoded.window.stamp)
 
-
-def _padded(batch: list[Window]) -> int:
-    return len(batch) * max(window.size for window in batch)
+    def _padded(self, batch: list[Window]) -> int:
+        return len(batch) * padded_length(batch, self._model.longest_padded)

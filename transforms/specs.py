@@ -168,6 +168,11 @@ class ModelSpec:
         return max((layer for layer in self.layers if isinstance(layer, int)), default=0)
 
     @property
+    def longest_padded(self) -> int | None:
+        """What batches may be padded to, None where to no more than their longest window."""
+        return self.longest if self.padding else None
+
+    @property
     def has_pooler(self) -> bool:
         return POOLER in self.outputs
 

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
+from transforms.batches import padded_length
 from transforms.elements import Encoded, Window
 from transforms.encoders.runtime import has_amx, has_gpu, prepare_threads, tf
 from transforms.specs import POOLER, BertConfig, ModelSpec, Wanted
@@ -43,14 +44,14 @@ class BertEncoder:
         assert spec.bert is not None
         self.streams = prepare_threads()
         self.hidden_size, self.layer_count = spec.hidden_size, spec.layer_count
-        self.max_seq_length = spec.max_seq_length
+        self.max_seq_length, self._longest = spec.max_seq_length, spec.longest_padded
         self._layers, self._segments = [int(layer) for layer in wanted.layers], spec.segments
         self._graphs = Graphs.build(spec.bert, wanted, weights)
 
     def encode(self, windows: Sequence[Window]) -> list[Encoded]:
         """Each result's layers are views [T, H] float32 of the batch's."""
         lengths = np.array([len(window) for window in windows], np.int32)
-        ids = np.zeros((len(windows), lengths.max()), np.int32)
+        ids = np.zeros((len(windows), padded_length(windows, self._longest)), np.int32)
         segments = np.zeros_like(ids)
         for row, window in enumerate(windows):
             ids[row, : len(window)] = window.ids

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from transforms.batches import padded_length
 from transforms.elements import Encoded, Window
 from transforms.encoders import Encoder, asset_tokenizers, export_notes, saved_models
 from transforms.encoders.batch_probes import check_ids, fails, id_window, steady
@@ -264,10 +265,11 @@ class SavedBertEncoder:
         batch, self._length = shapes[self._roles[_IDS]] or (None, None)
         self._function = SavedFunction(spec, given_by(signature), wanted, batch)
         self.streams, self._segments = self._function.streams, spec.segments
+        self._longest = spec.longest_padded
 
     def encode(self, windows: Sequence[Window]) -> list[Encoded]:
         """Each result's layers are views [T, H] float32 of the batch's."""
-        length = self._length or max(map(len, windows))
+        length = self._length or padded_length(windows, self._longest)
         values = {role: np.zeros((len(windows), length), np.int32) for role in self._roles}
         for row, window in enumerate(windows):
             values[_IDS][row, : len(window)] = window.ids
