@@ -34,7 +34,7 @@ def measure(plan: Plan) -> list[Row]:
     return rows + _compare("SentencePiece", japanese, str(_JAPANESE), theirs, plan)
 
 
-def our_tokenizer(model: str, layers: str | None = None) -> Run:
+def our_windows(model: str, layers: str | None = None) -> Run:
     """What a run does with the texts that it tokenizes at once; where it is to write token vectors
     of some layers, it finds each token's place in the text too.
     """
@@ -57,6 +57,15 @@ def our_tokenizer(model: str, layers: str | None = None) -> Run:
     return windows
 
 
+def our_ids(model: str) -> Run:
+    """The tokenizer without what a run makes of its tokens."""
+    from pipeline.recipe import Settings
+    from transforms.tokenizers import load_tokenizer
+
+    tokenizer = load_tokenizer(Settings(model=model).resolve().spec.tokenizer)
+    return lambda texts: tokenizer.encode(texts, spans=False)
+
+
 def word_piece(model: str) -> Run:
     """The library alone; it cuts nothing, as we do not."""
     from tokenizers import Tokenizer
@@ -76,14 +85,19 @@ def sentence_piece(file: Path) -> Run:
 
 
 def _compare(name: str, lines: Sequence[str], model: str, theirs: Run, plan: Plan) -> list[Row]:
-    ours, with_places = our_tokenizer(model), our_tokenizer(model, layers="-1")
-    runs = {"ours": ours, "ours for token vectors": with_places, "the library": theirs}
+    runs = {
+        "ours": our_windows(model),
+        "ours, ids alone": our_ids(model),
+        "ours for token vectors": our_windows(model, layers="-1"),
+        "the library": theirs,
+    }
     runners = {who: _timed(run, lines) for who, run in runs.items()}
     race(runners, 1)  # to warm up
     found = race(runners, plan.rounds)
     library = found["the library"]
     return [
         ratio(_what(name), ratios(found["ours"], library), least=_LEAST),
+        ratio(f"{_what(name)}, ids alone", ratios(found["ours, ids alone"], library)),
         ratio(
             f"{_what(name)}, for token vectors", ratios(found["ours for token vectors"], library)
         ),

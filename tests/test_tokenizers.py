@@ -248,12 +248,13 @@ def test_japanese_pieces_are_the_originals_for_any_text(specs):
     @unhurried
     @given(st.lists(hostile, min_size=1, max_size=4))
     def check(texts):
-        for text, found in zip(texts, tokenizer.encode(texts, False), strict=True):
+        found = zip(tokenizer.encode(texts, True), tokenizer.encode(texts, False), strict=True)
+        for text, (with_spans, without) in zip(texts, found, strict=True):
             pieces = original.tokenize(text)
-            assert list(found.tokens) == pieces
+            assert list(with_spans.tokens) == list(without.tokens) == pieces
             # Unlike the original: unknown characters that spell a control symbol are unknown.
             ids = [n if n not in range(1, 7) else 0 for n in original.ids(pieces)]
-            assert found.ids.tolist() == ids
+            assert with_spans.ids.tolist() == without.ids.tolist() == ids
 
     check()
 
@@ -271,6 +272,19 @@ def test_a_japanese_vocabulary_is_read_as_the_original_reads_it(specs, tmp_path)
     assert any((row.ids == tokenizer.size - 1).any() for row in found)
 
 
+@pytest.mark.parametrize("named", ["蝎", "<unk>"])
+def test_unknown_pieces_that_a_vocabulary_names_have_its_numbers(specs, tmp_path, named):
+    """As in the original, which looks up whatever the model gives back."""
+    spec = specs["sentencepiece"]
+    lines = Path(spec.vocabulary).read_text("utf-8").removesuffix("\n").split("\n")
+    content = "\n".join([*lines, f"{named}\t0"]) + "\n"
+    vocabulary = written(tmp_path / "ja.vocab", content)
+    tokenizer = load_tokenizer(TokenizerSpec("sentencepiece", spec.path, vocabulary, True))
+    original = BertJapanese(spec.path, vocabulary)
+    for found in tokenizer.encode(["犬蝎", "犬\ue000", "<unk>"], False):
+        assert found.ids.tolist() == original.ids(found.tokens)
+
+
 @pytest.mark.parametrize("kind", ["xlm_roberta", "xlm_roberta, bytes"])
 def test_xlm_roberta_numbers_pieces_as_fairseq_does(specs, tokenizer, kind):
     """A piece has its number in the model plus one, an unknown one 3; see XLMRobertaTokenizer."""
@@ -280,10 +294,12 @@ def test_xlm_roberta_numbers_pieces_as_fairseq_does(specs, tokenizer, kind):
     @unhurried
     @given(hostile)
     def check(text):
-        [found] = tokenizer.encode([text], False)
+        [found], [ids_alone] = (tokenizer.encode([text], spans) for spans in (True, False))
         assert list(found.tokens) == processor.encode(text, out_type=str)
         pieces = processor.encode(text)
-        assert found.ids.tolist() == [piece + 1 if piece else 3 for piece in pieces]
+        ids = [piece + 1 if piece else 3 for piece in pieces]
+        assert found.ids.tolist() == ids_alone.ids.tolist() == ids
+        assert list(ids_alone.tokens) == list(found.tokens)
 
     check()
 

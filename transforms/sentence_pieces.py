@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +12,24 @@ import numpy as np
 from transforms import spans as span_maps
 from transforms.specs import TokenizerSpec
 from transforms.tokens import Tokenizer, Tokens
+
+
+class _Pieces(Sequence[str]):
+    """A text's pieces as strings, made when they are looked at, which most never are."""
+
+    __slots__ = ("_length", "_processor", "_text")
+
+    def __init__(self, processor, text: str, length: int):
+        self._processor, self._text, self._length = processor, text, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, place):
+        return self._processor.encode(self._text, out_type=str)[place]
+
+    def __iter__(self):
+        return iter(self[:])
 
 
 class _SentencePieces:
@@ -51,20 +71,46 @@ class _SentencePieces:
             for piece, number in vocabulary.items()
             if piece not in dict(around) and not processor.is_control(processor.piece_to_id(piece))
         }
+        pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
+        self._numbers = self._looked_up(pieces)
         bytes_ = {f"<0x{byte:02X}>": byte for byte in range(256)}
         has_bytes = processor.is_byte(processor.piece_to_id("<0x00>"))
         self._bytes = bytes_ if has_bytes else {}
 
     def encode(self, texts: Sequence[str], spans: bool) -> list[Tokens]:
         lowered = [span_maps.lowercase(text) if self._lowercase else (text, None) for text in texts]
-        pieces = self._processor.encode([low for low, _ in lowered], out_type=str, num_threads=1)
+        lows = [low for low, _ in lowered]
+        if not (spans or self._names_unknown):
+            return self._by_number(lows)
+        pieces = self._processor.encode(lows, out_type=str, num_threads=1)
         return [
             Tokens(
                 row,
-                np.array([self._ids.get(piece, self.unknown) for piece in row], np.int32),
+                self._looked_up(row),
                 self._spans(row, text, low, origins) if spans else None,
             )
             for row, text, (low, origins) in zip(pieces, texts, lowered)
+        ]
+
+    def _looked_up(self, pieces: Sequence[str]) -> np.ndarray:
+        return np.array([self._ids.get(piece, self.unknown) for piece in pieces], np.int32)
+
+    @functools.cached_property
+    def _names_unknown(self) -> bool:
+        """Whether the vocabulary has what no text is cut into, and is an unknown piece."""
+        processor = self._processor
+        known = (piece for piece, number in self._ids.items() if number != self.unknown)
+        pieces = map(processor.piece_to_id, known)
+        return any(n == processor.unk_id() or processor.is_unused(n) for n in pieces)
+
+    def _by_number(self, texts: Sequence[str]) -> list[Tokens]:
+        """The same as by strings, and faster."""
+        rows = self._processor.encode(texts, num_threads=1)
+        stops = list(itertools.accumulate(map(len, rows), initial=0))
+        ids = self._numbers[np.fromiter(itertools.chain.from_iterable(rows), np.int32, stops[-1])]
+        return [
+            Tokens(_Pieces(self._processor, text, stop - start), ids[start:stop], None)
+            for text, start, stop in zip(texts, stops, stops[1:])
         ]
 
     def _spans(self, pieces, text: str, low: str, origins: np.ndarray | None) -> np.ndarray:

@@ -196,7 +196,7 @@ def _whole(
         start=0,
         stop=len(ids),
         position=0,
-        n_unknown=_unknown(ids, roles, tokenizer.unknown),
+        n_unknown=_unknown([a.ids] if b is None else [a.ids, b.ids], tokenizer.unknown),
         n_dropped=n_dropped,
         stamp=stamp,
     )
@@ -249,12 +249,11 @@ def _source_spans(document: Document, a: Tokens, prompt_length: int) -> np.ndarr
     return spans
 
 
-def _unknown(ids: np.ndarray, roles: np.ndarray, unknown: int | None) -> int | None:
-    """None where only the model knows its vocabulary."""
+def _unknown(texts: Sequence[np.ndarray], unknown: int | None) -> int | None:
+    """Of ids without special tokens; None where only the model knows its vocabulary."""
     if unknown is None:
         return None
-    found = ids == unknown
-    return int(np.count_nonzero(found & (roles != SPECIAL))) if found.any() else 0
+    return sum(int(np.count_nonzero(ids == unknown)) for ids in texts)
 
 
 def _windows(
@@ -295,5 +294,5 @@ def _windows(
             start=own_start + shift if index else 0,
             stop=own_stop + shift if not last else len(order),
             position=own_start,
-            n_unknown=_unknown(whole.ids[own], whole.roles[own], unknown),
+            n_unknown=_unknown([whole.ids[own][whole.roles[own] != SPECIAL]], unknown),
         )
