@@ -167,8 +167,8 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "the run": {
         "runner": {
             "default": "local",
-            "help": "local (this machine, this process), or any Beam runner by its name (default:"
-            " local)",
+            "help": "local (this machine, this process), dataflow (Google's machines, see"
+            " deploy/dataflow/README.md), or any Beam runner by its name (default: local)",
         },
         "verbose": {
             "action": "store_true",
