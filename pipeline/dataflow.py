@@ -10,12 +10,14 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from transforms.files import split_patterns
 
 IN_IMAGE = "/opt/corpusvec/"  # where deploy/dataflow/Dockerfile puts a model
 IMAGE = "CORPUSVEC_IMAGE"  # the image knows its own name by this variable
+
+_CONSOLE = "https://console.cloud.google.com/dataflow/jobs"
 
 _WORKERS: Mapping[str, Any] = {
     "machine_type": "n2-standard-8",
@@ -58,6 +60,15 @@ def arguments(flags: argparse.Namespace, given: Sequence[str]) -> list[str]:
         wanted["experiments"] = _ONE_PROCESS
     said = [f"--{name}" if value is True else f"--{name}={value}" for name, value in wanted.items()]
     return [*said, *given]
+
+
+def page_of(result: Any, options: PipelineOptions) -> str:
+    """Where a job can be watched; empty for what is no job on Dataflow."""
+    if not getattr(result, "has_job", False):
+        return ""
+    place = options.view_as(GoogleCloudOptions)
+    page = f"{_CONSOLE}/{place.region}/{result.job_id()}?project={place.project}"
+    return f"job {result.job_id()} is sent: {page}"
 
 
 def _refuse_local(flags: argparse.Namespace) -> None:

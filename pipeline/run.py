@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 import apache_beam as beam
@@ -79,12 +80,15 @@ def _local_runner():
 
 def _run(job: Job, options: PipelineOptions, runner) -> None:
     pipeline = beam.Pipeline(runner=runner, options=options)
+    build(pipeline, job)
+    result = pipeline.run()
     try:
-        with pipeline:
-            build(pipeline, job)
+        if page := dataflow.page_of(result, options):
+            print(page, file=sys.stderr)
+        if not options.view_as(StandardOptions).no_wait_until_finish:
+            result.wait_until_finish()
     except KeyboardInterrupt:
-        if hasattr(pipeline, "result"):  # the job is elsewhere, and would go on
-            pipeline.result.cancel()
+        result.cancel()  # else the job, which is elsewhere, would go on
         raise
 
 

@@ -26,6 +26,10 @@ from tests.servers import Site, body, serving
 IMAGE = "europe-west1-docker.pkg.dev/my-project/corpusvec/corpusvec:1"
 JOB = ["--project=my-project", "--region=europe-west1", "--temp_location=gs://bucket/tmp"]
 PLACES = ["--input=gs://bucket/in/*.txt", "--output=gs://bucket/out", "--model=gs://bucket/model"]
+SENT = (
+    "job job-1 is sent: https://console.cloud.google.com/dataflow/jobs/europe-west1/job-1"
+    "?project=my-project\n"
+)
 JOBS = "/v1b3/projects/my-project/locations/europe-west1/jobs"
 
 
@@ -262,7 +266,7 @@ def test_ctrl_c_cancels_the_job(bucket, site, capsys):
         if "poll_for_job_completion" in thread.name:
             thread.join()  # it asks once more, and the server shall be there
     assert service.asked_for == ["JOB_STATE_CANCELLED"]
-    assert capsys.readouterr().err == "interrupted; nothing was published\n"
+    assert capsys.readouterr().err == f"{SENT}interrupted; nothing was published\n"
     assert not [blob.name for blob in bucket.list_blobs(prefix="out/")]
 
 
@@ -270,12 +274,14 @@ def test_a_job_that_fails_says_why_in_one_line(bucket, site, capsys):
     trace = "Traceback (most recent call last):\n  File x\nValueError: vocab.txt: is damaged"
     service = Service(site, "JOB_STATE_FAILED", trace)
     assert main(["embed", "--runner=dataflow", *JOB, *PLACES, *service.flags]) == 1
-    assert capsys.readouterr().err == "corpusvec: vocab.txt: is damaged\n"
+    assert capsys.readouterr().err == f"{SENT}corpusvec: vocab.txt: is damaged\n"
 
 
 def test_a_job_can_be_handed_over(bucket, site, capsys):
     service = Service(site, "JOB_STATE_RUNNING")
     handed = ["--no_wait_until_finish", *service.flags]
     assert main(["embed", "--runner=dataflow", *JOB, *PLACES, *handed]) == 0
-    assert capsys.readouterr().out.startswith("handed over; gs://bucket/out/snapshots/")
+    said = capsys.readouterr()
+    assert said.out.startswith("handed over; gs://bucket/out/snapshots/")
+    assert said.err == SENT
     assert sum(site.asked.values()) == 1

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pipeline import options
+from pipeline import dataflow, options
 from pipeline.flags import add_embed_flags
 from pipeline.flex_template import flags_of, metadata
 from tests.conftest import ROOT
@@ -163,3 +163,16 @@ def test_the_launchers_file_starts_embed(tmp_path):
     )
     assert begun.returncode == 2
     assert begun.stderr == "corpusvec: --output is missing: a folder (--help lists all flags)\n"
+
+
+def test_the_settings_that_are_shown_are_those_that_are_made():
+    """In the README beside the template: options that exist, values as they are."""
+    shown = (FILE.parent / "README.md").read_text("utf-8")
+    settings = shown[shown.index("## The settings") :]
+    known = options.beam_flags() | {f"--{name}" for name in PARAMETERS} | {"--runner"}
+    assert set(re.findall(r"`(--[a-z_0-9]+)[=`]", settings)) <= known
+    for name, value in dataflow._WORKERS.items():
+        shown_as = f"`--{name}`" if value is True else f"`--{name}={value}`"
+        assert shown_as in settings
+    (command,) = re.findall(r"^ {4}(corpusvec embed (?:.*\\\n)*.*)$", shown, re.MULTILINE)
+    assert set(re.findall(r"(--[a-z_]+)=", command)) <= known
