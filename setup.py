@@ -30,9 +30,12 @@ setup(
         "zstandard>=0.22,<1",
     ],
     extras_require={
+        "gcp": ["apache-beam[gcp]>=2.70,<3"],  # gs:// and --runner=dataflow
         "hf": ["huggingface-hub>=0.30,<3"],  # models named hf://owner/name
         "text": ["tensorflow-text>=2.18,<3"],  # models with their tokenizer inside
         "dev": [
+            "apache-beam[gcp]",
+            "gcp-storage-emulator",
             "huggingface-hub",
             "setuptools<81",  # tensorflow-hub imports pkg_resources
             "tensorflow-hub",

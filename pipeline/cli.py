@@ -77,20 +77,25 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
     options.refuse_twice(flags, arguments)
     from pipeline import job as jobs
     from pipeline import report
-    from pipeline.run import check_runner, open_file_systems, run
+    from pipeline.run import beam_arguments, check_runner, open_file_systems, run
     from transforms.snapshots import latest, read_manifest
 
     check_runner(flags.runner)
+    rest = beam_arguments(flags, rest)
     open_file_systems(rest)
     job = jobs.from_flags(flags, started)
-    snapshot = job.snapshot
+    snapshot, ended = job.snapshot, True
     try:
         with _interruptible():
             try:
                 snapshot.begin(jobs.tables(job))
-                run(job, flags.runner, rest)
+                ended = run(job, flags.runner, rest)
             finally:
-                snapshot.abandon()
+                if ended:
+                    snapshot.abandon()
+        if not ended:
+            _say([f"handed over; {snapshot.folder} will be there when the job is done"])
+            return DONE
         manifest = read_manifest(snapshot.output, snapshot.id)
         _say(report.summary(snapshot, manifest, time.time() - started))
     except KeyboardInterrupt:

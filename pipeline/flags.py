@@ -27,7 +27,8 @@ def _above_zero(text: str) -> int:
     return int(text)
 
 
-_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
+# By the groups in which `--help` shows them.
+EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "what to read": {
         "input": {
             "action": "append",
@@ -166,8 +167,8 @@ _FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "the run": {
         "runner": {
             "default": "local",
-            "help": "local (this machine, this process), or any Beam runner by its name (default:"
-            " local)",
+            "help": "local (this machine, this process), dataflow (Google's machines, see"
+            " deploy/dataflow/README.md), or any Beam runner by its name (default: local)",
         },
         "verbose": {
             "action": "store_true",
@@ -180,7 +181,7 @@ _FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
 def add_embed_flags(parser: argparse.ArgumentParser) -> None:
     """All flags of `embed`, in the order in which a run uses them."""
     parser.epilog = _EPILOG
-    for title, flags in _FLAGS.items():
+    for title, flags in EMBED_FLAGS.items():
         group = parser.add_argument_group(title)
         for name, arguments in flags.items():
             group.add_argument(f"--{name}", **arguments)
@@ -195,7 +196,7 @@ def add_publish_flags(parser: argparse.ArgumentParser) -> None:
 
 def _add(parser: argparse.ArgumentParser, *names: str) -> None:
     """Flags that another command shares with `embed`."""
-    every = {name: arguments for flags in _FLAGS.values() for name, arguments in flags.items()}
+    every = {name: arguments for flags in EMBED_FLAGS.values() for name, arguments in flags.items()}
     for name in names:
         parser.add_argument(f"--{name}", **every[name])
 

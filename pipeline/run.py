@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
+from pipeline import dataflow
 from pipeline.embed import Job, build
 from pipeline.progress import Progress
 
 LOCAL = "local"
+# Runners that are told more than the user says; Beam's name of one may end in `Runner`.
+PRESETS: Mapping[str, Callable[[argparse.Namespace, Sequence[str]], list[str]]] = {
+    "dataflow": dataflow.arguments,
+}
 _LAST_LINE = re.compile(r"^(?P<kind>[\w.]+): (?P<message>.*)$")
 # Errors whose messages are sentences for a user.
 _SPEAKING = ("BrokenInput", "BrokenModel", "ValueError", "RuntimeError")
@@ -34,6 +41,12 @@ def check_runner(name: str) -> None:
             raise ValueError(f"--runner={name}: use local, or a runner of Beam. {error}") from error
 
 
+def beam_arguments(flags: argparse.Namespace, given: Sequence[str]) -> list[str]:
+    """What Beam is told: what was given, and what the runner's preset adds. Raises `ValueError`."""
+    preset = PRESETS.get(flags.runner.lower().removesuffix("runner"))
+    return preset(flags, given) if preset else list(given)
+
+
 def open_file_systems(beam_arguments: Sequence[str]) -> None:
     """Let Beam's options, as `--s3_endpoint_url`, count for what is read and written before and
     after the run.
@@ -41,15 +54,19 @@ def open_file_systems(beam_arguments: Sequence[str]) -> None:
     FileSystems.set_options(PipelineOptions(list(beam_arguments)))
 
 
-def run(job: Job, runner: str, beam_arguments: Sequence[str]) -> None:
-    """Run to the end. Raises `RunFailed`; the output is then as it was before."""
+def run(job: Job, runner: str, beam_arguments: Sequence[str]) -> bool:
+    """Run to the end, or with Beam's --no_wait_until_finish until the job is handed over -> whether
+    the end was seen. Raises `RunFailed`; the output is then as it was before.
+    """
     size = sum(file.size for file in job.files)
     try:
         if runner == LOCAL:
             with Progress(size, job.limit):
-                _run(job, beam_arguments, _local_runner())
-        else:
-            _run(job, [f"--runner={runner}", *beam_arguments], None)
+                _run(job, PipelineOptions(list(beam_arguments)), _local_runner())
+            return True
+        options = PipelineOptions([f"--runner={runner}", *beam_arguments])
+        _run(job, options, None)
+        return not options.view_as(StandardOptions).no_wait_until_finish
     except Exception as error:
         raise RunFailed(explanation(error)) from error
 
@@ -61,9 +78,18 @@ def _local_runner():
     return FnApiRunner()
 
 
-def _run(job: Job, arguments: Sequence[str], runner) -> None:
-    with beam.Pipeline(runner=runner, options=PipelineOptions(list(arguments))) as pipeline:
-        build(pipeline, job)
+def _run(job: Job, options: PipelineOptions, runner) -> None:
+    pipeline = beam.Pipeline(runner=runner, options=options)
+    build(pipeline, job)
+    result = pipeline.run()
+    try:
+        if page := dataflow.page_of(result, options):
+            print(page, file=sys.stderr)
+        if not options.view_as(StandardOptions).no_wait_until_finish:
+            result.wait_until_finish()
+    except KeyboardInterrupt:
+        result.cancel()  # else the job, which is elsewhere, would go on
+        raise
 
 
 def explanation(error: BaseException) -> str:

@@ -1,0 +1,8 @@
+"""What the flex template's launcher starts, in the image."""
+
+import sys
+
+from pipeline.flex_template import launch
+
+if __name__ == "__main__":
+    sys.exit(launch(sys.argv[1:]))
