@@ -50,7 +50,7 @@ def serving(site: Site) -> Iterator[Site]:
             with contextlib.suppress(ConnectionError):  # a client that was killed
                 site.answer(self)
 
-        do_HEAD = do_GET  # noqa: N815
+        do_HEAD = do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
 
         def log_message(self, *args) -> None:
             pass
@@ -74,7 +74,7 @@ def body(content: bytes, headers: Mapping[str, str] | None = None, code: int = 2
         for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
             handler.send_header(name, value)
         handler.end_headers()
-        if handler.command == "GET":
+        if handler.command != "HEAD":
             handler.wfile.write(content)
 
     return answer
