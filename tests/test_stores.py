@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -51,6 +53,11 @@ def bucket(server, monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(FileSystems, "_pipeline_options", None)
+    if scheme == "s3":  # a client for each file reads the same megabytes of JSON again
+        from botocore.loaders import JSONFileLoader
+
+        once = functools.cache(JSONFileLoader().load_file)
+        monkeypatch.setattr(JSONFileLoader, "load_file", lambda self, path: once(path))
     make = stores.s3_bucket if scheme == "s3" else stores.google_bucket
     return make(f"bucket-{next(_NUMBERS)}", environment)
 
@@ -188,7 +195,7 @@ def test_an_abandoned_attempt_leaves_nothing_and_cannot_be_committed(bucket):
 
 
 def test_an_attempt_is_abandoned_or_committed_never_both(bucket):
-    for _ in range(8):
+    for _ in range(4):
         snapshot = snapshot_in(bucket)
         files = [written(bucket, snapshot, f"{n}") for n in range(3)]
         other = threading.Thread(target=snapshot.abandon)
@@ -238,7 +245,7 @@ def test_a_run_ended_in_the_middle_leaves_the_last_snapshot(corpus, tmp_path, nu
     begun = f"{corpus.address}/out"
     while not Snapshot(begun, "another").leftovers() and time.monotonic() < deadline:
         time.sleep(0.2)
-    time.sleep(3)
+    time.sleep(1)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == (-9 if number == signal.SIGKILL else 130), said
@@ -249,3 +256,96 @@ def test_a_run_ended_in_the_middle_leaves_the_last_snapshot(corpus, tmp_path, nu
     corpus.put("in/long.txt", b"short")
     assert embed(corpus) == 0
     assert whole(corpus, tmp_path)[0] > name  # has nothing of the dead attempt
+
+
+def shown(capfd, bucket) -> str:
+    """All that a run says and keeps."""
+    said = capfd.readouterr()
+    kept = b"".join(bucket.get(n) for n in bucket.names() if n.startswith("out/"))
+    return said.out + said.err + kept.decode("latin-1")
+
+
+@pytest.mark.parametrize("flags", [(), ("--verbose",)], ids=["quiet", "verbose"])
+def test_credentials_are_shown_nowhere(corpus, tmp_path, capfd, flags):
+    account = corpus.environment.get("GOOGLE_APPLICATION_CREDENTIALS")
+    key = json.loads(Path(account).read_text())["private_key"] if account else "secret-of-s3"
+    given = ("--s3_secret_access_key=secret-of-s3", "--s3_access_key_id=key-of-s3")
+    run = [*command(corpus), *flags, *(() if account else given)]
+    subprocess.run(run, cwd=ROOT, check=True)
+    said = shown(capfd, corpus)
+    assert "configuration" in said
+    for gone in ("bad.txt", "in/*.none"):  # and in no error
+        broken = [*run, f"--input={corpus.address}/{gone}", "--max_rejected=1"]
+        assert subprocess.run(broken, cwd=ROOT).returncode == 2
+    said += shown(capfd, corpus)
+    for secret in (*stores.SECRETS, key):
+        assert secret not in said
+    for file in (tmp_path / "cache").rglob("*"):
+        if file.is_file():
+            assert not any(
+                secret.encode() in file.read_bytes() for secret in (*stores.SECRETS, key)
+            )
+
+
+def refused(bucket, capsys, **places: str) -> str:
+    """The one line that a run says which cannot begin."""
+    place = {"input": f"{bucket.address}/in/*.txt", "output": f"{bucket.address}/out"}
+    place |= {"model": f"{bucket.address}/model"} | places
+    code = main(["embed", *(f"--{name}={value}" for name, value in place.items())])
+    assert code in (1, 2)
+    said = [line for line in capsys.readouterr().err.splitlines() if "fetching" not in line]
+    assert len(said) == 1, said
+    return said[0]
+
+
+def test_a_bucket_that_does_not_exist_is_one_sentence(corpus, server, capsys):
+    nowhere = f"{server[0]}://no-such-bucket"
+    said = refused(corpus, capsys, input=f"{nowhere}/in/*.txt")
+    assert re.search(rf"--input={nowhere}/in/\*\.txt: .*bucket", said)
+    said = refused(corpus, capsys, model=f"{nowhere}/model")
+    assert re.search(rf"--model={nowhere}/model: .*bucket", said)
+    said = refused(corpus, capsys, output=f"{nowhere}/out")
+    assert re.search(rf"--output={nowhere}/out: .*\(404\).*bucket", said)
+    assert main(["inspect", f"{nowhere}/out"]) == 1
+    assert "bucket" in capsys.readouterr().err.splitlines()[-1]
+
+
+def endpoint(monkeypatch, address: str) -> None:
+    for name in ("AWS_ENDPOINT_URL_S3", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.setenv(name, address)
+
+
+def test_what_is_not_permitted_is_one_sentence(corpus, tiny, tmp_path, capsys, monkeypatch):
+    local = {"input": f"{tmp_path}/in/*.txt", "model": tiny}
+    with servers.serving(Site()) as site:
+        site.fallback = status(403)
+        endpoint(monkeypatch, site.address)
+        for name in ("input", "model", "output"):
+            others = {flag: place for flag, place in local.items() if flag != name}
+            said = refused(corpus, capsys, **others)
+            assert f"--{name}={corpus.address}/" in said
+            assert "access is refused (403); check the credentials" in said
+
+
+def test_a_wrong_endpoint_is_one_sentence_in_bounded_time(
+    corpus, tiny, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("transforms.stores.SECONDS", 2.0)
+    local = {"input": f"{tmp_path}/in/*.txt", "model": tiny}
+    dead = stores._free_port()
+    for name in ("input", "model", "output"):
+        endpoint(monkeypatch, f"http://127.0.0.1:{dead}")
+        others = {flag: place for flag, place in local.items() if flag != name}
+        started = time.monotonic()
+        said = refused(corpus, capsys, **others)
+        assert time.monotonic() - started < 20
+        assert f"--{name}={corpus.address}/" in said
+        assert "endpoint" in said
+
+
+def test_a_package_that_is_missing_is_one_sentence(corpus, server, capsys, monkeypatch):
+    monkeypatch.setattr("transforms.stores._is_installed", lambda package: False)
+    extra = {"s3": "aws", "gs": "gcp"}[server[0]]
+    said = refused(corpus, capsys)
+    assert said.endswith(f"pip install 'apache-beam[{extra}]'")
+    assert f"--input={corpus.address}/in/*.txt: " in said

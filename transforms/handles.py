@@ -59,23 +59,24 @@ def local_model(
     """
     if not is_handle(model):
         return model
-    shown = _shown(model)
+    name = shown(model)
     folder = cache_folder(cache)
     try:
-        return _local_model(model, shown, folder, refresh, check)
+        return _local_model(model, name, folder, refresh, check)
     except RuntimeError as error:
-        raise RuntimeError(f"--model={shown}: {error}") from error
+        raise RuntimeError(f"--model={name}: {error}") from error
     except ValueError as error:
-        raise ValueError(f"--model={shown}: {error}") from error
+        raise ValueError(f"--model={name}: {error}") from error
     except OSError as error:
         what = error.strerror or str(error)
         raise RuntimeError(
-            f"--model={shown}: cannot be kept in {folder} ({what});"
+            f"--model={name}: cannot be kept in {folder} ({what});"
             " choose a folder that can be written and has room with --model_cache"
         ) from error
 
 
-def _shown(model: str) -> str:
+def shown(model: str) -> str:
+    """A handle without what is secret in it."""
     if "://" not in model:
         return model
     try:
@@ -85,12 +86,12 @@ def _shown(model: str) -> str:
 
 
 def _local_model(
-    model: str, shown: str, cache: str, refresh: bool, check: Callable[[str], None]
+    model: str, name: str, cache: str, refresh: bool, check: Callable[[str], None]
 ) -> str:
     scheme = model.partition("://")[0].lower() if "://" in model else "file"
     source = ""
     if scheme in ("http", "https"):
-        fetch = functools.partial(_fetch_http, model, shown)
+        fetch = functools.partial(_fetch_http, model, name)
     elif scheme in STORES:
         fetch = functools.partial(_fetch_store, model)
     elif scheme == "hf":
@@ -99,11 +100,11 @@ def _local_model(
         path = os.path.abspath(_local_path(model))
         if os.path.isdir(path):
             return path
-        model, shown, source = f"file://{path}", path, _archive_digest(path)
+        model, name, source = f"file://{path}", path, _archive_digest(path)
         fetch = functools.partial(_unpack, path)
     else:
         raise ValueError(f"{scheme}:// is no kind of address that a model can have; give {_KINDS}")
-    entry = Entry(cache, model, shown, source, check)
+    entry = Entry(cache, model, name, source, check)
     try:
         return archives.inner_folder(kept(entry, fetch, refresh))
     except FileNotFoundError:  # another process replaces it this very moment
