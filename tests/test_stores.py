@@ -282,9 +282,8 @@ def test_credentials_are_shown_nowhere(corpus, tmp_path, capfd, flags):
         assert secret not in said
     for file in (tmp_path / "cache").rglob("*"):
         if file.is_file():
-            assert not any(
-                secret.encode() in file.read_bytes() for secret in (*stores.SECRETS, key)
-            )
+            content = file.read_bytes()
+            assert not any(secret.encode() in content for secret in (*stores.SECRETS, key))
 
 
 def refused(bucket, capsys, **places: str) -> str:
