@@ -348,3 +348,18 @@ def test_a_package_that_is_missing_is_one_sentence(corpus, server, capsys, monke
     said = refused(corpus, capsys)
     assert said.endswith(f"pip install 'apache-beam[{extra}]'")
     assert f"--input={corpus.address}/in/*.txt: " in said
+
+
+def test_an_input_that_may_be_listed_and_not_read_is_one_sentence(
+    corpus, tiny, tmp_path, capsys, monkeypatch
+):
+    from transforms.files import match_inputs, open_input
+    from transforms.streams import BrokenInput
+
+    (first, *_) = match_inputs([f"{corpus.address}/in/*.txt"])
+    with servers.serving(Site()) as site:
+        site.fallback = status(403)
+        endpoint(monkeypatch, site.address)
+        with pytest.raises((BrokenInput, OSError), match="access is refused .403.") as caught:
+            open_input(first.path).read()
+    assert str(caught.value).startswith(f"{first.path}: ")

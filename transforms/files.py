@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileSystem
+from apache_beam.io.filesystem import CompressionTypes, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.stores import EXTRAS, Refused, ask
+from transforms.stores import EXTRAS, Refused, ask, reason
 from transforms.streams import BrokenInput, decompress
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -81,8 +81,10 @@ def open_input(path: str, on_bytes: Callable[[int], None] | None = None) -> Bina
     """
     try:
         raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
-    except (BeamIOError, OSError) as error:
-        raise BrokenInput(f"{path}: cannot be opened ({error}); check --input") from error
+    except Exception as error:
+        if (why := reason(path, error)) is None:
+            raise
+        raise BrokenInput(f"{path}: cannot be opened ({why}); check --input") from error
     counted = io.BufferedReader(_Counted(raw, path, on_bytes or (lambda n: None)), _BUFFER)
     return decompress(counted, path)
 
@@ -128,7 +130,7 @@ def _matches(pattern: str) -> tuple[str, list[tuple[str, int]]]:
         found = []
         if wildcard:
             found = ask(pattern, lambda: FileSystems.match([prefix + pattern])[0].metadata_list)
-    except (Refused, BeamIOError, OSError) as error:
+    except (Refused, OSError) as error:
         raise ValueError(_unlisted(pattern, error)) from error
     files = [(file.path[len(prefix) :], file.size_in_bytes) for file in found]
     allowed = _dotted(pattern[len(root) :])
@@ -233,8 +235,10 @@ class _Counted(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         try:
             data = self._raw.read(len(buffer))
-        except (BeamIOError, OSError) as error:
-            raise OSError(f"{self._path}: reading failed: {error}") from error
+        except Exception as error:
+            if (why := reason(self._path, error)) is None:
+                raise
+            raise OSError(f"{self._path}: reading failed: {why}") from error
         buffer[: len(data)] = data
         if data:
             self._on_bytes(len(data))

@@ -54,6 +54,15 @@ def ask(path: str, question: Callable[[], _Answer]) -> _Answer:
         raise Refused(_reason(scheme, error)) from error
 
 
+def reason(path: str, error: Exception) -> str | None:
+    """Why a file could not be read or written, in a few words; None where `error` is not the disk's
+    or the store's, but a fault of this program.
+    """
+    if is_remote(path):
+        return _reason(path.partition("://")[0].lower(), error)
+    return error.strerror or str(error) if isinstance(error, OSError) else None
+
+
 def _is_installed(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is not None
