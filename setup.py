@@ -30,11 +30,15 @@ setup(
         "zstandard>=0.22,<1",
     ],
     extras_require={
+        "aws": ["apache-beam[aws]>=2.70,<3"],  # s3://
         "gcp": ["apache-beam[gcp]>=2.70,<3"],  # gs:// and --runner=dataflow
         "hf": ["huggingface-hub>=0.30,<3"],  # models named hf://owner/name
         "text": ["tensorflow-text>=2.18,<3"],  # models with their tokenizer inside
         "dev": [
+            "apache-beam[aws]",
             "apache-beam[gcp]",
+            "flask",  # moto_server's
+            "flask-cors",
             "gcp-storage-emulator",
             "huggingface-hub",
             "setuptools<81",  # tensorflow-hub imports pkg_resources
@@ -43,6 +47,7 @@ setup(
             "tf-keras",
             "duckdb",
             "hypothesis",
+            "moto[s3]",
             "mypy",
             "pandas",
             "polars",

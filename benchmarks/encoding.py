@@ -110,7 +110,7 @@ def gflop_per_token(model: str) -> float:
     """
     from pipeline.recipe import Settings
 
-    config = Settings(model=model).describe_model().bert
+    config = Settings(model=model).describe_model()[0].bert
     if config is None:
         raise ValueError(f"--base={model}: not a BERT")
     hidden, inner = config.hidden_size, config.intermediate_size

@@ -111,12 +111,11 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
 
 
 def _publish(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    if rest:
-        raise options.UsageError(f"{rest[0]}: publish takes a folder and a snapshot, nothing else")
+    options.refuse_unknown(rest, flags, beam=True)
     from pipeline.run import open_file_systems
     from transforms.snapshots import Snapshot, latest, read_manifest
 
-    open_file_systems([])
+    open_file_systems(rest)
     # What `embed` prints is the snapshot's folder: its name will do, and so will all of it.
     snapshot = Snapshot(flags.output.rstrip("/"), flags.snapshot.rstrip("/").rpartition("/")[2])
     if not read_manifest(snapshot.output, snapshot.id)["counts"]["documents"]:
@@ -131,27 +130,37 @@ def _publish(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str
 
 
 def _inspect(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    options.refuse_unknown(rest, flags)
+    options.refuse_unknown(rest, flags, beam=True)
     options.refuse_twice(flags, arguments)
     from pipeline.inspection import inspect
 
+    _reach_stores(rest)
     _say(inspect(flags))
     return DONE
 
 
 def _export(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    options.refuse_unknown(rest, flags)
+    options.refuse_unknown(rest, flags, beam=True)
     options.refuse_twice(flags, arguments)
     from pipeline.export_model import export_model
     from transforms.encoders.signatures import check_whole
     from transforms.handles import local_model
 
+    _reach_stores(rest)
     asked = vars(flags)
     names = ("target", "strings", "archive", "vectors", "normalize", "oov_buckets")
     settings = {name: asked[name] for name in (*names, "tokenizer", "do_lower_case")}
     source = local_model(flags.source, flags.model_cache, flags.refresh_model, check_whole)
     _say(export_model(source, **settings))
     return DONE
+
+
+def _reach_stores(beam_arguments: Sequence[str]) -> None:
+    """Beam takes a second to import: only where something is said."""
+    if beam_arguments:
+        from pipeline.run import open_file_systems
+
+        open_file_systems(beam_arguments)
 
 
 def _say(lines: Iterable[str]) -> None:

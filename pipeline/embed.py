@@ -85,13 +85,15 @@ def to_document(text: str | tuple[str, str] | Document) -> Document:
 
 
 def _embed(documents: beam.PCollection, recipe: Recipe) -> Embedded:
-    tokenized = documents | Tokenize(tokenizer=recipe.spec.tokenizer, plan=recipe.windows)
+    tokenized = documents | Tokenize(
+        tokenizer=recipe.spec.tokenizer, plan=recipe.windows, origin=recipe.origin
+    )
     budget = _BATCH_TOKENS if recipe.spec.tokenizer else _BATCH_BYTES
     batches = tokenized.windows | BatchBySize(
         budget=budget, padding=recipe.spec.padding, longest=recipe.spec.longest_padded
     )
-    encoded = batches | Encode(model=recipe.spec, wanted=recipe.wanted)
-    pooled = encoded | Pool(plan=recipe.vectors)
+    encoded = batches | Encode(model=recipe.spec, wanted=recipe.wanted, origin=recipe.origin)
+    pooled = encoded | Pool(plan=recipe.vectors, origin=recipe.origin)
     failures = (tokenized.failures, pooled.failures) | "Failures" >> beam.Flatten()
     return Embedded(pooled.sentences, pooled.tokens, failures, tokenized.empty)
 

@@ -85,10 +85,7 @@ def _is_output_of_a_store(place: str) -> bool:
         return False
     from pipeline.output_reports import is_there
 
-    try:
-        return is_there(place)
-    except ValueError:
-        return False  # what is wrong with it is said when it is asked for a model
+    return is_there(place)
 
 
 def _is_output(path: str) -> bool:

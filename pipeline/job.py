@@ -35,6 +35,10 @@ def from_flags(flags: argparse.Namespace, started: float) -> Job:
     for name in ("output", "model", "tokenizer", "model_cache", "id_root"):
         if getattr(flags, name):  # shells expand ~ at the start of a word only, not behind =
             setattr(flags, name, os.path.expanduser(getattr(flags, name)))
+    spread = flags.runner != LOCAL
+    for name in ("model", "tokenizer"):  # workers are at home in other folders
+        if spread and (path := getattr(flags, name)) and "://" not in path:
+            setattr(flags, name, os.path.abspath(path))
     patterns = [pattern for text in flags.input for pattern in split_patterns(text)]
     if not patterns:
         raise ValueError("--input: names no file")
@@ -49,7 +53,7 @@ def from_flags(flags: argparse.Namespace, started: float) -> Job:
         unit=flags.unit,
         markup=flags.scrapbox_markup,
         limit=flags.limit,
-        spread=flags.runner != LOCAL,
+        spread=spread,
         recipe=recipe,
         snapshot=Snapshot(flags.output.rstrip("/") or "/", new_id(begun)),
         max_rejected=flags.max_rejected,

@@ -28,6 +28,7 @@ from pipeline.output_facts import (
 from pipeline.report import shortened
 from transforms.schemas import SENTENCES
 from transforms.snapshots import LATEST, MANIFEST, Snapshot, latest, snapshot_ids
+from transforms.stores import Refused, ask
 
 _ROWS, _NUMBERS = 3, 4
 _ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}")  # of a snapshot
@@ -46,7 +47,7 @@ def is_there(place: str) -> bool:
             " snapshot"
         )
     with _one_sentence(place):
-        return _is_output(place) or _manifest(place) is not None
+        return ask(place, lambda: _is_output(place) or _manifest(place) is not None)
 
 
 def read(place: str) -> OutputReport:
@@ -77,7 +78,7 @@ def _one_sentence(place: str) -> Iterator[None]:
     """Beam's file systems and Arrow raise their own."""
     try:
         yield
-    except (BeamIOError, OSError, ImportError, pa.ArrowException) as error:
+    except (BeamIOError, OSError, ImportError, Refused, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{place}: cannot be read ({reason})") from error
 

@@ -9,10 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from transforms.columns import parse_layers, parse_vectors
-from transforms.encoders import describe_model
 from transforms.encoders.saved_models import undecided
-from transforms.encoders.signatures import check_whole
-from transforms.handles import local_model
+from transforms.origins import Origin, described
 from transforms.pooling import POOLINGS
 from transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorColumn, Wanted
 from transforms.tokenizers import load_tokenizer
@@ -54,7 +52,7 @@ class Settings:
         for name, allowed in _CHOICES.items():
             if (value := getattr(self, name)) not in allowed:
                 raise ValueError(f"--{name}={value}: use one of {', '.join(allowed)}")
-        spec = self.describe_model()
+        spec, origin = self.describe_model()
         token_layers = parse_layers(self.layers, spec.layers) if self.layers is not None else ()
         columns = self._columns(spec)
         plan = WindowPlan(
@@ -69,6 +67,7 @@ class Settings:
         self._check_use(spec, columns)
         return Recipe(
             spec=spec,
+            origin=origin,
             wanted=_wanted(columns, token_layers, self.precision),
             windows=plan,
             vectors=VectorPlan(
@@ -76,11 +75,10 @@ class Settings:
             ),
         )
 
-    def describe_model(self) -> ModelSpec:
+    def describe_model(self) -> tuple[ModelSpec, Origin]:
         """The model, fetched where `model` is a handle."""
-        path = local_model(self.model, self.model_cache, self.refresh_model, check_whole)
         asked = Asked(self.tokenizer, self.do_lower_case, self.signature, self.output_key)
-        return describe_model(path, asked)
+        return described(self.model, self.model_cache, self.refresh_model, asked)
 
     def _columns(self, spec: ModelSpec) -> tuple[VectorColumn, ...]:
         if self.vectors is None and not spec.default_columns:
@@ -178,6 +176,7 @@ class Recipe:
     """All that decides which vectors a text gets."""
 
     spec: ModelSpec
+    origin: Origin
     wanted: Wanted
     windows: WindowPlan
     vectors: VectorPlan

@@ -16,6 +16,7 @@ from transforms.batches import padded_length
 from transforms.elements import Encoded, Window
 from transforms.encoders import Encoder, load_encoder, tokens_at_once
 from transforms.encoders.isolation import encode_each
+from transforms.origins import Origin, here
 from transforms.specs import ModelSpec, Wanted
 from transforms.stamps import stamped
 
@@ -28,9 +29,10 @@ class Encode(beam.PTransform):
 
     model: ModelSpec
     wanted: Wanted
+    origin: Origin | None = None
 
     def expand(self, batches):
-        return batches | beam.ParDo(_EncodeFn(self.model, self.wanted))
+        return batches | beam.ParDo(_EncodeFn(self.model, self.wanted, self.origin))
 
 
 class _Loaded:
@@ -48,8 +50,8 @@ class _EncodeFn(beam.DoFn):
     encoded, this thread tokenizes what comes next and writes what is done.
     """
 
-    def __init__(self, model: ModelSpec, wanted: Wanted):
-        self._model, self._wanted = model, wanted
+    def __init__(self, model: ModelSpec, wanted: Wanted, origin: Origin | None):
+        self._model, self._wanted, self._origin = model, wanted, origin
         self._shared = Shared()
 
     def setup(self):
@@ -59,7 +61,7 @@ class _EncodeFn(beam.DoFn):
 
     def _load(self) -> _Loaded:
         started = time.monotonic()
-        loaded = _Loaded(load_encoder(self._model, self._wanted))
+        loaded = _Loaded(load_encoder(here(self._model, self._origin), self._wanted))
         metrics.count("models")
         metrics.count("model_load_ms", int(1000 * (time.monotonic() - started)))
         return loaded

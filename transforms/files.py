@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileSystem
+from apache_beam.io.filesystem import CompressionTypes, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
+from transforms.stores import EXTRAS, Refused, ask, reason
 from transforms.streams import BrokenInput, decompress
 
 _WILDCARD = re.compile(r"[*?\[]")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 _BUFFER = 1 << 18
-_EXTRAS = {"s3": "aws", "gs": "gcp", "hdfs": "hadoop", "azfs": "azure"}  # scheme -> Beam's extra
 
 # One of each kind of file that an output folder holds.
 _SNAPSHOT = "snapshots/20250102T030405.678Z-0a1b2c3d"
@@ -81,8 +81,10 @@ def open_input(path: str, on_bytes: Callable[[int], None] | None = None) -> Bina
     """
     try:
         raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
-    except (BeamIOError, OSError) as error:
-        raise BrokenInput(f"{path}: cannot be opened ({error}); check --input") from error
+    except Exception as error:
+        if (why := reason(path, error)) is None:
+            raise
+        raise BrokenInput(f"{path}: cannot be opened ({why}); check --input") from error
     counted = io.BufferedReader(_Counted(raw, path, on_bytes or (lambda n: None)), _BUFFER)
     return decompress(counted, path)
 
@@ -93,7 +95,7 @@ def refuse_output_inside_inputs(output: str, patterns: Iterable[str]) -> None:
     for pattern in patterns:
         if _SCHEME.match(pattern) and not _SCHEME.match(output):
             continue
-        wildcard = None if _exists(pattern) else _WILDCARD.search(pattern)
+        wildcard = None if os.path.isfile(pattern) else _WILDCARD.search(pattern)
         if wildcard is None:
             inside = _real(pattern) in {f"{folder}/{file}" for file in _OUTPUT_FILES}
         else:
@@ -123,10 +125,12 @@ def _matches(pattern: str) -> tuple[str, list[tuple[str, int]]]:
     prefix = "" if _SCHEME.match(pattern) or os.path.isabs(pattern) else "./"
     try:
         if _is_file(pattern):
-            size = FileSystems.get_filesystem(pattern).size(pattern)
+            size = ask(pattern, lambda: FileSystems.get_filesystem(pattern).size(pattern))
             return _folder(pattern), [(pattern, size)]
-        found = FileSystems.match([prefix + pattern])[0].metadata_list if wildcard else []
-    except Exception as error:  # file systems raise their own libraries' errors
+        found = []
+        if wildcard:
+            found = ask(pattern, lambda: FileSystems.match([prefix + pattern])[0].metadata_list)
+    except (Refused, OSError) as error:
         raise ValueError(_unlisted(pattern, error)) from error
     files = [(file.path[len(prefix) :], file.size_in_bytes) for file in found]
     allowed = _dotted(pattern[len(root) :])
@@ -136,7 +140,7 @@ def _matches(pattern: str) -> tuple[str, list[tuple[str, int]]]:
         if not path.endswith("/") and _dotted(path.removeprefix(root)) <= allowed
     ]
     if not files:
-        raise ValueError(f"--input={pattern}: matches no file; check the path (quote wildcards)")
+        raise ValueError(f"--input={pattern}: matches no file; {_check(pattern)} (quote wildcards)")
     return root, files
 
 
@@ -145,24 +149,22 @@ def _dotted(path: str) -> int:
     return sum(name.startswith(".") for name in path.split("/") if name not in (".", ".."))
 
 
+def _check(pattern: str) -> str:
+    return "check the bucket and the path" if _SCHEME.match(pattern) else "check the path"
+
+
 def _unlisted(pattern: str, error: Exception) -> str:
     """Why the files of a pattern cannot be listed, and what to do; Beam's own words name neither
     the flag nor the right package.
     """
-    if not _SCHEME.match(pattern):
-        return f"--input={pattern}: cannot be listed ({error})"
-    scheme = pattern.partition(":")[0].lower()
-    if scheme not in _EXTRAS:
-        known = ", ".join(f"{name}://" for name in _EXTRAS)
+    scheme = pattern.partition("://")[0].lower() if _SCHEME.match(pattern) else ""
+    if scheme and scheme not in EXTRAS:
+        known = ", ".join(f"{name}://" for name in EXTRAS)
         return (
             f"--input={pattern}: {scheme}:// is no file system that can be read; "
             f"fetch the files first, or use a path or one of {known}"
         )
-    what = " ".join(str(error).split())
-    return (
-        f"--input={pattern}: cannot be listed; {scheme}:// needs the package "
-        f"apache-beam[{_EXTRAS[scheme]}] and access to the files ({what})"
-    )
+    return f"--input={pattern}: cannot be listed: {error}"
 
 
 def _name(path: str, root: str, id_root: str | None) -> str:
@@ -198,15 +200,7 @@ def _is_folder(path: str) -> bool:
 def _is_file(path: str) -> bool:
     if not _SCHEME.match(path):
         return os.path.isfile(path)
-    return not path.endswith("/") and FileSystems.exists(path)
-
-
-def _exists(path: str) -> bool:
-    """As `_is_file`; False too where that cannot be told: `match_inputs` says why."""
-    try:
-        return _is_file(path)
-    except Exception:  # file systems raise their own libraries' errors
-        return False
+    return not path.endswith("/") and ask(path, lambda: FileSystems.exists(path))
 
 
 def _absolute(path: str) -> str:
@@ -241,8 +235,10 @@ class _Counted(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         try:
             data = self._raw.read(len(buffer))
-        except (BeamIOError, OSError) as error:
-            raise OSError(f"{self._path}: reading failed: {error}") from error
+        except Exception as error:
+            if (why := reason(self._path, error)) is None:
+                raise
+            raise OSError(f"{self._path}: reading failed: {why}") from error
         buffer[: len(data)] = data
         if data:
             self._on_bytes(len(data))

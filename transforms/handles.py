@@ -8,21 +8,17 @@ Each is fetched into the cache once.
 from __future__ import annotations
 
 import functools
-import logging
 import os
-import queue
 import shutil
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from transforms import archives, downloads
 from transforms.model_cache import Entry, anything, cache_folder, kept, say, sha256
+from transforms.stores import ask
 
-# Scheme of a store -> Beam's extra for it.
-STORES: Mapping[str, str] = {"gs": "gcp", "s3": "aws"}
-STORE_SECONDS = 60.0  # to list a folder; without credentials Google's store answers after 30
+STORES = ("gs", "s3")
 _KINDS = "https://…, http://…, gs://…, s3://…, hf://owner/name, file://… or a .tar.gz file"
 _COMPRESSED = "tf-hub-format=compressed"
 
@@ -63,23 +59,24 @@ def local_model(
     """
     if not is_handle(model):
         return model
-    shown = _shown(model)
+    name = shown(model)
     folder = cache_folder(cache)
     try:
-        return _local_model(model, shown, folder, refresh, check)
+        return _local_model(model, name, folder, refresh, check)
     except RuntimeError as error:
-        raise RuntimeError(f"--model={shown}: {error}") from error
+        raise RuntimeError(f"--model={name}: {error}") from error
     except ValueError as error:
-        raise ValueError(f"--model={shown}: {error}") from error
+        raise ValueError(f"--model={name}: {error}") from error
     except OSError as error:
         what = error.strerror or str(error)
         raise RuntimeError(
-            f"--model={shown}: cannot be kept in {folder} ({what});"
+            f"--model={name}: cannot be kept in {folder} ({what});"
             " choose a folder that can be written and has room with --model_cache"
         ) from error
 
 
-def _shown(model: str) -> str:
+def shown(model: str) -> str:
+    """A handle without what is secret in it."""
     if "://" not in model:
         return model
     try:
@@ -89,25 +86,25 @@ def _shown(model: str) -> str:
 
 
 def _local_model(
-    model: str, shown: str, cache: str, refresh: bool, check: Callable[[str], None]
+    model: str, name: str, cache: str, refresh: bool, check: Callable[[str], None]
 ) -> str:
     scheme = model.partition("://")[0].lower() if "://" in model else "file"
     source = ""
     if scheme in ("http", "https"):
-        fetch = functools.partial(_fetch_http, model, shown)
+        fetch = functools.partial(_fetch_http, model, name)
     elif scheme in STORES:
-        fetch = functools.partial(_fetch_store, model, scheme)
+        fetch = functools.partial(_fetch_store, model)
     elif scheme == "hf":
         fetch = functools.partial(_fetch_hugging_face, model)
     elif scheme == "file":
         path = os.path.abspath(_local_path(model))
         if os.path.isdir(path):
             return path
-        model, shown, source = f"file://{path}", path, _archive_digest(path)
+        model, name, source = f"file://{path}", path, _archive_digest(path)
         fetch = functools.partial(_unpack, path)
     else:
         raise ValueError(f"{scheme}:// is no kind of address that a model can have; give {_KINDS}")
-    entry = Entry(cache, model, shown, source, check)
+    entry = Entry(cache, model, name, source, check)
     try:
         return archives.inner_folder(kept(entry, fetch, refresh))
     except FileNotFoundError:  # another process replaces it this very moment
@@ -157,7 +154,7 @@ def download_address(handle: str) -> str:
     return urlunsplit((*parts[:3], "&".join([*given, _COMPRESSED]), ""))
 
 
-def _fetch_store(handle: str, scheme: str, folder: str, scratch: str) -> None:
+def _fetch_store(handle: str, folder: str, scratch: str) -> None:
     """From a store that Beam knows: one archive, or all files of a folder."""
     from apache_beam.io.filesystem import CompressionTypes
     from apache_beam.io.filesystems import FileSystems
@@ -165,9 +162,13 @@ def _fetch_store(handle: str, scheme: str, folder: str, scratch: str) -> None:
     say(f"fetching {handle}")
     handle = handle.rstrip("/")
     is_archive = handle.endswith(archives.SUFFIXES)
+    pattern = handle if is_archive else f"{handle}/**"
     try:
-        pattern = handle if is_archive else f"{handle}/**"
-        files = [file for file in _listed(pattern) if not file.path.endswith("/")]
+        files = [
+            file
+            for file in ask(handle, lambda: FileSystems.match([pattern])[0].metadata_list)
+            if not file.path.endswith("/")
+        ]
         if (total := sum(file.size_in_bytes for file in files)) > downloads.LARGEST:
             raise ValueError(f"has {total >> 30} GiB; {downloads.LARGEST >> 30} are allowed")
         for file in files:
@@ -180,54 +181,11 @@ def _fetch_store(handle: str, scheme: str, folder: str, scratch: str) -> None:
             _copy(raw, target, file.size_in_bytes)
     except Exception as error:  # each file system raises its own library's errors
         what = " ".join(str(error).split())
-        raise RuntimeError(
-            f"cannot be fetched ({what}); check the address, and that you have access and Beam's"
-            f" package for it (pip install 'apache-beam[{STORES[scheme]}]')"
-        ) from error
+        raise RuntimeError(f"cannot be fetched: {what}") from error
     if not files:
-        raise RuntimeError("no files are there; check the address")
+        raise RuntimeError("no files are there; check the bucket and the path")
     if is_archive:
         _unpack(target, folder)
-
-
-def _listed(pattern: str) -> list[Any]:
-    """What a store has, in a time that is bounded: Beam alone tries for ten minutes, and shows
-    tracebacks meanwhile.
-    """
-    from apache_beam.io.filesystems import FileSystems
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    if FileSystems._pipeline_options is None:  # else those of the command line; s3:// needs some
-        FileSystems.set_options(PipelineOptions([]))
-    answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    reasons = ["no answer"]
-
-    def match() -> None:
-        try:
-            answer.put(FileSystems.match([pattern])[0].metadata_list)
-        except Exception as error:  # for the caller's thread
-            answer.put(error)
-
-    def keep_reason(record: logging.LogRecord) -> bool:
-        reasons.append(record.getMessage().partition("caught exception: ")[2].partition("\n")[0])
-        return False
-
-    retries = logging.getLogger("apache_beam.utils.retry")
-    level = retries.level
-    retries.setLevel(logging.WARNING)  # a filter hears nothing below the level of its parents
-    retries.addFilter(keep_reason)
-    threading.Thread(target=match, daemon=True).start()
-    try:
-        found = answer.get(timeout=STORE_SECONDS)
-    except queue.Empty:
-        level = logging.CRITICAL  # the thread goes on trying: nobody listens any more
-        raise RuntimeError(f"{reasons[-1]}, after {STORE_SECONDS:g} seconds") from None
-    finally:
-        retries.removeFilter(keep_reason)
-        retries.setLevel(level)
-    if isinstance(found, Exception):
-        raise found
-    return found
 
 
 def _copy(raw: Any, target: str, size: int) -> None:

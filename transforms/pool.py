@@ -8,6 +8,7 @@ import apache_beam as beam
 
 from transforms import metrics
 from transforms.elements import Encoded, Failure
+from transforms.origins import Origin, here
 from transforms.stamps import stamped
 from transforms.vectors import DocumentVectors, Gathering, Overflow, VectorPlan
 
@@ -19,19 +20,20 @@ class Pool(beam.PTransform):
     """
 
     plan: VectorPlan
+    origin: Origin | None = None
 
     def expand(self, encoded):
-        return encoded | beam.ParDo(_PoolFn(self.plan)).with_outputs(
+        return encoded | beam.ParDo(_PoolFn(self.plan, self.origin)).with_outputs(
             "tokens", "failures", main="sentences"
         )
 
 
 class _PoolFn(beam.DoFn):
-    def __init__(self, plan: VectorPlan):
-        self._plan = plan
+    def __init__(self, plan: VectorPlan, origin: Origin | None):
+        self._plan, self._origin = plan, origin
 
     def setup(self):
-        self._vectors = DocumentVectors(self._plan)
+        self._vectors = DocumentVectors(here(self._plan, self._origin))
 
     def start_bundle(self):
         self._gathering = Gathering()

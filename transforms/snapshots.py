@@ -3,7 +3,8 @@ published.
 
 A run's files are born in its attempt folder. On a local disk that is `snapshots/.ID.attempt`, and
 one rename makes it the snapshot; on an object store it is the snapshot's own folder, which counts
-from the moment its manifest is there.
+from the moment its manifest is there. There `.begun` is the attempt's licence to become a snapshot:
+who abandons it takes that away first.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from apache_beam.io.filesystems import FileSystems
 
 from transforms.elements import Count, WrittenFile
 from transforms.schemas import REJECTED, SENTENCES
+from transforms.stores import Refused, ask, is_remote
 
 LATEST, MANIFEST = "LATEST", "manifest.json"
+_BEGUN = ".begun"
 FORMAT_VERSION = 1
 _ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}")
 
@@ -53,7 +56,7 @@ class Snapshot:
     def attempt(self) -> str:
         return (
             self.folder
-            if _remote(self.output)
+            if is_remote(self.output)
             else _join(self.output, "snapshots", f".{self.id}.attempt")
         )
 
@@ -61,29 +64,37 @@ class Snapshot:
         """Make the attempt folder. Raises `ValueError` where the output cannot be written."""
         try:
             for table in tables:
-                if not _remote(self.output):
+                if not is_remote(self.output):
                     os.makedirs(_join(self.attempt, table))
-            with create(_join(self.attempt, ".begun")) as stream:
-                stream.write(b"")
-            _remove(_join(self.attempt, ".begun"))
-        except (OSError, BeamIOError, ValueError, ImportError) as error:
+            ask(self.output, lambda: _write(_join(self.attempt, _BEGUN), b"begun\n"))
+            if not is_remote(self.output):
+                _remove(_join(self.attempt, _BEGUN))
+        except (OSError, Refused, ValueError) as error:
             raise ValueError(f"--output={self.output}: cannot be written ({error})") from error
 
     def abandon(self) -> None:
         """Take away what an attempt left, as far as can be; a snapshot that is whole stays."""
-        if _remote(self.output):
-            with contextlib.suppress(BeamIOError, OSError, ValueError):
-                if not _exists(_join(self.folder, MANIFEST)):
-                    FileSystems.delete([f"{self.folder}/"])
+        if is_remote(self.output):
+            with contextlib.suppress(Refused):
+                ask(self.output, self._abandon_remote)
             return
         # In one step, like the commit's: whichever comes second finds nothing there.
         with contextlib.suppress(OSError):
             os.rename(self.attempt, f"{self.attempt}.abandoned")
         shutil.rmtree(f"{self.attempt}.abandoned", ignore_errors=True)
 
+    def _abandon_remote(self) -> None:
+        """The licence first: a commit that has not written its manifest by then takes it back."""
+        _remove(_join(self.attempt, _BEGUN))
+        if not _exists(_join(self.folder, MANIFEST)):
+            _remove(*(_join(self.attempt, path) for path in _files_in(self.attempt)))
+
     def leftovers(self) -> list[str]:
         """Attempts of other runs in this output: still running, or killed."""
-        if _remote(self.output) or not os.path.isdir(_join(self.output, "snapshots")):
+        if is_remote(self.output):
+            begun = _matching(self.output, "snapshots", "*", _BEGUN)
+            return sorted(name for path in begun if (name := path.split("/")[-2]) != self.id)
+        if not os.path.isdir(_join(self.output, "snapshots")):
             return []
         names = os.listdir(_join(self.output, "snapshots"))
         return sorted(name for name in names if name.startswith(".") and self.id not in name)
@@ -96,20 +107,28 @@ class Snapshot:
         Raises `RuntimeError` where the records read are not all accounted for. Returns the
         manifest.
         """
-        if _exists(_join(self.folder, MANIFEST)):
+        licence = _join(self.attempt, _BEGUN)
+        if _exists(_join(self.folder, MANIFEST)) and not _exists(licence):
             return read_manifest(self.output, self.id)
         manifest = _manifest(self.id, files, counts, about)
-        reported, there = {file.path for file in files}, set(_files_in(self.attempt))
-        if missing := sorted(reported - there):
-            raise RuntimeError(f"{self.attempt}/{missing[0]}: was written and is gone")
-        for path in there - reported:
-            _remove(_join(self.attempt, path))
-        with create(_join(self.attempt, MANIFEST)) as stream:
-            stream.write(json.dumps(manifest, ensure_ascii=False, indent=1).encode())
+        reported = {file.path for file in files}
+        self._check_there(reported)
+        _remove(*(_join(self.attempt, path) for path in set(_files_in(self.attempt)) - reported))
+        content = json.dumps(manifest, ensure_ascii=False, indent=1).encode()
+        _write(_join(self.attempt, MANIFEST), content)
         if self.attempt != self.folder:
             os.rename(self.attempt, self.folder)
             _keep(os.path.dirname(self.folder))
+            return manifest
+        if not _exists(licence):
+            _remove(_join(self.attempt, MANIFEST))
+            raise RuntimeError(f"{self.attempt}: was abandoned while it was committed")
+        _remove(licence)
         return manifest
+
+    def _check_there(self, reported: set[str]) -> None:
+        if missing := sorted(reported - set(_files_in(self.attempt))):
+            raise RuntimeError(f"{self.attempt}/{missing[0]}: was written and is gone")
 
     def publish(self) -> bool:
         """Let LATEST name this snapshot; False where it names a newer one already: it never moves
@@ -120,12 +139,10 @@ class Snapshot:
             if published is not None and published > self.id:
                 return False
             target = _join(self.output, LATEST)
-            if _remote(self.output):
-                with create(target) as stream:
-                    stream.write(f"{self.id}\n".encode())
+            if is_remote(self.output):
+                _write(target, f"{self.id}\n".encode())
             else:
-                with create(f"{target}.{self.id}") as stream:
-                    stream.write(f"{self.id}\n".encode())
+                _write(f"{target}.{self.id}", f"{self.id}\n".encode())
                 os.replace(f"{target}.{self.id}", target)
                 _keep(self.output)
         return True
@@ -183,11 +200,16 @@ def read_manifest(output: str, snapshot_id: str) -> dict[str, Any]:
 def snapshot_ids(output: str) -> list[str]:
     """The snapshots that are whole, oldest first."""
     try:
-        matched = FileSystems.match([_join(output, "snapshots", "*", MANIFEST)])[0].metadata_list
+        found = _matching(output, "snapshots", "*", MANIFEST)
     except BeamIOError:
         return []
-    names = (match.path.replace("\\", "/").split("/")[-2] for match in matched)
-    return sorted(name for name in names if _ID.fullmatch(name))
+    return sorted(name for path in found if _ID.fullmatch(name := path.split("/")[-2]))
+
+
+def _matching(*parts: str) -> list[str]:
+    """The files of a pattern."""
+    matched = FileSystems.match([_join(*parts)])[0].metadata_list
+    return [match.path.replace("\\", "/") for match in matched]
 
 
 @contextlib.contextmanager
@@ -195,7 +217,7 @@ def _alone(output: str) -> Iterator[None]:
     """Only one process of this machine at a time; object stores have no such lock, there the last
     one wins.
     """
-    if _remote(output):
+    if is_remote(output):
         yield
         return
     import fcntl
@@ -211,7 +233,7 @@ def create(path: str) -> BinaryIO:
     """
     return (
         FileSystems.create(path, "application/octet-stream")
-        if _remote(path)
+        if is_remote(path)
         else _Lasting(path, "wb")
     )
 
@@ -236,31 +258,32 @@ def _keep(folder: str) -> None:
 
 def _files_in(folder: str) -> list[str]:
     """All files of an attempt, as paths in it."""
-    if not _remote(folder):
+    if not is_remote(folder):
         return [
             os.path.relpath(os.path.join(where, name), folder).replace(os.sep, "/")
             for where, _, names in os.walk(folder)
             for name in names
         ]
-    matched = FileSystems.match([_join(folder, "**")])[0].metadata_list
-    return [match.path[len(folder) + 1 :] for match in matched]
+    paths = [path[len(folder) + 1 :] for path in _matching(folder, "**")]
+    return [path for path in paths if path not in (MANIFEST, _BEGUN)]
 
 
-def _remote(path: str) -> bool:
-    return "://" in path
+def _write(path: str, content: bytes) -> None:
+    with create(path) as stream:
+        stream.write(content)
 
 
 def _exists(path: str) -> bool:
     return FileSystems.exists(path)
 
 
-def _remove(path: str) -> None:
-    if _remote(path):
-        FileSystems.delete([path])
-    elif os.path.isdir(path):
-        shutil.rmtree(path, ignore_errors=True)
-    elif os.path.exists(path):
-        os.remove(path)
+def _remove(*paths: str) -> None:
+    if paths and is_remote(paths[0]):
+        FileSystems.delete(list(paths))
+        return
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
 
 
 def _join(*parts: str) -> str:

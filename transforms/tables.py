@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from transforms import schemas
 from transforms.elements import WrittenFile
 from transforms.snapshots import create
+from transforms.stores import reason
 
 
 def open_table(folder: str, table: str, name: str, about: Mapping[str, Any]) -> TableFile:
@@ -36,10 +37,11 @@ class _Hashed:
     def _named(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            reason = error.strerror or error
+        except Exception as error:
+            if (why := reason(self._path, error)) is None:
+                raise
             raise RuntimeError(
-                f"{self._path}: cannot be written ({reason}); make room, or choose another --output"
+                f"{self._path}: cannot be written ({why}); make room, or choose another --output"
             ) from error
 
     def write(self, data) -> int:

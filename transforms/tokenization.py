@@ -10,6 +10,7 @@ import apache_beam as beam
 
 from transforms import metrics
 from transforms.elements import Document, Failure, Window
+from transforms.origins import Origin, here
 from transforms.specs import TokenizerSpec
 from transforms.stamps import Stamp, keys, stamped
 from transforms.tokenizers import load_tokenizer
@@ -36,19 +37,19 @@ class Tokenize(beam.PTransform):
 
     tokenizer: TokenizerSpec | None
     plan: WindowPlan
+    origin: Origin | None = None
 
     def expand(self, documents):
-        return documents | beam.ParDo(_TokenizeFn(self.tokenizer, self.plan)).with_outputs(
-            "failures", "empty", main="windows"
-        )
+        tokenize = _TokenizeFn(self.tokenizer, self.plan, self.origin)
+        return documents | beam.ParDo(tokenize).with_outputs("failures", "empty", main="windows")
 
 
 class _TokenizeFn(beam.DoFn):
-    def __init__(self, spec: TokenizerSpec | None, plan: WindowPlan):
-        self._spec, self._plan = spec, plan
+    def __init__(self, spec: TokenizerSpec | None, plan: WindowPlan, origin: Origin | None):
+        self._spec, self._plan, self._origin = spec, plan, origin
 
     def setup(self):
-        self._tokenizer = load_tokenizer(self._spec) if self._spec else None
+        self._tokenizer = load_tokenizer(here(self._spec, self._origin)) if self._spec else None
         self._keys = keys()
 
     def start_bundle(self):

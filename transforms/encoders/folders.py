@@ -14,6 +14,7 @@ from types import UnionType
 from typing import Any
 
 from transforms.encoders import weights
+from transforms.model_cache import sha256
 from transforms.specs import POOLER, BertConfig, TokenizerSpec, VectorColumn
 from transforms.tokenizers import Tokenizer, load_tokenizer
 
@@ -148,7 +149,5 @@ def digest_of(files: Iterable[Path], settings: Mapping[str, Any]) -> str:
     """
     total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for file in files:
-        with file.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256")
-        total.update(content.digest())
+        total.update(bytes.fromhex(sha256(str(file))))
     return total.hexdigest()

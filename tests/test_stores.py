@@ -1,0 +1,365 @@
+"""Runs with model, input and output on object stores: real servers on the loopback interface."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.cli import main
+from tests import servers, stores
+from tests.conftest import ROOT
+from tests.models import TEXTS
+from tests.servers import Site, status
+from transforms.archives import pack
+from transforms.elements import Count, WrittenFile
+from transforms.snapshots import Snapshot, latest, new_id, snapshot_ids
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session", params=["s3", "gs"])
+def server(request, tmp_path_factory):
+    """A store for all tests: its scheme and its environment."""
+    with stores.running(request.param) as (_, environment):
+        environment = dict(environment)
+        if tokens := environment.pop("TOKENS", None):
+            account = stores.google_credentials(tmp_path_factory.mktemp("google"), tokens)
+            environment["GOOGLE_APPLICATION_CREDENTIALS"] = str(account)
+        yield request.param, environment
+
+
+@pytest.fixture
+def bucket(server, monkeypatch):
+    """A bucket for one test."""
+    from apache_beam.io.filesystems import FileSystems
+
+    scheme, environment = server
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(FileSystems, "_pipeline_options", None)
+    if scheme == "s3":  # a client for each file reads the same megabytes of JSON again
+        from botocore.loaders import JSONFileLoader
+
+        once = functools.cache(JSONFileLoader().load_file)
+        monkeypatch.setattr(JSONFileLoader, "load_file", lambda self, path: once(path))
+    make = stores.s3_bucket if scheme == "s3" else stores.google_bucket
+    return make(f"bucket-{next(_NUMBERS)}", environment)
+
+
+@pytest.fixture
+def corpus(bucket, tiny, tmp_path, monkeypatch):
+    """Texts and a model in the bucket, beside those on the disk; a cache of its own."""
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "in").mkdir()
+    for number, texts in enumerate((TEXTS[:6], TEXTS[6:])):
+        (tmp_path / "in" / f"{number}.txt").write_text("\n".join(texts), "utf-8")
+    bucket.upload(tmp_path / "in", "in")
+    bucket.upload(Path(tiny), "model")
+    pack(tiny, str(tmp_path / "model.tar.gz"))
+    bucket.upload(tmp_path / "model.tar.gz", "model.tar.gz")
+    return bucket
+
+
+def embed(bucket, *flags: str, model: str = "model") -> int:
+    place = [f"--input={bucket.address}/in/*.txt", f"--output={bucket.address}/out"]
+    return main(["embed", *place, f"--model={bucket.address}/{model}", "--layers=-1", *flags])
+
+
+def table(folder: Path, name: str) -> pa.Table:
+    found = pa.concat_tables([pq.read_table(file) for file in sorted(folder.glob(f"{name}/*"))])
+    keys = [(key, "ascending") for key in ("id", "position") if key in found.column_names]
+    return found.sort_by(keys)
+
+
+def whole(bucket, tmp_path) -> tuple[str, Path]:
+    """The snapshot that LATEST names, downloaded: each of its files as the manifest says, and no
+    other.
+    """
+    name = bucket.get("out/LATEST").decode().strip()
+    folder = bucket.download(f"out/snapshots/{name}", tmp_path / "got" / name)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    assert there == {file["path"] for file in manifest["files"]} | {"manifest.json"}
+    for file in manifest["files"]:
+        content = (folder / file["path"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == file["digest"]
+    return name, folder
+
+
+def test_a_run_on_a_store_gives_what_a_local_run_gives(corpus, tiny, tmp_path, capsys):
+    local = ["embed", f"--input={tmp_path}/in/*.txt", f"--output={tmp_path}/local"]
+    assert main([*local, f"--model={tiny}", "--layers=-1"]) == 0
+    capsys.readouterr()
+    names = []
+    for model in ("model", "model.tar.gz"):
+        assert embed(corpus, model=model) == 0, capsys.readouterr().err
+        name, folder = whole(corpus, tmp_path)
+        names.append(name)
+        ours = tmp_path / "local" / "snapshots" / (tmp_path / "local/LATEST").read_text().strip()
+        for kind in ("sentences", "tokens"):
+            found, expected = table(folder, kind), table(ours, kind)
+            for column in expected.column_names:
+                if pa.types.is_fixed_size_list(expected.schema.field(column).type):
+                    vectors = (np.stack(t[column].to_numpy()) for t in (found, expected))
+                    assert np.abs(np.subtract(*vectors)).max() <= 1e-5
+                elif column != "source":
+                    assert found[column] == expected[column]
+        runs = [json.loads((f / "manifest.json").read_text())["run"] for f in (folder, ours)]
+        assert runs[0] == runs[1]  # the fingerprint too
+    assert names == sorted(names)
+    assert snapshot_ids(f"{corpus.address}/out") == names
+
+
+def test_the_model_is_copied_once(corpus, capsys):
+    for _ in range(2):
+        assert embed(corpus) == 0
+    assert capsys.readouterr().err.count("fetching") == 1
+
+
+def test_inspect_and_publish_on_a_store(corpus, capsys):
+    corpus.put("in/bad.jsonl", b'{"text": 1}\n{"text": "good"}\n')
+    place = f"--input={corpus.address}/in/*"
+    output = f"{corpus.address}/out"
+    flags = [place, f"--output={output}", f"--model={corpus.address}/model"]
+    assert main(["embed", *flags]) == 3
+    (name,) = snapshot_ids(output)
+    assert latest(output) is None
+    capsys.readouterr()
+    assert main(["publish", output, name]) == 0, capsys.readouterr().err
+    assert latest(output) == name
+    capsys.readouterr()
+    assert main(["inspect", "--json", output]) == 0, capsys.readouterr().err
+    report = json.loads(capsys.readouterr().out)
+    assert report["latest"] == name
+    assert report["snapshot"]["counts"]["documents"] == 15
+    assert main(["inspect", f"{corpus.address}/model"]) == 0
+
+
+def snapshot_in(bucket) -> Snapshot:
+    from datetime import datetime, timezone
+
+    snapshot = Snapshot(f"{bucket.address}/out", new_id(datetime.now(timezone.utc)))
+    snapshot.begin(["sentences"])
+    return snapshot
+
+
+def written(bucket, snapshot: Snapshot, name: str) -> WrittenFile:
+    path = f"sentences/{name}.parquet"
+    bucket.put(f"out/snapshots/{snapshot.id}/{path}", b"rows")
+    return WrittenFile("sentences", path, 1, 4, "digest", {})
+
+
+def test_files_that_no_report_names_are_deleted_and_the_pointer_comes_last(bucket):
+    snapshot = snapshot_in(bucket)
+    file = written(bucket, snapshot, "a")
+    written(bucket, snapshot, "orphan")  # of a bundle that was done again
+    assert snapshot_ids(snapshot.output) == []
+    assert snapshot.leftovers() == []
+    assert Snapshot(snapshot.output, "another").leftovers() == [snapshot.id]
+    first = snapshot.commit([file], [Count("records", 1)], {})
+    folder = f"out/snapshots/{snapshot.id}"
+    assert bucket.names() == [f"{folder}/manifest.json", f"{folder}/sentences/a.parquet"]
+    assert latest(snapshot.output) is None
+    assert snapshot.commit([file], [Count("records", 1)], {}) == first
+    assert snapshot.publish()
+    snapshot.abandon()  # comes too late
+    assert latest(snapshot.output) == snapshot.id
+    assert bucket.names()[-1] == f"{folder}/sentences/a.parquet"
+
+
+def test_an_abandoned_attempt_leaves_nothing_and_cannot_be_committed(bucket):
+    snapshot = snapshot_in(bucket)
+    file = written(bucket, snapshot, "a")
+    snapshot.abandon()
+    assert bucket.names() == []
+    written(bucket, snapshot, "a")  # by a worker that goes on
+    with pytest.raises(RuntimeError, match="abandoned"):
+        snapshot.commit([file], [Count("records", 1)], {})
+    assert snapshot_ids(snapshot.output) == []
+
+
+def test_an_attempt_is_abandoned_or_committed_never_both(bucket):
+    for _ in range(4):
+        snapshot = snapshot_in(bucket)
+        files = [written(bucket, snapshot, f"{n}") for n in range(3)]
+        other = threading.Thread(target=snapshot.abandon)
+        other.start()
+        with contextlib.suppress(Exception):
+            snapshot.commit(files, [Count("records", 3)], {})
+        other.join()
+        names = [name for name in bucket.names() if snapshot.id in name]
+        torn = any("manifest" in name for name in names) and len(names) != 4
+        assert not torn, names
+
+
+def test_a_run_that_fails_leaves_the_last_snapshot(corpus, tmp_path, capsys, monkeypatch):
+    assert embed(corpus) == 0
+    name, _ = whole(corpus, tmp_path)
+    before = corpus.names()
+
+    def fail(*arguments):
+        raise RuntimeError("the disk is on fire")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("transforms.tables._Parquet.close", fail)
+        assert embed(corpus) == 1
+    assert "the disk is on fire" in capsys.readouterr().err
+    left = [n for n in corpus.names() if n not in before]
+    assert not [n for n in left if n.endswith(("manifest.json", ".begun"))]
+    assert whole(corpus, tmp_path)[0] == name
+    assert embed(corpus) == 0
+    assert whole(corpus, tmp_path)[0] > name
+
+
+def command(bucket) -> list[str]:
+    place = [f"--input={bucket.address}/in/*.txt", f"--output={bucket.address}/out"]
+    model = f"--model={bucket.address}/model"
+    return [sys.executable, "-m", "pipeline", "embed", *place, model, "--layers=-1"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "interrupted"])
+def test_a_run_ended_in_the_middle_leaves_the_last_snapshot(corpus, tmp_path, number):
+    assert embed(corpus) == 0
+    name, _ = whole(corpus, tmp_path)
+    corpus.put("in/long.txt", "\n".join(TEXTS * 20_000).encode())
+    process = subprocess.Popen(
+        command(corpus), cwd=ROOT, env={**os.environ}, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    begun = f"{corpus.address}/out"
+    while not Snapshot(begun, "another").leftovers() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(1)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == (-9 if number == signal.SIGKILL else 130), said
+    assert whole(corpus, tmp_path)[0] == name
+    assert snapshot_ids(begun) == [name]
+    left = Snapshot(begun, "another").leftovers()
+    assert len(left) == (number == signal.SIGKILL)  # shown by `inspect` as unfinished
+    corpus.put("in/long.txt", b"short")
+    assert embed(corpus) == 0
+    assert whole(corpus, tmp_path)[0] > name  # has nothing of the dead attempt
+
+
+def shown(capfd, bucket) -> str:
+    """All that a run says and keeps."""
+    said = capfd.readouterr()
+    kept = b"".join(bucket.get(n) for n in bucket.names() if n.startswith("out/"))
+    return said.out + said.err + kept.decode("latin-1")
+
+
+@pytest.mark.parametrize("flags", [(), ("--verbose",)], ids=["quiet", "verbose"])
+def test_credentials_are_shown_nowhere(corpus, tmp_path, capfd, flags):
+    account = corpus.environment.get("GOOGLE_APPLICATION_CREDENTIALS")
+    key = json.loads(Path(account).read_text())["private_key"] if account else "secret-of-s3"
+    given = ("--s3_secret_access_key=secret-of-s3", "--s3_access_key_id=key-of-s3")
+    run = [*command(corpus), *flags, *(() if account else given)]
+    subprocess.run(run, cwd=ROOT, check=True)
+    said = shown(capfd, corpus)
+    assert "configuration" in said
+    for gone in ("bad.txt", "in/*.none"):  # and in no error
+        broken = [*run, f"--input={corpus.address}/{gone}", "--max_rejected=1"]
+        assert subprocess.run(broken, cwd=ROOT).returncode == 2
+    said += shown(capfd, corpus)
+    for secret in (*stores.SECRETS, key):
+        assert secret not in said
+    for file in (tmp_path / "cache").rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            assert not any(secret.encode() in content for secret in (*stores.SECRETS, key))
+
+
+def refused(bucket, capsys, **places: str) -> str:
+    """The one line that a run says which cannot begin."""
+    place = {"input": f"{bucket.address}/in/*.txt", "output": f"{bucket.address}/out"}
+    place |= {"model": f"{bucket.address}/model"} | places
+    code = main(["embed", *(f"--{name}={value}" for name, value in place.items())])
+    assert code in (1, 2)
+    said = [line for line in capsys.readouterr().err.splitlines() if "fetching" not in line]
+    assert len(said) == 1, said
+    return said[0]
+
+
+def test_a_bucket_that_does_not_exist_is_one_sentence(corpus, server, capsys):
+    nowhere = f"{server[0]}://no-such-bucket"
+    said = refused(corpus, capsys, input=f"{nowhere}/in/*.txt")
+    assert re.search(rf"--input={nowhere}/in/\*\.txt: .*bucket", said)
+    said = refused(corpus, capsys, model=f"{nowhere}/model")
+    assert re.search(rf"--model={nowhere}/model: .*bucket", said)
+    said = refused(corpus, capsys, output=f"{nowhere}/out")
+    assert re.search(rf"--output={nowhere}/out: .*\(404\).*bucket", said)
+    assert main(["inspect", f"{nowhere}/out"]) == 1
+    assert "bucket" in capsys.readouterr().err.splitlines()[-1]
+
+
+def endpoint(monkeypatch, address: str) -> None:
+    for name in ("AWS_ENDPOINT_URL_S3", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.setenv(name, address)
+
+
+def test_what_is_not_permitted_is_one_sentence(corpus, tiny, tmp_path, capsys, monkeypatch):
+    local = {"input": f"{tmp_path}/in/*.txt", "model": tiny}
+    with servers.serving(Site()) as site:
+        site.fallback = status(403)
+        endpoint(monkeypatch, site.address)
+        for name in ("input", "model", "output"):
+            others = {flag: place for flag, place in local.items() if flag != name}
+            said = refused(corpus, capsys, **others)
+            assert f"--{name}={corpus.address}/" in said
+            assert "access is refused (403); check the credentials" in said
+
+
+def test_a_wrong_endpoint_is_one_sentence_in_bounded_time(
+    corpus, tiny, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("transforms.stores.SECONDS", 2.0)
+    local = {"input": f"{tmp_path}/in/*.txt", "model": tiny}
+    dead = stores._free_port()
+    for name in ("input", "model", "output"):
+        endpoint(monkeypatch, f"http://127.0.0.1:{dead}")
+        others = {flag: place for flag, place in local.items() if flag != name}
+        started = time.monotonic()
+        said = refused(corpus, capsys, **others)
+        assert time.monotonic() - started < 20
+        assert f"--{name}={corpus.address}/" in said
+        assert "endpoint" in said
+
+
+def test_a_package_that_is_missing_is_one_sentence(corpus, server, capsys, monkeypatch):
+    monkeypatch.setattr("transforms.stores._is_installed", lambda package: False)
+    extra = {"s3": "aws", "gs": "gcp"}[server[0]]
+    said = refused(corpus, capsys)
+    assert said.endswith(f"pip install 'apache-beam[{extra}]'")
+    assert f"--input={corpus.address}/in/*.txt: " in said
+
+
+def test_an_input_that_may_be_listed_and_not_read_is_one_sentence(
+    corpus, tiny, tmp_path, capsys, monkeypatch
+):
+    from transforms.files import match_inputs, open_input
+    from transforms.streams import BrokenInput
+
+    (first, *_) = match_inputs([f"{corpus.address}/in/*.txt"])
+    with servers.serving(Site()) as site:
+        site.fallback = status(403)
+        endpoint(monkeypatch, site.address)
+        with pytest.raises((BrokenInput, OSError), match="access is refused .403.") as caught:
+            open_input(first.path).read()
+    assert str(caught.value).startswith(f"{first.path}: ")

@@ -1,0 +1,137 @@
+"""Object stores as Beam reaches them: asked in a time that is bounded, with reasons in one line."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+# Scheme -> Beam's extra for it; of those that are tested also what the extra installs.
+EXTRAS: Mapping[str, str] = {"s3": "aws", "gs": "gcp", "hdfs": "hadoop", "azfs": "azure"}
+_PACKAGES: Mapping[str, str] = {"s3": "boto3", "gs": "google.cloud.storage"}
+SECONDS = 60.0  # to answer; without credentials Google's store says so after 30
+_WHY: Mapping[int, str] = {
+    401: "access is refused (401); check the credentials in the environment",
+    403: "access is refused (403); check the credentials in the environment, and what they allow",
+    404: "it is not there (404); check the name of the bucket, and the path",
+}
+
+_Answer = TypeVar("_Answer")
+
+
+class Refused(RuntimeError):
+    """A store that did not do what it was asked to; the message says why, and what to do."""
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path has a scheme, and so is not on a local disk."""
+    return "://" in path
+
+
+def ask(path: str, question: Callable[[], _Answer]) -> _Answer:
+    """What `question`, which is about `path`, returns, in a time that is bounded where that is on a
+    store: Beam alone tries for ten minutes, and shows tracebacks meanwhile.
+
+    Raises: Refused, without the path in its words; of local disks whatever `question` raises.
+    """
+    if not is_remote(path):
+        return question()
+    scheme = path.partition("://")[0].lower()
+    if (package := _PACKAGES.get(scheme)) and not _is_installed(package):
+        raise Refused(
+            f"{scheme}:// needs a package that is not installed:"
+            f" pip install 'apache-beam[{EXTRAS[scheme]}]'"
+        )
+    _open_file_systems()
+    try:
+        return _in_time(question)
+    except Refused:
+        raise
+    except Exception as error:  # each file system raises its own library's errors
+        raise Refused(_reason(scheme, error)) from error
+
+
+def reason(path: str, error: Exception) -> str | None:
+    """Why a file could not be read or written, in a few words; None where `error` is not the disk's
+    or the store's, but a fault of this program.
+    """
+    if is_remote(path):
+        return _reason(path.partition("://")[0].lower(), error)
+    return error.strerror or str(error) if isinstance(error, OSError) else None
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # of a package above it
+        return False
+
+
+def _open_file_systems() -> None:
+    """s3:// needs some options; where the command line has given any, those count."""
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    if FileSystems._pipeline_options is None:
+        FileSystems.set_options(PipelineOptions([]))
+
+
+def _in_time(question: Callable[[], _Answer]) -> _Answer:
+    """The answer, or the error, of another thread."""
+    answer: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
+    reasons = ["no answer"]
+
+    def run() -> None:
+        try:
+            answer.put((question(), None))
+        except Exception as error:  # for the caller's thread
+            answer.put((None, error))
+
+    def keep_reason(record: logging.LogRecord) -> bool:
+        reasons.append(record.getMessage().partition("caught exception: ")[2].partition("\n")[0])
+        return False
+
+    retries = logging.getLogger("apache_beam.utils.retry")
+    level = retries.level
+    retries.setLevel(logging.WARNING)  # a filter hears nothing below the level of its parents
+    retries.addFilter(keep_reason)
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        found, error = answer.get(timeout=SECONDS)
+    except queue.Empty:
+        level = logging.CRITICAL  # the thread goes on trying: nobody listens any more
+        raise Refused(
+            f"{reasons[-1]}, after {SECONDS:g} seconds; check the network, the endpoint and the"
+            " credentials in the environment"
+        ) from None
+    finally:
+        retries.removeFilter(keep_reason)
+        retries.setLevel(level)
+    if error is not None:
+        raise error
+    return found
+
+
+def _reason(scheme: str, error: Exception) -> str:
+    chain = list(_causes(error))
+    for link in chain:
+        if (why := _WHY.get(getattr(link, "code", None) or 0)) is not None:
+            return why
+    what = " ".join(str(chain[-1]).split())
+    package = f"; {scheme}:// needs apache-beam[{EXTRAS[scheme]}]" if scheme in EXTRAS else ""
+    return f"{what}; check the address, and that you have access{package}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it came from: Beam keeps that in a dictionary of its own."""
+    seen: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in seen:
+        seen.append(link)
+        details = getattr(link, "exception_details", None) or {}
+        inner = [value for value in details.values() if isinstance(value, BaseException)]
+        link = inner[0] if inner else link.__cause__
+    return iter(seen)
