@@ -134,26 +134,25 @@ def _start(place: Path, names: Sequence[str], master: str, kept: Mapping[str, Pr
 
 
 def _command(place: Path, name: str, temporary: Path, master: str) -> list[str]:
-    conf = place / "conf"
-    configured = ["--configDir", str(conf)]
+    configured = ["--configDir", str(place / "conf")]
     if name == "jobmanager":
-        return java_command(_JOB_MANAGER, configured, _SMALL, temporary, conf)
+        return java_command(_JOB_MANAGER, configured, _SMALL, temporary)
     if name == "jobserver":
-        return job_server_command(master, temporary, conf)
+        return job_server_command(master, temporary, "-Dcorpusvec.jars.are.there=true")
     settings = _TASK_MANAGER_MEMORY | {
         "taskmanager.resource-id": name,
         "io.tmp.dirs": str(temporary),
         "process.taskmanager.working-dir": str(temporary / "work"),
     }
     defined = [word for key, value in settings.items() for word in ("-D", f"{key}={value}")]
-    return java_command(_TASK_MANAGER, [*configured, *defined], _TASK_MANAGER_JAVA, temporary, conf)
+    return java_command(_TASK_MANAGER, [*configured, *defined], _TASK_MANAGER_JAVA, temporary)
 
 
-def job_server_command(master: str, temporary: Path, conf: Path) -> list[str]:
+def job_server_command(master: str, temporary: Path, *properties: str) -> list[str]:
     """Beam's job server, on free ports."""
     ports = ("--job-port", "0", "--artifact-port", "0", "--expansion-port", "-1")
     arguments = ["--flink-master", master, *ports, "--artifacts-dir", str(temporary)]
-    return java_command(_JOB_SERVER, arguments, _SMALL, temporary, conf)
+    return java_command(_JOB_SERVER, arguments, [*_SMALL, *properties], temporary)
 
 
 def job_server_endpoints(log: Path) -> tuple[str, str] | None:

@@ -17,13 +17,15 @@ from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 HERE = Path(__file__).resolve().parents[2] / "deploy" / "flink"
-JARS, CLASSES = HERE / "target" / "lib", HERE / "target" / "classes"
+JARS, PATCHES = HERE / "target" / "lib", HERE / "target" / "patches.jar"
 # What Flink and Beam look into, which Java 17 keeps closed.
 _OPENED = (
     *("lang", "lang.reflect", "net", "io", "nio", "text", "time"),
     *("util", "util.concurrent", "util.concurrent.atomic", "util.concurrent.locks"),
 )
 _OPEN = [
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
     *(f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in _OPENED),
     "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
     "--add-exports=java.base/sun.net.util=ALL-UNNAMED",
@@ -58,13 +60,13 @@ def java() -> str:
 
 
 def java_command(
-    main: str, arguments: Sequence[str], memory: Sequence[str], temporary: Path, conf: Path
+    main: str, arguments: Sequence[str], memory: Sequence[str], temporary: Path
 ) -> list[str]:
     """Raises `ClusterError` where Java or the jars are missing."""
     program = java()
     if not JARS.is_dir():
         raise ClusterError(f"{JARS}: Flink is not there; {HERE}/cluster.sh jars fetches it")
-    path = f"{conf}:{CLASSES}:{JARS}/*"
+    path = f"{PATCHES}:{JARS}/*"
     return [program, _mark(temporary), *memory, *_OPEN, "-cp", path, main, *arguments]
 
 
