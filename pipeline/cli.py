@@ -80,7 +80,7 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
     from pipeline.run import check_runner, open_file_systems, run
     from transforms.snapshots import latest, read_manifest
 
-    check_runner(flags.runner)
+    check_runner(flags, rest)
     open_file_systems(rest)
     job = jobs.from_flags(flags, started)
     snapshot = job.snapshot
@@ -88,7 +88,7 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
         with _interruptible():
             try:
                 snapshot.begin(jobs.tables(job))
-                run(job, flags.runner, rest)
+                run(job, flags, rest)
             finally:
                 snapshot.abandon()
         manifest = read_manifest(snapshot.output, snapshot.id)

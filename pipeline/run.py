@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from argparse import Namespace
 from collections.abc import Sequence
 
 import apache_beam as beam
@@ -12,7 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipeline.embed import Job, build
 from pipeline.progress import Progress
 
-LOCAL = "local"
+LOCAL, FLINK = "local", "flink"
 _LAST_LINE = re.compile(r"^(?P<kind>[\w.]+): (?P<message>.*)$")
 # Errors whose messages are sentences for a user.
 _SPEAKING = ("BrokenInput", "BrokenModel", "ValueError", "RuntimeError")
@@ -23,15 +24,23 @@ class RunFailed(RuntimeError):
     """A run that ended without a snapshot; the message is for a user."""
 
 
-def check_runner(name: str) -> None:
-    """Raises `ValueError` for a runner that Beam does not have."""
+def check_runner(flags: Namespace, beam_arguments: Sequence[str]) -> None:
+    """Raises `ValueError` for a runner that Beam does not have, or a cluster that is not there."""
     from apache_beam.runners import create_runner
 
-    if name != LOCAL:
+    if flags.runner == FLINK:
+        from pipeline.flink import preset
+
+        preset.refuse_absent(flags, beam_arguments)
+    elif flags.flink_endpoint:
+        raise ValueError("--flink_endpoint: is for --runner=flink")
+    elif flags.runner != LOCAL:
         try:
-            create_runner(name)
+            create_runner(flags.runner)
         except (ValueError, ImportError) as error:
-            raise ValueError(f"--runner={name}: use local, or a runner of Beam. {error}") from error
+            raise ValueError(
+                f"--runner={flags.runner}: use local, flink, or a runner of Beam. {error}"
+            ) from error
 
 
 def open_file_systems(beam_arguments: Sequence[str]) -> None:
@@ -41,15 +50,22 @@ def open_file_systems(beam_arguments: Sequence[str]) -> None:
     FileSystems.set_options(PipelineOptions(list(beam_arguments)))
 
 
-def run(job: Job, runner: str, beam_arguments: Sequence[str]) -> None:
+def run(job: Job, flags: Namespace, beam_arguments: Sequence[str]) -> None:
     """Run to the end. Raises `RunFailed`; the output is then as it was before."""
     size = sum(file.size for file in job.files)
     try:
-        if runner == LOCAL:
+        if flags.runner == LOCAL:
             with Progress(size, job.limit):
                 _run(job, beam_arguments, _local_runner())
+        elif flags.runner == FLINK:
+            from pipeline.flink import preset
+
+            with preset.on_cluster(flags, beam_arguments, job.snapshot.id) as arguments:
+                _run(job, arguments, None)
         else:
-            _run(job, [f"--runner={runner}", *beam_arguments], None)
+            _run(job, [f"--runner={flags.runner}", *beam_arguments], None)
+    except RunFailed:
+        raise
     except Exception as error:
         raise RunFailed(explanation(error)) from error
 

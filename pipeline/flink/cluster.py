@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -19,11 +18,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.flink import rest
+from pipeline.flink import job_server, rest
 from pipeline.flink.processes import (
     HERE,
     JARS,
     LOOPBACK,
+    SMALL,
     ClusterError,
     Process,
     alive,
@@ -37,11 +37,7 @@ from pipeline.flink.processes import (
 ENDPOINT = "endpoint.json"
 _JOB_MANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
 _TASK_MANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
-_JOB_SERVER = "org.apache.beam.runners.flink.FlinkJobServerDriver"
 _NAMES = {"jobmanager": "the JobManager", "jobserver": "the job server"}
-_STARTED_ON = re.compile(r"(JobService|ArtifactStagingService) started on (\S+)")
-# Small: TensorFlow needs the machine's memory more than Flink does.
-_SMALL = ["-Xmx384m", "-XX:MaxMetaspaceSize=256m"]
 _TASK_MANAGER_MEMORY = {
     "taskmanager.cpu.cores": "1.0",
     "taskmanager.memory.task.heap.size": "384m",
@@ -136,9 +132,9 @@ def _start(place: Path, names: Sequence[str], master: str, kept: Mapping[str, Pr
 def _command(place: Path, name: str, temporary: Path, master: str) -> list[str]:
     configured = ["--configDir", str(place / "conf")]
     if name == "jobmanager":
-        return java_command(_JOB_MANAGER, configured, _SMALL, temporary)
+        return java_command(_JOB_MANAGER, configured, SMALL, temporary)
     if name == "jobserver":
-        return job_server_command(master, temporary, "-Dcorpusvec.jars.are.there=true")
+        return job_server.command(master, temporary, "-Dcorpusvec.jars.are.there=true")
     settings = _TASK_MANAGER_MEMORY | {
         "taskmanager.resource-id": name,
         "io.tmp.dirs": str(temporary),
@@ -146,21 +142,6 @@ def _command(place: Path, name: str, temporary: Path, master: str) -> list[str]:
     }
     defined = [word for key, value in settings.items() for word in ("-D", f"{key}={value}")]
     return java_command(_TASK_MANAGER, [*configured, *defined], _TASK_MANAGER_JAVA, temporary)
-
-
-def job_server_command(master: str, temporary: Path, *properties: str) -> list[str]:
-    """Beam's job server, on free ports."""
-    ports = ("--job-port", "0", "--artifact-port", "0", "--expansion-port", "-1")
-    arguments = ["--flink-master", master, *ports, "--artifacts-dir", str(temporary)]
-    return java_command(_JOB_SERVER, arguments, [*_SMALL, *properties], temporary)
-
-
-def job_server_endpoints(log: Path) -> tuple[str, str] | None:
-    """Where it answers, for jobs and for their files, as it tells when it is ready."""
-    told = dict(_STARTED_ON.findall(log.read_text(errors="replace")))
-    if {"JobService", "ArtifactStagingService"} - told.keys():
-        return None
-    return told["JobService"], told["ArtifactStagingService"]
 
 
 def _write_configuration(place: Path, rest_port: int, slots: int) -> None:
@@ -202,7 +183,7 @@ def _await(place: Path, master: str, task_managers: int, seconds: float) -> None
     pieces = (
         ("jobmanager", lambda: rest.overview(master) is not None),
         ("taskmanager", lambda: (rest.overview(master) or {}).get("taskmanagers") == task_managers),
-        ("jobserver", lambda: job_server_endpoints(log) is not None),
+        ("jobserver", lambda: job_server.endpoints(log) is not None),
     )
     for piece, ready in pieces:
         _await_piece(place, piece, ready, deadline, seconds)
@@ -224,14 +205,14 @@ def _await_piece(
 
 
 def _write_endpoint(place: Path, master: str) -> None:
-    endpoints = job_server_endpoints(_log(place, "jobserver"))
+    where = job_server.endpoints(_log(place, "jobserver"))
     told = rest.overview(master)
-    if endpoints is None or told is None:
+    if where is None or told is None:
         raise ClusterError(f"the cluster ended at once; see {place}/logs")
     about = {
         "rest": master,
-        "job_endpoint": endpoints[0],
-        "artifact_endpoint": endpoints[1],
+        "job_endpoint": where[0],
+        "artifact_endpoint": where[1],
         "task_managers": told["taskmanagers"],
         "slots": told["slots-total"],
         "flink": told["flink-version"],

@@ -18,6 +18,8 @@ from pathlib import Path
 LOOPBACK = "127.0.0.1"
 HERE = Path(__file__).resolve().parents[2] / "deploy" / "flink"
 JARS, PATCHES = HERE / "target" / "lib", HERE / "target" / "patches.jar"
+# Small: TensorFlow needs the machine's memory more than Flink does.
+SMALL = ["-Xmx384m", "-XX:MaxMetaspaceSize=256m"]
 # What Flink and Beam look into, which Java 17 keeps closed.
 _OPENED = (
     *("lang", "lang.reflect", "net", "io", "nio", "text", "time"),
