@@ -12,6 +12,7 @@ import os
 import platform
 import queue
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +36,7 @@ def main() -> None:
     if client and client != mine:
         host = socket.gethostname()
         sentence = f"the worker on {host} has {mine}, the client {client}; install the same on both"
+        print(sentence, file=sys.stderr, flush=True)
         _refuse(told.control_endpoint.url, asked.id, sentence)
         return
     os.environ["PIPELINE_OPTIONS"] = json_format.MessageToJson(told.pipeline_options)

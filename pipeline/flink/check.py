@@ -37,12 +37,12 @@ def check(address: str, arguments: Sequence[str], seconds: float, logs: str) -> 
         if unfinished := thread.is_alive():
             with contextlib.suppress(OSError, ValueError, KeyError):
                 rest.cancel(address, name)
-    if failed:
-        raise RunFailed(explain(address, name, failed[0], logs))
     if unfinished:
         raise RunFailed(
             f"no worker on Flink answered within {seconds:g} s (--start_timeout); see {logs}"
         )
+    if failed:
+        raise RunFailed(explain(address, name, failed[0], logs))
 
 
 def _run(arguments: Sequence[str]) -> None:

@@ -292,8 +292,6 @@ def main() -> int:
     except ClusterError as error:
         print(f"cluster.sh: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import sys
@@ -65,7 +66,7 @@ def on_cluster(flags: Namespace, beam_arguments: Sequence[str], name: str) -> It
     """Beam's arguments for a job on the cluster, whose workers were seen to work. However the block
     ends, no job of it runs on; its failure is a `RunFailed` that says what failed on the cluster.
     """
-    with _found(flags, beam_arguments) as cluster:
+    with _found(flags, beam_arguments) as cluster, _quiet(flags.verbose):
         arguments = _arguments(cluster, beam_arguments, f"corpusvec-{name}")
         check(cluster.rest, arguments, flags.start_timeout, cluster.logs)
         print(f"running on Flink, http://{cluster.rest}", file=sys.stderr)
@@ -77,6 +78,17 @@ def on_cluster(flags: Namespace, beam_arguments: Sequence[str], name: str) -> It
             if isinstance(error, Exception):
                 raise RunFailed(explain(cluster.rest, job, error, cluster.logs)) from error
             raise
+
+
+@contextlib.contextmanager
+def _quiet(verbose: bool) -> Iterator[None]:
+    """Beam logs a failing job's stack traces as errors; what they say becomes a sentence."""
+    before = logging.root.manager.disable
+    logging.disable(before if verbose else logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _end(address: str, job: str) -> None:
