@@ -1,7 +1,7 @@
 """The same run on a Flink cluster of this machine, and what is said where a piece is missing.
 
-The cluster is one of the tests' own; `CORPUSVEC_FLINK=… deploy/flink/cluster.sh down` takes down what
-a killed test run may leave.
+The cluster is one of the tests' own; where a test run was killed, `cluster.sh down` with its folder
+in CORPUSVEC_FLINK takes it down.
 """
 
 from __future__ import annotations
@@ -29,9 +29,8 @@ from tests.models import TEXTS
 
 ROOT = Path(__file__).resolve().parents[1]
 CLUSTER = ROOT / "deploy" / "flink" / "cluster.sh"
-EXAMPLES = ",".join(
-    str(ROOT / "examples" / n) for n in ("notes.json", "lines.txt", "records.jsonl")
-)
+_NAMES = ("notes.json", "lines.txt", "records.jsonl")
+EXAMPLES = ",".join(str(ROOT / "examples" / name) for name in _NAMES)
 
 pytestmark = pytest.mark.flink
 
