@@ -373,3 +373,14 @@ def test_a_killed_client_leaves_a_job_that_ends_whole(cluster, long_run, tmp_pat
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert_every_text_once(tmp_path / "out")
+
+
+def test_a_job_server_that_died_is_one_line_and_up_starts_it_again(cluster, tiny, tmp_path):
+    os.kill(cluster.pid("jobserver"), signal.SIGKILL)
+    code, said = embed(cluster, tiny, EXAMPLES, tmp_path / "out", "--runner=flink")
+    assert code == 2
+    assert_one_line(said, "no job server answers at 127.0.0.1:", "cluster.sh up")
+    mended = cluster_sh("up", CORPUSVEC_FLINK=str(cluster.folder))
+    assert "had lost jobserver" in mended.stdout, mended
+    code, said = embed(cluster, tiny, EXAMPLES, tmp_path / "out", "--runner=flink")
+    assert code == 0, said

@@ -40,6 +40,8 @@ def sentence(told: str, logs: str) -> str:
         )
     if found := _ENDED.search(told):
         return f"a worker ended with code {found['code']}; see {logs}/workers.log"
+    if "StatusCode.UNAVAILABLE" in told:
+        return f"the job server is gone; see {logs}"
     if "NoResourceAvailableException" in told:
         return f"the cluster has not as many free slots as the job wants; see {logs}"
     if causes := _CAUSE.findall(told):

@@ -26,7 +26,7 @@ from pipeline.flink import cluster as local_cluster
 from pipeline.flink import job_server, rest
 from pipeline.flink.check import check
 from pipeline.flink.failures import RunFailed, explain
-from pipeline.flink.processes import ClusterError
+from pipeline.flink.processes import ClusterError, answers
 from pipeline.start_worker import CLIENT, CORES, LOGS, versions
 
 _WORKER = "corpusvec-worker"
@@ -53,12 +53,17 @@ def refuse_absent(flags: Namespace, beam_arguments: Sequence[str]) -> None:
     done.
     """
     master = _master(flags, beam_arguments)
-    try:
-        job_server.command(master, Path())
-    except ClusterError as error:
-        if _names_master(beam_arguments):
-            raise ValueError(f"--flink_master={master}: {error}") from error
     _slots(master, beam_arguments)
+    if _names_master(beam_arguments):
+        try:
+            job_server.command(master, Path())
+        except ClusterError as error:
+            raise ValueError(f"--flink_master={master}: {error}") from error
+    elif not answers(where := _endpoint(flags)["job_endpoint"]):
+        raise ValueError(
+            f"--runner=flink: no job server answers at {where}; deploy/flink/cluster.sh up starts"
+            " it again"
+        )
 
 
 @contextlib.contextmanager
