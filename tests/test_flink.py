@@ -252,6 +252,13 @@ def test_more_slots_than_there_are_is_one_line(cluster, tiny, tmp_path):
     assert_one_line(said, "--parallelism=5", "of the 2 slots")
 
 
+def test_an_environment_that_is_no_json_is_one_line(cluster, tiny, tmp_path):
+    flags = ("--runner=flink", "--environment_config=worker")
+    code, said = embed(cluster, tiny, EXAMPLES, tmp_path / "out", *flags)
+    assert code == 2
+    assert_one_line(said, "--environment_config=worker: is no JSON")
+
+
 def test_a_second_up_says_so_and_a_second_down_is_fine(cluster, tmp_path):
     again = cluster_sh("up", CORPUSVEC_FLINK=str(cluster.folder))
     assert again.returncode == 0

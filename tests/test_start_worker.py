@@ -11,18 +11,10 @@ from pathlib import Path
 
 import grpc
 import pytest
-from apache_beam.portability.api import (
-    beam_fn_api_pb2 as messages,
-)
-from apache_beam.portability.api import (
-    beam_fn_api_pb2_grpc as fn_services,
-)
-from apache_beam.portability.api import (
-    beam_provision_api_pb2 as provisions,
-)
-from apache_beam.portability.api import (
-    beam_provision_api_pb2_grpc as provision_services,
-)
+from apache_beam.portability.api import beam_fn_api_pb2 as messages
+from apache_beam.portability.api import beam_fn_api_pb2_grpc as fn_services
+from apache_beam.portability.api import beam_provision_api_pb2 as provisions
+from apache_beam.portability.api import beam_provision_api_pb2_grpc as provision_services
 
 from pipeline.start_worker import CLIENT, CORES, LOGS, versions
 

@@ -56,7 +56,7 @@ _TASK_MANAGER_JAVA = ["-Xmx512m", "-XX:MaxDirectMemorySize=320m", "-XX:MaxMetasp
 
 def folder() -> Path:
     """Where a cluster's logs, ids and addresses are."""
-    return Path(os.environ.get("CORPUSVEC_FLINK") or HERE / "run")
+    return Path(os.environ.get("CORPUSVEC_FLINK") or HERE / "run").absolute()
 
 
 def jars() -> None:

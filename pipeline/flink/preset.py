@@ -32,9 +32,7 @@ from pipeline.start_worker import CLIENT, CORES, LOGS, versions
 _WORKER = "corpusvec-worker"
 _SLOT_SECONDS = 5.0  # in which the slots of a job that has just ended are free again
 _RETRIES, _RETRY_MS = 3, 2000
-_CACHE_MS = (
-    600_000  # a worker serves the stages of a job one after the other, its model loaded once
-)
+_CACHE_MS = 10_000  # for which a worker waits for the next stage of its job
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +50,9 @@ def refuse_absent(flags: Namespace, beam_arguments: Sequence[str]) -> None:
     """Raises `ValueError` where no cluster answers, or no slot is free, before anything else is
     done.
     """
+    options = PipelineOptions(list(beam_arguments)).view_as(PortableOptions)
+    if options.environment_type in (None, "PROCESS"):
+        _environment(options.environment_config)
     master = _master(flags, beam_arguments)
     _slots(master, beam_arguments)
     if _names_master(beam_arguments):
@@ -188,9 +189,20 @@ def _arguments(cluster: Cluster, beam_arguments: Sequence[str], name: str) -> li
     ]
     environment = options.environment_type or "PROCESS"
     if environment == "PROCESS" and not options.environment_options:
-        config = _process(cluster, json.loads(options.environment_config or "{}"))
+        config = _process(cluster, _environment(options.environment_config))
         kept += ["--environment_type=PROCESS", f"--environment_config={json.dumps(config)}"]
     return [*preset, *kept, f"--parallelism={_slots(cluster.rest, beam_arguments)}"]
+
+
+def _environment(asked: str | None) -> dict[str, Any]:
+    """Raises `ValueError` where it is not what Beam takes for environment PROCESS."""
+    try:
+        config = json.loads(asked or "{}")
+    except ValueError as error:
+        raise ValueError(f"--environment_config={asked}: is no JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise ValueError(f'--environment_config={asked}: is not {{"command": …, "env": {{…}}}}')
+    return config
 
 
 def _without_master(beam_arguments: Sequence[str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 _SECONDS = 5.0
+_ON_THE_WAY = 2.0  # for which a job that was sent may be unknown
 _ENDED = {"FINISHED", "CANCELED", "FAILED"}
 
 
@@ -40,7 +41,9 @@ def cancel(address: str, name: str, seconds: float = 20.0) -> bool:
     """Cancel the job of this name, if it runs, and wait for its end -> whether it was running and
     has ended. Raises `OSError` where the JobManager is gone.
     """
-    job = job_id(address, name)
+    appears = time.monotonic() + _ON_THE_WAY
+    while (job := job_id(address, name)) is None and time.monotonic() < appears:
+        time.sleep(0.2)
     if job is None or _state(address, job) in _ENDED:
         return False
     ask(address, f"/jobs/{job}", "PATCH")
