@@ -10,18 +10,22 @@ import argparse
 import contextlib
 import os
 import platform
-import queue
 import socket
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 # What the client passes on: its versions, where workers' last words go, and a worker's cores.
 CLIENT, LOGS, CORES = "CORPUSVEC_CLIENT", "CORPUSVEC_WORKER_LOGS", "CORPUSVEC_CORES"
 
 
-def main() -> None:
-    """Run until the runner has no more work; with other versions than the client's, refuse all."""
+# The exit code of one that refuses: it is all that a runner tells of a worker that ends.
+OTHER_VERSIONS, REMEDY = 78, "install the same on both"
+
+
+def main() -> int:
+    """Run until the runner has no more work -> exit code; with other versions than the client's,
+    refuse all.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--id", required=True)
     parser.add_argument("--provision_endpoint", required=True)
@@ -29,16 +33,14 @@ def main() -> None:
     if folder := os.environ.get(LOGS):
         _speak_to(os.path.join(folder, "workers.log"))
     os.environ["WORKER_ID"] = asked.id  # Beam looks for it when it is imported
-    from google.protobuf import json_format, text_format
-
-    told = _provision(asked.provision_endpoint, asked.id)
     client, mine = os.environ.get(CLIENT), versions()
     if client and client != mine:
         host = socket.gethostname()
-        sentence = f"the worker on {host} has {mine}, the client {client}; install the same on both"
-        print(sentence, file=sys.stderr, flush=True)
-        _refuse(told.control_endpoint.url, asked.id, sentence)
-        return
+        print(f"the worker on {host} has {mine}, the client {client}; {REMEDY}", file=sys.stderr)
+        return OTHER_VERSIONS
+    from google.protobuf import json_format, text_format
+
+    told = _provision(asked.provision_endpoint, asked.id)
     os.environ["PIPELINE_OPTIONS"] = json_format.MessageToJson(told.pipeline_options)
     for name in ("control", "logging", "status"):
         endpoint = getattr(told, f"{name}_endpoint")
@@ -49,6 +51,7 @@ def main() -> None:
     from apache_beam.runners.worker import sdk_worker_main
 
     sdk_worker_main.main([])
+    return 0
 
 
 def versions() -> str:
@@ -80,23 +83,5 @@ def _provision(endpoint: str, worker: str) -> Any:
         return service.GetProvisionInfo(asked, metadata=(("worker_id", worker),)).info
 
 
-def _refuse(endpoint: str, worker: str, sentence: str) -> None:
-    """Answer whatever is asked with the sentence: so it becomes the failure of the job, where an
-    exit code would be all that is seen.
-    """
-    import grpc
-    from apache_beam.portability.api import beam_fn_api_pb2 as messages
-    from apache_beam.portability.api import beam_fn_api_pb2_grpc as services
-
-    answers: queue.Queue = queue.Queue()
-    replies: Iterator = iter(answers.get, None)
-    with grpc.insecure_channel(endpoint) as channel, contextlib.suppress(grpc.RpcError):
-        control = services.BeamFnControlStub(channel)
-        for asked in control.Control(replies, metadata=(("worker_id", worker),)):
-            told = messages.InstructionResponse(instruction_id=asked.instruction_id, error=sentence)
-            answers.put(told)
-    answers.put(None)
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -190,7 +190,7 @@ def program(tmp_path: Path, *lines: str) -> str:
 OTHER_VERSION = (
     "import pipeline.start_worker as start",
     "start.versions = lambda: 'Beam 2.70 and Python 3.12'",
-    "start.main()",
+    "raise SystemExit(start.main())",
 )
 WORKERS = {
     "another version": (OTHER_VERSION, ["has Beam 2.70 and Python 3.12, the client Beam 2."]),

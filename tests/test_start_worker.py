@@ -16,7 +16,8 @@ from apache_beam.portability.api import beam_fn_api_pb2_grpc as fn_services
 from apache_beam.portability.api import beam_provision_api_pb2 as provisions
 from apache_beam.portability.api import beam_provision_api_pb2_grpc as provision_services
 
-from pipeline.start_worker import CLIENT, CORES, LOGS, versions
+from pipeline.flink.failures import sentence
+from pipeline.start_worker import CLIENT, CORES, LOGS, OTHER_VERSIONS, versions
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -68,21 +69,22 @@ def start(runner: Runner, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_another_version_than_the_clients_is_the_answer_to_all_work(runner, tmp_path):
+def test_another_version_than_the_clients_ends_with_a_code_of_its_own(runner, tmp_path):
     done = start(runner, **{CLIENT: "Beam 2.1 and Python 3.5", LOGS: str(tmp_path)})
-    assert done.returncode == 0
-    assert runner.worker == "1-1"
-    answer = runner.answers.get(timeout=10)
-    assert answer.instruction_id == "1"
-    assert f"has {versions()}, the client Beam 2.1 and Python 3.5; install" in answer.error
-    assert answer.error in (tmp_path / "workers.log").read_text()
+    assert done.returncode == OTHER_VERSIONS
+    assert not runner.worker
+    said = (tmp_path / "workers.log").read_text()
+    assert f"has {versions()}, the client Beam 2.1 and Python 3.5; install" in said
+    failure = f"Caused by: IllegalStateException: Process died with exit code {done.returncode}"
+    assert sentence(failure, str(tmp_path)) == said.splitlines()[-1]
+    assert "install the same" in sentence(failure, "/nowhere")
 
 
 def test_the_clients_version_gets_to_work(runner):
     """The runner here knows no stage of this name, and its worker says so."""
     start(runner, **{CLIENT: versions()})
     assert runner.worker == "1-1"
-    assert "install the same" not in runner.answers.get(timeout=10).error
+    assert runner.answers.get(timeout=10).instruction_id == "1"
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from pathlib import Path
 
 from pipeline.flink import rest
 from pipeline.run import RunFailed, explanation
+from pipeline.start_worker import OTHER_VERSIONS, REMEDY, versions
 
 __all__ = ["RunFailed", "explain"]
 
@@ -39,6 +42,8 @@ def sentence(told: str, logs: str) -> str:
             " --environment_config names another"
         )
     if found := _ENDED.search(told):
+        if int(found["code"]) == OTHER_VERSIONS:
+            return _refusal(f"{logs}/workers.log")
         return f"a worker ended with code {found['code']}; see {logs}/workers.log"
     if "StatusCode.UNAVAILABLE" in told:
         return f"the job server is gone; see {logs}"
@@ -48,3 +53,11 @@ def sentence(told: str, logs: str) -> str:
         kind, message = causes[-1]
         return f"{kind.rpartition('.')[2]}: {message}; see {logs}"
     return f"{told.splitlines()[0] if told else 'the job failed'}; see {logs}"
+
+
+def _refusal(log: str) -> str:
+    """What a worker of this machine said last; others' logs are not here."""
+    with contextlib.suppress(OSError, IndexError):
+        said = Path(log).read_text(errors="replace").splitlines()
+        return [line for line in said if line.endswith(REMEDY)][-1]
+    return f"a worker has not {versions()}, as the client has; {REMEDY}"
