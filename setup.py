@@ -15,7 +15,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["pipeline", "transforms", "transforms.*"]),
+    packages=find_packages(include=["pipeline", "pipeline.*", "transforms", "transforms.*"]),
     install_requires=[
         "apache-beam>=2.70,<3",
         "ijson>=3.3,<4",
@@ -56,5 +56,10 @@ setup(
             "ruff",
         ],
     },
-    entry_points={"console_scripts": ["corpusvec = pipeline.cli:main"]},
+    entry_points={
+        "console_scripts": [
+            "corpusvec = pipeline.cli:main",
+            "corpusvec-worker = pipeline.start_worker:main",  # started by a cluster
+        ]
+    },
 )

@@ -80,7 +80,7 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
     from pipeline.run import beam_arguments, check_runner, open_file_systems, run
     from transforms.snapshots import latest, read_manifest
 
-    check_runner(flags.runner)
+    check_runner(flags, rest)
     rest = beam_arguments(flags, rest)
     open_file_systems(rest)
     job = jobs.from_flags(flags, started)
@@ -89,7 +89,7 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
         with _interruptible():
             try:
                 snapshot.begin(jobs.tables(job))
-                ended = run(job, flags.runner, rest)
+                ended = run(job, flags, rest)
             finally:
                 if ended:
                     snapshot.abandon()

@@ -167,8 +167,21 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "the run": {
         "runner": {
             "default": "local",
-            "help": "local (this machine, this process), dataflow (Google's machines, see"
-            " deploy/dataflow/README.md), or any Beam runner by its name (default: local)",
+            "help": "local (this machine, this process), flink (the cluster of"
+            " deploy/flink/cluster.sh, or the one that Beam's --flink_master names), dataflow"
+            " (Google's machines, see deploy/dataflow/README.md), or any Beam runner by its name"
+            " (default: local)",
+        },
+        "flink_endpoint": {
+            "metavar": "FILE",
+            "help": "what cluster.sh wrote about its cluster (default: endpoint.json in the folder"
+            " that CORPUSVEC_FLINK names, else in deploy/flink/run)",
+        },
+        "start_timeout": {
+            "type": _above_zero,
+            "default": 120,
+            "metavar": "SECONDS",
+            "help": "for a cluster's workers to start and answer (default: 120)",
         },
         "verbose": {
             "action": "store_true",

@@ -10,6 +10,11 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+# What Beam's job server for Flink knows, and Beam itself passes on.
+_FLINK = {
+    *("--execution_mode_for_batch", "--number_of_execution_retries", "--execution_retry_delay"),
+    *("--object_reuse", "--operator_chaining", "--disable_metrics", "--faster_copy"),
+}
 _PLACES = {"command", "place", "source", "target"}  # what is given without a flag
 
 
@@ -46,6 +51,7 @@ def refuse_unknown(rest: Sequence[str], flags: argparse.Namespace, beam: bool = 
         return  # Beam takes a second to import
     known = {f"--{name}" for name in vars(flags).keys() - _PLACES}
     known |= beam_flags() if beam else set()
+    known |= _FLINK if getattr(flags, "runner", "") == "flink" else set()
     value_may_follow = False
     for argument in rest:
         name = argument.split("=", 1)[0]

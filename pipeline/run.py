@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 
 import apache_beam as beam
@@ -15,9 +15,9 @@ from pipeline import dataflow
 from pipeline.embed import Job, build
 from pipeline.progress import Progress
 
-LOCAL = "local"
+LOCAL, FLINK = "local", "flink"
 # Runners that are told more than the user says; Beam's name of one may end in `Runner`.
-PRESETS: Mapping[str, Callable[[argparse.Namespace, Sequence[str]], list[str]]] = {
+PRESETS: Mapping[str, Callable[[Namespace, Sequence[str]], list[str]]] = {
     "dataflow": dataflow.arguments,
 }
 _LAST_LINE = re.compile(r"^(?P<kind>[\w.]+): (?P<message>.*)$")
@@ -30,18 +30,26 @@ class RunFailed(RuntimeError):
     """A run that ended without a snapshot; the message is for a user."""
 
 
-def check_runner(name: str) -> None:
-    """Raises `ValueError` for a runner that Beam does not have."""
+def check_runner(flags: Namespace, beam_arguments: Sequence[str]) -> None:
+    """Raises `ValueError` for a runner that Beam does not have, or a cluster that is not there."""
     from apache_beam.runners import create_runner
 
-    if name != LOCAL:
+    if flags.runner == FLINK:
+        from pipeline.flink import preset
+
+        preset.refuse_absent(flags, beam_arguments)
+    elif flags.flink_endpoint:
+        raise ValueError("--flink_endpoint: is for --runner=flink")
+    elif flags.runner != LOCAL:
         try:
-            create_runner(name)
+            create_runner(flags.runner)
         except (ValueError, ImportError) as error:
-            raise ValueError(f"--runner={name}: use local, or a runner of Beam. {error}") from error
+            raise ValueError(
+                f"--runner={flags.runner}: use local, flink, dataflow, or a runner of Beam. {error}"
+            ) from error
 
 
-def beam_arguments(flags: argparse.Namespace, given: Sequence[str]) -> list[str]:
+def beam_arguments(flags: Namespace, given: Sequence[str]) -> list[str]:
     """What Beam is told: what was given, and what the runner's preset adds. Raises `ValueError`."""
     preset = PRESETS.get(flags.runner.lower().removesuffix("runner"))
     return preset(flags, given) if preset else list(given)
@@ -54,19 +62,23 @@ def open_file_systems(beam_arguments: Sequence[str]) -> None:
     FileSystems.set_options(PipelineOptions(list(beam_arguments)))
 
 
-def run(job: Job, runner: str, beam_arguments: Sequence[str]) -> bool:
+def run(job: Job, flags: Namespace, beam_arguments: Sequence[str]) -> bool:
     """Run to the end, or with Beam's --no_wait_until_finish until the job is handed over -> whether
     the end was seen. Raises `RunFailed`; the output is then as it was before.
     """
     size = sum(file.size for file in job.files)
     try:
-        if runner == LOCAL:
+        if flags.runner == LOCAL:
             with Progress(size, job.limit):
-                _run(job, PipelineOptions(list(beam_arguments)), _local_runner())
-            return True
-        options = PipelineOptions([f"--runner={runner}", *beam_arguments])
-        _run(job, options, None)
-        return not options.view_as(StandardOptions).no_wait_until_finish
+                return _run(job, beam_arguments, _local_runner())
+        if flags.runner == FLINK:
+            from pipeline.flink import preset
+
+            with preset.on_cluster(flags, beam_arguments, job.snapshot.id) as arguments:
+                return _run(job, arguments, None)
+        return _run(job, [f"--runner={flags.runner}", *beam_arguments], None)
+    except RunFailed:
+        raise
     except Exception as error:
         raise RunFailed(explanation(error)) from error
 
@@ -78,18 +90,22 @@ def _local_runner():
     return FnApiRunner()
 
 
-def _run(job: Job, options: PipelineOptions, runner) -> None:
+def _run(job: Job, arguments: Sequence[str], runner) -> bool:
+    """Whether the end was seen."""
+    options = PipelineOptions(list(arguments))
     pipeline = beam.Pipeline(runner=runner, options=options)
     build(pipeline, job)
     result = pipeline.run()
+    waits = not options.view_as(StandardOptions).no_wait_until_finish
     try:
         if page := dataflow.page_of(result, options):
             print(page, file=sys.stderr)
-        if not options.view_as(StandardOptions).no_wait_until_finish:
+        if waits:
             result.wait_until_finish()
     except KeyboardInterrupt:
         result.cancel()  # else the job, which is elsewhere, would go on
         raise
+    return waits
 
 
 def explanation(error: BaseException) -> str:

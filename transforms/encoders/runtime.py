@@ -62,13 +62,20 @@ def prepare_threads() -> int:
         tf.config.experimental.enable_tensor_float_32_execution(False)  # float32 means float32
         _share_gpus()
         return 1
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    cores = _cores()
     _share_heaps(cores)
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(cores)
     return cores
+
+
+def _cores() -> int:
+    """Those that this process may use: where CORPUSVEC_CORES says so, a share of them."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    share = os.environ.get("CORPUSVEC_CORES", "")
+    return min(cores, int(share)) if share.isdecimal() and int(share) else cores
 
 
 def _share_heaps(count: int) -> None:

@@ -1,0 +1,1 @@
+"""Flink: the preset `--runner=flink`, and a cluster on one machine to try it on."""

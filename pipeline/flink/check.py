@@ -1,0 +1,65 @@
+"""Whether a cluster's workers can do the job, before it begins."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline.flink import rest
+from pipeline.flink.failures import RunFailed, explain
+from pipeline.start_worker import versions
+
+
+def check(address: str, arguments: Sequence[str], seconds: float, logs: str) -> None:
+    """Run a job of no work in the same environment. Raises `RunFailed` where it fails, or is not
+    done in time.
+    """
+    name = f"corpusvec-check-{secrets.token_hex(4)}"
+    own = [f"--job_name={name}", "--number_of_execution_retries=0"]
+    failed: list[Exception] = []
+
+    def run() -> None:
+        try:
+            _run([*arguments, *own])
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="check", daemon=True)
+    thread.start()
+    try:
+        thread.join(seconds)
+    finally:
+        if unfinished := thread.is_alive():
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                rest.cancel(address, name)
+    if unfinished:
+        raise RunFailed(
+            f"no worker on Flink answered within {seconds:g} s (--start_timeout); see {logs}"
+        )
+    if failed:
+        raise RunFailed(explain(address, name, failed[0], logs))
+
+
+def _run(arguments: Sequence[str]) -> None:
+    with beam.Pipeline(options=PipelineOptions(list(arguments))) as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(list(range(100)), reshuffle=False)
+            | beam.Reshuffle()  # to all workers
+            | beam.Map(compare, versions())
+        )
+
+
+def compare(_: int, client: str) -> None:
+    """Raises `RuntimeError` in a worker that was started by another program than ours, and has
+    other versions than the client.
+    """
+    import transforms.elements  # noqa: F401
+
+    if client != (mine := versions()):
+        raise RuntimeError(f"a worker has {mine}, the client {client}; install the same on both")

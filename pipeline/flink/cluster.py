@@ -1,0 +1,299 @@
+"""A Flink cluster on this machine: `cluster.sh up`, `down`, `status`.
+
+One JobManager, TaskManagers that start the Python workers themselves, and Beam's job server, all on
+the loopback interface. What runs is in `processes.json`; `endpoint.json` is there when all of it is
+ready, and is what `--runner=flink` reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from pipeline.flink import job_server, rest
+from pipeline.flink.processes import (
+    HERE,
+    JARS,
+    LOOPBACK,
+    SMALL,
+    ClusterError,
+    Process,
+    alive,
+    free_port,
+    java,
+    java_command,
+    start,
+    stop,
+)
+
+ENDPOINT = "endpoint.json"
+_JOB_MANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+_TASK_MANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+_NAMES = {"jobmanager": "the JobManager", "jobserver": "the job server"}
+_TASK_MANAGER_MEMORY = {
+    "taskmanager.cpu.cores": "1.0",
+    "taskmanager.memory.task.heap.size": "384m",
+    "taskmanager.memory.task.off-heap.size": "128m",
+    "taskmanager.memory.network.min": "64m",
+    "taskmanager.memory.network.max": "64m",
+    "taskmanager.memory.managed.size": "128m",
+    "taskmanager.memory.framework.heap.size": "128m",
+    "taskmanager.memory.framework.off-heap.size": "128m",
+    "taskmanager.memory.jvm-metaspace.size": "256m",
+    "taskmanager.memory.jvm-overhead.min": "128m",
+    "taskmanager.memory.jvm-overhead.max": "128m",
+}
+_TASK_MANAGER_JAVA = ["-Xmx512m", "-XX:MaxDirectMemorySize=320m", "-XX:MaxMetaspaceSize=256m"]
+
+
+def folder() -> Path:
+    """Where a cluster's logs, ids and addresses are."""
+    return Path(os.environ.get("CORPUSVEC_FLINK") or HERE / "run").absolute()
+
+
+def jars() -> None:
+    """Let Maven fetch Flink and Beam's job server, if they are not there."""
+    done = JARS.parent / "complete"
+    if done.exists():
+        return
+    maven = shutil.which("mvn")
+    if not maven:
+        raise ClusterError(f"mvn: is not in PATH; Maven fetches what {HERE}/pom.xml names")
+    print("fetching Flink and Beam's job server (150 MB, once)", file=sys.stderr)
+    run = subprocess.run(
+        [maven, "--quiet", "--batch-mode", f"--file={HERE}/pom.xml", "package"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if run.returncode:
+        lines = [line for line in run.stdout.splitlines() if "ERROR" in line] or ["no message"]
+        raise ClusterError(f"mvn: could not fetch {HERE}/pom.xml: {lines[0]}")
+    done.touch()
+
+
+def up(asked: argparse.Namespace) -> str:
+    """Start a cluster, or of one that lost a piece that piece -> what to say. What was started is
+    taken down again where not all of it gets ready.
+    """
+    place = folder()
+    before = _processes(place)
+    gone = [name for name, process in before.items() if not alive(process)]
+    if before and not gone and (place / ENDPOINT).exists():
+        return f"is up already; {_told(place)}"
+    if before and (place / ENDPOINT).exists():
+        return _mend(place, before, gone, asked.start_timeout)
+    down()
+    java()
+    jars()
+    port = free_port(asked.rest_port)
+    _write_configuration(place, port, asked.slots)
+    names = ["jobmanager", *(f"taskmanager-{n + 1}" for n in range(asked.task_managers))]
+    try:
+        _start(place, [*names, "jobserver"], f"{LOOPBACK}:{port}", {})
+        _await(place, f"{LOOPBACK}:{port}", asked.task_managers, asked.start_timeout)
+    except BaseException:
+        down()
+        raise
+    return f"is up: {_told(place)}"
+
+
+def _mend(place: Path, before: Mapping[str, Process], gone: Sequence[str], seconds: float) -> str:
+    about = json.loads((place / ENDPOINT).read_text())
+    stop([before[name] for name in gone])
+    for name in gone:
+        _log(place, name).replace(_log(place, f"{name}.before"))
+    kept = {name: process for name, process in before.items() if name not in gone}
+    _start(place, gone, about["rest"], kept)
+    _await(place, about["rest"], about["task_managers"], seconds)
+    return f"had lost {', '.join(gone)}, and is whole again: {_told(place)}"
+
+
+def _start(place: Path, names: Sequence[str], master: str, kept: Mapping[str, Process]) -> None:
+    """Each process is written down before the next is started."""
+    running = dict(kept)
+    for name in names:
+        temporary = place / "tmp" / name
+        temporary.mkdir(parents=True, exist_ok=True)
+        command = _command(place, name, temporary, master)
+        running[name] = start(command, _log(place, name), place / "conf")
+        ids = {name: asdict(process) for name, process in running.items()}
+        (place / "processes.json").write_text(json.dumps(ids, indent=1))
+
+
+def _command(place: Path, name: str, temporary: Path, master: str) -> list[str]:
+    configured = ["--configDir", str(place / "conf")]
+    if name == "jobmanager":
+        return java_command(_JOB_MANAGER, configured, SMALL, temporary)
+    if name == "jobserver":
+        return job_server.command(master, temporary, "-Dcorpusvec.jars.are.there=true")
+    settings = _TASK_MANAGER_MEMORY | {
+        "taskmanager.resource-id": name,
+        "io.tmp.dirs": str(temporary),
+        "process.taskmanager.working-dir": str(temporary / "work"),
+    }
+    defined = [word for key, value in settings.items() for word in ("-D", f"{key}={value}")]
+    return java_command(_TASK_MANAGER, [*configured, *defined], _TASK_MANAGER_JAVA, temporary)
+
+
+def _write_configuration(place: Path, rest_port: int, slots: int) -> None:
+    for name in ("conf", "logs", "tmp"):
+        shutil.rmtree(place / name, ignore_errors=True)
+        (place / name).mkdir(parents=True)
+    settings = {
+        "jobmanager.rpc.address": LOOPBACK,
+        "jobmanager.rpc.port": free_port(),
+        "jobmanager.bind-host": LOOPBACK,
+        "rest.address": LOOPBACK,
+        "rest.bind-address": LOOPBACK,
+        "rest.port": rest_port,
+        "taskmanager.host": LOOPBACK,
+        "taskmanager.bind-host": LOOPBACK,
+        "taskmanager.numberOfTaskSlots": slots,
+        "cluster.evenly-spread-out-slots": True,
+        "restart-strategy.type": "fixed-delay",
+        "restart-strategy.fixed-delay.attempts": 3,
+        "restart-strategy.fixed-delay.delay": "2 s",
+        # A TaskManager that is gone is noticed in 20 seconds, and waited for a minute.
+        "heartbeat.interval": 4000,
+        "heartbeat.timeout": 20000,
+        "slot.request.timeout": 60000,
+        # The job server sends Beam's classes along; those that are here need no second loading.
+        "classloader.resolve-order": "parent-first",
+        "web.submit.enable": False,
+    }
+    lines = [f"{key}: {str(value).lower()}\n" for key, value in settings.items()]
+    (place / "conf" / "flink-conf.yaml").write_text("".join(lines))
+
+
+def _await(place: Path, master: str, task_managers: int, seconds: float) -> None:
+    """Write down where all is, when it is ready. Raises `ClusterError` where a process ends, or not
+    all are ready in time.
+    """
+    deadline = time.monotonic() + seconds
+    log = _log(place, "jobserver")
+    pieces = (
+        ("jobmanager", lambda: rest.overview(master) is not None),
+        ("taskmanager", lambda: (rest.overview(master) or {}).get("taskmanagers") == task_managers),
+        ("jobserver", lambda: job_server.endpoints(log) is not None),
+    )
+    for piece, ready in pieces:
+        _await_piece(place, piece, ready, deadline, seconds)
+    _write_endpoint(place, master)
+
+
+def _await_piece(
+    place: Path, piece: str, ready: Callable[[], bool], deadline: float, seconds: float
+) -> None:
+    while not ready():
+        for name, process in _processes(place).items():
+            if not alive(process):
+                raise ClusterError(f"{_name(name)} ended at once; see {_log(place, name)}")
+        if time.monotonic() > deadline:
+            late = [name for name in _processes(place) if name.startswith(piece)]
+            logs = ", ".join(str(_log(place, name)) for name in late)
+            raise ClusterError(f"{_name(late[0])} is not ready after {seconds:g} s; see {logs}")
+        time.sleep(0.2)
+
+
+def _write_endpoint(place: Path, master: str) -> None:
+    where = job_server.endpoints(_log(place, "jobserver"))
+    told = rest.overview(master)
+    if where is None or told is None:
+        raise ClusterError(f"the cluster ended at once; see {place}/logs")
+    about = {
+        "rest": master,
+        "job_endpoint": where[0],
+        "artifact_endpoint": where[1],
+        "task_managers": told["taskmanagers"],
+        "slots": told["slots-total"],
+        "flink": told["flink-version"],
+        "logs": str(place / "logs"),
+    }
+    written = place / f"{ENDPOINT}.new"
+    written.write_text(json.dumps(about, indent=1))
+    written.replace(place / ENDPOINT)
+
+
+def down() -> str:
+    """Stop all that runs, by its ids -> what to say."""
+    place = folder()
+    processes = _processes(place)
+    (place / ENDPOINT).unlink(missing_ok=True)
+    stop(list(processes.values()))
+    (place / "processes.json").unlink(missing_ok=True)
+    shutil.rmtree(place / "tmp", ignore_errors=True)
+    return "is down" if processes else "was not up"
+
+
+def status() -> str:
+    """What to say of it. Raises `ClusterError` where it is not whole."""
+    place = folder()
+    processes = _processes(place)
+    if not processes:
+        raise ClusterError("the cluster is not up")
+    if gone := [name for name, process in processes.items() if not alive(process)]:
+        raise ClusterError(f"{', '.join(gone)}: ended; see {place}/logs, and then `up` or `down`")
+    if not (place / ENDPOINT).exists():
+        raise ClusterError("the cluster is starting")
+    return f"is up: {_told(place)}"
+
+
+def _told(place: Path) -> str:
+    about = json.loads((place / ENDPOINT).read_text())
+    slots = f"{about['task_managers']} TaskManagers, {about['slots']} slots"
+    return f"Flink {about['flink']}, {slots}, http://{about['rest']}, logs in {about['logs']}"
+
+
+def _processes(place: Path) -> dict[str, Process]:
+    try:
+        ids = json.loads((place / "processes.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return {name: Process(**process) for name, process in ids.items()}
+
+
+def _log(place: Path, name: str) -> Path:
+    logs = place / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    return logs / f"{name}.log"
+
+
+def _name(process: str) -> str:
+    return _NAMES.get(process, f"{process} ")
+
+
+def main() -> int:
+    """The command line of `cluster.sh`."""
+    parser = argparse.ArgumentParser(prog="cluster.sh", allow_abbrev=False, description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    flags = commands.add_parser("up")
+    flags.add_argument("--task_managers", type=int, default=2)
+    flags.add_argument("--slots", type=int, default=1, help="of each TaskManager")
+    flags.add_argument("--rest_port", type=int, default=0, help="of the JobManager (0: a free one)")
+    flags.add_argument("--start_timeout", type=float, default=120.0, metavar="SECONDS")
+    for name in ("down", "status", "jars"):
+        commands.add_parser(name)
+    asked = parser.parse_args()
+    try:
+        if asked.command == "jars":
+            jars()
+        else:
+            said = {"up": lambda: up(asked), "down": down, "status": status}[asked.command]()
+            print(f"the cluster {said}")
+    except ClusterError as error:
+        print(f"cluster.sh: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""What a JobManager says over HTTP."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
+
+_SECONDS = 5.0
+_ON_THE_WAY = 2.0  # for which a job that was sent may be unknown
+_ENDED = {"FINISHED", "CANCELED", "FAILED"}
+
+
+def ask(address: str, path: str, method: str = "GET") -> Any:
+    """The answer of `HOST:PORT`, an object. Raises `OSError` or `ValueError` where there is
+    none.
+    """
+    opener = build_opener(ProxyHandler({}))  # a cluster is never behind the proxy of a browser
+    request = Request(f"http://{address}{path}", method=method)
+    with opener.open(request, timeout=_SECONDS) as answer:
+        return json.loads(answer.read() or b"{}")
+
+
+def overview(address: str) -> dict[str, Any] | None:
+    """TaskManagers and slots; None where no JobManager answers."""
+    try:
+        told = ask(address, "/overview")
+    except (OSError, ValueError):
+        return None
+    return told if isinstance(told, dict) and "taskmanagers" in told else None
+
+
+def job_id(address: str, name: str) -> str | None:
+    """The newest job of this name."""
+    jobs = [job for job in ask(address, "/jobs/overview")["jobs"] if job["name"] == name]
+    return max(jobs, key=lambda job: job["start-time"])["jid"] if jobs else None
+
+
+def cancel(address: str, name: str, seconds: float = 20.0) -> bool:
+    """Cancel the job of this name, if it runs, and wait for its end -> whether it was running and
+    has ended. Raises `OSError` where the JobManager is gone.
+    """
+    appears = time.monotonic() + _ON_THE_WAY
+    while (job := job_id(address, name)) is None and time.monotonic() < appears:
+        time.sleep(0.2)
+    if job is None or _state(address, job) in _ENDED:
+        return False
+    ask(address, f"/jobs/{job}", "PATCH")
+    deadline = time.monotonic() + seconds
+    while _state(address, job) not in _ENDED:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def _state(address: str, job: str) -> str:
+    return ask(address, f"/jobs/{job}")["state"]
+
+
+def cause(address: str, name: str) -> str:
+    """Why the job of this name failed, with Java's stack traces and Python's tracebacks; empty
+    where it did not.
+    """
+    job = job_id(address, name)
+    if job is None:
+        return ""
+    history = ask(address, f"/jobs/{job}/exceptions").get("exceptionHistory", {})
+    entries = history.get("entries", [])
+    return str(entries[0].get("stacktrace", "")) if entries else ""

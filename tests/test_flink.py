@@ -1,0 +1,393 @@
+"""The same run on a Flink cluster of this machine, and what is said where a piece is missing.
+
+The cluster is one of the tests' own; where a test run was killed, `cluster.sh down` with its folder
+in CORPUSVEC_FLINK takes it down.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.flink import rest
+from tests.models import TEXTS
+
+ROOT = Path(__file__).resolve().parents[1]
+CLUSTER = ROOT / "deploy" / "flink" / "cluster.sh"
+_NAMES = ("notes.json", "lines.txt", "records.jsonl")
+EXAMPLES = ",".join(str(ROOT / "examples" / name) for name in _NAMES)
+
+pytestmark = pytest.mark.flink
+
+
+def cluster_sh(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [str(CLUSTER), *arguments],
+        env=os.environ | {"PYTHON": sys.executable} | environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+@pytest.fixture(scope="session")
+def jars() -> None:
+    """Java, and what Maven fetches."""
+    for program in ("java", "mvn"):
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not here")
+    if (fetched := cluster_sh("jars")).returncode:
+        pytest.skip(fetched.stderr.strip())
+
+
+@dataclass(frozen=True)
+class Cluster:
+    folder: Path
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return json.loads((self.folder / "endpoint.json").read_text())
+
+    def pid(self, name: str) -> int:
+        return json.loads((self.folder / "processes.json").read_text())[name]["pid"]
+
+    def jobs(self) -> dict[str, str]:
+        """Names and states of the jobs of runs, those of checks left out."""
+        told = rest.ask(self.about["rest"], "/jobs/overview")["jobs"]
+        return {job["name"]: job["state"] for job in told if "-check-" not in job["name"]}
+
+
+@pytest.fixture(scope="session")
+def cluster(jars, tmp_path_factory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("flink")
+    started = cluster_sh("up", CORPUSVEC_FLINK=str(folder))
+    try:
+        assert started.returncode == 0, started.stderr
+        yield Cluster(folder)
+    finally:
+        stopped = cluster_sh("down", CORPUSVEC_FLINK=str(folder))
+        assert stopped.stdout == "the cluster is down\n", stopped
+        assert not commands_with(str(folder))
+
+
+def commands_with(text: str) -> dict[int, str]:
+    """Process ids and command lines, where `text` is in these; the ended ones are no more."""
+    told = subprocess.check_output(["ps", "-A", "-ww", "-o", "pid=,stat=,args="], text=True)
+    rows = [line.split(None, 2) for line in told.splitlines()]
+    return {int(pid): said for pid, stat, said in rows if stat[0] != "Z" and text in said}
+
+
+def embedding(cluster: Cluster, model, source, output, *flags: str) -> subprocess.Popen:
+    place = [f"--model={model}", f"--input={source}", f"--output={output}", *flags]
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "embed", *place],
+        cwd=ROOT,
+        env=os.environ | {"CORPUSVEC_FLINK": str(cluster.folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def embed(*arguments) -> tuple[int, str]:
+    """Exit code, and what was said on stderr."""
+    process = embedding(*arguments)
+    _, said = process.communicate(timeout=300)
+    return process.returncode, said
+
+
+def table(output: Path, name: str) -> pa.Table:
+    folder = output / "snapshots" / (output / "LATEST").read_text().strip() / name
+    rows = pa.concat_tables([pq.read_table(file) for file in sorted(folder.glob("*.parquet"))])
+    order = [("id", "ascending")] + ([("position", "ascending")] if name == "tokens" else [])
+    return rows.sort_by(order)
+
+
+def counts(output: Path) -> dict[str, int]:
+    folder = output / "snapshots" / (output / "LATEST").read_text().strip()
+    told = json.loads((folder / "manifest.json").read_text())["counts"]
+    names = ("records", "documents", "rejected", "empty", "tokens", "windows")
+    return {name: told[name] for name in names}
+
+
+def assert_alike(one: Path, other: Path) -> None:
+    """Ids, texts, tokens and counts are the same, vectors within 1e-5."""
+    assert counts(one) == counts(other)
+    for name, vector in (("sentences", "vector"), ("tokens", "layer@-1")):
+        ours, theirs = table(one, name), table(other, name)
+        assert ours.drop_columns([vector]).equals(theirs.drop_columns([vector]))
+        a, b = (np.stack(t[vector].to_numpy(zero_copy_only=False)) for t in (ours, theirs))
+        np.testing.assert_allclose(a, b, atol=1e-5, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> str:
+    """The examples, texts of many windows, and ids that come twice."""
+    folder = tmp_path_factory.mktemp("corpus")
+    lines = [f"{text} {n}" for n, text in enumerate(TEXTS * 40)] + [" ".join(TEXTS * 9), ""]
+    (folder / "more.txt").write_text("\n".join(lines))
+    twice = [{"id": f"twice-{n % 20}", "text": f"{n} in the garden"} for n in range(40)]
+    (folder / "twice.jsonl").write_text("".join(json.dumps(record) + "\n" for record in twice))
+    return f"{EXAMPLES},{folder}/more.txt,{folder}/twice.jsonl"
+
+
+FLAGS = ("--layers=-1", "--max_rejected=20")
+
+
+@pytest.fixture(scope="module")
+def local(cluster, corpus, tiny, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("local")
+    code, said = embed(cluster, tiny, corpus, output, *FLAGS)
+    assert code == 0, said
+    assert counts(output)["rejected"] == 20
+    assert counts(output)["windows"] > counts(output)["documents"]
+    return output
+
+
+@pytest.mark.parametrize("parallelism", [1, 2])
+def test_the_result_is_that_of_the_local_run(cluster, corpus, tiny, local, tmp_path, parallelism):
+    flags = (*FLAGS, "--runner=flink", f"--parallelism={parallelism}")
+    code, said = embed(cluster, tiny, corpus, tmp_path, *flags)
+    assert code == 0, said
+    assert f"running on Flink, http://{cluster.about['rest']}" in said
+    assert_alike(tmp_path, local)
+
+
+def test_a_cluster_named_by_its_address_gets_a_job_server(cluster, corpus, tiny, local, tmp_path):
+    """And with all slots taken by default, both TaskManagers have a part."""
+    flags = (*FLAGS, "--runner=flink", f"--flink_master={cluster.about['rest']}")
+    code, said = embed(cluster, tiny, corpus, tmp_path, *flags)
+    assert code == 0, said
+    assert_alike(tmp_path, local)
+    assert not commands_with("corpusvec-flink-")
+    folder = tmp_path / "snapshots" / (tmp_path / "LATEST").read_text().strip()
+    assert len(list(folder.glob("sentences/*.parquet"))) == 2
+
+
+def program(tmp_path: Path, *lines: str) -> str:
+    """A worker program, as --environment_config names one."""
+    file = tmp_path / "worker"
+    file.write_text("\n".join((f"#!{sys.executable}", *lines, "")))
+    file.chmod(0o755)
+    return json.dumps({"command": str(file)})
+
+
+OTHER_VERSION = (
+    "import pipeline.start_worker as start",
+    "start.versions = lambda: 'Beam 2.70 and Python 3.12'",
+    "raise SystemExit(start.main())",
+)
+WORKERS = {
+    "another version": (OTHER_VERSION, ["has Beam 2.70 and Python 3.12, the client Beam 2."]),
+    "ends at once": (("raise SystemExit(3)",), ["a worker ended with code 3", "workers.log"]),
+    "hangs": (("import time", "time.sleep(600)"), ["no worker on Flink answered within 15 s"]),
+}
+
+
+def assert_one_line(said: str, *parts: str) -> None:
+    assert "Traceback" not in said
+    assert len(said.splitlines()) == 1, said
+    assert said.startswith("corpusvec: ")
+    for part in parts:
+        assert part in said
+
+
+@pytest.mark.parametrize(("lines", "parts"), WORKERS.values(), ids=WORKERS)
+def test_a_worker_that_does_not_work_is_one_line(cluster, tiny, tmp_path, lines, parts):
+    flags = ("--runner=flink", f"--environment_config={program(tmp_path, *lines)}")
+    started = time.monotonic()
+    output = tmp_path / "out"
+    code, said = embed(cluster, tiny, EXAMPLES, output, *flags, "--start_timeout=15")
+    assert code == 1
+    assert_one_line(said, *parts)
+    assert time.monotonic() - started < 60
+    assert not list((output / "snapshots").iterdir())
+    assert "RUNNING" not in cluster.jobs().values()
+
+
+def test_a_worker_program_that_is_not_there_is_one_line(cluster, tiny, tmp_path):
+    flags = ("--runner=flink", '--environment_config={"command": "/nowhere/worker"}')
+    code, said = embed(cluster, tiny, EXAMPLES, tmp_path / "out", *flags)
+    assert code == 1
+    assert_one_line(said, "/nowhere/worker", "No such file", "--environment_config")
+
+
+def closed_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def test_a_cluster_that_is_not_there_is_one_line(tiny, tmp_path):
+    nowhere = Cluster(tmp_path)
+    code, said = embed(nowhere, tiny, EXAMPLES, tmp_path / "out", "--runner=flink")
+    assert code == 2
+    assert_one_line(said, "no cluster is up", "cluster.sh up", "--flink_master")
+    (tmp_path / "endpoint.json").write_text(json.dumps({"rest": f"127.0.0.1:{closed_port()}"}))
+    code, said = embed(nowhere, tiny, EXAMPLES, tmp_path / "out", "--runner=flink")
+    assert code == 2
+    assert_one_line(said, "no JobManager answers at 127.0.0.1:")
+    assert not (tmp_path / "out").exists()
+
+
+def test_more_slots_than_there_are_is_one_line(cluster, tiny, tmp_path):
+    flags = ("--runner=flink", "--parallelism=5")
+    code, said = embed(cluster, tiny, EXAMPLES, tmp_path / "out", *flags)
+    assert code == 2
+    assert_one_line(said, "--parallelism=5", "of the 2 slots")
+
+
+def test_an_environment_that_is_no_json_is_one_line(cluster, tiny, tmp_path):
+    flags = ("--runner=flink", "--environment_config=worker")
+    code, said = embed(cluster, tiny, EXAMPLES, tmp_path / "out", *flags)
+    assert code == 2
+    assert_one_line(said, "--environment_config=worker: is no JSON")
+
+
+def test_a_second_up_says_so_and_a_second_down_is_fine(cluster, tmp_path):
+    again = cluster_sh("up", CORPUSVEC_FLINK=str(cluster.folder))
+    assert again.returncode == 0
+    assert "is up already" in again.stdout
+    assert "is up: Flink 1.19.0" in cluster_sh("status", CORPUSVEC_FLINK=str(cluster.folder)).stdout
+    assert cluster_sh("down", CORPUSVEC_FLINK=str(tmp_path)).stdout == "the cluster was not up\n"
+    nothing = cluster_sh("status", CORPUSVEC_FLINK=str(tmp_path))
+    assert nothing.returncode == 1
+    assert nothing.stderr == "cluster.sh: the cluster is not up\n"
+
+
+def test_without_java_up_is_one_line(tmp_path):
+    for name in ("bash", "dirname", "ps"):
+        os.symlink(shutil.which(name) or "", tmp_path / name)
+    done = cluster_sh("up", CORPUSVEC_FLINK=str(tmp_path / "run"), PATH=str(tmp_path), JAVA_HOME="")
+    assert done.returncode == 1
+    assert done.stderr == "cluster.sh: java: is not in PATH; Flink needs a Java 11 or 17\n"
+
+
+def test_a_port_that_is_taken_is_one_line(jars, tmp_path):
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        done = cluster_sh("up", f"--rest_port={port}", CORPUSVEC_FLINK=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"cluster.sh: port {port}: is taken")
+
+
+def test_a_cluster_that_does_not_start_is_one_line_and_nothing_is_left(jars, tmp_path):
+    done = cluster_sh("up", "--start_timeout=0.1", CORPUSVEC_FLINK=str(tmp_path))
+    assert done.returncode == 1
+    assert "is not ready after 0.1 s; see" in done.stderr
+    assert not commands_with(str(tmp_path))
+
+
+@pytest.fixture
+def long_run(cluster, tiny, tmp_path) -> Iterator[subprocess.Popen]:
+    """A run of 70,000 texts, when documents are being written; its output is `out`."""
+    source, output = tmp_path / "a.txt", tmp_path / "out"
+    source.write_text("\n".join(f"{text} {n}" for n, text in enumerate(TEXTS * 10_000)))
+    process = embedding(cluster, tiny, source, output, "--runner=flink", "--layers=-1")
+    deadline = time.monotonic() + 120
+    while not any(file.stat().st_size for file in output.glob("snapshots/.*/tokens/*")):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def workers(cluster: Cluster) -> list[int]:
+    return sorted(
+        pid
+        for name in ("taskmanager-1", "taskmanager-2")
+        for pid in children(cluster.pid(name))
+        if "corpusvec-worker" in Path(f"/proc/{pid}/cmdline").read_text()
+    )
+
+
+def children(parent: int) -> list[int]:
+    told = subprocess.check_output(["ps", "-A", "-o", "pid=,ppid=,stat="], text=True)
+    rows = [line.split() for line in told.splitlines()]
+    return [int(pid) for pid, of, stat in rows if int(of) == parent and stat[0] != "Z"]
+
+
+def assert_every_text_once(output: Path) -> None:
+    ids = table(output, "sentences")["id"].to_pylist()
+    assert len(ids) == 70_000
+    assert len(set(ids)) == 70_000
+    tokens = table(output, "tokens")
+    assert len(tokens) == counts(output)["tokens"]
+    assert len(set(zip(tokens["id"].to_pylist(), tokens["position"].to_pylist()))) == len(tokens)
+
+
+def test_every_listener_is_on_the_loopback_interface(cluster, long_run):
+    if not shutil.which("ss"):
+        pytest.skip("ss is not here")
+    own = {cluster.pid(name) for name in ("jobmanager", "taskmanager-1", "jobserver")}
+    told = subprocess.check_output(["ss", "-ltnpH"], text=True).splitlines()
+    listening = [line for line in told if any(f"pid={pid}," in line for pid in own)]
+    assert len(listening) > 8  # Flink's, the job server's, and those for Python workers
+    assert all("127.0.0.1]:" in line or " 127.0.0.1:" in line for line in listening), listening
+
+
+def test_a_killed_worker_loses_and_doubles_nothing(cluster, long_run, tmp_path):
+    os.kill(workers(cluster)[-1], signal.SIGKILL)
+    _, said = long_run.communicate(timeout=240)
+    assert long_run.returncode == 0, said
+    assert_every_text_once(tmp_path / "out")
+
+
+def test_a_killed_task_manager_that_returns_loses_and_doubles_nothing(cluster, long_run, tmp_path):
+    os.kill(cluster.pid("taskmanager-2"), signal.SIGKILL)
+    broken = cluster_sh("status", CORPUSVEC_FLINK=str(cluster.folder))
+    assert broken.stderr.startswith("cluster.sh: taskmanager-2: ended")
+    mended = cluster_sh("up", CORPUSVEC_FLINK=str(cluster.folder))
+    assert "had lost taskmanager-2" in mended.stdout, mended
+    _, said = long_run.communicate(timeout=240)
+    assert long_run.returncode == 0, said
+    assert_every_text_once(tmp_path / "out")
+
+
+def test_an_interrupted_client_cancels_its_job(cluster, long_run, tmp_path):
+    os.kill(long_run.pid, signal.SIGINT)
+    _, said = long_run.communicate(timeout=60)
+    assert long_run.returncode == 130, said
+    assert "on Flink was cancelled" in said
+    assert said.endswith("interrupted; nothing was published\n")
+    assert set(cluster.jobs().values()) <= {"CANCELED", "FINISHED", "FAILED"}
+    assert not list((tmp_path / "out" / "snapshots").iterdir())
+
+
+def test_a_killed_client_leaves_a_job_that_ends_whole(cluster, long_run, tmp_path):
+    long_run.kill()
+    deadline = time.monotonic() + 240
+    while not (tmp_path / "out" / "LATEST").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert_every_text_once(tmp_path / "out")
+
+
+def test_a_job_server_that_died_is_one_line_and_up_starts_it_again(cluster, tiny, tmp_path):
+    os.kill(cluster.pid("jobserver"), signal.SIGKILL)
+    code, said = embed(cluster, tiny, EXAMPLES, tmp_path / "out", "--runner=flink")
+    assert code == 2
+    assert_one_line(said, "no job server answers at 127.0.0.1:", "cluster.sh up")
+    mended = cluster_sh("up", CORPUSVEC_FLINK=str(cluster.folder))
+    assert "had lost jobserver" in mended.stdout, mended
+    code, said = embed(cluster, tiny, EXAMPLES, tmp_path / "out", "--runner=flink")
+    assert code == 0, said
