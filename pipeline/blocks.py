@@ -10,7 +10,7 @@ import io
 import itertools
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
@@ -39,7 +39,7 @@ class Source:
     unit: str
     markup: str
 
-    def parts(self, in_order: bool = False) -> Iterator[Part]:
+    def parts(self, in_order: bool = False) -> Generator[Part, None, None]:
         """Blocks by chance, the same each time, or in order; all of them where there are few, each
         once. Raises `BrokenInput` where a file cannot be read.
         """
@@ -64,9 +64,15 @@ class Source:
         def records(open_: Callable[[], BinaryIO], name: str) -> Iterator[Record]:
             return read(open_, file.path, name)
 
-        compressed = file.path.lower().endswith(COMPRESSIONS)
-        kind = _FromStart if compressed or input_format == "scrapbox" else _Lines
+        kind = _FromStart if only_from_start(file, self.input_format) else _Lines
         return kind(file, records)
+
+
+def only_from_start(file: InputFile, input_format: str) -> bool:
+    """Whether its middle cannot be read without what is before it."""
+    return (
+        file.path.lower().endswith(COMPRESSIONS) or format_of(file.path, input_format) == "scrapbox"
+    )
 
 
 _Records = Callable[[Callable[[], BinaryIO], str], Iterator[Record]]

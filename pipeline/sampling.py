@@ -19,6 +19,11 @@ from transforms.tokenization import cut_each
 from transforms.tokenizers import load_tokenizer
 from transforms.windows import EmptyText, TextTooLong, UnwantedPair
 
+# What is counted; `long` are documents in several windows, `size` is what the encoder is given.
+COUNTS = (
+    *("records", "documents", "empty", "rejected", "tokens", "windows", "long"),
+    *("dropped_tokens", "unknown_tokens", "size"),
+)
 _SECONDS = 4.0
 _TOGETHER = 256  # documents that are tokenized at once
 _WINDOWS = 2048  # that are kept, as many as a run sorts at once
@@ -89,7 +94,7 @@ class _Tokenizer:
         self.kept: list[Window] = []
 
     def counted(self, records: Sequence[Document | Failure]) -> Counter[str]:
-        counts = Counter(records=len(records))
+        counts = Counter(dict.fromkeys(COUNTS, 0) | {"records": len(records)})
         new = [r for r in records if isinstance(r, Document) and self._ids.add(r.id)]
         counts["rejected"] = len(records) - len(new)
         for start in range(0, len(new), _TOGETHER):
