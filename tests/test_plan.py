@@ -87,7 +87,7 @@ def test_the_bytes_are_about_those_of_the_run(flags, plan, embed, tiny, tmp_path
 
 def test_a_sample_of_a_skewed_corpus(plan, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK", 2048)
-    monkeypatch.setattr(blocks, "_MOST_BLOCKS", 120)
+    monkeypatch.setattr(blocks, "_MOST_BLOCKS", 80)
     texts = [lines(20_000, 3), lines(600, 100, 1)]  # short ones first, long ones behind them
     (tmp_path / "a.txt").write_text("".join(texts))
     (tmp_path / "b.txt.gz").write_bytes(gzip.compress(lines(4000, 20, 2).encode()))
@@ -130,7 +130,7 @@ def test_workers_and_what_they_cost(plan, tiny, mixed):
 
 
 def test_a_model_that_takes_strings(plan, capsys, mixed, tmp_path):
-    model = saved_models.strings_saved_model(tmp_path / "strings")
+    model = saved_models.strings_saved_model(tmp_path / "strings", "use")
     found = plan(model, mixed)
     assert found["unit"] == "bytes"
     assert found["counts"]["tokens"] == 0
@@ -139,6 +139,13 @@ def test_a_model_that_takes_strings(plan, capsys, mixed, tmp_path):
     said = capsys.readouterr().out
     assert " bytes/s" in said
     assert "\ntokens " not in said
+
+
+def test_a_text_that_cannot_be_encoded_does_no_harm(plan, tmp_path):
+    model = saved_models.strings_saved_model(tmp_path / "model", "raises_on")
+    source = tmp_path / "a.txt"
+    source.write_text(f"{saved_models.RAISING_WORD}\n" + lines(50))
+    assert plan(model, source)["counts"]["documents"] == 51
 
 
 def test_nothing_is_written(plan, tiny, mixed, tmp_path, monkeypatch):
