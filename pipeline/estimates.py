@@ -63,7 +63,7 @@ def margin(blocks: Sequence[Block], name: str, share: float = 0.0) -> float | No
     """How far the ratio of a count to bytes may be off, relatively, by how much it differs between
     blocks; `share` of all bytes are in them. None for a single block.
 
-    Source: Cochran, Sampling Techniques, 6.4 (variance of a ratio estimate).
+    Source: Cochran, Sampling Techniques, chapter 6 (variance of a ratio estimate).
     """
     total = sum(block.counts.get(name, 0) for block in blocks)
     n, read = len(blocks), sum(block.bytes for block in blocks)

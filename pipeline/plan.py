@@ -149,7 +149,8 @@ def _report(
             "share": 1 / whole.scale,
             "documents": round(counts["documents"] / whole.scale),
             "seconds": sample.reading.wall + sample.tokenizing.wall,
-            "from_start": any(only_from_start(f, job.input_format) for f in job.files),
+            "from_start": bool(job.limit)
+            or any(only_from_start(file, job.input_format) for file in job.files),
             "encoded": speeds.size,
             "encode_seconds": speeds.seconds,
         },

@@ -83,7 +83,10 @@ def _grounds(report: Report) -> Iterator[str]:
         f" {sample['encode_seconds']:.1f} s."
     )
     if sample["from_start"] and not sample["whole"]:
-        yield "Exports and compressed files were read from their start, as far as they were."
+        yield (
+            "Exports, compressed files and what --limit lets through were read from their start on,"
+            " which may not be like the rest."
+        )
     if len(report.runs) > 1:
         yield (
             "Workers are taken to be like this machine, core for core, and several to give"
