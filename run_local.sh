@@ -12,7 +12,7 @@ prefix=$([ "$from" = "$here" ] || echo "$here/")
 corpusvec=${prefix}.venv/bin/corpusvec
 
 case "${1:-}" in
-embed | inspect | export-model | publish) exec "$corpusvec" "$@" ;;
+embed | plan | inspect | export-model | publish) exec "$corpusvec" "$@" ;;
 esac
 arguments=("$@")
 has() { [[ " ${arguments[*]-} " =~ " --$1"[\ =] ]]; }

@@ -13,6 +13,7 @@ from benchmarks import (
     encoding,
     machine,
     memory,
+    planning,
     programs,
     rows,
     shapes,
@@ -35,6 +36,7 @@ GROUPS: Mapping[str, Callable[[Plan], list[rows.Row]]] = {
     "start": starting.measure,
     "tokenize": tokenizing.measure,
     "sizes": sizes.measure,
+    "plan": planning.measure,
 }
 
 

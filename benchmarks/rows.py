@@ -21,11 +21,20 @@ class Row:
 
 def ratio(what: str, ratios: Sequence[float], *, least: float | None = None) -> Row:
     """The median of what the rounds gave, and in brackets the lowest and the highest."""
-    middle = statistics.median(ratios)
-    figure = f"{middle:.2f}"
+    return at_least(what, _figure(ratios), statistics.median(ratios), least)
+
+
+def within(what: str, ratios: Sequence[float], part: float) -> Row:
+    """The like for what should be 1, or off by no more than a `part` of it."""
+    off = abs(statistics.median(ratios) - 1)
+    return Row(what, _figure(ratios), f"1 ± {part:g}", off <= part)
+
+
+def _figure(ratios: Sequence[float]) -> str:
+    figure = f"{statistics.median(ratios):.2f}"
     if len(ratios) > 1:
         figure += f" ({min(ratios):.2f}–{max(ratios):.2f})"
-    return at_least(what, figure, middle, least)
+    return figure
 
 
 def at_least(what: str, figure: str, value: float, least: float | None) -> Row:

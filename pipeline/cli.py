@@ -56,7 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"corpusvec {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    run = {"embed": _embed, "inspect": _inspect, "export-model": _export, "publish": _publish}
+    run = {
+        "embed": _embed,
+        "plan": _plan,
+        "inspect": _inspect,
+        "export-model": _export,
+        "publish": _publish,
+    }
     for name, command in COMMANDS.items():
         subparser = commands.add_parser(
             name,
@@ -108,6 +114,20 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
     reason = report.not_published(snapshot, manifest, job.max_rejected)
     print(f"corpusvec: {reason}", file=sys.stderr)
     return NOT_PUBLISHED
+
+
+def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+    started = time.time()
+    options.refuse_unknown(rest, flags, beam=True)
+    options.refuse_incomplete(flags, output=False)
+    options.refuse_twice(flags, arguments)
+    from pipeline.plan import plan
+    from pipeline.run import check_runner, open_file_systems
+
+    check_runner(flags.runner)
+    open_file_systems(rest)
+    _say(plan(flags, started))
+    return DONE
 
 
 def _publish(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:

@@ -21,6 +21,7 @@ from transforms.pool import Pool
 from transforms.read import ReadDocuments
 from transforms.schemas import SENTENCES, TOKENS
 from transforms.snapshots import Snapshot
+from transforms.specs import ModelSpec
 from transforms.tokenization import Tokenize
 from transforms.write import CommitSnapshot, WriteRejected, WriteTable
 
@@ -84,13 +85,19 @@ def to_document(text: str | tuple[str, str] | Document) -> Document:
     raise TypeError(f"Embed takes a string, (id, text) or a Document, not {text!r:.80}")
 
 
+def batch_budget(spec: ModelSpec) -> int:
+    """What a batch may have: tokens, padding included; bytes where the model takes strings."""
+    return _BATCH_TOKENS if spec.tokenizer else _BATCH_BYTES
+
+
 def _embed(documents: beam.PCollection, recipe: Recipe) -> Embedded:
     tokenized = documents | Tokenize(
         tokenizer=recipe.spec.tokenizer, plan=recipe.windows, origin=recipe.origin
     )
-    budget = _BATCH_TOKENS if recipe.spec.tokenizer else _BATCH_BYTES
     batches = tokenized.windows | BatchBySize(
-        budget=budget, padding=recipe.spec.padding, longest=recipe.spec.longest_padded
+        budget=batch_budget(recipe.spec),
+        padding=recipe.spec.padding,
+        longest=recipe.spec.longest_padded,
     )
     encoded = batches | Encode(model=recipe.spec, wanted=recipe.wanted, origin=recipe.origin)
     pooled = encoded | Pool(plan=recipe.vectors, origin=recipe.origin)

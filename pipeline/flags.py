@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+
+from pipeline.flag_values import above_zero, count, numbers, price
 
 # The formats, named here too so that `--help` need not import what reads them.
 INPUT_FORMATS = ("auto", "scrapbox", "text", "pairs", "jsonl")
@@ -13,18 +14,6 @@ _EPILOG = """\
 Beam's own options are accepted beside these, as --runner's.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but not published, 130 interrupted.
 """
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch(r"\d+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
-    return int(text)
-
-
-def _above_zero(text: str) -> int:
-    if not re.fullmatch(r"0*[1-9]\d*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
-    return int(text)
 
 
 # By the groups in which `--help` shows them.
@@ -58,7 +47,7 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             " the pattern's first wildcard)",
         },
         "limit": {
-            "type": _above_zero,
+            "type": above_zero,
             "metavar": "N",
             "help": "only the first N records, for a trial",
         },
@@ -66,7 +55,7 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "what to write": {
         "output": {"metavar": "FOLDER", "help": "where snapshots go"},
         "max_rejected": {
-            "type": _count,
+            "type": count,
             "default": 0,
             "metavar": "N",
             "help": "with more bad records than this the snapshot is not published (default: 0)",
@@ -146,7 +135,7 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
     },
     "long texts": {
         "max_seq_length": {
-            "type": _above_zero,
+            "type": above_zero,
             "metavar": "N",
             "help": "tokens that the model sees at once, special ones included (default: what the"
             " model's files say)",
@@ -158,7 +147,7 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             " original programs do; or reject them (default: window)",
         },
         "window_overlap": {
-            "type": _count,
+            "type": count,
             "metavar": "N",
             "help": "tokens that neighbouring windows share (default: a quarter of a window, 64 at"
             " most)",
@@ -178,7 +167,7 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             " that CORPUSVEC_FLINK names, else in deploy/flink/run)",
         },
         "start_timeout": {
-            "type": _above_zero,
+            "type": above_zero,
             "default": 120,
             "metavar": "SECONDS",
             "help": "for a cluster's workers to start and answer (default: 120)",
@@ -200,6 +189,26 @@ def add_embed_flags(parser: argparse.ArgumentParser) -> None:
             group.add_argument(f"--{name}", **arguments)
 
 
+def add_plan_flags(parser: argparse.ArgumentParser) -> None:
+    """Those of `embed`, of which one word is changed, and what machines to plan for."""
+    add_embed_flags(parser)
+    group = parser.add_argument_group("the plan")
+    group.add_argument(
+        "--workers",
+        type=numbers,
+        metavar="N[,N]",
+        help="machines of a cluster (default: 1,10,100)",
+    )
+    group.add_argument(
+        "--cores",
+        type=above_zero,
+        metavar="N",
+        help="that each of them has (default: as many as this machine)",
+    )
+    group.add_argument("--price", type=price, metavar="X", help="of an hour of a core")
+    group.add_argument("--json", action="store_true", help="as JSON, for programs")
+
+
 def add_publish_flags(parser: argparse.ArgumentParser) -> None:
     """An output, and which of its snapshots."""
     parser.add_argument("output", metavar="OUTPUT")
@@ -209,7 +218,7 @@ def add_publish_flags(parser: argparse.ArgumentParser) -> None:
 
 def _add(parser: argparse.ArgumentParser, *names: str) -> None:
     """Flags that another command shares with `embed`."""
-    every = {name: arguments for flags in EMBED_FLAGS.values() for name, arguments in flags.items()}
+    every = {name: how for flags in EMBED_FLAGS.values() for name, how in flags.items()}
     for name in names:
         parser.add_argument(f"--{name}", **every[name])
 
@@ -238,7 +247,7 @@ def add_export_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--oov_buckets",
-        type=_count,
+        type=count,
         default=1,
         metavar="N",
         help="rows for words that are not in the file of word vectors (default: 1)",
@@ -260,6 +269,13 @@ COMMANDS: Mapping[str, Command] = {
         "embed a corpus",
         "Embed a corpus: read, tokenize, encode, and write vectors to Parquet.",
         add_embed_flags,
+    ),
+    "plan": Command(
+        "say what embedding a corpus would take",
+        "Read and tokenize a sample, encode for a few seconds, and say what `embed` with the same"
+        " flags would read and write, and how long it would take. Nothing is written; --output may"
+        " be left away.",
+        add_plan_flags,
     ),
     "inspect": Command(
         "show what a model, or an output folder, holds",

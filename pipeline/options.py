@@ -70,9 +70,13 @@ def refuse_unknown(rest: Sequence[str], flags: argparse.Namespace, beam: bool = 
             )
 
 
-def refuse_incomplete(flags: argparse.Namespace) -> None:
-    """Raises `UsageError` where a flag that `embed` needs is missing or empty."""
+def refuse_incomplete(flags: argparse.Namespace, output: bool = True) -> None:
+    """Raises `UsageError` where a flag that `embed` needs is missing or empty; `plan` needs no
+    `output`.
+    """
     for name, what in (("input", "files to read"), ("output", "a folder"), ("model", "a model")):
+        if name == "output" and not output:
+            continue
         if getattr(flags, name) is None:
             raise UsageError(f"--{name} is missing: {what} (--help lists all flags)")
         if not "".join(getattr(flags, name)).strip():

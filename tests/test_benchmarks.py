@@ -47,6 +47,8 @@ def test_a_table_says_what_was_wanted_and_whether_it_is_met():
         table.ratio("slow", [0.5], least=1.0),
         table.at_most("large", "3 GiB", 3, 2.5, " GiB"),
         table.rates("speed", [1000.4, 3000, 2000], "tokens"),
+        table.within("planned", [0.8, 1.3, 0.7], 0.25),
+        table.within("planned badly", [1.26], 0.25),
         table.not_measured("peers", "≥ 2", "--peers=DIR"),
     ]
     assert table.markdown(rows).splitlines() == [
@@ -56,6 +58,8 @@ def test_a_table_says_what_was_wanted_and_whether_it_is_met():
         "| slow | 0.50 | ≥ 1 | **no** |",
         "| large | 3 GiB | ≤ 2.5 GiB | **no** |",
         "| speed | 2,000 tokens/s |  |  |",
+        "| planned | 0.80 (0.70–1.30) | 1 ± 0.25 | yes |",
+        "| planned badly | 1.26 | 1 ± 0.25 | **no** |",
         "| peers | not measured: --peers=DIR | ≥ 2 |  |",
     ]
 
@@ -215,10 +219,11 @@ def small(tiny, tmp_path_factory) -> str:
 def test_some_groups_alone_print_a_table_and_leave_the_readme(small, capsys):
     before = program.README.read_text("utf-8")
     flags = [f"--model={small}", f"--base={small}", "--size=0.001", "--rounds=1"]
-    assert program.main(["--only=sizes,start", *flags]) == 0
+    assert program.main(["--only=sizes,start,plan", *flags]) == 0
     printed = capsys.readouterr().out
     assert "| bytes of token vectors, float16 ÷ JSON of the same values |" in printed
     assert "| start to first batch encoded |" in printed
+    assert "| planned ÷ real bytes, one layer of token vectors |" in printed
     assert program.README.read_text("utf-8") == before
 
 

@@ -74,18 +74,26 @@ def match_inputs(
     return files
 
 
-def open_input(path: str, on_bytes: Callable[[int], None] | None = None) -> BinaryIO:
-    """The content of a file, decompressed by its suffix; `on_bytes` is told of all bytes read.
+def open_input(
+    path: str,
+    on_bytes: Callable[[int], None] | None = None,
+    start: int = 0,
+    buffer: int = _BUFFER,
+) -> BinaryIO:
+    """The content of a file, decompressed by its suffix; `on_bytes` is told of all bytes read, at
+    most `buffer` at a time. What is not compressed can be read from any `start` on.
 
     Raises: BrokenInput, while reading, for a compressed file that is cut off or damaged.
     """
     try:
         raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+        if start:
+            raw.seek(start)
     except Exception as error:
         if (why := reason(path, error)) is None:
             raise
         raise BrokenInput(f"{path}: cannot be opened ({why}); check --input") from error
-    counted = io.BufferedReader(_Counted(raw, path, on_bytes or (lambda n: None)), _BUFFER)
+    counted = io.BufferedReader(_Counted(raw, path, on_bytes or (lambda n: None)), buffer)
     return decompress(counted, path)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import apache_beam as beam
 
@@ -14,6 +15,7 @@ from transforms.origins import Origin, here
 from transforms.specs import TokenizerSpec
 from transforms.stamps import Stamp, keys, stamped
 from transforms.tokenizers import load_tokenizer
+from transforms.tokens import Tokenizer
 from transforms.windows import (
     EmptyText,
     TextTooLong,
@@ -77,7 +79,9 @@ class _TokenizeFn(beam.DoFn):
     def _flush(self) -> Iterator:
         waiting, self._waiting, self._characters = self._waiting, [], 0
         size = 0
-        for (document, stamp), windows in zip(waiting, self._windows(waiting)):
+        for (document, stamp), windows in zip(
+            waiting, cut_each(waiting, self._tokenizer, self._plan)
+        ):
             try:
                 for window in windows():
                     size += window.size
@@ -92,22 +96,22 @@ class _TokenizeFn(beam.DoFn):
                 yield stamped(_failure(document, str(error)), stamp, "failures")
         metrics.count("read_tokens", size)
 
-    def _windows(
-        self, waiting: list[tuple[Document, Stamp]]
-    ) -> Iterator[Callable[[], Iterable[Window]]]:
-        """For each document what makes its windows, or raises."""
-        plan, tokenizer = self._plan, self._tokenizer
-        if tokenizer is None:
-            for document, stamp in waiting:
-                yield functools.partial(whole_text, document, plan, stamp)
-            return
-        texts = [model_texts(document, plan.prompt) for document, _ in waiting]
-        spans = plan.spans or bool(plan.prompt)
-        firsts = tokenizer.encode([a for a, _ in texts], spans)
-        seconds = iter(tokenizer.encode([b for _, b in texts if b is not None], spans))
-        for (document, stamp), a, (_, pair) in zip(waiting, firsts, texts):
-            b = next(seconds) if pair is not None else None
-            yield functools.partial(cut, document, a, b, tokenizer, plan, stamp)
+
+def cut_each(
+    waiting: Sequence[tuple[Document, Any]], tokenizer: Tokenizer | None, plan: WindowPlan
+) -> Iterator[Callable[[], Iterable[Window]]]:
+    """For each document, with what its windows are stamped with, what makes them or raises."""
+    if tokenizer is None:
+        for document, stamp in waiting:
+            yield functools.partial(whole_text, document, plan, stamp)
+        return
+    texts = [model_texts(document, plan.prompt) for document, _ in waiting]
+    spans = plan.spans or bool(plan.prompt)
+    firsts = tokenizer.encode([a for a, _ in texts], spans)
+    seconds = iter(tokenizer.encode([b for _, b in texts if b is not None], spans))
+    for (document, stamp), a, (_, pair) in zip(waiting, firsts, texts):
+        b = next(seconds) if pair is not None else None
+        yield functools.partial(cut, document, a, b, tokenizer, plan, stamp)
 
 
 def _is_unicode(text: str) -> bool:

@@ -16,7 +16,7 @@ from transforms.stamps import OF_THE_RUN, stamped
 from transforms.tables import TableFile, open_table
 
 _GROUP_BYTES = 16 << 20  # of a row group, in memory
-_FILE_BYTES = 256 << 20
+FILE_BYTES = 256 << 20  # a file that has so many is closed
 
 
 @dataclass(kw_only=True, eq=False)
@@ -121,7 +121,7 @@ class _WriteFn(beam.DoFn):
             self._count += 1
         self._file.write(self._rows)
         self._rows, self._bytes = [], 0
-        if self._file.size() >= _FILE_BYTES:
+        if self._file.size() >= FILE_BYTES:
             yield from self._close()
 
     def _close(self):
