@@ -31,8 +31,9 @@ from pipeline.start_worker import CLIENT, CORES, LOGS, versions
 
 _WORKER = "corpusvec-worker"
 _SLOT_SECONDS = 5.0  # in which the slots of a job that has just ended are free again
-_RETRIES, _RETRY_MS = 3, 2000
-_CACHE_MS = 10_000  # for which a worker waits for the next stage of its job
+# A worker that died may be kept for the next stage: try again when it no longer is.
+_RETRIES, _RETRY_MS = 3, 8000
+_CACHE_MS = 5_000  # for which a worker waits for the next stage of its job
 
 
 @dataclass(frozen=True, slots=True)
