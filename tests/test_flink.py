@@ -211,11 +211,11 @@ def assert_one_line(said: str, *parts: str) -> None:
 def test_a_worker_that_does_not_work_is_one_line(cluster, tiny, tmp_path, lines, parts):
     flags = ("--runner=flink", f"--environment_config={program(tmp_path, *lines)}")
     started = time.monotonic()
-    output = tmp_path / "out"
-    code, said = embed(cluster, tiny, EXAMPLES, output, *flags, "--start_timeout=15")
+    output, seconds = tmp_path / "out", 15 if "600" in lines[-1] else 60
+    code, said = embed(cluster, tiny, EXAMPLES, output, *flags, f"--start_timeout={seconds}")
     assert code == 1
     assert_one_line(said, *parts)
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 75
     assert not list((output / "snapshots").iterdir())
     assert "RUNNING" not in cluster.jobs().values()
 
@@ -297,7 +297,7 @@ def test_a_cluster_that_does_not_start_is_one_line_and_nothing_is_left(jars, tmp
 
 @pytest.fixture
 def long_run(cluster, tiny, tmp_path) -> Iterator[subprocess.Popen]:
-    """A run of 70,000 texts, when documents are being written; its output is `out`."""
+    """A run of many texts, when documents are being written; its output is `out`."""
     source, output = tmp_path / "a.txt", tmp_path / "out"
     source.write_text("\n".join(f"{text} {n}" for n, text in enumerate(TEXTS * 10_000)))
     process = embedding(cluster, tiny, source, output, "--runner=flink", "--layers=-1")
@@ -328,8 +328,8 @@ def children(parent: int) -> list[int]:
 
 def assert_every_text_once(output: Path) -> None:
     ids = table(output, "sentences")["id"].to_pylist()
-    assert len(ids) == 70_000
-    assert len(set(ids)) == 70_000
+    assert len(ids) == 10_000 * len(TEXTS)
+    assert len(set(ids)) == len(ids)
     tokens = table(output, "tokens")
     assert len(tokens) == counts(output)["tokens"]
     assert len(set(zip(tokens["id"].to_pylist(), tokens["position"].to_pylist()))) == len(tokens)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+import time
 from collections.abc import Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.flink import rest
-from pipeline.flink.failures import RunFailed, explain
+from pipeline.flink.failures import RunFailed, explain, sentence
 from pipeline.start_worker import versions
 
 
@@ -20,7 +21,7 @@ def check(address: str, arguments: Sequence[str], seconds: float, logs: str) -> 
     done in time.
     """
     name = f"corpusvec-check-{secrets.token_hex(4)}"
-    own = [f"--job_name={name}", "--number_of_execution_retries=0"]
+    own = [f"--job_name={name}"]
     failed: list[Exception] = []
 
     def run() -> None:
@@ -32,7 +33,12 @@ def check(address: str, arguments: Sequence[str], seconds: float, logs: str) -> 
     thread = threading.Thread(target=run, name="check", daemon=True)
     thread.start()
     try:
-        thread.join(seconds)
+        deadline = time.monotonic() + seconds
+        while thread.is_alive() and time.monotonic() < deadline:
+            thread.join(1.0)
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                if told := rest.cause(address, name):  # Flink itself would try again
+                    raise RunFailed(sentence(told, logs))
     finally:
         if unfinished := thread.is_alive():
             with contextlib.suppress(OSError, ValueError, KeyError):

@@ -161,7 +161,8 @@ def _write_configuration(place: Path, rest_port: int, slots: int) -> None:
         "cluster.evenly-spread-out-slots": True,
         "restart-strategy.type": "fixed-delay",
         "restart-strategy.fixed-delay.attempts": 3,
-        "restart-strategy.fixed-delay.delay": "2 s",
+        # By then a worker that died is no longer kept for the next stage.
+        "restart-strategy.fixed-delay.delay": "8 s",
         # A TaskManager that is gone is noticed in 20 seconds, and waited for a minute.
         "heartbeat.interval": 4000,
         "heartbeat.timeout": 20000,

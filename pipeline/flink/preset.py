@@ -31,8 +31,7 @@ from pipeline.start_worker import CLIENT, CORES, LOGS, versions
 
 _WORKER = "corpusvec-worker"
 _SLOT_SECONDS = 5.0  # in which the slots of a job that has just ended are free again
-_RETRIES, _RETRY_MS = 3, 2000
-_CACHE_MS = 10_000  # for which a worker waits for the next stage of its job
+_CACHE_MS = 5_000  # for which a worker waits for the next stage of its job
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +179,9 @@ def _arguments(cluster: Cluster, beam_arguments: Sequence[str], name: str) -> li
         f"--job_name={name}",
         f"--job_endpoint={cluster.job_endpoint}",
         f"--artifact_endpoint={cluster.artifact_endpoint}",
-        f"--environment_cache_millis={_CACHE_MS}",
+        f"--environment_cache_millis={_CACHE_MS if cluster.one_machine else 0}",
         # A part that fails is done again from what the parts before it left on disk.
         "--execution_mode_for_batch=BATCH",
-        f"--number_of_execution_retries={_RETRIES}",
-        f"--execution_retry_delay={_RETRY_MS}",
         "--object_reuse",
     ]
     environment = options.environment_type or "PROCESS"
