@@ -360,6 +360,6 @@ def test_an_input_that_may_be_listed_and_not_read_is_one_sentence(
     with servers.serving(Site()) as site:
         site.fallback = status(403)
         endpoint(monkeypatch, site.address)
-        with pytest.raises((BrokenInput, OSError), match=r"access is refused .403.") as caught:
+        with pytest.raises((BrokenInput, OSError), match=r"access is refused \(403\)") as caught:
             open_input(first.path).read()
     assert str(caught.value).startswith(f"{first.path}: ")
