@@ -62,9 +62,11 @@ def make(model: str, count: int, mean: float = 48, seed: int = 1) -> Corpus:
 
 
 def _vocabulary(folder: Path) -> dict[str, int]:
-    """Ids by token, of a WordPiece model."""
+    """Ids by token, of a WordPiece model. Raises `ValueError` where it is none."""
     if (folder / "vocab.txt").is_file():
         lines = (folder / "vocab.txt").read_text("utf-8").removesuffix("\n").split("\n")
         return {line: number for number, line in enumerate(lines)}
     file = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    if file["model"].get("type", "WordPiece") != "WordPiece":
+        raise ValueError(f"{folder}: texts are made of WordPiece's words, and it has no WordPiece")
     return file["model"]["vocab"]

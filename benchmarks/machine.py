@@ -32,11 +32,15 @@ def describe(peers: Path | None = None) -> str:
     if peers is None:
         return about
     command = [f"{peers}/bin/python", "-c", _VERSIONS, *_PEERS]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+        said = done.stderr.strip().rpartition("\n")[2] if done.returncode else ""
+    except OSError as error:
+        said = str(error)
+    if said:
         raise ValueError(
             f"--peers={peers}: no virtual environment with benchmarks/peers/requirements.txt"
-            f" ({done.stderr.strip().rpartition(chr(10))[2]})"
+            f" ({said})"
         )
     return f"{about}; peers: {_listed(json.loads(done.stdout))}"
 

@@ -9,7 +9,7 @@ from benchmarks import random_bert
 
 ROOT = Path(__file__).resolve().parents[1]
 _PEERS = Path(__file__).with_name("peers")
-NO_PEERS = "--peers=DIR"
+NO_PEERS = "needs --peers=DIR"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

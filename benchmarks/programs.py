@@ -86,7 +86,7 @@ def _rows(found: Mapping[str, Sequence[float]]) -> list[Row]:
     rows = []
     for precision in ("float32", "bfloat16"):
         for peer, least in _targets(precision).items():
-            what = f"whole program, {precision} ÷ {peer}"
+            what = f"whole program, {precision} ÷ {peer} in float32"
             theirs = _best([times for name, times in found.items() if name.startswith(peer)])
             if precision in found and theirs:
                 rows.append(ratio(what, ratios(theirs, found[precision]), least=least))

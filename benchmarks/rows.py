@@ -59,9 +59,16 @@ def not_measured(what: str, target: str, why: str) -> Row:
     return Row(what, f"not measured: {why}", target)
 
 
-def markdown(rows: Iterable[Row]) -> str:
-    """A table."""
+def head() -> str:
+    """The first two lines of a table."""
+    return f"{_line(HEAD)}\n{'|---' * len(HEAD)}|"
+
+
+def body(rows: Iterable[Row]) -> str:
+    """Its other lines."""
     met = {True: "yes", False: "**no**", None: ""}
-    lines = [HEAD, *((row.what, row.figure, row.target, met[row.met]) for row in rows)]
-    head, *body = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join([head, "|---" * len(HEAD) + "|", *body])
+    return "\n".join(_line((row.what, row.figure, row.target, met[row.met])) for row in rows)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -51,7 +51,7 @@ def test_a_table_says_what_was_wanted_and_whether_it_is_met():
         table.within("planned badly", [1.26], 0.25),
         table.not_measured("peers", "≥ 2", "--peers=DIR"),
     ]
-    assert table.markdown(rows).splitlines() == [
+    assert [*table.head().splitlines(), *table.body(rows).splitlines()] == [
         "| what | figure | target | met? |",
         "|---|---|---|---|",
         "| fast | 1.00 (0.90–1.20) | ≥ 1 | yes |",
@@ -197,10 +197,10 @@ def test_a_peer_counts_with_the_setting_with_which_it_is_fastest():
         "sentence-transformers": [9.0, 9.0],
     }
     rows = {row.what: row for row in programs._rows(found)}
-    assert rows["whole program, float32 ÷ MLTransform"].figure == "2.75 (2.50–3.00)"
-    assert rows["whole program, float32 ÷ MLTransform"].met
-    assert rows["whole program, float32 ÷ sentence-transformers"].met is False
-    assert rows["whole program, bfloat16 ÷ MLTransform"].met is None
+    assert rows["whole program, float32 ÷ MLTransform in float32"].figure == "2.75 (2.50–3.00)"
+    assert rows["whole program, float32 ÷ MLTransform in float32"].met
+    assert rows["whole program, float32 ÷ sentence-transformers in float32"].met is False
+    assert rows["whole program, bfloat16 ÷ MLTransform in float32"].met is None
 
 
 def test_libraries_and_we_find_as_many_tokens(minilm):
@@ -232,18 +232,54 @@ def test_the_table_goes_below_the_mark(tmp_path, monkeypatch, capsys):
     readme.write_text(f"# Text\n\n{program.MARK}\n\nold\n")
     monkeypatch.setattr(program, "README", readme)
     monkeypatch.setattr(program, "GROUPS", {"one": lambda plan: [table.Row(plan.model, "1")]})
-    assert program.main(["--model=/m"]) == 0
+    assert program.main([f"--model={tmp_path}"]) == 0
     text = readme.read_text("utf-8")
     assert text.startswith(f"# Text\n\n{program.MARK}\n\n")
-    assert text.endswith("|---|---|---|---|\n| /m | 1 |  |  |\n")
+    assert text.endswith(f"|---|---|---|---|\n| {tmp_path} | 1 |  |  |\n")
+    assert capsys.readouterr().out.endswith(text.partition(program.MARK)[2].lstrip("\n"))
     assert "tensorflow" in text
     assert "old" not in text
 
 
-def test_a_group_that_is_none_is_refused(capsys):
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--only=encode,sped", "sped is none of the groups"),
+        ("--only=", "an empty name is none of the groups"),
+        ("--rounds=0", "'0' is not a whole number, 1 or more"),
+        ("--documents=-5", "'-5' is not a whole number, 1 or more"),
+        ("--model=nowhere", "nowhere: is no folder"),
+        ("--also=nowhere", "nowhere: is no folder"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_is(capsys, flag, said):
     with pytest.raises(SystemExit):
-        program.main(["--only=encode,sped"])
-    assert "sped is none of the groups" in capsys.readouterr().err
+        program.main([flag])
+    assert said in capsys.readouterr().err
+
+
+def test_a_failure_is_one_line_and_leaves_what_was_measured(tmp_path, monkeypatch, capsys, minilm):
+    def fail(plan):
+        raise races.ProgramFailed("the peer: ended with 1")
+
+    monkeypatch.setattr(program, "GROUPS", {"one": lambda plan: [table.Row("1", "2")], "two": fail})
+    monkeypatch.setattr(program, "README", tmp_path / "README.md")
+    assert program.main([f"--model={minilm}"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.endswith("| 1 | 2 |  |  |\n")
+    assert printed.err.endswith("error: the peer: ended with 1\n")
+    assert not (tmp_path / "README.md").exists()
+
+
+def test_a_missing_environment_of_the_peers_is_one_line(capsys, minilm):
+    assert program.main([f"--model={minilm}", "--peers=/nowhere", "--only=sizes"]) == 1
+    assert capsys.readouterr().err.startswith("error: --peers=/nowhere: no virtual environment")
+
+
+def test_texts_are_made_of_word_pieces_only(tmp_path):
+    (tmp_path / "tokenizer.json").write_text('{"model": {"type": "Unigram", "vocab": []}}')
+    with pytest.raises(ValueError, match="it has no WordPiece"):
+        corpora.make(str(tmp_path), 1)
 
 
 @pytest.mark.slow
@@ -252,7 +288,10 @@ def test_encoders_and_whole_runs_are_compared_without_peers(small, capsys):
     assert program.main(["--only=encode,whole", *flags]) == 0
     printed = capsys.readouterr().out
     assert "| encode only, float32 ÷ float32 matmul limit | 0." in printed
-    assert "| encode only, float32 ÷ ONNX Runtime float32 | not measured: --peers=DIR |" in printed
+    assert (
+        "| encode only, float32 ÷ ONNX Runtime float32 | not measured: needs --peers=DIR |"
+        in printed
+    )
     assert "| whole run ÷ encode only, four layers of token vectors |" in printed
     assert "| padded ÷ real tokens | 1." in printed
 

@@ -15,7 +15,7 @@ from transforms.snapshots import Snapshot
 from transforms.stamps import OF_THE_RUN, stamped
 from transforms.tables import TableFile, open_table
 
-_GROUP_BYTES = 16 << 20  # of a row group, in memory
+_GROUP_BYTES = 6 << 20  # of a row group, in memory
 FILE_BYTES = 256 << 20  # a file that has so many is closed
 
 
