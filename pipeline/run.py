@@ -30,23 +30,27 @@ class RunFailed(RuntimeError):
     """A run that ended without a snapshot; the message is for a user."""
 
 
-def check_runner(flags: Namespace, beam_arguments: Sequence[str]) -> None:
-    """Raises `ValueError` for a runner that Beam does not have, or a cluster that is not there."""
+def check_runner(flags: Namespace) -> None:
+    """Raises `ValueError` for a runner that Beam does not have."""
     from apache_beam.runners import create_runner
 
-    if flags.runner == FLINK:
-        from pipeline.flink import preset
-
-        preset.refuse_absent(flags, beam_arguments)
-    elif flags.flink_endpoint:
+    if flags.flink_endpoint and flags.runner != FLINK:
         raise ValueError("--flink_endpoint: is for --runner=flink")
-    elif flags.runner != LOCAL:
+    if flags.runner not in (LOCAL, FLINK):
         try:
             create_runner(flags.runner)
         except (ValueError, ImportError) as error:
             raise ValueError(
                 f"--runner={flags.runner}: use local, flink, dataflow, or a runner of Beam. {error}"
             ) from error
+
+
+def check_cluster(flags: Namespace, beam_arguments: Sequence[str]) -> None:
+    """Raises `ValueError` for a cluster that is not there."""
+    if flags.runner == FLINK:
+        from pipeline.flink import preset
+
+        preset.refuse_absent(flags, beam_arguments)
 
 
 def beam_arguments(flags: Namespace, given: Sequence[str]) -> list[str]:

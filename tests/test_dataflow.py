@@ -137,10 +137,16 @@ def test_the_graph_of_the_job(bucket, monkeypatch):
     assert before == {"ReadDocuments", "CommitSnapshot"}, groupings
 
 
+def written(bucket) -> set[str]:
+    return {blob.name for blob in bucket.list_blobs(prefix="out/")}
+
+
 def test_the_template_s_job_is_not_waited_for_and_publishes_nothing_yet(bucket, monkeypatch):
     monkeypatch.setenv(dataflow.IMAGE, IMAGE)
+    before = written(bucket)
     made(bucket)
-    assert not [blob.name for blob in bucket.list_blobs(prefix="out/")]
+    (begun,) = written(bucket) - before  # the job's licence to commit
+    assert begun.endswith("/.begun")
 
 
 def test_what_the_user_says_wins(bucket):
@@ -259,7 +265,7 @@ def site() -> Iterator[Site]:
 
 def test_ctrl_c_cancels_the_job(bucket, site, capsys):
     service = Service(site, "JOB_STATE_RUNNING")
-    presses = iter([signal.SIGINT])
+    presses, before = iter([signal.SIGINT]), written(bucket)
     service.on_look = lambda: [os.kill(os.getpid(), press) for press in presses]
     assert main(["embed", "--runner=dataflow", *JOB, *PLACES, *service.flags]) == 130
     for thread in threading.enumerate():
@@ -267,7 +273,7 @@ def test_ctrl_c_cancels_the_job(bucket, site, capsys):
             thread.join()  # it asks once more, and the server shall be there
     assert service.asked_for == ["JOB_STATE_CANCELLED"]
     assert capsys.readouterr().err == f"{SENT}interrupted; nothing was published\n"
-    assert not [blob.name for blob in bucket.list_blobs(prefix="out/")]
+    assert written(bucket) == before
 
 
 def test_a_job_that_fails_says_why_in_one_line(bucket, site, capsys):
