@@ -71,6 +71,10 @@ class Cluster:
         told = rest.ask(self.about["rest"], "/jobs/overview")["jobs"]
         return {job["name"]: job["state"] for job in told if "-check-" not in job["name"]}
 
+    def cancel_all(self) -> None:
+        for name in self.jobs():
+            rest.cancel(self.about["rest"], name)
+
 
 @pytest.fixture(scope="session")
 def cluster(jars, tmp_path_factory) -> Iterator[Cluster]:
@@ -309,6 +313,7 @@ def long_run(cluster, tiny, tmp_path) -> Iterator[subprocess.Popen]:
     yield process
     process.kill()
     process.communicate()
+    cluster.cancel_all()  # the job would go on, and have the slots
 
 
 def workers(cluster: Cluster) -> list[int]:
@@ -335,6 +340,7 @@ def assert_every_text_once(output: Path) -> None:
     assert len(set(zip(tokens["id"].to_pylist(), tokens["position"].to_pylist()))) == len(tokens)
 
 
+@pytest.mark.slow
 def test_every_listener_is_on_the_loopback_interface(cluster, long_run):
     if not shutil.which("ss"):
         pytest.skip("ss is not here")
@@ -345,6 +351,7 @@ def test_every_listener_is_on_the_loopback_interface(cluster, long_run):
     assert all("127.0.0.1]:" in line or " 127.0.0.1:" in line for line in listening), listening
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_and_doubles_nothing(cluster, long_run, tmp_path):
     os.kill(workers(cluster)[-1], signal.SIGKILL)
     _, said = long_run.communicate(timeout=240)
@@ -352,6 +359,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(cluster, long_run, tmp_path):
     assert_every_text_once(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_killed_task_manager_that_returns_loses_and_doubles_nothing(cluster, long_run, tmp_path):
     os.kill(cluster.pid("taskmanager-2"), signal.SIGKILL)
     broken = cluster_sh("status", CORPUSVEC_FLINK=str(cluster.folder))
@@ -363,6 +371,7 @@ def test_a_killed_task_manager_that_returns_loses_and_doubles_nothing(cluster, l
     assert_every_text_once(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_an_interrupted_client_cancels_its_job(cluster, long_run, tmp_path):
     os.kill(long_run.pid, signal.SIGINT)
     _, said = long_run.communicate(timeout=60)
@@ -373,6 +382,7 @@ def test_an_interrupted_client_cancels_its_job(cluster, long_run, tmp_path):
     assert not list((tmp_path / "out" / "snapshots").iterdir())
 
 
+@pytest.mark.slow
 def test_a_killed_client_leaves_a_job_that_ends_whole(cluster, long_run, tmp_path):
     long_run.kill()
     deadline = time.monotonic() + 240
