@@ -33,7 +33,7 @@ def encoded(lengths, at_once, padding=True):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encode, "load_encoder", lambda model, wanted: encoder)
         patch.setattr(encode, "tokens_at_once", lambda: at_once)
-        stage = _EncodeFn(SimpleNamespace(padding=padding, longest_padded=None), None)
+        stage = _EncodeFn(SimpleNamespace(padding=padding, longest_padded=None), None, None)
         stage.setup()
         stage.start_bundle()
         found = [out for batch in batches for out in stage.process(batch)]

@@ -118,7 +118,9 @@ def _in_time(question: Callable[[], _Answer]) -> _Answer:
 def _reason(scheme: str, error: Exception) -> str:
     chain = list(_causes(error))
     for link in chain:
-        if (why := _WHY.get(getattr(link, "code", None) or 0)) is not None:
+        answer = getattr(link, "response", None)  # google-resumable-media's errors have it
+        code = getattr(link, "code", None) or getattr(answer, "status_code", None)
+        if (why := _WHY.get(code or 0)) is not None:
             return why
     what = " ".join(str(chain[-1]).split())
     package = f"; {scheme}:// needs apache-beam[{EXTRAS[scheme]}]" if scheme in EXTRAS else ""
