@@ -83,17 +83,10 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
     options.refuse_twice(flags, arguments)
     from pipeline import job as jobs
     from pipeline import report
-    from pipeline.run import (
-        beam_arguments,
-        check_cluster,
-        check_runner,
-        open_file_systems,
-        run,
-    )
+    from pipeline.run import beam_arguments, check_runner, open_file_systems, run
     from transforms.snapshots import latest, read_manifest
 
     check_runner(flags)
-    check_cluster(flags, rest)
     rest = beam_arguments(flags, rest)
     open_file_systems(rest)
     job = jobs.from_flags(flags, started)

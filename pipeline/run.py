@@ -45,16 +45,14 @@ def check_runner(flags: Namespace) -> None:
             ) from error
 
 
-def check_cluster(flags: Namespace, beam_arguments: Sequence[str]) -> None:
-    """Raises `ValueError` for a cluster that is not there."""
-    if flags.runner == FLINK:
-        from pipeline.flink import preset
-
-        preset.refuse_absent(flags, beam_arguments)
-
-
 def beam_arguments(flags: Namespace, given: Sequence[str]) -> list[str]:
-    """What Beam is told: what was given, and what the runner's preset adds. Raises `ValueError`."""
+    """What Beam is told: what was given, and what the runner's preset adds. Raises `ValueError`
+    where something is missing, or a cluster is not there.
+    """
+    if flags.runner == FLINK:
+        from pipeline.flink import preset as flink
+
+        flink.refuse_absent(flags, given)
     preset = PRESETS.get(flags.runner.lower().removesuffix("runner"))
     return preset(flags, given) if preset else list(given)
 
