@@ -16,8 +16,7 @@ from transforms.specs import Tensor
 _WIDTH, _LABEL = 100, 17
 _SNAPSHOTS = 20  # so many of the newest are listed
 _JOINT = "\0"  # a space where no line may end
-# A label, and the paragraphs beside it.
-_Entry = tuple[str, Iterable[str]]
+_Entry = tuple[str, Iterable[str]]  # a label, and the paragraphs beside it
 
 _TOKENIZERS: Mapping[str, str] = {
     "wordpiece": "WordPiece, as google-research/bert",
@@ -68,7 +67,7 @@ def _of_model(report: ModelReport) -> Iterator[_Entry]:
     yield "place", [report.path, *([f"fetched from {report.handle}"] if report.handle else [])]
     if report.problem:
         yield "cannot be run", [report.problem]
-    yield "size", [f"{_bytes(report.bytes)} in {_count(report.files, 'file')}"]
+    yield "size", [f"{_bytes(report.bytes)} in {counted(report.files, 'file')}"]
     if report.digest:
         yield "digest", [report.digest]
     if report.architecture:
@@ -201,7 +200,7 @@ def _stem_and_type(tensor: Tensor) -> tuple[str, str]:
 def _unknown(report: ModelReport) -> str:
     trial = report.trial
     assert trial is not None
-    tokens = _count(len(trial.tokens), "token")
+    tokens = counted(len(trial.tokens), "token")
     if trial.unknown is None:
         return f"{tokens}; which are unknown only the model knows"
     return f"{tokens}, {trial.unknown} unknown"
@@ -243,7 +242,7 @@ def _snapshots(snapshots: Sequence[SnapshotLine]) -> Iterator[str]:
         yield f"… {len(snapshots) - _SNAPSHOTS:,} older ones"
     for one in snapshots[-_SNAPSHOTS:]:
         state = ", LATEST" if one.is_latest else ", not published" * (one.published is False)
-        counts = f"{_count(one.documents, 'document')}, {one.rejected:,} rejected"
+        counts = f"{counted(one.documents, 'document')}, {one.rejected:,} rejected"
         yield f"{one.id}: {counts}, finished {one.finished}{state}"
 
 
@@ -252,7 +251,7 @@ def _snapshot(snapshot: SnapshotReport) -> Iterator[_Entry]:
     yield "snapshot", [snapshot.id, snapshot.folder]
     yield "finished", [f"{snapshot.finished} (started {snapshot.started})"]
     yield "counts", [_pairs({k: f"{v:,}" for k, v in snapshot.counts.items()})]
-    yield "size", [f"{_bytes(snapshot.bytes)} in {_count(snapshot.files, 'file')}"]
+    yield "size", [f"{_bytes(snapshot.bytes)} in {counted(snapshot.files, 'file')}"]
     yield "model", [f"{snapshot.model_kind} {snapshot.model_digest}"]
     yield "fingerprint", [str(snapshot.fingerprint)]
     asked = {k: v for k, v in snapshot.configuration.items() if v not in (None, "", False, [])}
@@ -271,7 +270,7 @@ def _snapshot(snapshot: SnapshotReport) -> Iterator[_Entry]:
 
 
 def _table(table: TableReport) -> Iterator[str]:
-    rows, files = _count(table.rows, "row"), _count(table.files, "file")
+    rows, files = counted(table.rows, "row"), counted(table.files, "file")
     yield f"{rows} in {files}, {_bytes(table.bytes)}"
     columns = [
         f"{column.name}: {column.type}".replace(" ", _JOINT)
@@ -286,13 +285,14 @@ def _pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in values.items())
 
 
-def _count(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """`1 file`, `1,200 files`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _bytes(number: int) -> str:
     """`1.2 MiB (1,234,567 bytes)`"""
-    size, unit = float(number), "bytes"
+    size = float(number)
     for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
         if size < 1024 or unit == "TiB":
             break

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.estimates import EFFICIENCY
+from pipeline.inspection_texts import counted
 from pipeline.progress import clock
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ def lines(report: Report) -> Iterator[str]:
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
     counts = report.counts
-    yield "input", f"{_count(report.files, 'file')}, {_bytes(report.input_bytes)}"
+    yield "input", f"{counted(report.files, 'file')}, {_bytes(report.input_bytes)}"
     others = ", ".join(f"{counts[name]:,} {name}" for name in ("rejected", "empty"))
     yield "documents", f"{_about(report, 'documents')}; {others}"
     if report.unit == "tokens":
         mean = counts["tokens"] / counts["documents"]
         yield "tokens", f"{_about(report, 'tokens')}, {mean:,.0f} a document"
-        cut = _count(counts["long"], "document") if counts["long"] else "no document"
+        cut = counted(counts["long"], "document") if counts["long"] else "no document"
         yield "windows", f"{counts['windows']:,}; {cut} in several"
     if counts["dropped_tokens"]:
         yield "cut off", f"{counts['dropped_tokens']:,} tokens (--long_text=truncate)"
@@ -41,7 +42,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         share = counts["unknown_tokens"] / counts["tokens"]
         yield "unknown", f"{counts['unknown_tokens']:,} tokens, {share:.1%}"
     tables = ", ".join(
-        f"{table} {_bytes(size)} in {_count(report.output_files[table], 'file')} or more"
+        f"{table} {_bytes(size)} in {counted(report.output_files[table], 'file')} or more"
         for table, size in report.bytes.items()
     )
     yield "to write", tables
@@ -94,10 +95,6 @@ def _grounds(report: Report) -> Iterator[str]:
         )
     if report.price is not None:
         yield f"Costs are at {report.price:g} for the hour of a core."
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def _bytes(n: float) -> str:

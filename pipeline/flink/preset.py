@@ -28,6 +28,7 @@ from pipeline.flink.check import check
 from pipeline.flink.failures import RunFailed, explain
 from pipeline.flink.processes import ClusterError, answers
 from pipeline.start_worker import CLIENT, CORES, LOGS, versions
+from transforms.cores import available
 
 _WORKER = "corpusvec-worker"
 _SLOT_SECONDS = 5.0  # in which the slots of a job that has just ended are free again
@@ -216,12 +217,7 @@ def _process(cluster: Cluster, asked: dict[str, Any]) -> dict[str, Any]:
     """How TaskManagers start Python workers: as this program's own, unless `asked` otherwise."""
     variables = {CLIENT: versions(), LOGS: cluster.logs if cluster.one_machine else ""}
     if cluster.one_machine and (told := rest.overview(cluster.rest)):
-        variables[CORES] = str(max(1, _cores() // max(1, told["taskmanagers"])))
+        variables[CORES] = str(max(1, available() // max(1, told["taskmanagers"])))
     beside = Path(sys.executable).with_name(_WORKER)
     worker = str(beside) if beside.exists() else shutil.which(_WORKER) or _WORKER
     return {"command": worker, **asked, "env": variables | asked.get("env", {})}
-
-
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

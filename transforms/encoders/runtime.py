@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from transforms.cores import available
+
 _ARENA_MAX = -8  # of mallopt(), in glibc's malloc.h
 _GREETING = re.compile(rb"WARNING: All log messages before absl|[IW]\d{4} ")
 
@@ -72,8 +74,7 @@ def prepare_threads() -> int:
 
 def _cores() -> int:
     """Those that this process may use: where CORPUSVEC_CORES says so, a share of them."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    cores = available()
     share = os.environ.get("CORPUSVEC_CORES", "")
     return min(cores, int(share)) if share.isdecimal() and int(share) else cores
 
