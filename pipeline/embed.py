@@ -71,7 +71,8 @@ class Embed(beam.PTransform):
         self._recipe = Settings(model=model, **settings).resolve()
 
     def expand(self, texts) -> Embedded:
-        return _embed(texts | "Documents" >> beam.Map(to_document), self._recipe)
+        embedded, _ = _embed(texts | "Documents" >> beam.Map(to_document), self._recipe)
+        return embedded
 
 
 def to_document(text: str | tuple[str, str] | Document) -> Document:
@@ -90,7 +91,8 @@ def batch_budget(spec: ModelSpec) -> int:
     return _BATCH_TOKENS if spec.tokenizer else _BATCH_BYTES
 
 
-def _embed(documents: beam.PCollection, recipe: Recipe) -> Embedded:
+def _embed(documents: beam.PCollection, recipe: Recipe) -> tuple[Embedded, beam.PCollection]:
+    """What becomes of documents, and `Count`s of the work."""
     tokenized = documents | Tokenize(
         tokenizer=recipe.spec.tokenizer, plan=recipe.windows, origin=recipe.origin
     )
@@ -100,9 +102,10 @@ def _embed(documents: beam.PCollection, recipe: Recipe) -> Embedded:
         longest=recipe.spec.longest_padded,
     )
     encoded = batches | Encode(model=recipe.spec, wanted=recipe.wanted, origin=recipe.origin)
-    pooled = encoded | Pool(plan=recipe.vectors, origin=recipe.origin)
+    pooled = encoded.encoded | Pool(plan=recipe.vectors, origin=recipe.origin)
     failures = (tokenized.failures, pooled.failures) | "Failures" >> beam.Flatten()
-    return Embedded(pooled.sentences, pooled.tokens, failures, tokenized.empty)
+    embedded = Embedded(pooled.sentences, pooled.tokens, failures, tokenized.empty)
+    return embedded, encoded.counts
 
 
 def build(pipeline: beam.Pipeline, job: Job) -> None:
@@ -115,7 +118,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
         limit=job.limit,
         spread=job.spread,
     )
-    embedded = _embed(read.documents, job.recipe)
+    embedded, work = _embed(read.documents, job.recipe)
     rejected = (read.failures, embedded.failures) | "Rejected" >> beam.Flatten()
     about = job.recipe.describe(job.markup)
     snapshot = job.snapshot
@@ -124,6 +127,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
         | "WriteSentences" >> WriteTable(snapshot=snapshot, table=SENTENCES, about=about),
         rejected | WriteRejected(snapshot=snapshot),
         read.counts,
+        work,
         embedded.empty | CountElements(name="empty"),
     ]
     if job.recipe.vectors.token_layers:

@@ -122,10 +122,13 @@ def table(output: Path, name: str) -> pa.Table:
     return rows.sort_by(order)
 
 
-def counts(output: Path) -> dict[str, int]:
+_SAME = ("records", "documents", "rejected", "empty", "tokens", "windows", "encoded_tokens")
+_WORK = ("models", "model_load_ms", "encode_ms", "batches", "padded_tokens")
+
+
+def counts(output: Path, names: tuple[str, ...] = _SAME) -> dict[str, int]:
     folder = output / "snapshots" / (output / "LATEST").read_text().strip()
     told = json.loads((folder / "manifest.json").read_text())["counts"]
-    names = ("records", "documents", "rejected", "empty", "tokens", "windows")
     return {name: told[name] for name in names}
 
 
@@ -170,6 +173,10 @@ def test_the_result_is_that_of_the_local_run(cluster, corpus, tiny, local, tmp_p
     assert code == 0, said
     assert f"running on Flink, http://{cluster.about['rest']}" in said
     assert_alike(tmp_path, local)
+    work = counts(tmp_path, _WORK)
+    assert min(work.values()) > 0
+    assert work["models"] <= parallelism
+    assert work["padded_tokens"] >= counts(tmp_path)["encoded_tokens"]
 
 
 def test_a_cluster_named_by_its_address_gets_a_job_server(cluster, corpus, tiny, local, tmp_path):
