@@ -84,6 +84,7 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
     from pipeline import job as jobs
     from pipeline import report
     from pipeline.run import beam_arguments, check_runner, open_file_systems, run
+    from transforms.schemas import CHANGES, REJECTED
     from transforms.snapshots import latest, read_manifest
 
     check_runner(flags)
@@ -94,7 +95,7 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
     try:
         with _interruptible():
             try:
-                snapshot.begin(jobs.tables(job))
+                snapshot.begin([*job.tables, REJECTED, CHANGES])
                 ended = run(job, flags, rest)
             finally:
                 if ended:
@@ -111,7 +112,7 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
         return INTERRUPTED
     if latest(snapshot.output) == snapshot.id:
         return DONE
-    reason = report.not_published(snapshot, manifest, job.max_rejected)
+    reason = report.not_published(snapshot, manifest, job.limits)
     print(f"corpusvec: {reason}", file=sys.stderr)
     return NOT_PUBLISHED
 

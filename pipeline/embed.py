@@ -13,17 +13,29 @@ import apache_beam as beam
 
 from pipeline.recipe import Recipe, Settings
 from transforms.batching import BatchBySize
+from transforms.compare import CompareSnapshots
 from transforms.counting import CountElements
-from transforms.elements import Document
+from transforms.earlier_rows import Earlier, EarlierFile
+from transforms.elements import Document, WrittenFile
 from transforms.encode import Encode
 from transforms.files import InputFile
+from transforms.locate import LocateRows
+from transforms.manifests import DEFAULT_LIMITS, Limits
 from transforms.pool import Pool
 from transforms.read import ReadDocuments
+from transforms.reuse import (
+    FindRepeated,
+    FindRepeatedByText,
+    FindVectors,
+    FindVectorsByText,
+    Found,
+    Settled,
+)
 from transforms.schemas import SENTENCES, TOKENS
 from transforms.snapshots import Snapshot
 from transforms.specs import ModelSpec
 from transforms.tokenization import Tokenize
-from transforms.write import CommitSnapshot, WriteRejected, WriteTable
+from transforms.write import CommitSnapshot, CopyRows, WriteRejected, WriteTable
 
 _BATCH_TOKENS, _BATCH_BYTES = 1024, 1 << 15  # padding included
 
@@ -40,8 +52,21 @@ class Job:
     spread: bool = False  # over workers: reading by file, all else by document
     recipe: Recipe
     snapshot: Snapshot
-    max_rejected: int
+    earlier: Sequence[Earlier] = ()  # rows to reuse
+    before: Earlier | None = None  # the snapshot that this one follows
+    alike: bool = True  # both have the same vectors for the same texts
+    limits: Limits = DEFAULT_LIMITS
     manifest: dict[str, Any]  # what the manifest says beside counts and files
+
+    @property
+    def apart(self) -> bool:
+        """Whether documents are in several processes; the first few need an order."""
+        return self.spread and self.limit is None
+
+    @property
+    def tables(self) -> list[str]:
+        """Those of vectors that the run writes."""
+        return [SENTENCES] + ([TOKENS] if self.recipe.vectors.token_layers else [])
 
 
 class Embedded(NamedTuple):
@@ -118,27 +143,66 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
         limit=job.limit,
         spread=job.spread,
     )
-    embedded, work = _embed(read.documents, job.recipe)
-    rejected = (read.failures, embedded.failures) | "Rejected" >> beam.Flatten()
-    about = job.recipe.describe(job.markup)
-    snapshot = job.snapshot
-    reports = [
-        embedded.sentences
-        | "WriteSentences" >> WriteTable(snapshot=snapshot, table=SENTENCES, about=about),
-        rejected | WriteRejected(snapshot=snapshot),
-        read.counts,
-        work,
-        embedded.empty | CountElements(name="empty"),
-    ]
-    if job.recipe.vectors.token_layers:
-        reports.append(
-            embedded.tokens
-            | "WriteTokens" >> WriteTable(snapshot=snapshot, table=TOKENS, about=about)
-        )
-    (
-        reports
-        | "Reports" >> beam.Flatten()
-        | CommitSnapshot(
-            snapshot=snapshot, about=job.manifest | {"run": about}, max_rejected=job.max_rejected
-        )
+    found, notes = _find(read.documents, job)
+    embedded, work = _embed(found.new, job.recipe)
+    about, snapshot, tables = job.recipe.describe(job.markup), job.snapshot, job.tables
+
+    def write(rows: beam.PCollection, table: str) -> beam.PCollection:
+        writer = WriteTable(snapshot=snapshot, table=table, about=about)
+        return rows | f"Write_{table}" >> writer
+
+    fresh = [write(embedded.sentences, SENTENCES)]
+    if TOKENS in tables:
+        fresh.append(write(embedded.tokens, TOKENS))
+    settled = _settle(found.repeats, fresh, embedded, job)
+    copy = CopyRows(snapshot=snapshot, tables=tables, about=about)
+    copied = [found.copies | copy, settled.copies | "CopyRepeated" >> copy]
+    rejected = (read.failures, embedded.failures, settled.failures) | "Rejected" >> beam.Flatten()
+    empty = embedded.empty | CountElements(name="empty")
+    sentences = (*fresh, *copied) | "Sentences" >> beam.Flatten() | beam.Filter(_of_sentences)
+    changes, unread = sentences | CompareSnapshots(
+        snapshot=snapshot, before=job.before, alike=job.alike, about=about
     )
+    notes = (notes, unread) | "Notes" >> beam.Flatten()
+    reports = [*fresh, *copied, changes, rejected | WriteRejected(snapshot=snapshot)]
+    reports += [read.counts, work, empty, settled.counts, notes]
+    commit = CommitSnapshot(
+        snapshot=snapshot, about=job.manifest | {"run": about}, limits=job.limits
+    )
+    reports | "Reports" >> beam.Flatten() | commit
+
+
+def _of_sentences(file: WrittenFile) -> bool:
+    return file.table == SENTENCES
+
+
+def _find(documents: beam.PCollection, job: Job) -> tuple[Found, beam.PCollection]:
+    """Which documents have rows already; `Note`s of files that are damaged."""
+    tokens = TOKENS in job.tables
+    if not job.apart:
+        found = documents | FindVectors(earlier=job.earlier, tokens=tokens)
+        return Found(found.new, found.repeats, found.copies), found.notes
+    files = [file for one in job.earlier for table in job.tables for file in one.of(table)]
+    located = (
+        documents.pipeline
+        | "EarlierFiles" >> beam.Create(files)
+        | "LocateEarlier" >> LocateRows(tokens=tokens)
+    )
+    return (documents, located.places) | FindVectorsByText(), located.notes
+
+
+def _settle(
+    repeats: beam.PCollection, fresh: Sequence[beam.PCollection], embedded: Embedded, job: Job
+) -> Settled:
+    """What becomes of documents whose text another one of this run has."""
+    attempt, tokens = job.snapshot.attempt, TOKENS in job.tables
+    files = tuple(fresh) | "Fresh" >> beam.Flatten()
+    fates = (embedded.failures, embedded.empty)
+    if not job.apart:
+        return (repeats, files, *fates) | FindRepeated(folder=attempt, tokens=tokens)
+    located = (
+        files
+        | "OfThisRun" >> beam.Map(lambda file: EarlierFile(attempt, file, True))
+        | "LocateFresh" >> LocateRows(tokens=tokens)
+    )
+    return (repeats, located.places, *fates) | FindRepeatedByText()

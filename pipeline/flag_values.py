@@ -30,3 +30,10 @@ def price(text: str) -> float:
     if not re.fullmatch(r"\d+(\.\d+)?|\.\d+", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a price, as 0.05")
     return float(text)
+
+
+def share(text: str) -> float:
+    """From 0 to 1."""
+    if not re.fullmatch(r"0(\.\d+)?|\.\d+|1(\.0+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share, from 0 to 1")
+    return float(text)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from pipeline.flag_values import above_zero, count, numbers, price
+from pipeline.flag_values import above_zero, count, numbers, price, share
 
 # The formats, named here too so that `--help` need not import what reads them.
 INPUT_FORMATS = ("auto", "scrapbox", "text", "pairs", "jsonl")
@@ -59,6 +59,21 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "default": 0,
             "metavar": "N",
             "help": "with more bad records than this the snapshot is not published (default: 0)",
+        },
+        "max_shrink": {
+            "type": share,
+            "default": 0.5,
+            "metavar": "SHARE",
+            "help": "nor where more of the documents of the one before are gone than this share"
+            " (default: 0.5)",
+        },
+        "previous": {
+            "metavar": "FOLDER",
+            "help": "reuse vectors from this output (default: from --output itself)",
+        },
+        "full": {
+            "action": "store_true",
+            "help": "embed everything, also what has vectors already",
         },
         "vector_dtype": {
             "choices": ("float32", "float16"),

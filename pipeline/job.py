@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.embed import Job
+from pipeline.previous import previous
 from pipeline.recipe import Settings
 from pipeline.run import LOCAL
 from transforms.downloads import without_secrets
@@ -22,7 +23,7 @@ from transforms.files import (
     split_patterns,
 )
 from transforms.formats import format_of
-from transforms.schemas import REJECTED, SENTENCES, TOKENS
+from transforms.manifests import Limits
 from transforms.snapshots import Snapshot, new_id
 
 _LIBRARIES = ("apache-beam", "tensorflow", "tokenizers", "sentencepiece", "pyarrow", "numpy")
@@ -32,7 +33,7 @@ def from_flags(flags: argparse.Namespace, started: float) -> Job:
     """Raises `ValueError` before any work, with the flag, the value, what is allowed and what to
     do.
     """
-    for name in ("output", "model", "tokenizer", "model_cache", "id_root"):
+    for name in ("output", "previous", "model", "tokenizer", "model_cache", "id_root"):
         if getattr(flags, name):  # shells expand ~ at the start of a word only, not behind =
             setattr(flags, name, os.path.expanduser(getattr(flags, name)))
     spread = flags.runner != LOCAL
@@ -47,6 +48,8 @@ def from_flags(flags: argparse.Namespace, started: float) -> Job:
     settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
     recipe = Settings(**settings).resolve()
     begun = datetime.fromtimestamp(started, timezone.utc)
+    output = flags.output.rstrip("/") or "/"
+    before = previous(output, flags.previous, flags.full, recipe.describe(flags.scrapbox_markup))
     return Job(
         files=files,
         input_format=flags.input_format,
@@ -55,9 +58,12 @@ def from_flags(flags: argparse.Namespace, started: float) -> Job:
         limit=flags.limit,
         spread=spread,
         recipe=recipe,
-        snapshot=Snapshot(flags.output.rstrip("/") or "/", new_id(begun)),
-        max_rejected=flags.max_rejected,
-        manifest=_about(flags, begun) | {"notes": list(recipe.spec.notes)},
+        snapshot=Snapshot(output, new_id(begun)),
+        earlier=before.earlier,
+        before=before.before,
+        alike=before.alike,
+        limits=Limits(flags.max_rejected, flags.max_shrink),
+        manifest=_about(flags, begun) | {"notes": [*recipe.spec.notes, *before.notes]},
     )
 
 
@@ -70,11 +76,6 @@ def _files(patterns: list[str], flags: argparse.Namespace) -> list[InputFile]:
     if formats != {"scrapbox"}:
         check_names(files)
     return files
-
-
-def tables(job: Job) -> list[str]:
-    """The tables that a run writes."""
-    return [SENTENCES, REJECTED] + ([TOKENS] if job.recipe.vectors.token_layers else [])
 
 
 def _about(flags: argparse.Namespace, begun: datetime) -> dict[str, Any]:

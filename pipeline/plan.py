@@ -21,7 +21,7 @@ from pipeline.estimates import Corpus, Work, corpus, cost
 from pipeline.sampling import Sample, take_sample
 from pipeline.trial import Speeds, try_out
 from transforms.schemas import SENTENCES, TOKENS
-from transforms.write import FILE_BYTES
+from transforms.tables import FILE_BYTES
 
 _NO_OUTPUT = os.devnull  # a job has one; nothing is written
 _WORKERS = (1, 10, 100)

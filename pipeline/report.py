@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.options import program
+from transforms.manifests import Limits, why_not_published
 from transforms.schemas import REJECTED, SENTENCES
-from transforms.snapshots import Snapshot, latest
+from transforms.snapshots import Snapshot, latest, published_manifest
 
 _UNKNOWN_SHARE = 0.05
 _ROWS = 3
@@ -116,21 +117,23 @@ def shortened(text: str, length: int = 40) -> str:
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
-def not_published(snapshot: Snapshot, manifest: Mapping[str, Any], max_rejected: int) -> str:
+def not_published(snapshot: Snapshot, manifest: Mapping[str, Any], limits: Limits) -> str:
     """Why a finished snapshot is not published, and what to do."""
     current = latest(snapshot.output)
     stays = f"LATEST still names {current}" if current else "no snapshot is published yet"
-    rejected = manifest["counts"]["rejected"]
-    where = f"see {snapshot.folder}/{REJECTED}/"
-    if not manifest["counts"]["documents"]:
-        hint = f"; {where}" if rejected else "; check --input"
-        return f"not published: no record became a document; {stays}{hint}"
-    if rejected > max_rejected:
+    why = why_not_published(manifest, published_manifest(snapshot.output), limits)
+    if not why:
         return (
-            f"not published: {rejected:,} rejected, {max_rejected} allowed (--max_rejected);"
-            f" {stays}; {where}, then mend the input, or accept it with:"
-            f" {program()} publish {snapshot.output} {snapshot.id}"
+            "not published: a newer snapshot was published meanwhile, which is the one to use;"
+            f" {stays}"
         )
+    said = f"not published: {why}; {stays}"
+    if manifest.get("incomplete"):
+        return said
+    where = f"; see {snapshot.folder}/{REJECTED}/" if manifest["counts"]["rejected"] else ""
+    if not manifest["counts"]["documents"]:
+        return f"{said}{where or '; check --input'}"
     return (
-        f"not published: a newer snapshot was published meanwhile, which is the one to use; {stays}"
+        f"{said}{where}; mend the input, or accept it with:"
+        f" {program()} publish {snapshot.output} {snapshot.id}"
     )

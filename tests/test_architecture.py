@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # The left column: Beam's wiring. `SHARED` is what several stages use.
 STAGES = {"read", "tokenization", "batching", "encode", "pool", "write", "counting"}
+STAGES |= {"reuse", "locate", "compare"}
 SHARED = {"files", "handles", "metrics", "snapshots", "stamps", "stores", "tables"}
+SHARED |= {"stored_files", "earlier_rows", "copies"}
 MODULES = sorted([*ROOT.glob("pipeline/**/*.py"), *ROOT.glob("transforms/**/*.py")])
 NAMES = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in MODULES]
 LIBRARY = [

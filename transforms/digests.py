@@ -1,11 +1,77 @@
-"""A set of strings that keeps 16 bytes of each, to tell duplicates among more ids than fit."""
+"""Digests: by which a text is known again, and a set of strings that keeps 16 bytes of each, to
+tell duplicates among more than fit.
+"""
 
 from __future__ import annotations
 
-from hashlib import blake2b
+import json
+from collections.abc import Iterable
+from hashlib import blake2b, sha256
+from typing import NamedTuple
 
+import numpy as np
+import pyarrow as pa
+
+from transforms.elements import Document, Failure
+
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _WIDTH = 16  # bytes; two of a billion strings share a digest with a probability below 10**-20
 _ENTRIES = 64  # in a bucket, on average: few to search, enough that a bucket's own size is little
+
+
+def text_sha256(text: str, pair: str | None) -> str:
+    """The digest of a text as it stands in its source: SHA-256 of the compact JSON `[text, pair]`,
+    as hexadecimal.
+    """
+    return sha256(_COMPACT.encode([text, pair]).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def model_text_sha256(document: Document) -> str | None:
+    """The SHA-256 of what a model reads of the text; None where that is all of it."""
+    if document.alignment is None:
+        return None
+    text = document.alignment.apply(document.text)
+    if text == document.text:
+        return None
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def key_of(document: Document) -> bytes:
+    """16 bytes by which a document is known that gets the same vectors: of both digests."""
+    key = bytes.fromhex(text_sha256(document.text, document.pair)[: 2 * _WIDTH])
+    if (stripped := model_text_sha256(document)) is None:
+        return key
+    return bytes(a ^ b for a, b in zip(key, bytes.fromhex(stripped[: 2 * _WIDTH])))
+
+
+def failure_of(stage: str, document: Document, error: str, detail: str = "") -> Failure:
+    """Why a document did not become a row; another of the same text will not either."""
+    place = (document.id, document.source, document.source_row)
+    return Failure(stage, *place, error, detail, key_of(document))
+
+
+class Rows(NamedTuple):
+    """Documents: the id of each, and the key of its text."""
+
+    ids: pa.Array
+    keys: np.ndarray  # [N, 2] uint64
+
+    def where(self, mask: np.ndarray) -> Rows:
+        """Those of a mask, [N] bool."""
+        return Rows(self.ids.filter(pa.array(mask)), self.keys[mask])
+
+
+def joined(parts: Iterable[Rows]) -> Rows:
+    """All rows of several."""
+    found = list(parts)
+    ids = [pa.array([], pa.string()), *(part.ids for part in found)]
+    keys = [np.empty((0, 2), np.uint64), *(part.keys for part in found)]
+    return Rows(pa.concat_arrays(ids), np.concatenate(keys))
+
+
+def as_keys(digests: bytes) -> np.ndarray:
+    """Keys of 16 bytes each, one after the other -> [N, 2] uint64."""
+    return np.frombuffer(digests, "<u8").reshape(-1, 2)
 
 
 class DigestSet:
@@ -25,7 +91,12 @@ class DigestSet:
 
     def add(self, text: str) -> bool:
         """Whether `text` is new; from now on it is not. Lone surrogates are allowed."""
-        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_WIDTH).digest()
+        return self.add_digest(
+            blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_WIDTH).digest()
+        )
+
+    def add_digest(self, digest: bytes) -> bool:
+        """The like of 16 bytes that are a digest already."""
         bucket = self._bucket(digest)
         at = bucket.find(digest)
         while at % _WIDTH and at > 0:  # the end of one digest and the start of the next

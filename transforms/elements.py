@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,7 +45,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A record that did not become a row: which, where in the source, in which stage, and why."""
+    """A record that did not become a row: which, where in the source, in which stage, and why.
+
+    `key` is that of its text, as in `digests`, where there is one.
+    """
 
     stage: str
     document_id: str
@@ -53,6 +56,39 @@ class Failure:
     source_row: int
     error: str
     detail: str = ""
+    key: bytes = b""
+
+
+class Place(NamedTuple):
+    """Where the rows of a document lie: files by their paths, and rows in them. Without token
+    vectors `tokens_file` is empty.
+    """
+
+    file: str
+    row: int
+    tokens_file: str = ""
+    tokens_row: int = 0
+    n_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A document whose text has vectors, or will have them once the first document of that text is
+    done: all that its rows need beside theirs.
+    """
+
+    key: bytes
+    id: str
+    source: str
+    source_row: int
+    metadata: Mapping[str, str]
+
+
+class Copies(NamedTuple):
+    """Documents whose vectors are in one file of sentences, each with its place."""
+
+    file: str
+    copies: Sequence[tuple[Known, Place]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,6 +172,13 @@ class Count:
 
     name: str
     n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A sentence for the user, in the manifest and the final report."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,9 +69,14 @@ class _EncodeFn(beam.DoFn):
         self._shared = Shared()
 
     def setup(self):
-        self._loaded = self._shared.acquire(self._load)
-        self._limit = 2 * self._loaded.encoder.streams + 1
+        self._loaded: _Loaded | None = None
+
+    def _ready(self) -> _Loaded:
+        """The model, loaded when the first batch comes: a run may have nothing to encode."""
+        loaded = self._shared.acquire(self._load)
+        self._limit = 2 * loaded.encoder.streams + 1
         self._size = tokens_at_once() if self._model.padding else 0
+        return loaded
 
     def _load(self) -> _Loaded:
         started = time.monotonic()
@@ -86,6 +91,7 @@ class _EncodeFn(beam.DoFn):
         self._together: list[Window] = []
 
     def process(self, batch: list[Window]):
+        self._loaded = self._loaded or self._ready()
         if self._together and self._padded(self._together + batch) > self._size:
             yield from self._submit()
         self._together += batch
@@ -104,13 +110,15 @@ class _EncodeFn(beam.DoFn):
 
     def _submit(self) -> Iterator:
         batch, self._together = self._together, []
-        for milliseconds in self._loaded.loads():
+        loaded = self._loaded
+        assert loaded is not None
+        for milliseconds in loaded.loads():
             self._tally.count("models")
             self._tally.count("model_load_ms", milliseconds)
         self._tally.count("batches")
         if self._model.tokenizer:
             self._tally.count("padded_tokens", self._padded(batch))
-        self._in_flight.append(self._loaded.threads.submit(self._loaded.encode, batch))
+        self._in_flight.append(loaded.threads.submit(loaded.encode, batch))
         if len(self._in_flight) > self._limit:
             yield from self._oldest()
 

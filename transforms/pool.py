@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from transforms import metrics
+from transforms.digests import failure_of
 from transforms.elements import Encoded, Failure
 from transforms.origins import Origin, here
 from transforms.stamps import stamped
@@ -48,10 +49,7 @@ class _PoolFn(beam.DoFn):
             try:
                 sentence, tokens = self._vectors.finish(parts)
             except Overflow as error:
-                document = window.document
-                parts = Failure(
-                    "pool", document.id, document.source, document.source_row, str(error)
-                )
+                parts = failure_of("pool", window.document, str(error))
         if isinstance(parts, Failure):
             yield stamped(parts, window.stamp, "failures")
             return

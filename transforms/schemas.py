@@ -4,7 +4,6 @@ way.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -13,21 +12,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from transforms.digests import model_text_sha256, text_sha256
 from transforms.elements import Failure, SentenceVector, TokenVectors
 
-SENTENCES, TOKENS, REJECTED = "sentences", "tokens", "rejected"
+SENTENCES, TOKENS, REJECTED, CHANGES = "sentences", "tokens", "rejected", "changes"
 METADATA_KEY = b"corpusvec"
 
 _STRINGS = pa.map_(pa.string(), pa.string())
-_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-
-
-def text_sha256(text: str, pair: str | None) -> str:
-    """The digest by which a text is known again: SHA-256 of the compact JSON `[text, pair]`, as
-    hexadecimal.
-    """
-    return hashlib.sha256(_COMPACT.encode([text, pair]).encode()).hexdigest()
 
 
 def sentence_table(rows: Sequence[SentenceVector]) -> pa.Table:
@@ -39,8 +32,9 @@ def sentence_table(rows: Sequence[SentenceVector]) -> pa.Table:
         "source_row": pa.array([document.source_row for document in documents], pa.int64()),
         "text": pa.array([document.text for document in documents], pa.string()),
         "pair": pa.array([document.pair for document in documents], pa.string()),
-        "metadata": pa.array([list(d.metadata.items()) for d in documents], _STRINGS),
+        "metadata": metadata_column([document.metadata for document in documents]),
         "text_sha256": pa.array([text_sha256(d.text, d.pair) for d in documents], pa.string()),
+        "model_text_sha256": pa.array([model_text_sha256(d) for d in documents], pa.string()),
         "n_tokens": pa.array([row.n_tokens for row in rows], pa.int32()),
         "n_windows": pa.array([row.n_windows for row in rows], pa.int32()),
         "n_dropped": pa.array([row.n_dropped for row in rows], pa.int32()),
@@ -49,6 +43,11 @@ def sentence_table(rows: Sequence[SentenceVector]) -> pa.Table:
     for name in rows[0].vectors:
         columns[name] = _vectors(np.stack([row.vectors[name] for row in rows]))
     return pa.table(columns)
+
+
+def metadata_column(metadata: Sequence[Mapping[str, str]]) -> pa.Array:
+    """Maps of strings, as a column."""
+    return pa.array([list(one.items()) for one in metadata], _STRINGS)
 
 
 def token_table(rows: Sequence[TokenVectors]) -> pa.Table:
@@ -109,6 +108,7 @@ def rejected_line(failure: Failure) -> bytes:
     `detail`.
     """
     values = asdict(failure)
+    del values["key"]
     values = {"stage": values.pop("stage"), "id": values.pop("document_id"), **values}
     # What cannot be UTF-8 may be just what is wrong with the record.
     return json.dumps(values, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
@@ -129,14 +129,15 @@ def size_of(row: SentenceVector | TokenVectors | Failure) -> int:
     return 300 + 2 * characters + sum(vector.nbytes for vector in row.vectors.values())
 
 
-def sentence_counts(rows: Sequence[SentenceVector]) -> dict[str, int]:
-    """Sums that the manifest has."""
-    return {
-        "tokens": sum(row.n_tokens or 0 for row in rows),
-        "windows": sum(row.n_windows for row in rows),
-        "dropped_tokens": sum(row.n_dropped for row in rows),
-        "unknown_tokens": sum(row.n_unknown or 0 for row in rows),
+def sentence_counts(table: pa.Table) -> dict[str, int]:
+    """Sums over a table of sentences that the manifest has."""
+    sums = {
+        "tokens": "n_tokens",
+        "windows": "n_windows",
+        "dropped_tokens": "n_dropped",
+        "unknown_tokens": "n_unknown",
     }
+    return {name: pc.sum(table[column]).as_py() or 0 for name, column in sums.items()}
 
 
 TABLES: Mapping[str, Callable[[Sequence[Any]], pa.Table]] = {

@@ -1,27 +1,28 @@
-"""Files of the output's tables: rows in, and at the end a report of what is in the file."""
+"""Files of the output's tables: rows in, and at the end reports of what is in the files."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import secrets
+import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms import schemas
-from transforms.elements import WrittenFile
-from transforms.snapshots import create
+from transforms.attempts import note_complete
+from transforms.elements import Failure, WrittenFile
+from transforms.stored_files import create
 from transforms.stores import reason
 
-
-def open_table(folder: str, table: str, name: str, about: Mapping[str, Any]) -> TableFile:
-    """A new file of `table` in `folder`: Parquet, or JSON lines for rejected records."""
-    if table == schemas.REJECTED:
-        return _Lines(folder, table, f"{table}/{name}.jsonl", about)
-    return _Parquet(folder, table, f"{table}/{name}.parquet", about)
+FILE_BYTES = 256 << 20  # a file that has so many is closed
+_PATIENCE, _SHARE = 30.0, 0.1  # seconds, and of the time gone by: a file open for longer is closed
 
 
 class _Hashed:
@@ -63,11 +64,11 @@ class _Hashed:
                 self._stream.close()
 
 
-class TableFile(ABC):
+class _TableFile(ABC):
     """A file of a table, open."""
 
-    def __init__(self, folder: str, table: str, path: str, about: Mapping[str, Any]):
-        self._table, self._path, self._about = table, path, about
+    def __init__(self, folder: str, table: str, path: str):
+        self._table, self._path = table, path
         self._stream = _Hashed(f"{folder}/{path}")
         self._rows, self._counts = 0, Counter[str]()
 
@@ -82,7 +83,7 @@ class TableFile(ABC):
         )
 
     @abstractmethod
-    def write(self, rows: Sequence[Any]) -> None:
+    def write(self, rows: Any) -> None:
         """Append rows, as one group."""
 
     def abort(self) -> None:
@@ -90,22 +91,21 @@ class TableFile(ABC):
         self._stream.close()
 
 
-class _Lines(TableFile):
-    def write(self, rows: Sequence[Any]) -> None:
+class _Lines(_TableFile):
+    def write(self, rows: Sequence[Failure]) -> None:
         self._stream.write(b"".join(map(schemas.rejected_line, rows)))
         self._rows += len(rows)
 
 
-class _Parquet(TableFile):
+class _Parquet(_TableFile):
     _writer: pq.ParquetWriter | None = None
 
-    def write(self, rows: Sequence[Any]) -> None:
-        table = schemas.with_metadata(schemas.TABLES[self._table](rows), self._about)
+    def write(self, rows: pa.Table) -> None:
         if self._writer is None:
-            options = schemas.parquet_options(table.schema)
-            self._writer = pq.ParquetWriter(self._stream, table.schema, **options)
-        self._writer.write_table(table, row_group_size=len(table))
-        self._rows += len(table)
+            options = schemas.parquet_options(rows.schema)
+            self._writer = pq.ParquetWriter(self._stream, rows.schema, **options)
+        self._writer.write_table(rows, row_group_size=max(1, len(rows)))
+        self._rows += len(rows)
         if self._table == schemas.SENTENCES:
             self._counts.update(schemas.sentence_counts(rows))
 
@@ -118,3 +118,54 @@ class _Parquet(TableFile):
         if self._writer is not None:
             self._writer.close()
         return super().close()
+
+
+class TableFiles:
+    """The files of `table` that a bundle writes into a folder, one after the other: Parquet with
+    `about` in each file's metadata, or JSON lines for rejected records. `made` is how documents are
+    counted: as `embedded` or `reused`.
+
+    Locally each is written down when it is complete, so that the run after one that was killed can
+    use it: so a file is closed after a tenth of the time that has gone by, too.
+    """
+
+    def __init__(self, folder: str, table: str, about: Mapping[str, Any], made: str = ""):
+        self._folder, self._table, self._about, self._made = folder, table, about, made
+        self._began = self._opened = time.monotonic()
+        self._name, self._count = secrets.token_hex(4), 0
+        self._file: _TableFile | None = None
+
+    def write(self, rows: pa.Table | Sequence[Failure]) -> Iterator[WrittenFile]:
+        """Append rows, as one group; gives out the file if that completes it."""
+        if isinstance(rows, pa.Table):
+            rows = schemas.with_metadata(rows, self._about)
+        if self._file is None:
+            self._file = self._open()
+        self._file.write(rows)
+        now = time.monotonic()
+        patience = max(_PATIENCE, (now - self._began) * _SHARE)
+        if self._file.size() >= FILE_BYTES or now - self._opened > patience:
+            yield from self.close()
+
+    def _open(self) -> _TableFile:
+        path = f"{self._table}/{self._name}-{self._count:05}"
+        self._count += 1
+        self._opened = time.monotonic()
+        if self._table == schemas.REJECTED:
+            return _Lines(self._folder, self._table, f"{path}.jsonl")
+        return _Parquet(self._folder, self._table, f"{path}.parquet")
+
+    def close(self) -> Iterator[WrittenFile]:
+        """The file that is open, complete."""
+        if self._file is not None:
+            file, self._file = self._file, None
+            report = file.close()
+            if self._table == schemas.SENTENCES:
+                report = replace(report, counts={**report.counts, self._made: report.rows})
+            note_complete(self._folder, report, self._about)
+            yield report
+
+    def abort(self) -> None:
+        """Let go of what nobody will report."""
+        if self._file is not None:
+            self._file.abort()

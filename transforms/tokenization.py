@@ -10,7 +10,8 @@ from typing import Any
 import apache_beam as beam
 
 from transforms import metrics
-from transforms.elements import Document, Failure, Window
+from transforms.digests import failure_of
+from transforms.elements import Document, Window
 from transforms.origins import Origin, here
 from transforms.specs import TokenizerSpec
 from transforms.stamps import Stamp, keys, stamped
@@ -66,7 +67,11 @@ class _TokenizeFn(beam.DoFn):
     ):
         stamp = Stamp(timestamp, window, next(self._keys))
         if not (_is_unicode(document.text) and _is_unicode(document.pair or "")):
-            yield stamped(_failure(document, "holds half of a surrogate pair"), stamp, "failures")
+            yield stamped(
+                failure_of("tokenize", document, "holds half of a surrogate pair"),
+                stamp,
+                "failures",
+            )
             return
         self._waiting.append((document, stamp))
         self._characters += len(document.text) + len(document.pair or "")
@@ -91,9 +96,11 @@ class _TokenizeFn(beam.DoFn):
                     yield stamped(window, stamp)
             except EmptyText:
                 metrics.count("empty")
-                yield stamped(_failure(document, "no token of its own"), stamp, "empty")
+                yield stamped(
+                    failure_of("tokenize", document, "no token of its own"), stamp, "empty"
+                )
             except (TextTooLong, UnwantedPair) as error:
-                yield stamped(_failure(document, str(error)), stamp, "failures")
+                yield stamped(failure_of("tokenize", document, str(error)), stamp, "failures")
         metrics.count("read_tokens", size)
 
 
@@ -121,7 +128,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _failure(document: Document, error: str) -> Failure:
-    return Failure("tokenize", document.id, document.source, document.source_row, error)

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 
-from transforms import schemas
-from transforms.elements import Count, Failure, SentenceVector, TokenVectors, WrittenFile
-from transforms.snapshots import Snapshot
+from transforms import metrics, schemas
+from transforms.copies import by_tokens_file, copied_sentences, copied_tokens
+from transforms.elements import (
+    Copies,
+    Count,
+    Failure,
+    Note,
+    SentenceVector,
+    TokenVectors,
+    WrittenFile,
+)
+from transforms.manifests import DEFAULT_LIMITS, Limits, make_manifest, why_not_published
+from transforms.schemas import SENTENCES, TOKENS
+from transforms.snapshots import Snapshot, published_manifest
 from transforms.stamps import OF_THE_RUN, stamped
-from transforms.tables import TableFile, open_table
+from transforms.tables import TableFiles
 
 _GROUP_BYTES = 6 << 20  # of a row group, in memory
-FILE_BYTES = 256 << 20  # a file that has so many is closed
 
 
 @dataclass(kw_only=True, eq=False)
@@ -46,16 +56,28 @@ class WriteRejected(beam.PTransform):
 
 
 @dataclass(kw_only=True, eq=False)
-class CommitSnapshot(beam.PTransform):
-    """`WrittenFile`s and `Count`s of the whole run -> the manifest of the snapshot, after it is
-    made of them.
+class CopyRows(beam.PTransform):
+    """`Copies` -> Parquet files of `tables` in the snapshot's attempt, as `WrittenFile`s."""
 
-    It is published where at most `max_rejected` records were rejected and it has a document at all.
+    snapshot: Snapshot
+    tables: Sequence[str]
+    about: Mapping[str, Any]
+
+    def expand(self, copies):
+        return copies | beam.ParDo(_CopyFn(self.snapshot, self.tables, self.about))
+
+
+@dataclass(kw_only=True, eq=False)
+class CommitSnapshot(beam.PTransform):
+    """`WrittenFile`s, `Count`s and `Note`s of the whole run -> the manifest of the snapshot, after
+    it is made of them.
+
+    It is published where all records are accounted for and it keeps within `limits`.
     """
 
     snapshot: Snapshot
     about: Mapping[str, Any]
-    max_rejected: int = 0
+    limits: Limits = DEFAULT_LIMITS
 
     def expand(self, reports):
         always = reports.pipeline | "Once" >> beam.Create([Count("records", 0)], reshuffle=False)
@@ -65,21 +87,18 @@ class CommitSnapshot(beam.PTransform):
             | beam.WithKeys(None)
             | beam.GroupByKey()
             | beam.Values()
-            | beam.Map(_commit, self.snapshot, self.about, self.max_rejected)
+            | beam.Map(_commit, self.snapshot, self.about, self.limits)
         )
 
 
 def _commit(
-    reports: Sequence[WrittenFile | Count],
+    reports: Iterable[WrittenFile | Count | Note],
     snapshot: Snapshot,
     about: Mapping[str, Any],
-    max_rejected: int,
+    limits: Limits,
 ) -> dict[str, Any]:
-    reports = list(reports)
-    files = [report for report in reports if isinstance(report, WrittenFile)]
-    counts = [report for report in reports if isinstance(report, Count)]
-    manifest = snapshot.commit(files, counts, about)
-    if manifest["counts"]["documents"] and manifest["counts"]["rejected"] <= max_rejected:
+    manifest = snapshot.commit(make_manifest(snapshot.id, list(reports), about))
+    if not why_not_published(manifest, published_manifest(snapshot.output), limits):
         snapshot.publish()
     return manifest
 
@@ -92,11 +111,16 @@ class _WriteFn(beam.DoFn):
     def __init__(self, snapshot: Snapshot, table: str, about: Mapping[str, Any]):
         self._snapshot, self._table, self._about = snapshot, table, about
 
+    def setup(self):
+        self._files = self._none()
+
+    def _none(self) -> TableFiles:
+        return TableFiles(self._snapshot.attempt, self._table, self._about, "embedded")
+
     def start_bundle(self):
         self._rows: list[SentenceVector | TokenVectors | Failure] = []
         self._bytes = 0
-        self._file: TableFile | None = None
-        self._name, self._count = secrets.token_hex(4), 0
+        self._files = self._none()
 
     def process(self, row: SentenceVector | TokenVectors | Failure):
         self._rows.append(row)
@@ -105,26 +129,47 @@ class _WriteFn(beam.DoFn):
             yield from self._write_group()
 
     def finish_bundle(self):
-        for report in [*self._write_group(), *self._close()]:
+        for report in [*self._write_group(), *self._files.close()]:
             yield stamped(report, OF_THE_RUN)
 
     def teardown(self):
-        if self._file is not None:
-            self._file.abort()
+        self._files.abort()
 
     def _write_group(self):
-        if not self._rows:
-            return
-        if self._file is None:
-            name = f"{self._name}-{self._count:05}"
-            self._file = open_table(self._snapshot.attempt, self._table, name, self._about)
-            self._count += 1
-        self._file.write(self._rows)
-        self._rows, self._bytes = [], 0
-        if self._file.size() >= FILE_BYTES:
-            yield from self._close()
+        if self._rows:
+            rows, self._rows, self._bytes = self._rows, [], 0
+            as_table = schemas.TABLES.get(self._table)
+            yield from self._files.write(as_table(rows) if as_table else rows)
 
-    def _close(self):
-        if self._file is not None:
-            file, self._file = self._file, None
-            yield file.close()
+
+class _CopyFn(beam.DoFn):
+    def __init__(self, snapshot: Snapshot, tables: Sequence[str], about: Mapping[str, Any]):
+        self._snapshot, self._tables, self._about = snapshot, tables, about
+
+    def setup(self):
+        self._files: dict[str, TableFiles] = {}
+
+    def start_bundle(self):
+        attempt, about = self._snapshot.attempt, self._about
+        self._files = {table: TableFiles(attempt, table, about, "reused") for table in self._tables}
+
+    def process(self, group: Copies):
+        for rows in copied_sentences(group.file, group.copies):
+            yield from self._write(SENTENCES, rows)
+        if TOKENS in self._tables:
+            for path, copies in by_tokens_file(group.copies):
+                for rows in copied_tokens(path, copies):
+                    yield from self._write(TOKENS, rows)
+
+    def _write(self, table: str, rows: pa.Table) -> Iterator[WrittenFile]:
+        metrics.count("documents", len(rows) if table == SENTENCES else 0)
+        yield from self._files[table].write(rows)
+
+    def finish_bundle(self):
+        for files in self._files.values():
+            for report in files.close():
+                yield stamped(report, OF_THE_RUN)
+
+    def teardown(self):
+        for files in self._files.values():
+            files.abort()

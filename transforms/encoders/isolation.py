@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from transforms.elements import Encoded, Failure, Window
+from transforms.digests import failure_of
+from transforms.elements import Encoded, Window
 from transforms.encoders import Encoder
 from transforms.encoders.batch_probes import id_window, text_window
 
@@ -49,10 +50,9 @@ def _checked(encoded: Encoded) -> Encoded:
 
 
 def _failed(window: Window, error: str, more: str = "") -> Encoded:
-    document = window.document
     where = f"window {window.index + 1} of {window.count}" if window.count > 1 else ""
     detail = ": ".join(part for part in (where, more) if part)
-    failure = Failure("encode", document.id, document.source, document.source_row, error, detail)
+    failure = failure_of("encode", window.document, error, detail)
     return Encoded(window, {}, {}, failure)
 
 

@@ -1,0 +1,110 @@
+"""What a run can take over from the ones before it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from transforms.attempts import complete_files
+from transforms.earlier_rows import Earlier
+from transforms.manifests import FORMAT_VERSION, files_of
+from transforms.snapshots import Snapshot, latest, read_manifest
+from transforms.stores import is_remote
+
+
+@dataclass(slots=True)
+class Previous:
+    """`earlier` has rows to reuse; `before` is the snapshot that the next one follows, `alike`
+    whether both have the same vectors for the same texts. `notes` are for the user.
+    """
+
+    earlier: list[Earlier] = field(default_factory=list)
+    before: Earlier | None = None
+    alike: bool = True
+    notes: list[str] = field(default_factory=list)
+
+
+def previous(output: str, other: str | None, full: bool, run: Mapping[str, Any]) -> Previous:
+    """Of an output folder, or where `other` names one of that; with `full` nothing is reused.
+    `run` is the recipe of the next run.
+
+    Raises `ValueError` where `other` has no snapshot.
+    """
+    found = Previous()
+    here = _published(output, found.notes)
+    if here:
+        found.before = Earlier(Snapshot(output, here["id"]).folder, files_of(here))
+        found.alike = here["run"]["fingerprint"] == run["fingerprint"]
+    if full:
+        found.notes += ["--full: everything is embedded anew"] * bool(here)
+        return found
+    if other is not None:
+        there = _published(other, found.notes)
+        if there is None and latest(other) is None:
+            raise ValueError(f"--previous={other}: has no published snapshot")
+        found.earlier += _alike(other, there, run, found.notes)
+    else:
+        found.earlier += _alike(output, here, run, found.notes)
+    found.earlier += _unfinished(output, run["fingerprint"], found.notes)
+    return found
+
+
+def _published(output: str, notes: list[str]) -> dict[str, Any] | None:
+    """The manifest of the published snapshot, where this version can read it."""
+    if (named := latest(output)) is None:
+        return None
+    try:
+        manifest = read_manifest(output, named)
+        version = manifest["format_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        notes.append(f"{named}: its manifest cannot be read ({error}); nothing of it is reused")
+        return None
+    if version == FORMAT_VERSION:
+        return manifest
+    by = "a later" if version > FORMAT_VERSION else "an earlier"
+    notes.append(f"{named}: was made by {by} version of corpusvec; everything is embedded anew")
+    return None
+
+
+def _alike(
+    output: str, manifest: dict[str, Any] | None, run: Mapping[str, Any], notes: list[str]
+) -> list[Earlier]:
+    """The snapshot, if its vectors are those that this run would make."""
+    if manifest is None:
+        return []
+    if manifest["run"]["fingerprint"] != run["fingerprint"]:
+        changed = differences(manifest["run"], json.loads(json.dumps(run)))
+        notes.append(
+            f"{manifest['id']}: was made with other settings ({', '.join(changed)}); everything is"
+            " embedded anew"
+        )
+        return []
+    return [Earlier(Snapshot(output, manifest["id"]).folder, files_of(manifest))]
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The names of what differs in two descriptions of recipes, parts of parts by a dot."""
+    names = []
+    for name in sorted({*before, *after} - {"fingerprint"}):
+        one, other = before.get(name), after.get(name)
+        if isinstance(one, dict) and isinstance(other, dict):
+            names += [f"{name}.{part}" for part in differences(one, other)]
+        elif one != other:
+            names.append(name)
+    return names
+
+
+def _unfinished(output: str, fingerprint: str, notes: list[str]) -> list[Earlier]:
+    """What runs that were killed have completed."""
+    if is_remote(output):
+        return []
+    found = []
+    for name in Snapshot(output, "none of them").leftovers():
+        folder = f"{output}/snapshots/{name}"
+        if files := complete_files(folder, fingerprint):
+            found.append(Earlier(folder, files))
+            rows = sum(file.counts.get("tokens") is not None and file.rows for file in files)
+            notes.append(f"{name}: of a run that ended early, {rows:,} documents are reused")
+    return found

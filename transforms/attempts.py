@@ -1,0 +1,42 @@
+"""What runs that were killed have left in a local output folder: files that are complete, each with
+a report beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from transforms.elements import WrittenFile
+from transforms.schemas import REJECTED
+from transforms.stored_files import write
+from transforms.stores import is_remote
+
+_REPORTS = "complete"  # the folder of an attempt where reports are
+
+
+def note_complete(attempt: str, file: WrittenFile, about: Mapping[str, Any]) -> None:
+    """Write down that a file of an attempt is complete; on object stores nobody looks for it."""
+    if is_remote(attempt) or file.table == REJECTED:
+        return
+    folder = f"{attempt}/{_REPORTS}"
+    os.makedirs(folder, exist_ok=True)
+    said = {"run": about["fingerprint"], "file": asdict(file)}
+    write(f"{folder}/{file.path.replace('/', '-')}.json", json.dumps(said).encode())
+
+
+def complete_files(attempt: str, fingerprint: str) -> tuple[WrittenFile, ...]:
+    """The complete files of an attempt that was of a run like this one."""
+    found = []
+    for path in sorted(Path(attempt, _REPORTS).glob("*.json")):
+        try:
+            said = json.loads(path.read_bytes())
+        except (OSError, ValueError):  # the run was killed just then
+            continue
+        if said["run"] == fingerprint:
+            found.append(WrittenFile(**said["file"]))
+    return tuple(found)

@@ -1,0 +1,100 @@
+"""The manifest of a snapshot: what was read, what became of it, and whether it may be published."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from transforms.elements import Count, Note, WrittenFile
+from transforms.schemas import REJECTED, SENTENCES
+
+FORMAT_VERSION = 2  # 2: `model_text_sha256`, and counts of rows embedded and reused
+_NAMES = ("records", "documents", "rejected", "empty", "embedded", "reused", "tokens", "windows")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a snapshot that is published may be: so many records rejected, and of the documents of
+    the one before at most this share lost.
+    """
+
+    max_rejected: int = 0
+    max_shrink: float = 1.0
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def make_manifest(
+    snapshot_id: str, reports: Sequence[WrittenFile | Count | Note], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Of all reports of a run; `about` is what it has beside counts and files. Where records or
+    rows are not all accounted for, `incomplete` says so.
+    """
+    files = [report for report in reports if isinstance(report, WrittenFile)]
+    totals: Counter[str] = Counter()
+    for report in reports:
+        if isinstance(report, Count):
+            totals[report.name] += report.n
+        elif isinstance(report, WrittenFile):
+            totals.update(report.counts)
+    for name, table in (("documents", SENTENCES), ("rejected", REJECTED)):
+        totals[name] = sum(file.rows for file in files if file.table == table)
+    told = sorted({report.text for report in reports if isinstance(report, Note)})
+    incomplete = _incomplete(totals)
+    return {
+        "format_version": FORMAT_VERSION,
+        "id": snapshot_id,
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "counts": {name: totals[name] for name in _NAMES} | dict(sorted(totals.items())),
+        **about,
+        "notes": [*about.get("notes", ()), *told],
+        **({"incomplete": incomplete} if incomplete else {}),
+        "files": [asdict(file) for file in sorted(files, key=lambda file: file.path)],
+    }
+
+
+def files_of(manifest: Mapping[str, Any]) -> tuple[WrittenFile, ...]:
+    """The files of a snapshot."""
+    return tuple(WrittenFile(**file) for file in manifest["files"])
+
+
+def _incomplete(totals: Mapping[str, int]) -> str:
+    """What is missing, empty where all is there."""
+    documents = totals["documents"]
+    accounted = documents + totals["rejected"] + totals["empty"]
+    if accounted != totals["records"]:
+        return (
+            f"{totals['records']} records were read, but documents ({documents}), rejected"
+            f" ({totals['rejected']}) and empty ({totals['empty']}) are {accounted}"
+        )
+    if (rows := totals["embedded"] + totals["reused"]) != documents:
+        return (
+            f"{documents} documents were written, but those embedded ({totals['embedded']}) and"
+            f" those reused ({totals['reused']}) are {rows}"
+        )
+    return ""
+
+
+def why_not_published(
+    manifest: Mapping[str, Any], before: Mapping[str, Any] | None, limits: Limits
+) -> str:
+    """Why a snapshot is not to be published after the one `before` it; empty where it is."""
+    counts = manifest["counts"]
+    documents, rejected = counts["documents"], counts["rejected"]
+    if manifest.get("incomplete"):
+        return manifest["incomplete"]
+    if not documents:
+        return "no record became a document"
+    if rejected > limits.max_rejected:
+        return f"{rejected:,} rejected, {limits.max_rejected} allowed (--max_rejected)"
+    had = before["counts"]["documents"] if before else 0
+    if documents < (1 - limits.max_shrink) * had:
+        return (
+            f"{documents:,} documents where the snapshot before had {had:,}: more than"
+            f" {limits.max_shrink:.0%} are gone (--max_shrink); is the input whole?"
+        )
+    return ""

@@ -1,0 +1,249 @@
+"""Documents whose texts have vectors already are told from those that are to be embedded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+
+from transforms.copies import Waiting
+from transforms.digests import DigestSet, as_keys, key_of
+from transforms.earlier_rows import Earlier, EarlierRows, not_reused
+from transforms.elements import (
+    Copies,
+    Count,
+    Document,
+    Failure,
+    Known,
+    Note,
+    Place,
+    WrittenFile,
+)
+from transforms.stamps import OF_THE_RUN, stamped
+
+_DOCUMENTS = 512  # looked up at once
+_KEYED = tuple[bytes, Any]
+
+
+class Found(NamedTuple):
+    """`new` are to be embedded: of several documents with a text the first; the others are
+    `repeats`. `copies` have rows in earlier files.
+    """
+
+    new: beam.PCollection
+    repeats: beam.PCollection
+    copies: beam.PCollection
+
+
+@dataclass(kw_only=True, eq=False)
+class FindVectors(beam.PTransform):
+    """`Document`s and `EarlierRows`, in one process -> `Found`, and `notes` of what is damaged."""
+
+    earlier: Sequence[Earlier]
+    tokens: bool  # whether token vectors are wanted too
+
+    def expand(self, documents):
+        find = beam.ParDo(_FindFn(self.earlier, self.tokens))
+        return documents | find.with_outputs("repeats", "copies", "notes", main="new")
+
+
+class FindVectorsByText(beam.PTransform):
+    """`Document`s, and the places of rows by their keys -> `Found`: in many processes."""
+
+    def expand(self, parts):
+        documents, places = parts
+        keyed = documents | "ByText" >> beam.Map(_by_text).with_output_types(_KEYED)
+        found = (
+            {"documents": keyed, "places": places}
+            | beam.CoGroupByKey()
+            | beam.ParDo(_FindOfTextFn()).with_outputs("repeats", "copies", main="new")
+        )
+        return Found(found.new, found.repeats, found.copies | GroupCopies())
+
+
+class Settled(NamedTuple):
+    """What becomes of repeats: their rows are copied, or what was said of the first document of
+    their text is said of them.
+    """
+
+    copies: beam.PCollection
+    failures: beam.PCollection
+    counts: beam.PCollection
+
+
+@dataclass(kw_only=True, eq=False)
+class FindRepeated(beam.PTransform):
+    """Repeats, the files with rows of this run, and why there are none of other texts (`Failure`s,
+    and those of texts that are empty) -> `Settled`, in one process.
+    """
+
+    folder: str
+    tokens: bool
+
+    def expand(self, parts):
+        repeats, files, failures, empty = parts
+        settle = beam.ParDo(
+            _SettleFn(self.folder, self.tokens),
+            beam.pvalue.AsList(files),
+            beam.pvalue.AsDict(_fates(failures, empty)),
+        )
+        return Settled(*(repeats | settle.with_outputs("failures", "counts", main="copies")))
+
+
+class FindRepeatedByText(beam.PTransform):
+    """The like with the places of rows in place of files: in many processes."""
+
+    def expand(self, parts):
+        repeats, places, failures, empty = parts
+        keyed = repeats | "ByText" >> beam.Map(lambda one: (one.key, one)).with_output_types(_KEYED)
+        settled = (
+            {"repeats": keyed, "places": places, "fates": _fates(failures, empty)}
+            | beam.CoGroupByKey()
+            | beam.ParDo(_SettleTextFn()).with_outputs("failures", "counts", main="copies")
+        )
+        return Settled(settled.copies | GroupCopies(), settled.failures, settled.counts)
+
+
+class GroupCopies(beam.PTransform):
+    """`(Known, Place)` -> `Copies`, each of one file."""
+
+    def expand(self, copies):
+        return (
+            copies
+            | "ByFile" >> beam.Map(lambda one: (one[1].file, one)).with_output_types(_FILED)
+            | beam.GroupByKey()
+            | beam.FlatMap(_in_parts)
+        )
+
+
+_FILED = tuple[str, Any]
+
+
+def _in_parts(group: tuple[str, Iterable[tuple[Known, Place]]]) -> Iterator[Copies]:
+    waiting = Waiting()
+    for known, place in group[1]:
+        yield from waiting.add(known, place)
+    yield from waiting.all()
+
+
+def _by_text(document: Document) -> tuple[bytes, Document]:
+    return key_of(document), document
+
+
+def _known(document: Document, key: bytes) -> Known:
+    return Known(key, document.id, document.source, document.source_row, document.metadata)
+
+
+def _fates(failures: beam.PCollection, empty: beam.PCollection) -> beam.PCollection:
+    """By the keys of texts that have no row: why, and None for those that are empty."""
+    return (
+        failures | "Failed" >> beam.Map(lambda one: (one.key, one)).with_output_types(_KEYED),
+        empty | "Empty" >> beam.Map(lambda one: (one.key, None)).with_output_types(_KEYED),
+    ) | "Fates" >> beam.Flatten()
+
+
+class _FindFn(beam.DoFn):
+    def __init__(self, earlier: Sequence[Earlier], tokens: bool):
+        self._earlier, self._tokens = earlier, tokens
+
+    def start_bundle(self):
+        self._rows: EarlierRows | None = None
+        self._seen, self._waiting = DigestSet(), Waiting()
+        self._documents: list[Document] = []
+
+    def process(self, document: Document):
+        self._documents.append(document)
+        if len(self._documents) >= _DOCUMENTS:
+            yield from self._flush()
+
+    def finish_bundle(self):
+        yield from self._flush()
+        for copies in self._waiting.all():
+            yield stamped(copies, OF_THE_RUN, "copies")
+
+    def _flush(self) -> Iterator:
+        documents, self._documents = self._documents, []
+        if not documents:
+            return
+        if self._rows is None:
+            self._rows = EarlierRows(self._earlier, self._tokens)
+            for damage in self._rows.damaged:
+                yield stamped(Note(not_reused(damage)), OF_THE_RUN, "notes")
+        keys = [key_of(document) for document in documents]
+        places = self._rows.find(as_keys(b"".join(keys)))
+        for document, key, place in zip(documents, keys, places):
+            if place:
+                for copies in self._waiting.add(_known(document, key), place):
+                    yield stamped(copies, OF_THE_RUN, "copies")
+            elif self._seen.add_digest(key):
+                yield stamped(document, OF_THE_RUN)
+            else:
+                yield stamped(_known(document, key), OF_THE_RUN, "repeats")
+
+
+class _FindOfTextFn(beam.DoFn):
+    """All documents of a text, and where it has rows."""
+
+    def process(self, group):
+        key, found = group
+        place = next(iter(found["places"]), None)
+        for number, document in enumerate(found["documents"]):
+            if place:
+                yield beam.pvalue.TaggedOutput("copies", (_known(document, key), place))
+            elif number:
+                yield beam.pvalue.TaggedOutput("repeats", _known(document, key))
+            else:
+                yield document
+
+
+class _SettleFn(beam.DoFn):
+    def __init__(self, folder: str, tokens: bool):
+        self._folder, self._tokens = folder, tokens
+
+    def start_bundle(self):
+        self._rows: EarlierRows | None = None
+        self._waiting = Waiting()
+
+    def process(
+        self,
+        repeat: Known,
+        files: Sequence[WrittenFile],
+        fates: Mapping[bytes, Failure | None],
+    ):
+        if self._rows is None:
+            self._rows = EarlierRows(
+                [Earlier(self._folder, tuple(files), fresh=True)], self._tokens
+            )
+        (place,) = self._rows.find(as_keys(repeat.key))
+        if place:
+            yield from self._waiting.add(repeat, place)
+        else:
+            yield _settled(repeat, fates)
+
+    def finish_bundle(self):
+        for copies in self._waiting.all():
+            yield stamped(copies, OF_THE_RUN)
+
+
+class _SettleTextFn(beam.DoFn):
+    """All repeats of a text, and where it has rows or why not."""
+
+    def process(self, group):
+        key, found = group
+        place = next(iter(found["places"]), None)
+        fates = dict.fromkeys([key], *found["fates"]) if found["fates"] else {}
+        for repeat in found["repeats"]:
+            yield (repeat, place) if place else _settled(repeat, fates)
+
+
+def _settled(repeat: Known, fates: Mapping[bytes, Failure | None]) -> beam.pvalue.TaggedOutput:
+    """What becomes of a repeat of a text without rows."""
+    if repeat.key not in fates:
+        raise RuntimeError(f"{repeat.id}: no document of its text has a row, or a reason for none")
+    if (first := fates[repeat.key]) is None:
+        return beam.pvalue.TaggedOutput("counts", Count("empty", 1))
+    place = (repeat.id, repeat.source, repeat.source_row)
+    failure = Failure(first.stage, *place, first.error, first.detail, repeat.key)
+    return beam.pvalue.TaggedOutput("failures", failure)
