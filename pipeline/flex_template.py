@@ -10,7 +10,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipeline.flags import COMMANDS, EMBED_FLAGS
+from pipeline.embed_flags import EMBED_FLAGS
+from pipeline.flags import COMMANDS
 
 _NEEDED = ("input", "output", "model")
 _RUN, _ASKED_OF_RUN = "the run", ("verbose",)  # the launcher says how the job runs

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline import options
 from pipeline.cli import main
-from pipeline.flags import add_embed_flags
+from pipeline.embed_flags import add_embed_flags
 
 ROOT = Path(__file__).resolve().parents[1]
 

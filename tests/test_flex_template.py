@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from pipeline import dataflow, options
-from pipeline.flags import add_embed_flags
+from pipeline.embed_flags import add_embed_flags
 from pipeline.flex_template import flags_of, metadata
 from tests.conftest import ROOT
 
