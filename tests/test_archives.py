@@ -219,11 +219,19 @@ def test_headers_that_lie(tmp_path, content, said):
     [
         (["model/saved_model.pb"], "model"),
         (["model/saved_model.pb", "._model"], "model"),
+        (["path/to/model/saved_model.pb"], "path/to/model"),
         (["saved_model.pb", "variables/x"], ""),
         (["a/saved_model.pb", "b/saved_model.pb"], ""),
         (["saved_model.pb"], ""),
     ],
-    ids=["one folder", "with a hidden file", "top level", "two folders", "one file"],
+    ids=[
+        "one folder",
+        "with a hidden file",
+        "a path of them",
+        "top level",
+        "two folders",
+        "one file",
+    ],
 )
 def test_the_folder_that_holds_the_model(tmp_path, names, inner):
     folder = unpacked(tmp_path, archive(*(member(name, b"x") for name in names)))

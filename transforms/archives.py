@@ -44,10 +44,12 @@ def unpack(file: str, folder: str, limit: int | None = None) -> None:
 
 
 def inner_folder(folder: str) -> str:
-    """The folder itself, or the only one in it: some archives hold `model/` and not its files."""
+    """The folder itself, or while there is nothing else in it the only one in it: some archives
+    hold `model/` or `path/to/model/`, and not its files.
+    """
     names = [name for name in os.listdir(folder) if not name.startswith(".")]
     inner = os.path.join(folder, names[0]) if len(names) == 1 else ""
-    return inner if os.path.isdir(inner) else folder
+    return inner_folder(inner) if os.path.isdir(inner) else folder
 
 
 def pack(folder: str, file: str) -> None:
