@@ -469,6 +469,8 @@ VECTORS, STATES = Tensor("v", "float32", (None, 4)), Tensor("s", "float32", (Non
         ([replace(STRING, shape=())], [VECTORS], None),
         ([replace(STRING, name="tokens")], [VECTORS], "saved_words"),
         ([WORDS, Tensor("n", "int32", (None,))], [STATES], "saved_words"),
+        ([WORDS, Tensor("n", "int32", (None,))], [VECTORS], "saved_words"),
+        ([WORDS, Tensor("n", "int32", (None,))], [Tensor("v", "float32", (None,))], None),
         ([replace(IDS, name="token_ids"), replace(MASK, name="padding_mask")], [STATES],
          "saved_bert"),
         ([IDS], [STATES], "saved_bert"),
