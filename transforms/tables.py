@@ -17,6 +17,10 @@ from transforms.snapshots import create
 from transforms.stores import reason
 
 
+class BrokenOutput(RuntimeError):
+    """A disk that cannot be written; the message names the file and says what to do."""
+
+
 def open_table(folder: str, table: str, name: str, about: Mapping[str, Any]) -> TableFile:
     """A new file of `table` in `folder`: Parquet, or JSON lines for rejected records."""
     if table == schemas.REJECTED:
@@ -40,7 +44,7 @@ class _Hashed:
         except Exception as error:
             if (why := reason(self._path, error)) is None:
                 raise
-            raise RuntimeError(
+            raise BrokenOutput(
                 f"{self._path}: cannot be written ({why}); make room, or choose another --output"
             ) from error
 

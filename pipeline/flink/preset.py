@@ -26,6 +26,7 @@ from pipeline.flink import cluster as local_cluster
 from pipeline.flink import job_server, rest
 from pipeline.flink.check import check
 from pipeline.flink.failures import RunFailed, explain
+from pipeline.flink.patience import no_longer_than_useful
 from pipeline.flink.processes import ClusterError, answers
 from pipeline.start_worker import CLIENT, CORES, LOGS, versions
 from transforms.cores import available
@@ -78,7 +79,8 @@ def on_cluster(flags: Namespace, beam_arguments: Sequence[str], name: str) -> It
         print(f"running on Flink, http://{cluster.rest}", file=sys.stderr)
         job = PipelineOptions(arguments).view_as(GoogleCloudOptions).job_name
         try:
-            yield arguments
+            with no_longer_than_useful(cluster.rest, job):
+                yield arguments
         except BaseException as error:
             _end(cluster.rest, job)
             if isinstance(error, Exception):
