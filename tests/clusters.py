@@ -17,12 +17,14 @@ import pyarrow.parquet as pq
 from pipeline.flink import rest
 
 ROOT = Path(__file__).resolve().parents[1]
-CLUSTER = ROOT / "deploy" / "flink" / "cluster.sh"
 
 
-def cluster_sh(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+def cluster_sh(
+    *arguments: str, checkout: Path = ROOT, **environment: str
+) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [str(CLUSTER), *arguments],
+        [str(checkout / "deploy" / "flink" / "cluster.sh"), *arguments],
+        cwd=checkout,
         env=os.environ | {"PYTHON": sys.executable} | environment,
         capture_output=True,
         text=True,

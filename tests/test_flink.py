@@ -14,6 +14,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,39 @@ def test_without_java_up_is_one_line(tmp_path):
     done = cluster_sh("up", CORPUSVEC_FLINK=str(tmp_path / "run"), PATH=str(tmp_path), JAVA_HOME="")
     assert done.returncode == 1
     assert done.stderr == "cluster.sh: java: is not in PATH; Flink needs a Java 11 or 17\n"
+
+
+def test_without_maven_up_is_one_line(tmp_path):
+    """In a checkout that has fetched nothing yet."""
+    if not shutil.which("java"):
+        pytest.skip("java is not here")
+    checkout, programs = tmp_path / "checkout", tmp_path / "bin"
+    fetched = shutil.ignore_patterns("target", "run", "__pycache__")
+    for name in ("pipeline", "transforms", "deploy/flink"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=fetched)
+    programs.mkdir()
+    for name in ("bash", "dirname", "ps", "java"):
+        os.symlink(shutil.which(name) or "", programs / name)
+    where = {"CORPUSVEC_FLINK": str(tmp_path / "run"), "PATH": str(programs), "JAVA_HOME": ""}
+    done = cluster_sh("up", checkout=checkout, **where)
+    assert done.returncode == 1
+    pom = checkout / "deploy" / "flink" / "pom.xml"
+    assert done.stderr == f"cluster.sh: mvn: is not in PATH; Maven fetches what {pom} names\n"
+
+
+def test_of_two_that_start_a_cluster_at_once_one_does(jars, tmp_path):
+    with ThreadPoolExecutor(2) as both:
+        folder = {"CORPUSVEC_FLINK": str(tmp_path)}
+        done = list(both.map(lambda _: cluster_sh("up", **folder), range(2)))
+    down = cluster_sh("down", CORPUSVEC_FLINK=str(tmp_path))
+    assert [up.returncode for up in done] == [0, 0], done
+    said = sorted(up.stdout for up in done)
+    assert said[0].startswith("the cluster is up already; Flink")
+    assert said[1].startswith("the cluster is up: Flink")
+    waited = f"another cluster.sh is at work in {tmp_path}; waiting for it\n"
+    assert sorted(up.stderr for up in done) in (["", waited], ["", ""])
+    assert down.stdout == "the cluster is down\n"
+    assert not commands_with(str(tmp_path))
 
 
 def test_a_port_that_is_taken_is_one_line(jars, tmp_path):
