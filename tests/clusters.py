@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,19 @@ class Cluster:
         told = rest.ask(self.about["rest"], "/jobs/overview")["jobs"]
         told.sort(key=lambda job: job["start-time"])
         return {job["name"]: job["state"] for job in told if "-check-" not in job["name"]}
+
+    def encoding(self, name: str) -> dict[str, dict[str, int]]:
+        """Flink's metrics of the encoding, by TaskManager, of a job that has ended."""
+        told = rest.ask(self.about["rest"], f"/jobs/{rest.job_id(self.about['rest'], name)}")
+        (vertex,) = (v["id"] for v in told["vertices"] if "BatchBySize" in v["name"])
+        deadline = time.monotonic() + 30
+        while True:  # Flink shows what it knew some seconds ago
+            path = f"/jobs/{told['jid']}/vertices/{vertex}"
+            parts = rest.ask(self.about["rest"], path)["subtasks"]
+            if all(part["metrics"]["read-records-complete"] for part in parts):
+                return {part["taskmanager-id"]: part["metrics"] for part in parts}
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
 
     def cancel_all(self) -> None:
         for name in self.jobs():

@@ -5,7 +5,6 @@ way.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -122,11 +121,8 @@ def size_of(row: SentenceVector | TokenVectors | Failure) -> int:
     if isinstance(row, TokenVectors):
         ids = len(row.tokens) * len(row.document.id)
         return ids + 40 * len(row.tokens) + sum(layer.nbytes for layer in row.layers.values())
-    document = row.document
-    texts = (document.id, document.source, document.text, document.pair or "")
-    metadata = itertools.chain.from_iterable(document.metadata.items())
-    characters = sum(map(len, itertools.chain(texts, metadata)))
-    return 300 + 2 * characters + sum(vector.nbytes for vector in row.vectors.values())
+    vectors = sum(vector.nbytes for vector in row.vectors.values())
+    return 300 + 2 * row.document.characters + vectors
 
 
 def sentence_counts(rows: Sequence[SentenceVector]) -> dict[str, int]:

@@ -69,7 +69,7 @@ class _TokenizeFn(beam.DoFn):
             yield stamped(_failure(document, "holds half of a surrogate pair"), stamp, "failures")
             return
         self._waiting.append((document, stamp))
-        self._characters += len(document.text) + len(document.pair or "")
+        self._characters += document.characters
         if len(self._waiting) >= _DOCUMENTS or self._characters >= _CHARACTERS:
             yield from self._flush()
 
