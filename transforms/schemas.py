@@ -119,8 +119,9 @@ def size_of(row: SentenceVector | TokenVectors | Failure) -> int:
         texts = (row.document_id, row.source, row.error, row.detail)
         return 300 + sum(map(len, texts))
     if isinstance(row, TokenVectors):
-        ids = len(row.tokens) * len(row.document.id)
-        return ids + 40 * len(row.tokens) + sum(layer.nbytes for layer in row.layers.values())
+        # The text is not written, but stays in memory as long as the row does.
+        text = len(row.tokens) * len(row.document.id) + 2 * row.document.characters
+        return text + 40 * len(row.tokens) + sum(layer.nbytes for layer in row.layers.values())
     vectors = sum(vector.nbytes for vector in row.vectors.values())
     return 300 + 2 * row.document.characters + vectors
 

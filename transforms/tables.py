@@ -21,6 +21,12 @@ class BrokenOutput(RuntimeError):
     """A disk that cannot be written; the message names the file and says what to do."""
 
 
+def broken(path: str, error: Exception) -> BrokenOutput:
+    """What to raise where a disk or a store fails."""
+    why = f"{path}: cannot be written ({reason(path, error)})"
+    return BrokenOutput(f"{why}; make room, or choose another --output")
+
+
 def open_table(folder: str, table: str, name: str, about: Mapping[str, Any]) -> TableFile:
     """A new file of `table` in `folder`: Parquet, or JSON lines for rejected records."""
     if table == schemas.REJECTED:
@@ -42,11 +48,9 @@ class _Hashed:
         try:
             yield
         except Exception as error:
-            if (why := reason(self._path, error)) is None:
+            if reason(self._path, error) is None:
                 raise
-            raise BrokenOutput(
-                f"{self._path}: cannot be written ({why}); make room, or choose another --output"
-            ) from error
+            raise broken(self._path, error) from error
 
     def write(self, data) -> int:
         view = memoryview(data).cast("B")

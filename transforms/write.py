@@ -13,7 +13,7 @@ from transforms import schemas
 from transforms.elements import Count, Failure, SentenceVector, TokenVectors, WrittenFile
 from transforms.snapshots import Snapshot
 from transforms.stamps import OF_THE_RUN, stamped
-from transforms.tables import TableFile, open_table
+from transforms.tables import TableFile, broken, open_table
 
 _GROUP_BYTES = 6 << 20  # of a row group, in memory
 FILE_BYTES = 256 << 20  # a file that has so many is closed
@@ -78,9 +78,12 @@ def _commit(
     reports = list(reports)
     files = [report for report in reports if isinstance(report, WrittenFile)]
     counts = [report for report in reports if isinstance(report, Count)]
-    manifest = snapshot.commit(files, counts, about)
-    if manifest["counts"]["documents"] and manifest["counts"]["rejected"] <= max_rejected:
-        snapshot.publish()
+    try:
+        manifest = snapshot.commit(files, counts, about)
+        if manifest["counts"]["documents"] and manifest["counts"]["rejected"] <= max_rejected:
+            snapshot.publish()
+    except OSError as error:
+        raise broken(snapshot.folder, error) from error
     return manifest
 
 
