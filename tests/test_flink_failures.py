@@ -58,6 +58,7 @@ def lines(folder: Path, times: int) -> Path:
     return source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_a_bundle_done_again_after_its_file_was_written(cluster, tiny, tmp_path, end):
     """The file of the first time is nobody's, and goes."""
