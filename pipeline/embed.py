@@ -72,7 +72,8 @@ class Embed(beam.PTransform):
         self._recipe = Settings(model=model, **settings).resolve()
 
     def expand(self, texts) -> Embedded:
-        return _embed(texts | "Documents" >> beam.Map(to_document), self._recipe)
+        embedded, _ = _embed(texts | "Documents" >> beam.Map(to_document), self._recipe)
+        return embedded
 
 
 def to_document(text: str | tuple[str, str] | Document) -> Document:
@@ -96,7 +97,8 @@ def _token_bytes(recipe: Recipe) -> int:
     return 4 * (recipe.spec.hidden_size or _WIDE) * len(recipe.vectors.token_layers)
 
 
-def _embed(documents: beam.PCollection, recipe: Recipe) -> Embedded:
+def _embed(documents: beam.PCollection, recipe: Recipe) -> tuple[Embedded, beam.PCollection]:
+    """What becomes of documents, and `Count`s of the work."""
     tokenized = documents | Tokenize(
         tokenizer=recipe.spec.tokenizer, plan=recipe.windows, origin=recipe.origin
     )
@@ -107,9 +109,10 @@ def _embed(documents: beam.PCollection, recipe: Recipe) -> Embedded:
         kept=_token_bytes(recipe),
     )
     encoded = batches | Encode(model=recipe.spec, wanted=recipe.wanted, origin=recipe.origin)
-    pooled = encoded | Pool(plan=recipe.vectors, origin=recipe.origin)
+    pooled = encoded.encoded | Pool(plan=recipe.vectors, origin=recipe.origin)
     failures = (tokenized.failures, pooled.failures) | "Failures" >> beam.Flatten()
-    return Embedded(pooled.sentences, pooled.tokens, failures, tokenized.empty)
+    embedded = Embedded(pooled.sentences, pooled.tokens, failures, tokenized.empty)
+    return embedded, encoded.counts
 
 
 def build(pipeline: beam.Pipeline, job: Job) -> None:
@@ -122,7 +125,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
         limit=job.limit,
         spread=job.spread,
     )
-    embedded = _embed(read.documents, job.recipe)
+    embedded, work = _embed(read.documents, job.recipe)
     rejected = (read.failures, embedded.failures) | "Rejected" >> beam.Flatten()
     about = job.recipe.describe(job.markup)
     snapshot = job.snapshot
@@ -131,6 +134,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
         | "WriteSentences" >> WriteTable(snapshot=snapshot, table=SENTENCES, about=about),
         rejected | WriteRejected(snapshot=snapshot),
         read.counts,
+        work,
         embedded.empty | CountElements(name="empty"),
     ]
     if job.recipe.vectors.token_layers:

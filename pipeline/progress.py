@@ -53,9 +53,11 @@ class Progress:
 
 def progress_line(totals: Mapping[str, int], seconds: float, size: int, limit: int | None) -> str:
     """Documents, tokens a second since the model is there (`seconds`, 0 before), and the time left,
-    guessed from how much of the input is encoded. Models that take strings get bytes of `texts`.
+    guessed from how much of the input is encoded. Models that take strings get bytes.
     """
-    documents, tokens = totals.get("documents", 0), totals.get("encoded_tokens", 0)
+    documents = totals.get("documents", 0)
+    unit = "bytes" if totals.get("encoded_bytes") else "tokens"
+    tokens = totals.get(f"encoded_{unit}", 0)
     records = totals.get("records", 0)
     if not seconds:
         return f"{records:,} records read, model loading"
@@ -65,7 +67,6 @@ def progress_line(totals: Mapping[str, int], seconds: float, size: int, limit: i
     if limit:
         share = max(share, records / limit)
     share *= tokens / max(tokens, totals.get("read_tokens", 0))  # what is read waits for its batch
-    unit = "bytes" if totals.get("texts") else "tokens"
     parts = [f"{documents:,} documents", f"{tokens:,} {unit}", f"{tokens / seconds:,.0f} {unit}/s"]
     if 0 < share <= 1:
         parts += [f"{share:.0%}", f"{clock(seconds * (1 - share) / share)} left"]

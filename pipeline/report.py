@@ -32,6 +32,7 @@ def summary(snapshot: Snapshot, manifest: Mapping[str, Any], seconds: float) -> 
         f"{counts['documents']:,} documents, {counts['rejected']:,} rejected,"
         f" {counts['empty']:,} empty, of {counts['records']:,} records;{tokens} {seconds:.1f} s"
     )
+    yield from _work(counts)
     yield from (f"note: {note}" for note in manifest.get("notes", ()))
     yield from _advice(counts)
     yield from _first_windows(counts, manifest["run"]["vectors"])
@@ -42,6 +43,19 @@ def summary(snapshot: Snapshot, manifest: Mapping[str, Any], seconds: float) -> 
             f" ({left[0]}, …); delete those of runs that were killed"
         )
     yield from _rows(snapshot, manifest)
+
+
+def _work(counts: Mapping[str, int]) -> Iterator[str]:
+    """What the model took, summed over processes and streams."""
+    if counts.get("batches"):
+        loading, encoding = counts.get("model_load_ms", 0) / 1000, counts["encode_ms"] / 1000
+        times = f" {counts['models']} times" if counts.get("models", 0) > 1 else ""
+        tokens = counts.get("encoded_tokens")
+        padding = f", {counts['padded_tokens'] / tokens - 1:.1%} padding" if tokens else ""
+        yield (
+            f"model loaded{times} in {loading:,.1f} s; {encoding:,.1f} s of encoding, all streams"
+            f" together, {counts['batches']:,} batches{padding}"
+        )
 
 
 def _advice(counts: Mapping[str, int]) -> Iterator[str]:

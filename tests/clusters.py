@@ -109,8 +109,11 @@ def table(output: Path, name: str) -> pa.Table:
     return rows.sort_by(order)
 
 
-def counts(output: Path) -> dict[str, int]:
-    names = ("records", "documents", "rejected", "empty", "tokens", "windows")
+_SAME = ("records", "documents", "rejected", "empty", "tokens", "windows", "encoded_tokens")
+WORK = ("models", "model_load_ms", "encode_ms", "batches", "padded_tokens")
+
+
+def counts(output: Path, names: tuple[str, ...] = _SAME) -> dict[str, int]:
     return {name: manifest(output)["counts"][name] for name in names}
 
 

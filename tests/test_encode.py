@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from apache_beam.pvalue import TaggedOutput
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,10 @@ class Echo:
         return [Encoded(one, {}, {}) for one in windows]
 
 
+def model(padding=True):
+    return SimpleNamespace(padding=padding, longest_padded=None, tokenizer=True)
+
+
 def encoded(lengths, at_once, padding=True):
     """Batches of windows of these lengths -> them, the encoder's calls, and what came out."""
     batches = [[window([0] * n, stamp=OF_THE_RUN) for n in batch] for batch in lengths]
@@ -33,12 +38,16 @@ def encoded(lengths, at_once, padding=True):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encode, "load_encoder", lambda model, wanted: encoder)
         patch.setattr(encode, "tokens_at_once", lambda: at_once)
-        stage = _EncodeFn(SimpleNamespace(padding=padding, longest_padded=None), None, None)
+        stage = _EncodeFn(model(padding), None, None)
         stage.setup()
         stage.start_bundle()
         found = [out for batch in batches for out in stage.process(batch)]
         found += stage.finish_bundle()
-    return batches, encoder.calls, [out.value.window for out in found]
+    return batches, encoder.calls, [out.value.window for out in found if not is_count(out)]
+
+
+def is_count(output):
+    return isinstance(output, TaggedOutput)
 
 
 LENGTHS = st.lists(st.lists(st.integers(1, 30), min_size=1, max_size=6), max_size=20)
@@ -78,3 +87,26 @@ def test_batches_stay_as_they_are(at_once, padding):
     """On a CPU, and where a model takes no padding: those batches are of one length each."""
     batches, calls, _ = encoded([[5, 5], [4], [4, 4, 4]], at_once, padding)
     assert sorted(map(len, calls)) == sorted(map(len, batches))
+
+
+def test_a_bundle_counts_its_own_work(monkeypatch):
+    """And the process's load once: in the first bundle that ends."""
+    monkeypatch.setattr(encode, "load_encoder", lambda model, wanted: Echo())
+    stage = _EncodeFn(model(), None, None)
+    stage.setup()
+    told = []
+    for lengths in ([[5, 3], [2]], [[1]]):
+        stage.start_bundle()
+        for batch in lengths:
+            list(stage.process([window([0] * n, stamp=OF_THE_RUN) for n in batch]))
+        outputs = [out for out in stage.finish_bundle() if is_count(out)]
+        assert {out.tag for out in outputs} == {"counts"}
+        told.append({out.value.value.name: out.value.value.n for out in outputs})
+    loading = [counts.pop("model_load_ms", None) for counts in told]
+    assert loading[0] >= 0
+    assert loading[1] is None
+    assert all(counts.pop("encode_ms") >= 0 for counts in told)
+    assert told == [
+        {"models": 1, "batches": 2, "padded_tokens": 12, "encoded_tokens": 10},
+        {"batches": 1, "padded_tokens": 1, "encoded_tokens": 1},
+    ]

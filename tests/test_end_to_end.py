@@ -37,6 +37,10 @@ def assert_counts_agree(outcome, snapshot=None):
     assert len(sentences) == counts["documents"]
     assert len(set(sentences["id"].to_pylist())) == len(sentences)
     assert pc.sum(sentences["n_tokens"]).as_py() == counts["tokens"]
+    assert counts["padded_tokens"] >= counts["encoded_tokens"] >= counts["tokens"]
+    assert counts["models"] == 1
+    assert min(counts["model_load_ms"], counts["encode_ms"]) > 0
+    assert f"{counts['batches']:,} batches, " in outcome.out
     lines = [line for f in snapshot.glob("rejected/*") for line in f.read_bytes().splitlines()]
     assert len(lines) == counts["rejected"]
     listed = {file["path"] for file in manifest["files"]}

@@ -21,6 +21,7 @@ import pytest
 
 from tests.clusters import (
     ROOT,
+    WORK,
     Cluster,
     assert_alike,
     assert_every_text_once,
@@ -72,6 +73,10 @@ def test_the_result_is_that_of_the_local_run(cluster, corpus, tiny, local, tmp_p
     assert code == 0, said
     assert f"running on Flink, http://{cluster.about['rest']}" in said
     assert_alike(tmp_path, local)
+    work = counts(tmp_path, WORK)
+    assert min(work.values()) > 0
+    assert work["models"] <= parallelism
+    assert work["padded_tokens"] >= counts(tmp_path)["encoded_tokens"]
 
 
 def test_a_cluster_named_by_its_address_gets_a_job_server(cluster, corpus, tiny, local, tmp_path):

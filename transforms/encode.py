@@ -18,13 +18,14 @@ from transforms.encoders import Encoder, load_encoder, tokens_at_once
 from transforms.encoders.isolation import encode_each
 from transforms.origins import Origin, here
 from transforms.specs import ModelSpec, Wanted
-from transforms.stamps import stamped
+from transforms.stamps import Stamp, stamped
 
 
 @dataclass(kw_only=True, eq=False)
 class Encode(beam.PTransform):
-    """`PCollection[list[Window]]` -> `PCollection[Encoded]`, one for each window. The model is
-    loaded once a process.
+    """`PCollection[list[Window]]` -> `encoded`, an `Encoded` for each window, and `counts`: of the
+    models loaded (once a process) and the milliseconds it took; of batches, what they held with
+    padding and without, and the milliseconds of encoding them, all streams together.
     """
 
     model: ModelSpec
@@ -32,7 +33,9 @@ class Encode(beam.PTransform):
     origin: Origin | None = None
 
     def expand(self, batches):
-        return batches | beam.ParDo(_EncodeFn(self.model, self.wanted, self.origin))
+        return batches | beam.ParDo(_EncodeFn(self.model, self.wanted, self.origin)).with_outputs(
+            "counts", main="encoded"
+        )
 
 
 class _Loaded:
@@ -40,9 +43,20 @@ class _Loaded:
     reference.
     """
 
-    def __init__(self, encoder: Encoder):
+    def __init__(self, encoder: Encoder, milliseconds: int):
         self.encoder = encoder
         self.threads = ThreadPoolExecutor(encoder.streams, thread_name_prefix="encode")
+        self._loads = [milliseconds]
+
+    def loads(self) -> list[int]:
+        """Milliseconds of loading that no bundle has counted yet."""
+        loads, self._loads = self._loads, []
+        return loads
+
+    def encode(self, batch: list[Window]) -> tuple[list[Encoded], float]:
+        """What it gives, and in how many seconds."""
+        started = time.monotonic()
+        return encode_each(self.encoder, batch), time.monotonic() - started
 
 
 class _EncodeFn(beam.DoFn):
@@ -61,13 +75,14 @@ class _EncodeFn(beam.DoFn):
 
     def _load(self) -> _Loaded:
         started = time.monotonic()
-        loaded = _Loaded(load_encoder(here(self._model, self._origin), self._wanted))
-        metrics.count("models")
-        metrics.count("model_load_ms", int(1000 * (time.monotonic() - started)))
-        return loaded
+        encoder = load_encoder(here(self._model, self._origin), self._wanted)
+        return _Loaded(encoder, int(1000 * (time.monotonic() - started)))
 
     def start_bundle(self):
-        self._in_flight: deque[Future[list[Encoded]]] = deque()
+        self._tally = metrics.Tally()
+        self._seconds = 0.0
+        self._stamp: Stamp | None = None  # of any window of the bundle: counts go where it does
+        self._in_flight: deque[Future[tuple[list[Encoded], float]]] = deque()
         self._together: list[Window] = []
 
     def process(self, batch: list[Window]):
@@ -82,20 +97,29 @@ class _EncodeFn(beam.DoFn):
             yield from self._submit()
         while self._in_flight:
             yield from self._oldest()
+        if self._stamp:
+            self._tally.count("encode_ms", int(1000 * self._seconds))
+            for report in self._tally.reports():
+                yield stamped(report, self._stamp, "counts")
 
     def _submit(self) -> Iterator:
         batch, self._together = self._together, []
-        metrics.count("batches")
-        metrics.count("padded_tokens", self._padded(batch))
-        loaded = self._loaded
-        self._in_flight.append(loaded.threads.submit(encode_each, loaded.encoder, batch))
+        for milliseconds in self._loaded.loads():
+            self._tally.count("models")
+            self._tally.count("model_load_ms", milliseconds)
+        self._tally.count("batches")
+        if self._model.tokenizer:
+            self._tally.count("padded_tokens", self._padded(batch))
+        self._in_flight.append(self._loaded.threads.submit(self._loaded.encode, batch))
         if len(self._in_flight) > self._limit:
             yield from self._oldest()
 
     def _oldest(self) -> Iterator:
-        found = self._in_flight.popleft().result()
-        metrics.count("texts", sum(not len(encoded.window) for encoded in found))
-        metrics.count("encoded_tokens", sum(encoded.window.size for encoded in found))
+        found, seconds = self._in_flight.popleft().result()
+        self._seconds += seconds
+        unit = "encoded_tokens" if self._model.tokenizer else "encoded_bytes"
+        self._tally.count(unit, sum(encoded.window.size for encoded in found))
+        self._stamp = found[-1].window.stamp
         for encoded in found:
             yield stamped(encoded, encoded.window.stamp)
 
