@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import __version__, swap_texts
-from pipeline.column_changes import FEWEST, NEAREST, change
+from pipeline.column_changes import FEWEST, NEAREST, Row, change
 from pipeline.invariance import invariance, rounding
 from pipeline.output_reports import one_sentence
 from pipeline.output_samples import Sample, read_sample
@@ -52,20 +52,8 @@ def compare_models(flags: argparse.Namespace) -> Report:
         manifest = _manifest(output, flags.snapshot or named)
     chosen = again(manifest, flags)
     recipe = chosen.recipe
-    old, new = _columns(manifest["run"]), [column.name for column in recipe.vectors.columns]
-    both = [name for name in old if name in new] if flags.model else []
-    if flags.model and not both:
-        raise ValueError(
-            f"--vectors: the snapshot has {', '.join(old)}, this would make {', '.join(new)}; name"
-            f" one alike to compare it, as {old[0]}=mean@-1"
-        )
-    folder = Snapshot(output, manifest["id"]).folder
-    files = [file for file in files_of(manifest) if file.table == SENTENCES and file.rows]
-    if not files:
-        raise ValueError(f"{folder}: has no document; there is nothing to compare")
-    with one_sentence(folder):
-        sample = read_sample(folder, files, flags.sample or SAMPLE, both)
-    _refuse_few(sample, flags)
+    columns = _columns_of_both(manifest, recipe) if flags.model else []
+    sample = _sample(Snapshot(output, manifest["id"]).folder, manifest, flags, columns)
     model, name = LoadedModel(recipe), shown(flags.model or manifest["configuration"]["model"])
     swap = _swap(manifest, recipe, sample, model, name) if flags.model else None
     varied = invariance(model, recipe, name, sample.documents)
@@ -110,7 +98,25 @@ def _columns(run: Mapping[str, Any]) -> list[str]:
     return [column["name"] for column in run["vectors"]]
 
 
-def _refuse_few(sample: Sample, flags: argparse.Namespace) -> None:
+def _columns_of_both(manifest: Mapping[str, Any], recipe: Recipe) -> list[str]:
+    old, new = _columns(manifest["run"]), [column.name for column in recipe.vectors.columns]
+    if both := [name for name in old if name in new]:
+        return both
+    raise ValueError(
+        f"--vectors: the snapshot has {', '.join(old)}, this would make {', '.join(new)}; name one"
+        f" alike to compare it, as {old[0]}=mean@-1"
+    )
+
+
+def _sample(
+    folder: str, manifest: Mapping[str, Any], flags: argparse.Namespace, columns: Sequence[str]
+) -> Sample:
+    """Raises `ValueError` where there is too little to compare."""
+    files = [file for file in files_of(manifest) if file.table == SENTENCES and file.rows]
+    if not files:
+        raise ValueError(f"{folder}: has no document; there is nothing to compare")
+    with one_sentence(folder):
+        sample = read_sample(folder, files, flags.sample or SAMPLE, columns)
     distinct = len({key_of(document) for document in sample.documents})
     if flags.min_neighbours is not None and distinct < FEWEST:
         raise ValueError(
@@ -119,7 +125,8 @@ def _refuse_few(sample: Sample, flags: argparse.Namespace) -> None:
             " leave it away"
         )
     if not sample.documents:
-        raise ValueError("--sample: what the model read of these texts cannot be found out again")
+        raise ValueError(f"{folder}: what the model read of its texts cannot be found out again")
+    return sample
 
 
 def _notes(manifest: Mapping[str, Any], chosen: Again, flags: argparse.Namespace) -> Iterator[str]:
@@ -141,49 +148,53 @@ def _enough(swap: Swap | None, least: float | None) -> bool | None:
 def _swap(
     manifest: Mapping[str, Any], recipe: Recipe, sample: Sample, model: LoadedModel, name: str
 ) -> Swap:
-    run, counts = manifest["run"], manifest["counts"]
+    run = manifest["run"]
     rows = model.embed(sample.documents)
-    seconds = 1000 * model.seconds / len(rows)
+    new = _new_side(recipe, name, rows, 1000 * model.seconds / len(rows))
     failures = [row for row in rows if isinstance(row, Failure)]
-    made = [row for row in rows if isinstance(row, SentenceVector)]
     described = json.loads(json.dumps(recipe.describe(run["scrapbox_markup"])))
-    new_columns = _columns(described)
-    embedded = counts.get("embedded")
-    old_seconds = counts["encode_ms"] / embedded if embedded and "encode_ms" in counts else None
-    bad = {
-        place
-        for vectors in sample.vectors.values()
-        for place in np.flatnonzero(~np.isfinite(vectors).all(axis=1)).tolist()
-    }
+    settings = differences(run, described)
+    old_columns, new_columns = _columns(run), _columns(described)
     return Swap(
         same_model=recipe.spec.digest == run["model"]["digest"],
-        settings=tuple(one for one in differences(run, described) if one.split(".")[0] != "layers"),
+        settings=tuple(one for one in settings if one.partition(".")[0] != "layers"),
         versions=dict(_versions(manifest)),
-        old=Side(
-            model=manifest["configuration"]["model"],
-            kind=run["model"]["kind"],
-            digest=run["model"]["digest"],
-            **_tokens(sample.n_tokens, sample.n_unknown, len(sample.documents)),
-            not_finite=len(bad),
-            seconds_per_1000=old_seconds,
-        ),
-        new=Side(
-            model=name,
-            kind=recipe.spec.kind,
-            digest=recipe.spec.digest,
-            **_tokens(
-                _total([row.n_tokens for row in made]),
-                _total([row.n_unknown for row in made]),
-                len(made),
-            ),
-            not_finite=sum(_NOT_FINITE in failure.error for failure in failures),
-            seconds_per_1000=seconds,
-        ),
+        old=_old_side(manifest, sample),
+        new=new,
         rejected=len(failures),
         reasons=tuple(_reasons(failures)),
         columns=tuple(change(one, sample, rows, rounding(recipe)) for one in sample.vectors),
-        only_old=tuple(one for one in _columns(run) if one not in new_columns),
-        only_new=tuple(one for one in new_columns if one not in _columns(run)),
+        only_old=tuple(one for one in old_columns if one not in new_columns),
+        only_new=tuple(one for one in new_columns if one not in old_columns),
+    )
+
+
+def _old_side(manifest: Mapping[str, Any], sample: Sample) -> Side:
+    counts, model = manifest["counts"], manifest["run"]["model"]
+    embedded, spent = counts.get("embedded"), counts.get("encode_ms")
+    finite = [np.isfinite(vectors).all(axis=1) for vectors in sample.vectors.values()]
+    return Side(
+        model=manifest["configuration"]["model"],
+        kind=model["kind"],
+        digest=model["digest"],
+        **_tokens(sample.n_tokens, sample.n_unknown, len(sample.documents)),
+        not_finite=int(np.count_nonzero(~np.all(finite, axis=0))),
+        # Of the rows that this run made: with all of them reused nobody knows.
+        seconds_per_1000=spent / embedded if embedded and spent is not None else None,
+    )
+
+
+def _new_side(recipe: Recipe, name: str, rows: Sequence[Row], seconds: float) -> Side:
+    made = [row for row in rows if isinstance(row, SentenceVector)]
+    errors = [row.error for row in rows if isinstance(row, Failure)]
+    tokens = _total([row.n_tokens for row in made])
+    return Side(
+        model=name,
+        kind=recipe.spec.kind,
+        digest=recipe.spec.digest,
+        **_tokens(tokens, _total([row.n_unknown for row in made]), len(made)),
+        not_finite=sum(_NOT_FINITE in error for error in errors),
+        seconds_per_1000=seconds,
     )
 
 

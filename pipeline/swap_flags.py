@@ -16,6 +16,7 @@ SETTINGS = (
     *("max_seq_length", "long_text", "window_overlap", "precision", "vector_dtype"),
 )
 _SWITCHES = ("normalize", "mask_special")  # that a snapshot may have on, and a trial off
+_TOLD = {"layers": "token vectors to look at in batches, too; empty for none"}
 _OF_EMBED = re.compile(r" \(default: .*\)$")  # a default here is what the snapshot was made with
 
 
@@ -48,7 +49,8 @@ def add_swap_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how to embed it, where not as the snapshot was made")
     every = {name: how for flags in EMBED_FLAGS.values() for name, how in flags.items()}
     for name in SETTINGS:
-        how = every[name] | {"default": None, "help": _OF_EMBED.sub("", every[name]["help"])}
+        told = _OF_EMBED.sub("", _TOLD.get(name, every[name]["help"]))
+        how = every[name] | {"default": None, "help": told}
         if name in _SWITCHES:
             how["action"] = argparse.BooleanOptionalAction
         group.add_argument(f"--{name}", **how)
