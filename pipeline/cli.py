@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pipeline import __version__, options
 from pipeline.flags import COMMANDS
+from pipeline.swap_flags import embeds
 
 DONE, FAILED, WRONG_USAGE, NOT_PUBLISHED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         "plan": _plan,
         "inspect": _inspect,
         "export-model": _export,
+        "verify": _verify,
         "publish": _publish,
     }
     for name, command in COMMANDS.items():
@@ -147,6 +149,22 @@ def _publish(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str
             " backwards"
         )
     _say([f"{snapshot.folder} is published: {snapshot.output}/LATEST names it"])
+    return DONE
+
+
+def _verify(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+    options.refuse_unknown(rest, flags, beam=True)
+    options.refuse_twice(flags, arguments)
+    if not embeds(flags):
+        raise options.UsageError("say what to verify: --model=NEW, or --invariance")
+    from pipeline.model_swap import compare_models, said
+
+    _reach_stores(rest)
+    report = compare_models(flags)
+    _say(said(report, flags.json))
+    if report.enough is False:
+        print(f"corpusvec: {report.verdict[-1]}", file=sys.stderr)
+        return NOT_PUBLISHED
     return DONE
 
 

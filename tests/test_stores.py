@@ -152,6 +152,19 @@ def test_inspect_and_publish_on_a_store(corpus, capsys):
     assert main(["inspect", f"{corpus.address}/model"]) == 0
 
 
+def test_a_snapshot_on_a_store_is_compared(corpus, capsys):
+    assert embed(corpus) == 0
+    capsys.readouterr()
+    output, model = f"{corpus.address}/out", f"--model={corpus.address}/model"
+    assert main(["verify", output, model, "--json"]) == 0, capsys.readouterr().err
+    report = json.loads(capsys.readouterr().out)
+    assert report["sample"] == report["documents"] == len(TEXTS)
+    assert report["swap"]["same_model"]
+    assert report["swap"]["columns"][0]["same"]
+    assert main(["verify", f"{corpus.address}/nowhere", model]) == 2
+    assert "has no published snapshot" in capsys.readouterr().err
+
+
 def snapshot_in(bucket) -> Snapshot:
     from datetime import datetime, timezone
 
