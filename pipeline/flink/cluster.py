@@ -162,6 +162,8 @@ def _write_configuration(place: Path, rest_port: int, slots: int) -> None:
         "heartbeat.interval": 4000,
         "heartbeat.timeout": 20000,
         "slot.request.timeout": 60000,
+        # A step that gives several results needs so many buffers for each; 512 would be too many.
+        "taskmanager.network.sort-shuffle.min-buffers": 64,
         # The job server sends Beam's classes along; those that are here need no second loading.
         "classloader.resolve-order": "parent-first",
         "web.submit.enable": False,
