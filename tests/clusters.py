@@ -109,8 +109,8 @@ def table(output: Path, name: str) -> pa.Table:
     return rows.sort_by(order)
 
 
-_SAME = ("records", "documents", "rejected", "empty", "tokens", "windows", "encoded_tokens")
-WORK = ("models", "model_load_ms", "encode_ms", "batches", "padded_tokens")
+_SAME = ("records", "documents", "rejected", "empty", "tokens", "windows")
+WORK = ("models", "model_load_ms", "encode_ms", "batches", "padded_tokens", "encoded_tokens")
 
 
 def counts(output: Path, names: tuple[str, ...] = _SAME) -> dict[str, int]:

@@ -34,7 +34,8 @@ from tests.clusters import (
     program,
     workers,
 )
-from tests.models import TEXTS
+from tests.models import TEXTS, numbered
+from transforms.snapshots import latest, read_manifest
 
 _NAMES = ("notes.json", "lines.txt", "records.jsonl")
 EXAMPLES = ",".join(str(ROOT / "examples" / name) for name in _NAMES)
@@ -76,7 +77,31 @@ def test_the_result_is_that_of_the_local_run(cluster, corpus, tiny, local, tmp_p
     work = counts(tmp_path, WORK)
     assert min(work.values()) > 0
     assert work["models"] <= parallelism
-    assert work["padded_tokens"] >= counts(tmp_path)["encoded_tokens"]
+    assert work["padded_tokens"] >= work["encoded_tokens"]
+
+
+def test_a_night_after_embeds_only_what_is_new(cluster, tiny, tmp_path):
+    """And gives what a local run gives; where nothing is new no model is loaded."""
+    source, output = tmp_path / "in.jsonl", tmp_path / "out"
+    texts = {f"d{n}": text for n, text in enumerate(numbered(20))}
+
+    def night(output: Path, *flags: str) -> dict[str, int]:
+        lines = [json.dumps({"id": id_, "text": text}) for id_, text in texts.items()]
+        source.write_text("\n".join(lines))
+        code, said = embed(cluster, tiny, source, output, "--layers=-1", *flags)
+        assert code == 0, said
+        return counts(output, ("documents", "embedded", "reused"))
+
+    assert night(output) == {"documents": 280, "embedded": 280, "reused": 0}
+    texts["moved"] = texts.pop("d3")
+    texts["d5"] = texts["d6"] = "one that nobody has seen"
+    flags = ("--runner=flink", "--parallelism=2")
+    assert night(output, *flags) == {"documents": 280, "embedded": 1, "reused": 279}
+    night(tmp_path / "other")
+    assert_alike(output, tmp_path / "other")
+    assert night(output, *flags) == {"documents": 280, "embedded": 0, "reused": 280}
+    assert_alike(output, tmp_path / "other")
+    assert "models" not in read_manifest(str(output), latest(str(output)))["counts"]
 
 
 def test_a_cluster_named_by_its_address_gets_a_job_server(cluster, corpus, tiny, local, tmp_path):

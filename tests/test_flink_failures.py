@@ -126,7 +126,7 @@ def test_a_model_that_vanishes_before_workers_load_it(cluster, tiny, tmp_path, v
     shutil.copytree(tiny, model)
     assert embed(cluster, model, source, output)[0] == 0
     before, started = latest(output), time.monotonic()
-    with embedding(cluster, model, source, output, "--runner=flink") as process:
+    with embedding(cluster, model, source, output, "--runner=flink", "--full") as process:
         said = process.stderr.readline()  # that the job begins, after workers were seen to work
         vanish(model)
         said += process.communicate(timeout=300)[1]
