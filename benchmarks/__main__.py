@@ -16,6 +16,7 @@ from benchmarks import (
     memory,
     planning,
     programs,
+    reruns,
     rows,
     shapes,
     sharing,
@@ -42,6 +43,7 @@ GROUPS: Mapping[str, Callable[[Plan], list[rows.Row]]] = {
     "sizes": sizes.measure,
     "plan": planning.measure,
     "flink": sharing.measure,
+    "reruns": reruns.measure,
 }
 
 
@@ -118,8 +120,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_above_zero,
         metavar="N",
         default=5,
-        help="how often what is compared is run; `programs` at most twice, `memory` and `flink`"
-        " three times, `shapes` and `sizes` once (default: %(default)s)",
+        help="how often what is compared is run; `programs` at most twice, `memory`, `flink`"
+        " and `reruns` three times, `shapes` and `sizes` once (default: %(default)s)",
     )
     parser.add_argument(
         "--only",
