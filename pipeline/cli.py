@@ -48,19 +48,18 @@ def _ended(arguments: Sequence[str], metrics: MetricsFile) -> int:
         _quiet(verbose)
         return known.command(known, rest, arguments)
     except KeyboardInterrupt:
-        _failed("interrupted; nothing was published", INTERRUPTED, "interrupted")
-        return INTERRUPTED
+        return _failed("interrupted; nothing was published", INTERRUPTED, "interrupted")
     except Exception as error:
         expected = isinstance(error, ValueError | RuntimeError | OSError)
         where = "" if expected else f"{type(error).__name__}, a fault of this program: "
         code = WRONG_USAGE if isinstance(error, ValueError) else FAILED
         told = {"traceback": traceback.format_exc()} if verbose else {}
-        _failed(f"corpusvec: {where}{error}", code, "error", **told)
-        return code
+        return _failed(f"corpusvec: {where}{error}", code, "error", **told)
 
 
-def _failed(message: str, code: int, event: str, **fields: str) -> None:
+def _failed(message: str, code: int, event: str, **fields: str) -> int:
     logs.say(logs.Line(message, event, {"exit_code": code, **fields}, "error"))
+    return code
 
 
 def _parser(metrics: MetricsFile) -> argparse.ArgumentParser:
@@ -94,7 +93,6 @@ def _parser(metrics: MetricsFile) -> argparse.ArgumentParser:
 def _embed(
     metrics: MetricsFile, flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
 ) -> int:
-    started = time.time()
     options.refuse_unknown(rest, flags, beam=True)
     options.refuse_incomplete(flags)
     options.refuse_twice(flags, arguments)
@@ -108,7 +106,7 @@ def _embed(
     rest = beam_arguments(flags, rest)
     metrics.check(rest)
     open_file_systems(rest)
-    job = jobs.from_flags(flags, started)
+    job = jobs.from_flags(flags, metrics.started)
     snapshot, ended = job.snapshot, True
     try:
         with _interruptible():
@@ -122,18 +120,16 @@ def _embed(
             _say([f"handed over; {snapshot.folder} will be there when the job is done"])
             return DONE
         metrics.manifest = manifest = read_manifest(snapshot.output, snapshot.id)
-        _say(report.summary(snapshot, manifest, time.time() - started))
+        _say(report.summary(snapshot, manifest, time.time() - metrics.started))
     except KeyboardInterrupt:
         if latest(snapshot.output) != snapshot.id:
             raise
         told = f"interrupted, after {snapshot.folder} was published"
-        _failed(told, INTERRUPTED, "interrupted", snapshot=snapshot.id)
-        return INTERRUPTED
+        return _failed(told, INTERRUPTED, "interrupted", snapshot=snapshot.id)
     if latest(snapshot.output) == snapshot.id:
         return DONE
     reason = report.not_published(snapshot, manifest, job.limits)
-    _failed(f"corpusvec: {reason}", NOT_PUBLISHED, "not_published", snapshot=snapshot.id)
-    return NOT_PUBLISHED
+    return _failed(f"corpusvec: {reason}", NOT_PUBLISHED, "not_published", snapshot=snapshot.id)
 
 
 def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:

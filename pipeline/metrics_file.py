@@ -52,7 +52,7 @@ class MetricsFile:
     """
 
     def __init__(self, arguments: Sequence[str]):
-        self._started = time.time()
+        self.started = time.time()
         self.manifest: Mapping[str, Any] | None = None
         # Not of parsed flags: a command line that cannot be read is a run that failed.
         path = value_of("metrics_file", arguments)
@@ -118,9 +118,9 @@ class MetricsFile:
         now = time.time()
         yield _Sample("run_success", "Whether the run ended with exit code 0", int(code == 0))
         yield _Sample("run_exit_code", "Exit code of the run", code)
-        yield _Sample("run_started_timestamp_seconds", "When the run began", self._started)
+        yield _Sample("run_started_timestamp_seconds", "When the run began", self.started)
         yield _Sample("run_finished_timestamp_seconds", "When the run ended", now)
-        yield _Sample("run_duration_seconds", "What the run took", now - self._started)
+        yield _Sample("run_duration_seconds", "What the run took", now - self.started)
         success = _Sample(_LAST_SUCCESS, "When a run last ended with exit code 0", now)
         before = now if code == 0 else self._before(success)
         if before is not None:
