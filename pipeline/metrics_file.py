@@ -129,7 +129,8 @@ class MetricsFile:
         labels = {"version": __version__}
         if manifest:
             labels["fingerprint"] = manifest["run"]["fingerprint"]
-            labels |= {n.replace("-", "_"): v for n, v in manifest["versions"].items()}
+            libraries = {n: v for n, v in manifest["versions"].items() if n != "corpusvec"}
+            labels |= {name.replace("-", "_"): version for name, version in libraries.items()}
         yield _Sample("info", "What ran: the program, its libraries, its settings", 1, labels)
         if manifest:
             yield from _of_snapshot(manifest)
