@@ -18,6 +18,7 @@ from benchmarks import (
     programs,
     rows,
     shapes,
+    sharing,
     sizes,
     starting,
     tokenizing,
@@ -40,6 +41,7 @@ GROUPS: Mapping[str, Callable[[Plan], list[rows.Row]]] = {
     "tokenize": tokenizing.measure,
     "sizes": sizes.measure,
     "plan": planning.measure,
+    "flink": sharing.measure,
 }
 
 
@@ -116,8 +118,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_above_zero,
         metavar="N",
         default=5,
-        help="how often what is compared is run; `programs` at most twice, `memory` three times,"
-        " `shapes` and `sizes` once (default: %(default)s)",
+        help="how often what is compared is run; `programs` at most twice, `memory` and `flink`"
+        " three times, `shapes` and `sizes` once (default: %(default)s)",
     )
     parser.add_argument(
         "--only",

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pipeline import __version__, logs, options
 from pipeline.flags import COMMANDS
 from pipeline.metrics_file import MetricsFile
+from pipeline.swap_flags import embeds
 
 DONE, FAILED, WRONG_USAGE, NOT_PUBLISHED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -30,9 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # texts are shown, whatever the terminal can
             stream.reconfigure(errors="backslashreplace")
-    embeds = arguments if arguments[:1] == ["embed"] else []
-    metrics = MetricsFile(embeds)
-    with logs.written(options.value_of("log_format", embeds) == "json"):
+    of_embed = arguments if arguments[:1] == ["embed"] else []
+    metrics = MetricsFile(of_embed)
+    with logs.written(options.value_of("log_format", of_embed) == "json"):
         code = _ended(arguments, metrics)
         metrics.write(code)
     return code
@@ -75,6 +76,7 @@ def _parser(metrics: MetricsFile) -> argparse.ArgumentParser:
         "plan": _plan,
         "inspect": _inspect,
         "export-model": _export,
+        "verify": _verify,
         "publish": _publish,
     }
     for name, command in COMMANDS.items():
@@ -162,6 +164,22 @@ def _publish(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str
             " backwards"
         )
     _say([f"{snapshot.folder} is published: {snapshot.output}/LATEST names it"])
+    return DONE
+
+
+def _verify(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+    options.refuse_unknown(rest, flags, beam=True)
+    options.refuse_twice(flags, arguments)
+    if not embeds(flags):
+        raise options.UsageError("say what to verify: --model=NEW, or --invariance")
+    from pipeline.model_swap import compare_models, said
+
+    _reach_stores(rest)
+    report = compare_models(flags)
+    _say(said(report, flags.json))
+    if report.enough is False:
+        print(f"corpusvec: {report.verdict[-1]}", file=sys.stderr)
+        return NOT_PUBLISHED
     return DONE
 
 

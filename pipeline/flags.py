@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pipeline.embed_flags import EMBED_FLAGS, add_embed_flags
 from pipeline.flag_values import above_zero, count, numbers, price
+from pipeline.swap_flags import add_swap_flags
 
 
 def add_plan_flags(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,15 @@ def add_publish_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUTPUT")
     parser.add_argument("snapshot", metavar="SNAPSHOT")
     parser.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
+
+
+def add_verify_flags(parser: argparse.ArgumentParser) -> None:
+    """An output, which of its snapshots, and what to look at."""
+    parser.add_argument("output", metavar="OUTPUT")
+    parser.add_argument("snapshot", metavar="SNAPSHOT", nargs="?")
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    parser.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
+    add_swap_flags(parser)
 
 
 def _add(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -108,6 +118,13 @@ COMMANDS: Mapping[str, Command] = {
         "Make a TensorFlow 2 SavedModel of a BERT, or a lookup table of a text file of word"
         " vectors.",
         add_export_flags,
+    ),
+    "verify": Command(
+        "compare a snapshot's vectors with another model's",
+        "Embed a sample of a snapshot's documents with another model, or with its own again, and"
+        " say what is the same and what changed. Nothing is written. Exit codes: 0 compared, 3"
+        " where less is kept than --min_neighbours.",
+        add_verify_flags,
     ),
     "publish": Command(
         "let LATEST name a snapshot that was not published",

@@ -24,10 +24,11 @@ import pytest
 from pipeline.cli import main
 from tests import servers, stores
 from tests.conftest import ROOT
-from tests.models import TEXTS
+from tests.models import TEXTS, numbered
 from tests.servers import Site, status
 from transforms.archives import pack
 from transforms.elements import Count, WrittenFile
+from transforms.manifests import make_manifest
 from transforms.snapshots import Snapshot, latest, new_id, snapshot_ids
 
 _NUMBERS = itertools.count()
@@ -151,6 +152,19 @@ def test_inspect_and_publish_on_a_store(corpus, capsys):
     assert main(["inspect", f"{corpus.address}/model"]) == 0
 
 
+def test_a_snapshot_on_a_store_is_compared(corpus, capsys):
+    assert embed(corpus) == 0
+    capsys.readouterr()
+    output, model = f"{corpus.address}/out", f"--model={corpus.address}/model"
+    assert main(["verify", output, model, "--json"]) == 0, capsys.readouterr().err
+    report = json.loads(capsys.readouterr().out)
+    assert report["sample"] == report["documents"] == len(TEXTS)
+    assert report["swap"]["same_model"]
+    assert report["swap"]["columns"][0]["same"]
+    assert main(["verify", f"{corpus.address}/nowhere", model]) == 2
+    assert "has no published snapshot" in capsys.readouterr().err
+
+
 def snapshot_in(bucket) -> Snapshot:
     from datetime import datetime, timezone
 
@@ -162,7 +176,11 @@ def snapshot_in(bucket) -> Snapshot:
 def written(bucket, snapshot: Snapshot, name: str) -> WrittenFile:
     path = f"sentences/{name}.parquet"
     bucket.put(f"out/snapshots/{snapshot.id}/{path}", b"rows")
-    return WrittenFile("sentences", path, 1, 4, "digest", {})
+    return WrittenFile("sentences", path, 1, 4, "digest", {"embedded": 1})
+
+
+def commit(snapshot: Snapshot, files, counts):
+    return snapshot.commit(make_manifest(snapshot.id, [*files, *counts], {}))
 
 
 def test_files_that_no_report_names_are_deleted_and_the_pointer_comes_last(bucket):
@@ -172,11 +190,11 @@ def test_files_that_no_report_names_are_deleted_and_the_pointer_comes_last(bucke
     assert snapshot_ids(snapshot.output) == []
     assert snapshot.leftovers() == []
     assert Snapshot(snapshot.output, "another").leftovers() == [snapshot.id]
-    first = snapshot.commit([file], [Count("records", 1)], {})
+    first = commit(snapshot, [file], [Count("records", 1)])
     folder = f"out/snapshots/{snapshot.id}"
     assert bucket.names() == [f"{folder}/manifest.json", f"{folder}/sentences/a.parquet"]
     assert latest(snapshot.output) is None
-    assert snapshot.commit([file], [Count("records", 1)], {}) == first
+    assert commit(snapshot, [file], [Count("records", 1)]) == first
     assert snapshot.publish()
     snapshot.abandon()  # comes too late
     assert latest(snapshot.output) == snapshot.id
@@ -190,7 +208,7 @@ def test_an_abandoned_attempt_leaves_nothing_and_cannot_be_committed(bucket):
     assert bucket.names() == []
     written(bucket, snapshot, "a")  # by a worker that goes on
     with pytest.raises(RuntimeError, match="abandoned"):
-        snapshot.commit([file], [Count("records", 1)], {})
+        commit(snapshot, [file], [Count("records", 1)])
     assert snapshot_ids(snapshot.output) == []
 
 
@@ -201,7 +219,7 @@ def test_an_attempt_is_abandoned_or_committed_never_both(bucket):
         other = threading.Thread(target=snapshot.abandon)
         other.start()
         with contextlib.suppress(Exception):
-            snapshot.commit(files, [Count("records", 3)], {})
+            commit(snapshot, files, [Count("records", 3)])
         other.join()
         names = [name for name in bucket.names() if snapshot.id in name]
         torn = any("manifest" in name for name in names) and len(names) != 4
@@ -237,7 +255,7 @@ def command(bucket) -> list[str]:
 def test_a_run_ended_in_the_middle_leaves_the_last_snapshot(corpus, tmp_path, number):
     assert embed(corpus) == 0
     name, _ = whole(corpus, tmp_path)
-    corpus.put("in/long.txt", "\n".join(TEXTS * 20_000).encode())
+    corpus.put("in/long.txt", "\n".join(numbered(20_000)).encode())
     process = subprocess.Popen(
         command(corpus), cwd=ROOT, env={**os.environ}, stderr=subprocess.PIPE, text=True
     )

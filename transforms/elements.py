@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -41,6 +42,12 @@ class Document:
     source_row: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
     alignment: Alignment | None = None
+
+    @property
+    def characters(self) -> int:
+        """Of all that it says, which is what it takes in memory."""
+        n = len(self.id) + len(self.source) + len(self.text) + len(self.pair or "")
+        return n + sum(map(len, itertools.chain.from_iterable(self.metadata.items())))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,16 @@ FILE_BYTES = 256 << 20  # a file that has so many is closed
 _PATIENCE, _SHARE = 30.0, 0.1  # seconds, and of the time gone by: a file open for longer is closed
 
 
+class BrokenOutput(RuntimeError):
+    """A disk that cannot be written; the message names the file and says what to do."""
+
+
+def broken(path: str, error: Exception) -> BrokenOutput:
+    """What to raise where a disk or a store fails."""
+    why = f"{path}: cannot be written ({reason(path, error)})"
+    return BrokenOutput(f"{why}; make room, or choose another --output")
+
+
 class _Hashed:
     """A stream that knows the digest and the number of the bytes written to it."""
 
@@ -40,11 +50,9 @@ class _Hashed:
         try:
             yield
         except Exception as error:
-            if (why := reason(self._path, error)) is None:
+            if reason(self._path, error) is None:
                 raise
-            raise RuntimeError(
-                f"{self._path}: cannot be written ({why}); make room, or choose another --output"
-            ) from error
+            raise broken(self._path, error) from error
 
     def write(self, data) -> int:
         view = memoryview(data).cast("B")

@@ -80,7 +80,7 @@ class _TokenizeFn(beam.DoFn):
             )
             return
         self._waiting.append((document, stamp))
-        self._characters += len(document.text) + len(document.pair or "")
+        self._characters += document.characters
         if len(self._waiting) >= _DOCUMENTS or self._characters >= _CHARACTERS:
             yield from self._spent.during(self._flush())
 

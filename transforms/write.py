@@ -25,7 +25,7 @@ from transforms.manifests import DEFAULT_LIMITS, Limits, make_manifest, why_not_
 from transforms.schemas import SENTENCES, TOKENS
 from transforms.snapshots import Snapshot, published_manifest
 from transforms.stamps import OF_THE_RUN, stamped
-from transforms.tables import TableFiles
+from transforms.tables import TableFiles, broken
 
 _GROUP_BYTES = 6 << 20  # of a row group, in memory
 
@@ -99,9 +99,12 @@ def _commit(
     limits: Limits,
 ) -> dict[str, Any]:
     here = Count(PEAK_MEMORY, peak_memory())
-    manifest = snapshot.commit(make_manifest(snapshot.id, [*reports, here], about))
-    if not why_not_published(manifest, published_manifest(snapshot.output), limits):
-        snapshot.publish()
+    try:
+        manifest = snapshot.commit(make_manifest(snapshot.id, [*reports, here], about))
+        if not why_not_published(manifest, published_manifest(snapshot.output), limits):
+            snapshot.publish()
+    except OSError as error:
+        raise broken(snapshot.folder, error) from error
     return manifest
 
 
