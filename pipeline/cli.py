@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import io
 import logging
 import os
@@ -14,8 +15,9 @@ import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
-from pipeline import __version__, options
+from pipeline import __version__, logs, options
 from pipeline.flags import COMMANDS
+from pipeline.metrics_file import MetricsFile
 from pipeline.swap_flags import embeds
 
 DONE, FAILED, WRONG_USAGE, NOT_PUBLISHED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -26,30 +28,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     come from.
     """
     arguments = options.joined_values(sys.argv[1:] if arguments is None else arguments)
-    verbose = "--verbose" in arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # texts are shown, whatever the terminal can
             stream.reconfigure(errors="backslashreplace")
+    of_embed = arguments if arguments[:1] == ["embed"] else []
+    metrics = MetricsFile(of_embed)
+    with logs.written(options.value_of("log_format", of_embed) == "json"):
+        code = _ended(arguments, metrics)
+        metrics.write(code)
+    return code
+
+
+def _ended(arguments: Sequence[str], metrics: MetricsFile) -> int:
+    verbose = "--verbose" in arguments
     try:
-        parser = _parser()
+        parser = _parser(metrics)
         if not arguments:
             raise options.UsageError(f"say what to do: {', '.join(COMMANDS)} (--help tells more)")
         known, rest = parser.parse_known_args(arguments)
         _quiet(verbose)
         return known.command(known, rest, arguments)
     except KeyboardInterrupt:
-        print("interrupted; nothing was published", file=sys.stderr)
-        return INTERRUPTED
+        return _failed("interrupted; nothing was published", INTERRUPTED, "interrupted")
     except Exception as error:
-        if verbose:
-            traceback.print_exc()
         expected = isinstance(error, ValueError | RuntimeError | OSError)
         where = "" if expected else f"{type(error).__name__}, a fault of this program: "
-        print(f"corpusvec: {where}{error}", file=sys.stderr)
-        return WRONG_USAGE if isinstance(error, ValueError) else FAILED
+        code = WRONG_USAGE if isinstance(error, ValueError) else FAILED
+        told = {"traceback": traceback.format_exc()} if verbose else {}
+        return _failed(f"corpusvec: {where}{error}", code, "error", **told)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _failed(message: str, code: int, event: str, **fields: str) -> int:
+    logs.say(logs.Line(message, event, {"exit_code": code, **fields}, "error"))
+    return code
+
+
+def _parser(metrics: MetricsFile) -> argparse.ArgumentParser:
     parser = options.Parser(
         prog="corpusvec",
         description="Vectors of every text and token of a corpus, in Parquet.",
@@ -58,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"corpusvec {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     run = {
-        "embed": _embed,
+        "embed": functools.partial(_embed, metrics),
         "plan": _plan,
         "inspect": _inspect,
         "export-model": _export,
@@ -78,8 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    started = time.time()
+def _embed(
+    metrics: MetricsFile, flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
+) -> int:
     options.refuse_unknown(rest, flags, beam=True)
     options.refuse_incomplete(flags)
     options.refuse_twice(flags, arguments)
@@ -91,8 +106,9 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
 
     check_runner(flags)
     rest = beam_arguments(flags, rest)
+    metrics.check(rest)
     open_file_systems(rest)
-    job = jobs.from_flags(flags, started)
+    job = jobs.from_flags(flags, metrics.started)
     snapshot, ended = job.snapshot, True
     try:
         with _interruptible():
@@ -105,18 +121,17 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
         if not ended:
             _say([f"handed over; {snapshot.folder} will be there when the job is done"])
             return DONE
-        manifest = read_manifest(snapshot.output, snapshot.id)
-        _say(report.summary(snapshot, manifest, time.time() - started))
+        metrics.manifest = manifest = read_manifest(snapshot.output, snapshot.id)
+        _say(report.summary(snapshot, manifest, time.time() - metrics.started))
     except KeyboardInterrupt:
         if latest(snapshot.output) != snapshot.id:
             raise
-        print(f"interrupted, after {snapshot.folder} was published", file=sys.stderr)
-        return INTERRUPTED
+        told = f"interrupted, after {snapshot.folder} was published"
+        return _failed(told, INTERRUPTED, "interrupted", snapshot=snapshot.id)
     if latest(snapshot.output) == snapshot.id:
         return DONE
     reason = report.not_published(snapshot, manifest, job.limits)
-    print(f"corpusvec: {reason}", file=sys.stderr)
-    return NOT_PUBLISHED
+    return _failed(f"corpusvec: {reason}", NOT_PUBLISHED, "not_published", snapshot=snapshot.id)
 
 
 def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
@@ -202,12 +217,11 @@ def _reach_stores(beam_arguments: Sequence[str]) -> None:
         open_file_systems(beam_arguments)
 
 
-def _say(lines: Iterable[str]) -> None:
+def _say(lines: Iterable[str | logs.Line]) -> None:
     """Print; a reader that has gone away does not make a run that is done a failed one."""
     try:
         for line in lines:
-            print(line)
-        sys.stdout.flush()
+            logs.say(line, sys.stdout)
     except OSError:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -215,12 +229,11 @@ def _say(lines: Iterable[str]) -> None:
 
 def _quiet(verbose: bool) -> None:
     """Libraries' log lines and warnings are for developers."""
+    logging.basicConfig()
+    logging.getLogger().setLevel(logging.INFO if verbose else logging.ERROR)
     if verbose:
-        logging.basicConfig(level=logging.INFO)
         return
-    logging.basicConfig(level=logging.ERROR)
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-    logging.getLogger().setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
 
 

@@ -137,7 +137,8 @@ def _embed(documents: beam.PCollection, recipe: Recipe) -> tuple[Embedded, beam.
     pooled = encoded.encoded | Pool(plan=recipe.vectors, origin=recipe.origin)
     failures = (tokenized.failures, pooled.failures) | "Failures" >> beam.Flatten()
     embedded = Embedded(pooled.sentences, pooled.tokens, failures, tokenized.empty)
-    return embedded, encoded.counts
+    work = (tokenized.counts, encoded.counts, pooled.counts) | "Work" >> beam.Flatten()
+    return embedded, work
 
 
 def build(pipeline: beam.Pipeline, job: Job) -> None:

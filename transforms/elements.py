@@ -173,8 +173,8 @@ class TokenVectors:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A number the final report must have, such as the records read. An element, because runners
-    lose metrics.
+    """A number the final report must have, such as the records read: the sum, or where its name
+    begins with `peak_` the largest. An element, because runners lose metrics.
     """
 
     name: str
@@ -193,7 +193,8 @@ class WrittenFile:
     """A file that is complete: its table (`sentences`, `tokens`, `rejected`), its path in the
     snapshot, what it holds.
 
-    `digest` is the SHA-256 of its bytes, `counts` sums over its rows (`tokens`, `windows`, ...).
+    `digest` is the SHA-256 of its bytes, `counts` sums over its rows (`tokens`, `windows`, ...),
+    `work` what making it took, as further counts of the run.
     """
 
     table: str
@@ -202,3 +203,4 @@ class WrittenFile:
     bytes: int
     digest: str
     counts: Mapping[str, int] = field(default_factory=dict)
+    work: Mapping[str, int] = field(default_factory=dict)
