@@ -9,13 +9,18 @@ import logging
 import os
 import signal
 import sys
+import textwrap
 import time
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pipeline import __version__, options
-from pipeline.flags import COMMANDS
+from pipeline.flags import COMMANDS, Command
+
+if TYPE_CHECKING:
+    from pipeline.embed import Job
 
 DONE, FAILED, WRONG_USAGE, NOT_PUBLISHED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -55,25 +60,28 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"corpusvec {__version__}")
+    _add_commands(parser, COMMANDS)
+    return parser
+
+
+def _add_commands(parser: argparse.ArgumentParser, known: Mapping[str, Command]) -> None:
+    run = {"embed": _embed, "plan": _plan, "inspect": _inspect, "export-model": _export}
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    run = {
-        "embed": _embed,
-        "plan": _plan,
-        "inspect": _inspect,
-        "export-model": _export,
-        "publish": _publish,
-    }
-    for name, command in COMMANDS.items():
+    for name, command in known.items():
         subparser = commands.add_parser(
             name,
             help=command.help,
-            description=command.description,
+            description=textwrap.fill(command.description, 79),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
         command.add_flags(subparser)
-        subparser.set_defaults(command=run[name])
-    return parser
+        if command.parts:
+            _add_commands(subparser, command.parts)
+        elif name in run:
+            subparser.set_defaults(command=run[name])
+        else:
+            subparser.set_defaults(command=_snapshots, action=name)
 
 
 def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
@@ -82,15 +90,24 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
     options.refuse_incomplete(flags)
     options.refuse_twice(flags, arguments)
     from pipeline import job as jobs
-    from pipeline import report
-    from pipeline.run import beam_arguments, check_runner, open_file_systems, run
-    from transforms.schemas import CHANGES, REJECTED
-    from transforms.snapshots import latest, read_manifest
+    from pipeline.run import beam_arguments, check_runner, open_file_systems
 
     check_runner(flags)
     rest = beam_arguments(flags, rest)
     open_file_systems(rest)
-    job = jobs.from_flags(flags, started)
+    with contextlib.ExitStack() as held:
+        with _interruptible():
+            job = jobs.from_flags(flags, started, held)
+        return _run_job(job, flags, rest, started)
+
+
+def _run_job(job: Job, flags: argparse.Namespace, rest: list[str], started: float) -> int:
+    from pipeline import report
+    from pipeline.pruning import remove_taken_up
+    from pipeline.run import run
+    from transforms.schemas import CHANGES, REJECTED
+    from transforms.snapshots import latest, read_manifest
+
     snapshot, ended = job.snapshot, True
     try:
         with _interruptible():
@@ -104,6 +121,7 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
             _say([f"handed over; {snapshot.folder} will be there when the job is done"])
             return DONE
         manifest = read_manifest(snapshot.output, snapshot.id)
+        remove_taken_up(job)
         _say(report.summary(snapshot, manifest, time.time() - started))
     except KeyboardInterrupt:
         if latest(snapshot.output) != snapshot.id:
@@ -131,23 +149,16 @@ def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) 
     return DONE
 
 
-def _publish(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+def _snapshots(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
     options.refuse_unknown(rest, flags, beam=True)
+    options.refuse_twice(flags, arguments)
+    from pipeline import snapshot_commands
     from pipeline.run import open_file_systems
-    from transforms.snapshots import Snapshot, latest, read_manifest
 
     open_file_systems(rest)
-    # What `embed` prints is the snapshot's folder: its name will do, and so will all of it.
-    snapshot = Snapshot(flags.output.rstrip("/"), flags.snapshot.rstrip("/").rpartition("/")[2])
-    if not read_manifest(snapshot.output, snapshot.id)["counts"]["documents"]:
-        raise options.UsageError(f"{snapshot.id}: has no document; there is nothing to publish")
-    if not snapshot.publish():
-        raise options.UsageError(
-            f"{snapshot.id}: LATEST names {latest(snapshot.output)}, which is newer; it never moves"
-            " backwards"
-        )
-    _say([f"{snapshot.folder} is published: {snapshot.output}/LATEST names it"])
-    return DONE
+    lines, whole = snapshot_commands.run(flags)
+    _say(lines)
+    return DONE if whole else FAILED
 
 
 def _inspect(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
