@@ -10,7 +10,7 @@ import contextlib
 import io
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -280,9 +280,10 @@ def keras_bert_saved_model(
     return Path(path)
 
 
-def tf1_style_bert(path: str | Path, **parts) -> Path:
-    """A TF2 SavedModel of one signature, `tokens`, with the inputs and outputs of TF1 Hub modules;
-    `bert_saved_model_weights(**parts)` are its own.
+def tf1_style_bert(path: str | Path, *, info: Callable[[], Any] | None = None, **parts) -> Path:
+    """A TF2 SavedModel of the signature `tokens`, with the inputs and outputs of TF1 Hub modules,
+    and of `tokenization_info` where `info` gives what it says of `do_lower_case`, a tensor or a
+    variable that the model keeps; `bert_saved_model_weights(**parts)` are its own.
     """
     import tensorflow as tf
 
@@ -299,8 +300,14 @@ def tf1_style_bert(path: str | Path, **parts) -> Path:
         tf.TensorSpec([None, None], tf.int32, key)
         for key in ("input_ids", "input_mask", "segment_ids")
     ]
-    signature = tf.function(tokens).get_concrete_function(*specs)
-    return _save(root, path, {"tokens": signature}, "vocab_file", name, content)
+    served = {"tokens": tf.function(tokens).get_concrete_function(*specs)}
+    if info is not None:
+        said = info()
+        if isinstance(said, tf.Variable):
+            root.do_lower_case = said
+        about = tf.function(lambda: {"about": tf.constant(7), "do_lower_case": tf.identity(said)})
+        served["tokenization_info"] = about.get_concrete_function()
+    return _save(root, path, served, "vocab_file", name, content)
 
 
 # ---------------------------------------------------------------------------------- word vectors

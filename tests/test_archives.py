@@ -129,6 +129,9 @@ DAMAGED = WHOLE[:30_000] + bytes([WHOLE[30_000] ^ 1]) + WHOLE[30_001:]
         (archive(member("a", b"x"), member("a/b", b"y")), "'a/b' is file and folder"),
         (archive(member("a/b", b"x"), member("a", b"y")), "'a' is file and folder"),
         (archive(member("a", b"x"), member("a", kind=tarfile.DIRTYPE)), "twice|file and folder"),
+        (archive(member("a/" + "n" * 300, b"x")), r"^a/n{38}… is too long for a file's name$"),
+        (archive(member(("n" * 250 + "/") * 20 + "n", b"x")), r"^n{40}… is too long"),
+        (archive(member("n/" * 900 + "n", b"x")), "^(n/){20}… lies in 900 folders; 32 are allowed"),
         (WHOLE[:30_000], "cut short or damaged"),
         (WHOLE[:-8], "cut short or damaged"),
         (WHOLE[:-2] + b"??", "cut short or damaged"),
@@ -152,6 +155,9 @@ DAMAGED = WHOLE[:30_000] + bytes([WHOLE[30_000] ^ 1]) + WHOLE[30_001:]
         "file, then folder",
         "folder, then file",
         "file, then folder of the name",
+        "a name too long",
+        "a path too long",
+        "too many folders in each other",
         "cut",
         "checksum cut",
         "checksum wrong",
@@ -219,11 +225,19 @@ def test_headers_that_lie(tmp_path, content, said):
     [
         (["model/saved_model.pb"], "model"),
         (["model/saved_model.pb", "._model"], "model"),
+        (["path/to/model/saved_model.pb"], "path/to/model"),
         (["saved_model.pb", "variables/x"], ""),
         (["a/saved_model.pb", "b/saved_model.pb"], ""),
         (["saved_model.pb"], ""),
     ],
-    ids=["one folder", "with a hidden file", "top level", "two folders", "one file"],
+    ids=[
+        "one folder",
+        "with a hidden file",
+        "a path of them",
+        "top level",
+        "two folders",
+        "one file",
+    ],
 )
 def test_the_folder_that_holds_the_model(tmp_path, names, inner):
     folder = unpacked(tmp_path, archive(*(member(name, b"x") for name in names)))

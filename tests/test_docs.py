@@ -13,7 +13,7 @@ import pytest
 from tests import hub_modules, saved_models
 from tests.conftest import ROOT
 from tests.models import checkpoint_folder
-from transforms.model_cache import Entry
+from transforms.model_cache import Entry, kept
 from transforms.specs import Asked
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -65,7 +65,10 @@ def models(tmp_path_factory, minilm) -> Path:
     hub_modules.use(folder / "use")
     hub_modules.use_lite(folder / "use-lite")
     handle = "hf://sentence-transformers/all-MiniLM-L6-v2"
-    shutil.copytree(minilm, Entry(str(folder / "cache"), handle, handle).folder)
+    kept(
+        Entry(str(folder / "cache"), handle, handle),
+        lambda new, scratch: shutil.copytree(minilm, new, dirs_exist_ok=True),
+    )
     return folder
 
 

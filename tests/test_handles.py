@@ -727,6 +727,18 @@ def test_a_part_of_a_model_is_not_kept(hub, cache):
     assert left_in(cache) == []
 
 
+@pytest.mark.parametrize("lost", ["tokenizer.json", "config.json"])
+def test_half_a_model_of_the_hub_that_has_lost_its_record_too_is_fetched_again(
+    hub, tiny, cache, lost, capfd
+):
+    """No file of it says what belongs to it, as a SavedModel's graph does."""
+    folder = local_model("hf://owner/tiny", str(cache))
+    os.unlink(f"{folder}.corpusvec.json")
+    os.unlink(Path(folder, lost))
+    assert contents(Path(local_model("hf://owner/tiny", str(cache)))) == contents(Path(tiny))
+    assert "is not used, nothing says what it was made of; fetching it" in capfd.readouterr().err
+
+
 def test_a_model_of_the_hub_without_weights_that_are_read(hub, cache, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.json").write_text("{}")

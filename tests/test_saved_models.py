@@ -227,6 +227,24 @@ def test_whether_texts_are_lower_cased_is_the_models_word_or_a_guess_that_is_tol
     assert any("do_lower_case" in note for note in spec.notes) == noted
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["a constant", "a variable"])
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_a_tokenization_info_of_tensorflow_2_says_whether_texts_are_lower_cased(
+    lowercase, kept, tmp_path
+):
+    from tests.saved_models import tf1_style_bert
+    from transforms.encoders.runtime import tf
+
+    def info():
+        return tf.Variable(lowercase, trainable=False) if kept else tf.constant(lowercase)
+
+    # A vocabulary that would be taken for the other.
+    model = tf1_style_bert(tmp_path / "model", do_lower_case=not lowercase, info=info)
+    spec = describe_model(str(model))
+    assert spec.tokenizer.lowercase is lowercase
+    assert not any("do_lower_case" in note for note in spec.notes)
+
+
 def test_a_vocabulary_with_capital_letters_is_taken_for_a_cased_one(tmp_path):
     from tests.saved_models import tf1_style_bert
 
@@ -451,6 +469,8 @@ VECTORS, STATES = Tensor("v", "float32", (None, 4)), Tensor("s", "float32", (Non
         ([replace(STRING, shape=())], [VECTORS], None),
         ([replace(STRING, name="tokens")], [VECTORS], "saved_words"),
         ([WORDS, Tensor("n", "int32", (None,))], [STATES], "saved_words"),
+        ([WORDS, Tensor("n", "int32", (None,))], [VECTORS], "saved_words"),
+        ([WORDS, Tensor("n", "int32", (None,))], [Tensor("v", "float32", (None,))], None),
         ([replace(IDS, name="token_ids"), replace(MASK, name="padding_mask")], [STATES],
          "saved_bert"),
         ([IDS], [STATES], "saved_bert"),

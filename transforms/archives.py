@@ -7,6 +7,7 @@ devices, owners or modes is followed.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import tarfile
@@ -19,6 +20,7 @@ _GIB = 1 << 30
 _CHUNK = 1 << 20
 _LONGEST_HEADER = 1 << 20  # bytes; tarfile reads the headers of long names into memory whole
 _MOST_MEMBERS = 100_000
+_DEEPEST = 32  # folders in each other; Python makes, walks and removes them by recursion
 _BLOCK = 512  # bytes of tar's headers
 
 
@@ -44,10 +46,12 @@ def unpack(file: str, folder: str, limit: int | None = None) -> None:
 
 
 def inner_folder(folder: str) -> str:
-    """The folder itself, or the only one in it: some archives hold `model/` and not its files."""
+    """The folder itself, or while there is nothing else in it the only one in it: some archives
+    hold `model/` or `path/to/model/`, and not its files.
+    """
     names = [name for name in os.listdir(folder) if not name.startswith(".")]
     inner = os.path.join(folder, names[0]) if len(names) == 1 else ""
-    return inner if os.path.isdir(inner) else folder
+    return inner_folder(inner) if os.path.isdir(inner) else folder
 
 
 def pack(folder: str, file: str) -> None:
@@ -77,11 +81,13 @@ def pack(folder: str, file: str) -> None:
 def relative_parts(name: str) -> list[str]:
     """A name in an archive or a store as parts of a path below a folder.
 
-    Raises: ValueError for one that leaves it.
+    Raises: ValueError for one that leaves it, or lies deeper in it than any model's file.
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts:
         raise ValueError(f"{name!r} would lie outside of the model's folder")
+    if len(parts) - 1 > _DEEPEST:
+        raise ValueError(f"{name[:40]}… lies in {len(parts) - 1} folders; {_DEEPEST} are allowed")
     return parts
 
 
@@ -111,6 +117,10 @@ def _unpack(stream: _Unzipped, folder: str) -> None:
                 _write(archive, member, path)
             except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
                 raise ValueError(f"{member.name!r} is file and folder in the archive") from error
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
+                raise ValueError(f"{member.name[:40]}… is too long for a file's name") from error
     if stream.last.strip(b"\0"):
         raise tarfile.ReadError("a header that is none")  # tarfile takes it for the end
     while stream.read(_CHUNK):  # to the checksum at the end

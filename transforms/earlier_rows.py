@@ -95,8 +95,7 @@ def sentence_rows(file: EarlierFile) -> Rows:
         table = pq.read_table(stream, columns=names).combine_chunks()
     keys = _halves(table["text_sha256"])
     stripped = table["model_text_sha256"]
-    keys ^= _halves(stripped.fill_null("0" * _HEX))
-    return Rows(_one(table["id"]), keys)
+    return Rows(_one(table["id"]), keys ^ _halves(stripped.fill_null("0" * _HEX)))
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:

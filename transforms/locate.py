@@ -15,6 +15,9 @@ from transforms.elements import Note, Place
 from transforms.schemas import SENTENCES
 
 
+_KEYED = tuple[bytes, Any]
+
+
 class Located(NamedTuple):
     """`places`: the key of a text and its `Place`; `notes` of files that are damaged."""
 
@@ -31,9 +34,11 @@ class LocateRows(beam.PTransform):
     def expand(self, files):
         found = files | beam.Reshuffle() | beam.ParDo(_RowsFn()).with_outputs("notes", main="rows")
         if not self.tokens:
-            return Located(found.rows | beam.FlatMap(_without_tokens), found.notes)
-        places = found.rows | beam.GroupByKey() | beam.FlatMap(_with_tokens)
-        return Located(places.with_output_types(tuple[bytes, Any]), found.notes)
+            places = found.rows | beam.FlatMap(_without_tokens).with_output_types(_KEYED)
+        else:
+            joined = beam.FlatMap(_with_tokens).with_output_types(_KEYED)
+            places = found.rows | beam.GroupByKey() | joined
+        return Located(places, found.notes)
 
 
 class _RowsFn(beam.DoFn):

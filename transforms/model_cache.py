@@ -196,7 +196,7 @@ def _difference(entry: Entry, record: Mapping[str, Any] | None) -> str | None:
     if not os.path.isdir(entry.folder):
         return "it is not there"
     if record is None:
-        return "nothing says what it was made of" if entry.source else _flaw(entry, entry.folder)
+        return _flaw(entry, entry.folder) or _unsaid(entry)
     if record.get("source", "") != entry.source:
         return "the archive has changed"
     recorded, there = record["files"], _files(entry.folder)
@@ -221,6 +221,14 @@ def _flaw(entry: Entry, folder: str) -> str | None:
     except ValueError as error:
         return str(error).replace(f"{folder}/", "").removeprefix(f"{folder}: ")
     return None
+
+
+def _unsaid(entry: Entry) -> str | None:
+    """What nobody says of a folder that nothing is recorded of and that has no flaw. tensorflow-hub
+    leaves such, and a SavedModel's graph names the files that belong to it; no other model does.
+    """
+    is_saved_model = os.path.isfile(os.path.join(inner_folder(entry.folder), "saved_model.pb"))
+    return "nothing says what it was made of" if entry.source or not is_saved_model else None
 
 
 def _mend(entry: Entry, fetch: Callable[[str, str], None], damage: str) -> None:

@@ -4,9 +4,9 @@ are treated.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from transforms.encoders import folder_tokenizers, signatures
 from transforms.encoders.folders import check_own_tokenizer, read_json, say_lowercase
@@ -15,6 +15,7 @@ from transforms.specs import Asked, TokenizerSpec
 
 _LOWERCASE = "do_lower_case"
 _VALUE = f"{_LOWERCASE}/.ATTRIBUTES/VARIABLE_VALUE"  # of a TensorFlow 2 checkpoint
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
 
 class Found(NamedTuple):
@@ -116,26 +117,57 @@ def _has_capitals(file: Path) -> bool:
 
 
 def carried_lowercase(model: SavedModel) -> bool | None:
-    """What the model itself says, as those of TensorFlow Hub do: a variable, or in TF1 Hub modules
-    a constant output of `tokenization_info`.
+    """What the model itself says, as those of TensorFlow Hub do: a constant output of
+    `tokenization_info`, as in TF1 Hub modules, or a variable.
     """
     for signature in model.signatures:
-        if not signature.inputs and _LOWERCASE in {tensor.name for tensor in signature.outputs}:
-            return _constant(model, signature.name)
+        tells = not signature.inputs and _LOWERCASE in {one.name for one in signature.outputs}
+        if tells and (said := _constant(model, signature.name)) is not None:
+            return said
     names = [name for name in model.variables if name.split("/")[-1] == _LOWERCASE]
     return _stored(model.path) if names else None
 
 
 def _constant(model: SavedModel, signature: str) -> bool | None:
-    """An output's value, where the graph has it written down."""
+    """An output's value, where the graph, or in TensorFlow 2 a function that it calls, has it
+    written down.
+    """
+    graph = signatures.meta_graph(model.path)
+    library = {function.signature.name: function for function in graph.graph_def.library.function}
+    nodes = {node.name: node for node in graph.graph_def.node}
+    tensor = graph.signature_def[signature].outputs[_LOWERCASE].name
+    return _written(tensor, nodes, library, lambda argument: None)
+
+
+def _written(
+    tensor: str,
+    nodes: Mapping[str, Any],
+    library: Mapping[str, Any],
+    given: Callable[[str], bool | None],
+) -> bool | None:
+    """A constant that is handed on to `tensor`; `given` tells of an argument of the function."""
     from transforms.encoders.runtime import tf
 
-    graph = signatures.meta_graph(model.path)
-    nodes = {node.name: node for node in graph.graph_def.node}
-    node = nodes[graph.signature_def[signature].outputs[_LOWERCASE].name.rpartition(":")[0]]
-    while node.op == "Identity":
-        node = nodes[node.input[0].rpartition(":")[0] or node.input[0]]
-    return bool(tf.make_ndarray(node.attr["value"].tensor)) if node.op == "Const" else None
+    name, _, place = tensor.partition(":")
+    if (node := nodes.get(name)) is None:
+        return given(name)
+    if node.op == "Const":
+        return bool(tf.make_ndarray(node.attr["value"].tensor))
+    if node.op == "Identity":
+        return _written(node.input[0], nodes, library, given)
+    if node.op not in _CALLS:
+        return None
+    function = library[node.attr["f"].func.name]
+    # `call:1` of a graph is `call:output:1` in a function.
+    output = function.signature.output_arg[int(place.rpartition(":")[2] or 0)].name
+    arguments = [argument.name for argument in function.signature.input_arg]
+    inner = {node.name: node for node in function.node_def}
+    return _written(
+        function.ret[output],
+        inner,
+        library,
+        lambda name: _written(node.input[arguments.index(name)], nodes, library, given),
+    )
 
 
 def _stored(path: str) -> bool | None:

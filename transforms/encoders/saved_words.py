@@ -39,7 +39,8 @@ def form_of(signature: Signature) -> str | None:
     inputs = {tensor.name: (tensor.dtype, tensor.rank) for tensor in signature.inputs}
     strings = [name for name, kind in inputs.items() if kind == ("string", 2)]
     numbers = [n for n, (dtype, rank) in inputs.items() if dtype[:3] == "int" and rank == 1]
-    if len(inputs) == 2 and strings and numbers and vectors_of(signature, 3):
+    vectors = vectors_of(signature, 3) or vectors_of(signature, 2)
+    if len(inputs) == 2 and strings and numbers and vectors:
         return _PADDED
     if inputs == {"tokens": ("string", 1)} and vectors_of(signature, 2):
         return _FLAT

@@ -1,0 +1,316 @@
+"""Runs after the first: every snapshot is what a full run of the same input would give, and only
+what is new is embedded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.models import TEXTS
+from tests.test_end_to_end import manifest_of, vectors, write_lines
+
+LOCAL, APART = (), ("--runner=BundleBasedDirectRunner",)
+RUNNERS = pytest.mark.parametrize("runner", [LOCAL, APART], ids=["local", "apart"])
+FLAGS = ("--layers=-1", "--max_rejected=9")
+
+
+def records(**texts: str) -> list[str]:
+    return [json.dumps({"id": id_, "text": text, "at": id_[::-1]}) for id_, text in texts.items()]
+
+
+def pages(n: int) -> dict[str, str]:
+    return {f"d{i}": f"{TEXTS[i % len(TEXTS)]} {i}" for i in range(n)}
+
+
+def counts(outcome) -> dict[str, int]:
+    told = manifest_of(outcome)["counts"]
+    return {name: told[name] for name in ("documents", "embedded", "reused")}
+
+
+def changes(outcome) -> dict[str, tuple[str, str | None]]:
+    rows = outcome.table("changes").to_pylist()
+    found = {row["id"]: (row["change"], row["old_id"]) for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def assert_same(one, other) -> None:
+    """Two snapshots hold the same rows, vectors within 1e-5."""
+    for name, column in (("sentences", "vector"), ("tokens", "layer@-1")):
+        order = [("id", "ascending")] + [("position", "ascending")] * (name == "tokens")
+        ours, theirs = one.table(name).sort_by(order), other.table(name).sort_by(order)
+        assert ours.drop_columns([column]).equals(theirs.drop_columns([column]))
+        np.testing.assert_allclose(vectors(ours, column), vectors(theirs, column), atol=1e-5)
+
+
+def assert_contiguous(outcome) -> None:
+    """A document's token rows are together and in order."""
+    for file in outcome.latest.glob("tokens/*.parquet"):
+        rows = pq.read_table(file, columns=["id", "position"]).to_pylist()
+        starts = [row["id"] for row in rows if row["position"] == 0]
+        assert len(starts) == len(set(starts))
+        for before, after in zip(rows, rows[1:]):
+            assert after["position"] == (before["position"] + 1 if after["position"] else 0)
+            assert (after["id"] == before["id"]) == bool(after["position"])
+
+
+@pytest.fixture
+def full(tiny, tmp_path, capsys):
+    """`full(source, *flags)`: the same input, all of it embedded, in an output of its own."""
+    from pipeline.cli import main
+    from tests.conftest import Outcome
+
+    def run(source, *flags: str):
+        output = tmp_path / "full"
+        shutil.rmtree(output, ignore_errors=True)
+        place = [f"--model={tiny}", f"--input={source}", f"--output={output}"]
+        assert main(["embed", *place, *flags]) == 0
+        said = capsys.readouterr()
+        return Outcome(0, said.out, said.err, output)
+
+    return run
+
+
+@RUNNERS
+def test_nothing_changed_and_no_model_is_loaded(tiny, embed, tmp_path, runner):
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(30)))
+    first = embed(tiny, source, *FLAGS)
+    before = {name: first.table(name) for name in ("sentences", "tokens")}
+    again = embed(tiny, source, *FLAGS, *runner)
+    assert again.code == 0, again.err
+    assert counts(again) == {"documents": 30, "embedded": 0, "reused": 30}
+    assert "models" not in manifest_of(again)["counts"]
+    assert changes(again) == {}
+    for name, rows in before.items():
+        order = [("id", "ascending")] + [("position", "ascending")] * (name == "tokens")
+        assert again.table(name).sort_by(order).equals(rows.sort_by(order))
+    assert_contiguous(again)
+
+
+@RUNNERS
+def test_only_what_is_new_is_embedded(tiny, embed, full, tmp_path, runner):
+    texts = pages(30)
+    source = write_lines(tmp_path / "in.jsonl", records(**texts))
+    assert set(changes(embed(tiny, source, *FLAGS)).values()) == {("added", None)}
+    texts["d3"] = "This one was edited."
+    texts["moved"] = texts.pop("d5")
+    del texts["d7"]
+    texts["copy"] = texts["d9"]
+    texts["new"] = texts["new too"] = "A text that nobody has seen."
+    write_lines(source, records(**texts))
+    again = embed(tiny, source, *FLAGS, *runner)
+    assert again.code == 0, again.err
+    assert counts(again) == {"documents": 32, "embedded": 2, "reused": 30}
+    assert changes(again) == {
+        "d3": ("changed", None),
+        "moved": ("moved", "d5"),
+        "d7": ("removed", None),
+        "copy": ("added", None),
+        "new": ("added", None),
+        "new too": ("added", None),
+    }
+    assert_same(again, full(source, *FLAGS))
+    assert_contiguous(again)
+
+
+@RUNNERS
+def test_equal_texts_are_embedded_once(tiny, embed, tmp_path, runner):
+    """And rejected, or empty, as often as they come."""
+    texts = {f"a{i}": TEXTS[0] for i in range(5)} | {f"b{i}": TEXTS[1] for i in range(3)}
+    texts |= {f"empty{i}": "" for i in range(4)} | {
+        f"long{i}": " ".join(TEXTS * 9) for i in range(3)
+    }
+    source = write_lines(tmp_path / "in.jsonl", records(**texts))
+    outcome = embed(tiny, source, *FLAGS, "--long_text=error", *runner)
+    assert outcome.code == 0, outcome.err
+    assert counts(outcome) == {"documents": 8, "embedded": 2, "reused": 6}
+    told = manifest_of(outcome)["counts"]
+    assert (told["empty"], told["rejected"]) == (4, 3)
+    rejected = [
+        line for f in outcome.latest.glob("rejected/*") for line in f.read_text().splitlines()
+    ]
+    assert {json.loads(line)["id"] for line in rejected} == {"long0", "long1", "long2"}
+    rows = outcome.table("sentences").to_pylist()
+    assert all(row["metadata"] == [("at", row["id"][::-1])] for row in rows)
+    assert len({tuple(row["vector"]) for row in rows}) == 2
+    assert_contiguous(outcome)
+
+
+def test_what_stands_beside_a_text_is_always_fresh(tiny, embed, tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    source = write_lines(tmp_path / "one" / "in.jsonl", records(a=TEXTS[0], b=TEXTS[1]))
+    embed(tiny, source)
+    lines = [
+        json.dumps({"id": i, "text": t, "views": 7}) for i, t in (("b", TEXTS[1]), ("c", TEXTS[0]))
+    ]
+    again = embed(tiny, write_lines(tmp_path / "two" / "in.jsonl", lines))
+    rows = {row["id"]: row for row in again.table("sentences").to_pylist()}
+    assert counts(again)["reused"] == 2
+    assert {row["source"] for row in rows.values()} == {str(tmp_path / "two" / "in.jsonl")}
+    assert [rows[id_]["source_row"] for id_ in "bc"] == [1, 2]
+    assert rows["c"]["metadata"] == [("views", "7")]
+
+
+def test_equal_lines_that_the_model_reads_otherwise_are_not_the_same(tiny, embed, tmp_path):
+    """In a block of code nothing is notation, nor in a file of text."""
+    lines = ["t", "see [the garden]", "code:x", " see [the garden]", "see [the garden]"]
+    source = tmp_path / "notes.json"
+    source.write_text(json.dumps({"name": "p", "pages": [{"title": "t", "lines": lines}]}))
+    plain = write_lines(tmp_path / "plain.txt", ["see [the garden]"] * 2)
+    embed(tiny, source, "--unit=line")
+    runs = []
+    for flags in ((), ("--full",)):
+        outcome = embed(tiny, f"{source},{plain}", "--unit=line", *flags)
+        assert outcome.code == 0, outcome.err
+        runs.append((counts(outcome), outcome.table("sentences").sort_by("id").to_pylist()))
+    (told, rows), (_, alone) = runs
+    assert told == {"documents": 7, "embedded": 1, "reused": 6}
+    for one, other in zip(rows, alone):
+        np.testing.assert_allclose(one["vector"], other["vector"], atol=1e-5, err_msg=one["id"])
+    read = {row["id"]: row["model_text_sha256"] for row in rows}
+    assert read["p/t#1"] == read["p/t#4"] is not None
+    assert read["p/t#3"] is None
+    assert read["plain.txt:1"] is None
+
+
+SETTINGS = {
+    "precision": ("--precision=bfloat16", "precision"),
+    "another column": ("--vectors=vector=mean@-2,last=mean@-1", "vectors"),
+    "prompt": ("--prompt=query: ", "prompt"),
+    "windows": ("--max_seq_length=16", "max_seq_length"),
+}
+
+
+@pytest.mark.parametrize(("flag", "named"), SETTINGS.values(), ids=SETTINGS)
+def test_a_changed_setting_embeds_everything_and_is_named(tiny, embed, tmp_path, flag, named):
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(5)))
+    embed(tiny, source)
+    again = embed(tiny, source, flag)
+    assert counts(again) == {"documents": 5, "embedded": 5, "reused": 0}
+    assert f"other settings ({named})" in again.out
+    assert set(changes(again).values()) == {("changed", None)}
+
+
+def test_another_model_embeds_everything(tiny, embed, tmp_path):
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(5)))
+    embed(tiny, source)
+    other = tmp_path / "other"
+    shutil.copytree(tiny, other)
+    assert counts(embed(other, source))["reused"] == 5  # the folder is another, the model is not
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"note": "trained once more"}))
+    again = embed(other, source)
+    assert counts(again)["embedded"] == 5
+    assert "other settings (model.digest)" in again.out
+
+
+def test_full_and_previous(tiny, embed, tmp_path):
+    from pipeline.cli import main
+
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(5)))
+    first = embed(tiny, source)
+    assert counts(embed(tiny, source, "--full"))["embedded"] == 5
+    other = [f"--model={tiny}", f"--input={source}", f"--output={tmp_path}/other"]
+    assert main(["embed", *other, f"--previous={first.output}"]) == 0
+    snapshot = (tmp_path / "other" / "LATEST").read_text().strip()
+    told = json.loads((tmp_path / "other" / "snapshots" / snapshot / "manifest.json").read_text())
+    assert told["counts"]["reused"] == 5
+    assert embed(tiny, source, f"--previous={tmp_path}/nowhere").code == 2
+
+
+def test_an_input_that_shrank_is_not_published(tiny, embed, tmp_path):
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(9)))
+    first = embed(tiny, source)
+    write_lines(source, records(**pages(4)))
+    again = embed(tiny, source)
+    assert again.code == 3
+    assert "4 documents where the snapshot before had 9" in again.err
+    assert again.latest.name in first.out
+    assert embed(tiny, source, "--max_shrink=0.6").code == 0
+    assert counts(embed(tiny, source)) == {"documents": 4, "embedded": 0, "reused": 4}
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGES = {
+    "a byte of sentences": ("sentences", flip, "its digest is another"),
+    "a byte of tokens": ("tokens", flip, "its digest is another"),
+    "sentences cut off": ("sentences", lambda file: os.truncate(file, 99), "its digest is another"),
+    "tokens gone": ("tokens", Path.unlink, "cannot be read"),
+}
+
+
+@RUNNERS
+@pytest.mark.parametrize(("table", "damage", "said"), DAMAGES.values(), ids=DAMAGES)
+def test_what_is_damaged_is_embedded_again(
+    tiny, embed, full, tmp_path, runner, table, damage, said
+):
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(12)))
+    first = embed(tiny, source, *FLAGS)
+    (file,) = first.latest.glob(f"{table}/*.parquet")
+    damage(file)
+    again = embed(tiny, source, *FLAGS, *runner)
+    assert again.code == 0, again.err
+    assert counts(again)["embedded"] == 12
+    assert f"{file}: " in again.out
+    assert said in again.out
+    assert_same(again, full(source, *FLAGS))
+
+
+def test_a_manifest_of_a_later_version_is_not_reused(tiny, embed, tmp_path):
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(4)))
+    first = embed(tiny, source)
+    path = first.latest / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
+    again = embed(tiny, source)
+    assert again.code == 0, again.err
+    assert counts(again)["embedded"] == 4
+    assert "made by a later version of corpusvec" in again.out
+
+
+SLOW_WRITER = """
+import sys, time
+from transforms import tables
+tables._PATIENCE = tables._SHARE = 0.0  # a file for each group of rows
+from transforms import write
+write._GROUP_BYTES = 4000
+from pipeline.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_run_that_was_killed_is_taken_up_again(tiny, embed, full, tmp_path):
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(20_000)))
+    output = tmp_path / "out"
+    command = ["embed", f"--model={tiny}", f"--input={source}", f"--output={output}", *FLAGS]
+    killed = subprocess.Popen(
+        [sys.executable, "-c", SLOW_WRITER, *command],
+        cwd=Path(__file__).parents[1],
+        stderr=subprocess.DEVNULL,
+    )
+    while len(list(output.glob("snapshots/.*.attempt/complete/tokens*"))) < 3:
+        assert killed.poll() is None
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    again = embed(tiny, source, *FLAGS)
+    assert again.code == 0, again.err
+    assert 0 < counts(again)["reused"] < 20_000
+    assert "of a run that ended early" in again.out
+    assert_same(again, full(source, *FLAGS))
