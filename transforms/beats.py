@@ -28,7 +28,7 @@ SETTLE_SECONDS = 2.0  # until all who began at once have written: the last one's
 
 
 class Beating:
-    """A claim that a thread writes again and again."""
+    """A claim that is written, and from `start` on again and again, by a thread."""
 
     def __init__(self, output: str, name: str, holder: Holder):
         self.waited = False
@@ -36,6 +36,9 @@ class Beating:
         self._alone, self._ended = threading.Lock(), threading.Event()
         self._write()
         self._thread = threading.Thread(target=self._beat, name="claim", daemon=True)
+
+    def start(self) -> None:
+        """Let it be seen that its holder lives."""
         self._thread.start()
 
     def _write(self) -> None:
@@ -65,13 +68,9 @@ class Beating:
         self._holder = replace(self._holder, run=run, reads=tuple(reads))
         self._write()
 
-    def stop(self) -> None:
-        """No beat from now on."""
+    def free(self) -> None:
         self._ended.set()
         self._thread.join(BEAT_SECONDS)
-
-    def free(self) -> None:
-        self.stop()
         with contextlib.suppress(Exception):  # the run is done; what is left here is soon dead
             holder = self.owner()
             if holder is not None and holder.token == self._holder.token:
@@ -98,26 +97,36 @@ def take(output: str, wait: bool, say: Callable[[str], None]) -> Beating:
         owner = ask(output, claim.owner)
         if owner is not None and owner.token == holder.token:
             claim.waited = bool(told)
+            claim.start()
             return claim
-        claim.stop()
 
 
-def beating(output: str, pattern: str) -> dict[str, Holder]:
-    """The claims that change while one looks, by their names."""
-    before = now = _contents(output, pattern)
+def beating(output: str, only: str = "") -> dict[str, Holder]:
+    """The claims that change while one looks, by their names; or `only` that one."""
+    before = now = _contents(output, only)
     alive: set[str] = set()
     until = time.monotonic() + DEAD_SECONDS
     while now.keys() - alive and time.monotonic() < until:
         time.sleep(min(BEAT_SECONDS, DEAD_SECONDS) / 4)
-        now = _contents(output, pattern)
+        now = _contents(output, only)
         alive |= {name for name in now if now[name] != before.get(name)}
     return {name: holder_of(now[name]) for name in sorted(alive & now.keys())}
 
 
-def _contents(output: str, pattern: str) -> dict[str, bytes]:
+def remove_dead(output: str) -> None:
+    """Take away those that do not change."""
+    before = _contents(output)
+    for name in before.keys() - beating(output).keys():
+        path = join(output, FOLDER, name)
+        if ask(output, lambda path=path: _content(path)) == before[name]:
+            remove(path)
+
+
+def _contents(output: str, only: str = "") -> dict[str, bytes]:
     def read() -> dict[str, bytes | None]:
-        paths = matching(output, FOLDER, pattern)
-        return {name_of(path): _content(path) for path in paths}
+        # Of all there are, for to ask for one that is just given back is an error.
+        paths = {name_of(path): path for path in matching(output, FOLDER, "*")}
+        return {name: _content(path) for name, path in paths.items() if only in ("", name)}
 
     found = ask(output, read)
     return {name: content for name, content in found.items() if content is not None}

@@ -26,7 +26,7 @@ from transforms.holders import (
     waiting,
 )
 from transforms.locks import free, try_for
-from transforms.stored_files import join, matching, remove
+from transforms.stored_files import join
 from transforms.stores import Refused, ask, is_remote
 
 _PROBE_SECONDS, _POLL_SECONDS = 1.0, 0.1  # whoever only looks has the lock for a moment
@@ -66,7 +66,9 @@ def reading(output: str) -> Iterator[Claim | None]:
         holder = this_process()
         name = f"reader-{holder.token}"
         if is_remote(output):
-            claim = ask(output, lambda: beats.Beating(output, name, holder))
+            beating = ask(output, lambda: beats.Beating(output, name, holder))
+            beating.start()
+            claim = beating
         elif os.path.isdir(output):
             claim = _Locked(output, name, holder)
     try:
@@ -81,17 +83,14 @@ def living(output: str) -> list[Holder]:
     any.
     """
     if is_remote(output):
-        return list(beats.beating(output, "*").values())
+        return list(beats.beating(output).values())
     return [_said(path) for path in _files(output) if not _is_free(path)]
 
 
 def remove_dead(output: str) -> None:
     """Take away the claims of processes that ended without giving them back."""
     if is_remote(output):
-        alive = beats.beating(output, "*")
-        remove(
-            *(path for path in matching(output, FOLDER, "*") if beats.name_of(path) not in alive)
-        )
+        beats.remove_dead(output)
         return
     for path in _files(output):
         with contextlib.suppress(OSError):
