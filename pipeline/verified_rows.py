@@ -32,7 +32,7 @@ class Findings:
     def __iter__(self) -> Iterator[str]:
         for what, times in self._times.items():
             rows = f"{times:,} document{'' if times == 1 else 's'}"
-            yield f"{rows} {what} (the first: {self._first[what]!r})"
+            yield f"{rows} with {what} (the first: {self._first[what]!r})"
 
 
 class Check(Protocol):
@@ -92,7 +92,7 @@ def _check_vectors(table: pa.Table, findings: Findings) -> None:
         if bad.any():
             ids = table["id"].filter(pa.array(bad))
             documents = pc.unique(ids)
-            what = f"have values in {field.name} that are no finite numbers"
+            what = f"values in {field.name} that are no finite numbers"
             findings.note(what, documents[0].as_py(), len(documents))
 
 
@@ -110,9 +110,9 @@ class Documents:
         texts = (table[name].to_pylist() for name in ("text", "pair", "text_sha256"))
         for id_, text, pair, digest in zip(ids, *texts):
             if not self.ids.add(id_):
-                findings.note("have an id that another one has", id_)
+                findings.note("an id that another one has", id_)
             if text_sha256(text, pair) != digest:
-                findings.note("have a text_sha256 that is not their text's", id_)
+                findings.note("a text_sha256 that is not that of the text", id_)
         for id_, n_tokens in zip(ids, table["n_tokens"].to_pylist()):
             if n_tokens:
                 self.with_tokens += self._lengths.add(_length(id_, n_tokens))
@@ -151,7 +151,7 @@ class Tokens:
         expected[: ends[0]] += goes_on
         wrong = table["position"].to_numpy() != expected
         for id_ in pc.unique(column.filter(pa.array(wrong))).to_pylist():
-            findings.note("have token rows with other positions than 0, 1, 2, …", id_)
+            findings.note("token rows whose positions are not 0, 1, 2, …", id_)
         if not goes_on:
             self.end(findings)
         lengths = (ends - starts).tolist()
@@ -167,13 +167,13 @@ class Tokens:
 
     def _done(self, id_: str, length: int, findings: Findings) -> None:
         if not self._ids.add(id_):
-            findings.note("have their token rows in several places", id_)
+            findings.note("token rows in several places", id_)
         elif not self.compare:
             return
         elif id_ not in self._documents.ids:
-            findings.note("have token rows, and no row in sentences", id_)
+            findings.note("token rows, and no row in sentences", id_)
         elif not self._documents.has(id_, length):
-            findings.note("have another number of token rows than n_tokens says", id_)
+            findings.note("another number of token rows than n_tokens says", id_)
 
     def missing(self, sentences: str) -> str | None:
         """Which documents of a file of sentences have no token rows."""
@@ -184,5 +184,5 @@ class Tokens:
             for batch in pq.ParquetFile(stream).iter_batches(columns=["id", "n_tokens"]):
                 for id_, n_tokens in zip(batch["id"].to_pylist(), batch["n_tokens"].to_pylist()):
                     if n_tokens and id_ not in self._ids:
-                        findings.note("have no token rows", id_)
+                        findings.note("no token rows", id_)
         return next(iter(findings), None)

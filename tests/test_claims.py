@@ -42,10 +42,10 @@ with take(sys.argv[1]) as claim:
 
 
 @contextlib.contextmanager
-def process(output, how: str = "writing"):
+def process(output, how: str = "writing", script: str = HOLD):
     """A process that has a claim, until the block ends or it is killed."""
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD.format(run=RUN), str(output), how],
+        [sys.executable, "-c", script.format(run=RUN), str(output), how],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

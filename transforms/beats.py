@@ -117,9 +117,8 @@ def remove_dead(output: str) -> None:
     """Take away those that do not change."""
     before = _contents(output)
     for name in before.keys() - beating(output).keys():
-        path = join(output, FOLDER, name)
-        if ask(output, lambda path=path: _content(path)) == before[name]:
-            remove(path)
+        if _contents(output, name).get(name) == before[name]:
+            remove(join(output, FOLDER, name))
 
 
 def _contents(output: str, only: str = "") -> dict[str, bytes]:
