@@ -149,7 +149,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
 
     def write(rows: beam.PCollection, table: str) -> beam.PCollection:
         writer = WriteTable(snapshot=snapshot, table=table, about=about)
-        return rows | f"Write_{table}" >> writer
+        return rows | f"Write{table.capitalize()}" >> writer
 
     fresh = [write(embedded.sentences, SENTENCES)]
     if TOKENS in tables:

@@ -22,6 +22,8 @@ _LIST = r"[^,\n\r]+(,[^,\n\r]+)*"
 _SHAPES: Mapping[str, str] = {
     "input": r"gs://[^,\n\r]+(, *gs://[^,\n\r]+)*",
     "output": _BUCKET,
+    "previous": _BUCKET,
+    "max_shrink": r"(0(\.[0-9]+)?|1(\.0+)?)",
     "id_root": _BUCKET,
     "model": rf"((gs|s3|hf|https?)://[^\n\r]+|{_IN_IMAGE})",
     "tokenizer": _IN_IMAGE,
@@ -55,7 +57,7 @@ def _parameter(name: str, arguments: Mapping[str, Any], group: str) -> dict[str,
         kind, shape, default = "BOOLEAN", "(true|false)", "false"
     elif choices:
         kind, shape = "ENUM", f"({'|'.join(choices)})"
-    elif check:
+    elif check and name not in _SHAPES:
         kind, shape = "NUMBER", _numbers(check)
     elif name == "output":
         kind = "GCS_WRITE_FOLDER"

@@ -36,6 +36,13 @@ TEXTS = (
     "東京と京都のあいだを新幹線で二時間あまり。",
     "プログラムは三行で書けるが、説明には三頁かかる。",
 )
+
+
+def numbered(times: int) -> list[str]:
+    """`TEXTS`, so often, no two the same: equal texts are embedded once."""
+    return [f"{text} {n}" for n, text in enumerate(TEXTS * times)]
+
+
 BERT_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 

@@ -127,14 +127,24 @@ def test_the_graph_of_the_job(bucket, monkeypatch):
     (environment,) = graph.components.environments.values()
     assert IMAGE.encode() in environment.payload
     named = steps(graph)
-    stages = ["ReadDocuments", "Tokenize", "BatchBySize", "Encode", "Pool"]
+    stages = [
+        "ReadDocuments",
+        "FindVectorsByText",
+        "CompareSnapshots",
+        "Tokenize",
+        "BatchBySize",
+        "Encode",
+        "Pool",
+    ]
     stages += ["WriteSentences", "WriteTokens", "WriteRejected", "CommitSnapshot"]
     for stage in stages:
         assert [name for name in named if name.split("/")[0] == stage], stage
     groupings = [name for name, urn in named.items() if urn == "beam:transform:group_by_key:v1"]
     before = {name.split("/")[0] for name in groupings}
     # Texts cross the network and the names of files, vectors do not.
-    assert before == {"ReadDocuments", "CommitSnapshot"}, groupings
+    texts = {"ReadDocuments", "FindVectorsByText", "FindRepeatedByText"}
+    names = {"LocateEarlier", "LocateFresh", "CompareSnapshots", "CommitSnapshot"}
+    assert before == texts | names
 
 
 def written(bucket) -> set[str]:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from tests.models import TEXTS
+from tests.models import TEXTS, numbered
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -92,7 +92,7 @@ def assert_whole(output: Path) -> str:
 def kill_at_random(tmp_path: Path, tiny: str, kills: int, seed: int) -> None:
     chance = random.Random(seed)
     source, output = tmp_path / "a.txt", tmp_path / "out"
-    source.write_text("\n".join(TEXTS * 400))
+    source.write_text("\n".join(numbered(400)))
     run = command(tiny, source, output, "--layers=-1")
     started = time.monotonic()
     subprocess.run(run, cwd=ROOT, check=True, capture_output=True)
@@ -125,7 +125,7 @@ def test_killed_at_many_random_moments_the_last_snapshot_is_whole(tmp_path, tiny
 
 def test_two_runs_at_once_do_not_damage_each_other(tmp_path, tiny):
     source, output = tmp_path / "a.txt", tmp_path / "out"
-    source.write_text("\n".join(TEXTS * 50))
+    source.write_text("\n".join(numbered(50)))
     run = command(tiny, source, output, "--layers=-1")
     processes = [subprocess.Popen(run, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(2)]
     ends = [process.communicate()[1] and process.returncode for process in processes]
@@ -138,7 +138,7 @@ def test_two_runs_at_once_do_not_damage_each_other(tmp_path, tiny):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_an_interrupted_run_ends_within_seconds_and_cleanly(tmp_path, tiny, number):
     source, output = tmp_path / "a.txt", tmp_path / "out"
-    source.write_text("\n".join(TEXTS * 100_000))
+    source.write_text("\n".join(numbered(100_000)))
     process = subprocess.Popen(
         command(tiny, source, output, "--layers=-1"), cwd=ROOT, stderr=subprocess.PIPE, text=True
     )

@@ -22,10 +22,11 @@ import pytest
 from pipeline.cli import main
 from tests import servers, stores
 from tests.conftest import ROOT
-from tests.models import TEXTS
+from tests.models import TEXTS, numbered
 from tests.servers import Site, status
 from transforms.archives import pack
 from transforms.elements import Count, WrittenFile
+from transforms.manifests import make_manifest
 from transforms.snapshots import Snapshot, latest, new_id, snapshot_ids
 
 
@@ -142,7 +143,11 @@ def snapshot_in(bucket) -> Snapshot:
 def written(bucket, snapshot: Snapshot, name: str) -> WrittenFile:
     path = f"sentences/{name}.parquet"
     bucket.put(f"out/snapshots/{snapshot.id}/{path}", b"rows")
-    return WrittenFile("sentences", path, 1, 4, "digest", {})
+    return WrittenFile("sentences", path, 1, 4, "digest", {"embedded": 1})
+
+
+def commit(snapshot: Snapshot, files, counts):
+    return snapshot.commit(make_manifest(snapshot.id, [*files, *counts], {}))
 
 
 def test_files_that_no_report_names_are_deleted_and_the_pointer_comes_last(bucket):
@@ -152,11 +157,11 @@ def test_files_that_no_report_names_are_deleted_and_the_pointer_comes_last(bucke
     assert snapshot_ids(snapshot.output) == []
     assert snapshot.leftovers() == []
     assert Snapshot(snapshot.output, "another").leftovers() == [snapshot.id]
-    first = snapshot.commit([file], [Count("records", 1)], {})
+    first = commit(snapshot, [file], [Count("records", 1)])
     folder = f"out/snapshots/{snapshot.id}"
     assert bucket.names() == [f"{folder}/manifest.json", f"{folder}/sentences/a.parquet"]
     assert latest(snapshot.output) is None
-    assert snapshot.commit([file], [Count("records", 1)], {}) == first
+    assert commit(snapshot, [file], [Count("records", 1)]) == first
     assert snapshot.publish()
     snapshot.abandon()  # comes too late
     assert latest(snapshot.output) == snapshot.id
@@ -170,7 +175,7 @@ def test_an_abandoned_attempt_leaves_nothing_and_cannot_be_committed(bucket):
     assert bucket.names() == []
     written(bucket, snapshot, "a")  # by a worker that goes on
     with pytest.raises(RuntimeError, match="abandoned"):
-        snapshot.commit([file], [Count("records", 1)], {})
+        commit(snapshot, [file], [Count("records", 1)])
     assert snapshot_ids(snapshot.output) == []
 
 
@@ -181,7 +186,7 @@ def test_an_attempt_is_abandoned_or_committed_never_both(bucket):
         other = threading.Thread(target=snapshot.abandon)
         other.start()
         with contextlib.suppress(Exception):
-            snapshot.commit(files, [Count("records", 3)], {})
+            commit(snapshot, files, [Count("records", 3)])
         other.join()
         names = [name for name in bucket.names() if snapshot.id in name]
         torn = any("manifest" in name for name in names) and len(names) != 4
@@ -217,7 +222,7 @@ def command(bucket) -> list[str]:
 def test_a_run_ended_in_the_middle_leaves_the_last_snapshot(corpus, tmp_path, number):
     assert embed(corpus) == 0
     name, _ = whole(corpus, tmp_path)
-    corpus.put("in/long.txt", "\n".join(TEXTS * 20_000).encode())
+    corpus.put("in/long.txt", "\n".join(numbered(20_000)).encode())
     process = subprocess.Popen(
         command(corpus), cwd=ROOT, env={**os.environ}, stderr=subprocess.PIPE, text=True
     )

@@ -63,7 +63,6 @@ def graph(recipe: Recipe) -> bytes:
         spread=True,
         recipe=recipe,
         snapshot=Snapshot("gs://bucket/out", "20260102T030405.678Z-0a1b2c3d"),
-        max_rejected=0,
         manifest={"notes": []},
     )
     options = PipelineOptions(["--pickle_library=cloudpickle"])

@@ -14,7 +14,6 @@ from transforms.earlier_rows import Damaged, EarlierFile, not_reused, sentence_r
 from transforms.elements import Note, Place
 from transforms.schemas import SENTENCES
 
-
 _KEYED = tuple[bytes, Any]
 
 
