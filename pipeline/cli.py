@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import io
 import logging
-import os
-import signal
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pipeline import __version__, logs, options
+from pipeline.embedding import embed
+from pipeline.exits import DONE, FAILED, INTERRUPTED, NOT_PUBLISHED, WRONG_USAGE, failed, say
 from pipeline.flags import COMMANDS
 from pipeline.metrics_file import MetricsFile
+from pipeline.snapshot_flags import Command
 from pipeline.swap_flags import embeds
-
-DONE, FAILED, WRONG_USAGE, NOT_PUBLISHED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,18 +47,13 @@ def _ended(arguments: Sequence[str], metrics: MetricsFile) -> int:
         _quiet(verbose)
         return known.command(known, rest, arguments)
     except KeyboardInterrupt:
-        return _failed("interrupted; nothing was published", INTERRUPTED, "interrupted")
+        return failed("interrupted; nothing was published", INTERRUPTED, "interrupted")
     except Exception as error:
         expected = isinstance(error, ValueError | RuntimeError | OSError)
         where = "" if expected else f"{type(error).__name__}, a fault of this program: "
         code = WRONG_USAGE if isinstance(error, ValueError) else FAILED
         told = {"traceback": traceback.format_exc()} if verbose else {}
-        return _failed(f"corpusvec: {where}{error}", code, "error", **told)
-
-
-def _failed(message: str, code: int, event: str, **fields: str) -> int:
-    logs.say(logs.Line(message, event, {"exit_code": code, **fields}, "error"))
-    return code
+        return failed(f"corpusvec: {where}{error}", code, "error", **told)
 
 
 def _parser(metrics: MetricsFile) -> argparse.ArgumentParser:
@@ -70,16 +63,25 @@ def _parser(metrics: MetricsFile) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"corpusvec {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    run = {
-        "embed": functools.partial(_embed, metrics),
+    own: dict[str, Callable[..., int]] = {
+        "embed": functools.partial(embed, metrics),
         "plan": _plan,
         "inspect": _inspect,
         "export-model": _export,
         "verify": _verify,
-        "publish": _publish,
     }
-    for name, command in COMMANDS.items():
+    _add_commands(parser, COMMANDS, own)
+    return parser
+
+
+def _add_commands(
+    parser: argparse.ArgumentParser,
+    known: Mapping[str, Command],
+    own: Mapping[str, Callable[..., int]],
+) -> None:
+    """Those that are not their `own` are of snapshots."""
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, command in known.items():
         subparser = commands.add_parser(
             name,
             help=command.help,
@@ -88,50 +90,12 @@ def _parser(metrics: MetricsFile) -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         command.add_flags(subparser)
-        subparser.set_defaults(command=run[name])
-    return parser
-
-
-def _embed(
-    metrics: MetricsFile, flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
-) -> int:
-    options.refuse_unknown(rest, flags, beam=True)
-    options.refuse_incomplete(flags)
-    options.refuse_twice(flags, arguments)
-    from pipeline import job as jobs
-    from pipeline import report
-    from pipeline.run import beam_arguments, check_runner, open_file_systems, run
-    from transforms.schemas import CHANGES, REJECTED
-    from transforms.snapshots import latest, read_manifest
-
-    check_runner(flags)
-    rest = beam_arguments(flags, rest)
-    metrics.check(rest)
-    open_file_systems(rest)
-    job = jobs.from_flags(flags, metrics.started)
-    snapshot, ended = job.snapshot, True
-    try:
-        with _interruptible():
-            try:
-                snapshot.begin([*job.tables, REJECTED, CHANGES])
-                ended = run(job, flags, rest)
-            finally:
-                if ended:
-                    snapshot.abandon()
-        if not ended:
-            _say([f"handed over; {snapshot.folder} will be there when the job is done"])
-            return DONE
-        metrics.manifest = manifest = read_manifest(snapshot.output, snapshot.id)
-        _say(report.summary(snapshot, manifest, time.time() - metrics.started))
-    except KeyboardInterrupt:
-        if latest(snapshot.output) != snapshot.id:
-            raise
-        told = f"interrupted, after {snapshot.folder} was published"
-        return _failed(told, INTERRUPTED, "interrupted", snapshot=snapshot.id)
-    if latest(snapshot.output) == snapshot.id:
-        return DONE
-    reason = report.not_published(snapshot, manifest, job.limits)
-    return _failed(f"corpusvec: {reason}", NOT_PUBLISHED, "not_published", snapshot=snapshot.id)
+        if command.parts:
+            _add_commands(subparser, command.parts, {"verify": _verify})
+        elif name in own:
+            subparser.set_defaults(command=own[name])
+        else:
+            subparser.set_defaults(command=_snapshots, action=name)
 
 
 def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
@@ -144,42 +108,36 @@ def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) 
 
     check_runner(flags)
     open_file_systems(rest)
-    _say(plan(flags, started))
+    say(plan(flags, started))
     return DONE
 
 
-def _publish(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+def _snapshots(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
     options.refuse_unknown(rest, flags, beam=True)
+    options.refuse_twice(flags, arguments)
+    from pipeline import snapshot_commands
     from pipeline.run import open_file_systems
-    from transforms.snapshots import Snapshot, latest, read_manifest
 
     open_file_systems(rest)
-    # What `embed` prints is the snapshot's folder: its name will do, and so will all of it.
-    snapshot = Snapshot(flags.output.rstrip("/"), flags.snapshot.rstrip("/").rpartition("/")[2])
-    if not read_manifest(snapshot.output, snapshot.id)["counts"]["documents"]:
-        raise options.UsageError(f"{snapshot.id}: has no document; there is nothing to publish")
-    if not snapshot.publish():
-        raise options.UsageError(
-            f"{snapshot.id}: LATEST names {latest(snapshot.output)}, which is newer; it never moves"
-            " backwards"
-        )
-    _say([f"{snapshot.folder} is published: {snapshot.output}/LATEST names it"])
-    return DONE
+    lines, whole = snapshot_commands.run(flags)
+    say(lines)
+    return DONE if whole else FAILED
 
 
 def _verify(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+    """The files, or with a model the vectors."""
+    if not embeds(flags):
+        flags.action = "verify"
+        return _snapshots(flags, rest, arguments)
     options.refuse_unknown(rest, flags, beam=True)
     options.refuse_twice(flags, arguments)
-    if not embeds(flags):
-        raise options.UsageError("say what to verify: --model=NEW, or --invariance")
     from pipeline.model_swap import compare_models, said
 
     _reach_stores(rest)
     report = compare_models(flags)
-    _say(said(report, flags.json))
+    say(said(report, flags.json))
     if report.enough is False:
-        print(f"corpusvec: {report.verdict[-1]}", file=sys.stderr)
-        return NOT_PUBLISHED
+        return failed(f"corpusvec: {report.verdict[-1]}", NOT_PUBLISHED, "not_enough")
     return DONE
 
 
@@ -189,7 +147,7 @@ def _inspect(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str
     from pipeline.inspection import inspect
 
     _reach_stores(rest)
-    _say(inspect(flags))
+    say(inspect(flags))
     return DONE
 
 
@@ -205,7 +163,7 @@ def _export(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
     names = ("target", "strings", "archive", "vectors", "normalize", "oov_buckets")
     settings = {name: asked[name] for name in (*names, "tokenizer", "do_lower_case")}
     source = local_model(flags.source, flags.model_cache, flags.refresh_model, check_whole)
-    _say(export_model(source, **settings))
+    say(export_model(source, **settings))
     return DONE
 
 
@@ -217,16 +175,6 @@ def _reach_stores(beam_arguments: Sequence[str]) -> None:
         open_file_systems(beam_arguments)
 
 
-def _say(lines: Iterable[str | logs.Line]) -> None:
-    """Print; a reader that has gone away does not make a run that is done a failed one."""
-    try:
-        for line in lines:
-            logs.say(line, sys.stdout)
-    except OSError:
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _quiet(verbose: bool) -> None:
     """Libraries' log lines and warnings are for developers."""
     logging.basicConfig()
@@ -235,30 +183,3 @@ def _quiet(verbose: bool) -> None:
         return
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C, and a scheduler's SIGTERM, end the block with `KeyboardInterrupt`, also where Beam
-    wraps it in its own.
-    """
-    interrupted = False
-
-    def interrupt(signum, frame):
-        nonlocal interrupted
-        interrupted = True
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever presses twice means it
-        raise KeyboardInterrupt
-
-    before = {
-        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    except Exception as error:
-        if interrupted:
-            raise KeyboardInterrupt from error
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -187,6 +187,12 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "metavar": "SECONDS",
             "help": "for a cluster's workers to start and answer (default: 120)",
         },
+        "if_running": {
+            "choices": ("wait", "fail"),
+            "default": "fail",
+            "help": "where another run writes into --output: wait for its end, or leave at once"
+            " (default: fail)",
+        },
         "metrics_file": {
             "metavar": "FILE",
             "help": "write what a monitor wants to know of the run, however it ends, in Prometheus'"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
 
 from pipeline.embed_flags import EMBED_FLAGS, add_embed_flags
 from pipeline.flag_values import above_zero, count, numbers, price
-from pipeline.swap_flags import add_swap_flags
+from pipeline.snapshot_flags import SNAPSHOTS, Command
 
 
 def add_plan_flags(parser: argparse.ArgumentParser) -> None:
@@ -29,22 +28,6 @@ def add_plan_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--price", type=price, metavar="X", help="of an hour of a core")
     group.add_argument("--json", action="store_true", help="as JSON, for programs")
-
-
-def add_publish_flags(parser: argparse.ArgumentParser) -> None:
-    """An output, and which of its snapshots."""
-    parser.add_argument("output", metavar="OUTPUT")
-    parser.add_argument("snapshot", metavar="SNAPSHOT")
-    parser.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
-
-
-def add_verify_flags(parser: argparse.ArgumentParser) -> None:
-    """An output, which of its snapshots, and what to look at."""
-    parser.add_argument("output", metavar="OUTPUT")
-    parser.add_argument("snapshot", metavar="SNAPSHOT", nargs="?")
-    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
-    parser.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
-    add_swap_flags(parser)
 
 
 def _add(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -87,14 +70,6 @@ def add_export_flags(parser: argparse.ArgumentParser) -> None:
     _add(parser, "model_cache", "refresh_model", "verbose")
 
 
-class Command(NamedTuple):
-    """A command of the program: what it is for, in few words and in more, and its flags."""
-
-    help: str
-    description: str
-    add_flags: Callable[[argparse.ArgumentParser], None]
-
-
 COMMANDS: Mapping[str, Command] = {
     "embed": Command(
         "embed a corpus",
@@ -119,16 +94,12 @@ COMMANDS: Mapping[str, Command] = {
         " vectors.",
         add_export_flags,
     ),
-    "verify": Command(
-        "compare a snapshot's vectors with another model's",
-        "Embed a sample of a snapshot's documents with another model, or with its own again, and"
-        " say what is the same and what changed. Nothing is written. Exit codes: 0 compared, 3"
-        " where less is kept than --min_neighbours.",
-        add_verify_flags,
+    "snapshots": Command(
+        "look after the snapshots of an output",
+        "List the snapshots of an output, show, compare and check them, choose which one LATEST"
+        " names, and remove old ones.",
+        parts=SNAPSHOTS,
     ),
-    "publish": Command(
-        "let LATEST name a snapshot that was not published",
-        "Accept a finished snapshot, rejected records and all; nothing is embedded.",
-        add_publish_flags,
-    ),
+    "verify": SNAPSHOTS["verify"],
+    "publish": SNAPSHOTS["publish"],
 }

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import Any
 
 from pipeline import __version__
 from pipeline.embed import Job
-from pipeline.previous import previous
+from pipeline.previous import Previous, previous
 from pipeline.recipe import Settings
 from pipeline.run import LOCAL
+from transforms.claims import reading, writing
 from transforms.downloads import without_secrets
 from transforms.files import (
     InputFile,
@@ -25,14 +27,18 @@ from transforms.files import (
 )
 from transforms.formats import format_of
 from transforms.manifests import Limits
-from transforms.snapshots import Snapshot, new_id
+from transforms.snapshots import Snapshot, alone, new_id
 
 _LIBRARIES = ("apache-beam", "tensorflow", "tokenizers", "sentencepiece", "pyarrow", "numpy")
 
 
-def from_flags(flags: argparse.Namespace, started: float) -> Job:
-    """Raises `ValueError` before any work, with the flag, the value, what is allowed and what to
-    do.
+def from_flags(
+    flags: argparse.Namespace, started: float, held: contextlib.ExitStack | None = None
+) -> Job:
+    """With `held` the output is claimed until that is closed, as is what the run reads elsewhere.
+
+    Raises `ValueError` before any work, with the flag, the value, what is allowed and what to do;
+    `Busy` where another run has the output.
     """
     for name in ("output", "previous", "model", "tokenizer", "model_cache", "id_root"):
         if getattr(flags, name):  # shells expand ~ at the start of a word only, not behind =
@@ -48,9 +54,8 @@ def from_flags(flags: argparse.Namespace, started: float) -> Job:
     files = _files(patterns, flags)
     settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
     recipe = Settings(**settings).resolve()
-    begun = datetime.fromtimestamp(started, timezone.utc)
-    output = flags.output.rstrip("/") or "/"
-    before = previous(output, flags.previous, flags.full, recipe.describe(flags.scrapbox_markup))
+    run = recipe.describe(flags.scrapbox_markup)
+    snapshot, begun, before = _begin(flags, started, run, held)
     return Job(
         files=files,
         input_format=flags.input_format,
@@ -59,13 +64,40 @@ def from_flags(flags: argparse.Namespace, started: float) -> Job:
         limit=flags.limit,
         spread=spread,
         recipe=recipe,
-        snapshot=Snapshot(output, new_id(begun)),
+        snapshot=snapshot,
         earlier=before.earlier,
         before=before.before,
         alike=before.alike,
         limits=Limits(flags.max_rejected, flags.max_shrink),
         manifest=_about(flags, begun, files) | {"notes": [*recipe.spec.notes, *before.notes]},
     )
+
+
+def _begin(
+    flags: argparse.Namespace,
+    started: float,
+    run: Mapping[str, Any],
+    held: contextlib.ExitStack | None,
+) -> tuple[Snapshot, datetime, Previous]:
+    """The run's snapshot, when it began, and what it can take over. What is there is looked at only
+    when the claims are made: until then another run may be at it, or somebody prunes.
+    """
+    output = flags.output.rstrip("/") or "/"
+    begun = datetime.fromtimestamp(started, timezone.utc)
+    if held is None:
+        before = previous(output, flags.previous, flags.full, run)
+        return Snapshot(output, new_id(begun)), begun, before
+    claim = held.enter_context(writing(output, flags.if_running == "wait"))
+    other = held.enter_context(reading(flags.previous)) if flags.previous else None
+    if claim.waited:
+        begun = datetime.now(timezone.utc)  # or LATEST would be newer than this run
+    snapshot = Snapshot(output, new_id(begun))
+    with alone(output):
+        before = previous(output, flags.previous, flags.full, run)
+        claim.tell(snapshot.id, before.names_in(output))
+    if other:
+        other.tell(snapshot.id, before.names_in(flags.previous))
+    return snapshot, begun, before
 
 
 def _files(patterns: list[str], flags: argparse.Namespace) -> list[InputFile]:

@@ -15,7 +15,8 @@ _FLINK = {
     *("--execution_mode_for_batch", "--number_of_execution_retries", "--execution_retry_delay"),
     *("--object_reuse", "--operator_chaining", "--disable_metrics", "--faster_copy"),
 }
-_PLACES = {"command", "place", "source", "target"}  # what is given without a flag
+# What is given without a flag.
+_PLACES = {"command", "action", "place", "source", "target", "snapshot", "old", "new"}
 
 
 class UsageError(ValueError):

@@ -12,8 +12,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class SnapshotLine:
-    """A snapshot of the folder. `published` is null for those older than LATEST's, of which nobody
-    keeps whether they were.
+    """A snapshot of the folder. `published` is null where nobody knows: formats before 2 did not
+    write it down.
     """
 
     id: str

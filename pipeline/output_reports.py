@@ -27,7 +27,15 @@ from pipeline.output_facts import (
 )
 from pipeline.report import shortened
 from transforms.schemas import SENTENCES
-from transforms.snapshots import LATEST, MANIFEST, Snapshot, latest, snapshot_ids
+from transforms.snapshots import (
+    LATEST,
+    MANIFEST,
+    Snapshot,
+    latest,
+    published_ids,
+    snapshot_ids,
+    was_published,
+)
 from transforms.stores import Refused, ask
 
 _ROWS, _NUMBERS = 3, 4
@@ -111,7 +119,7 @@ def _manifest(folder: str) -> dict[str, Any] | None:
 
 def _of_output(output: str, asked: str | None) -> OutputReport:
     """`asked`: the snapshot to show; else LATEST's, else the newest."""
-    named = latest(output)
+    named, published = latest(output), published_ids(output)
     manifests = {
         one: manifest
         for one in snapshot_ids(output)
@@ -135,7 +143,9 @@ def _of_output(output: str, asked: str | None) -> OutputReport:
     return OutputReport(
         path=output,
         latest=named,
-        snapshots=tuple(_line(one, manifest, named) for one, manifest in manifests.items()),
+        snapshots=tuple(
+            _line(one, manifest, named, published) for one, manifest in manifests.items()
+        ),
         unfinished=tuple(Snapshot(output, "none of them").leftovers()),
         same_fingerprint=len(fingerprints) == 1 if manifests else None,
         snapshot=_snapshot(folder, manifests[shown]) if shown else None,
@@ -143,15 +153,16 @@ def _of_output(output: str, asked: str | None) -> OutputReport:
     )
 
 
-def _line(one: str, manifest: Mapping[str, Any], named: str | None) -> SnapshotLine:
-    published = None if named and one < named else one == named
+def _line(
+    one: str, manifest: Mapping[str, Any], named: str | None, published: set[str]
+) -> SnapshotLine:
     return SnapshotLine(
         id=one,
         finished=manifest["finished"],
         documents=manifest["counts"]["documents"],
         rejected=manifest["counts"]["rejected"],
         is_latest=one == named,
-        published=published,
+        published=was_published(manifest, published),
         fingerprint=_run(manifest).get("fingerprint"),
     )
 

@@ -28,7 +28,7 @@ def lines(report: Report) -> Iterator[str]:
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
     counts = report.counts
-    yield "input", f"{counted(report.files, 'file')}, {_bytes(report.input_bytes)}"
+    yield "input", f"{counted(report.files, 'file')}, {bytes_text(report.input_bytes)}"
     others = ", ".join(f"{counts[name]:,} {name}" for name in ("rejected", "empty"))
     yield "documents", f"{_about(report, 'documents')}; {others}"
     if report.unit == "tokens":
@@ -42,11 +42,11 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         share = counts["unknown_tokens"] / counts["tokens"]
         yield "unknown", f"{counts['unknown_tokens']:,} tokens, {share:.1%}"
     tables = ", ".join(
-        f"{table} {_bytes(size)} in {counted(report.output_files[table], 'file')} or more"
+        f"{table} {bytes_text(size)} in {counted(report.output_files[table], 'file')} or more"
         for table, size in report.bytes.items()
     )
     yield "to write", tables
-    yield "memory", f"{_bytes(report.memory_bytes)} a process"
+    yield "memory", f"{bytes_text(report.memory_bytes)} a process"
     speed = f"{report.speed:,.0f} {report.unit}/s"
     yield "speed", f"{speed} on this machine, after {report.start_seconds:.1f} s to start"
 
@@ -97,7 +97,7 @@ def _grounds(report: Report) -> Iterator[str]:
         yield f"Costs are at {report.price:g} for the hour of a core."
 
 
-def _bytes(n: float) -> str:
+def bytes_text(n: float) -> str:
     """`1.5 GB`, in powers of a thousand."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if n < 1000:

@@ -10,7 +10,8 @@ from typing import Any
 from transforms.attempts import complete_files
 from transforms.earlier_rows import Earlier
 from transforms.manifests import FORMAT_VERSION, files_of
-from transforms.snapshots import Snapshot, latest, read_manifest
+from transforms.snapshots import Snapshot, attempt_id, latest, read_manifest
+from transforms.stored_files import join
 from transforms.stores import is_remote
 
 
@@ -24,6 +25,13 @@ class Previous:
     before: Earlier | None = None
     alike: bool = True
     notes: list[str] = field(default_factory=list)
+
+    def names_in(self, output: str) -> list[str]:
+        """The snapshots and attempts of an output that are read."""
+        read = [*self.earlier, *([self.before] if self.before else [])]
+        there = join(output, "snapshots")
+        names = (one.folder.rpartition("/") for one in read)
+        return sorted({name for folder, _, name in names if folder == there})
 
 
 def previous(output: str, other: str | None, full: bool, run: Mapping[str, Any]) -> Previous:
@@ -102,7 +110,9 @@ def _unfinished(output: str, fingerprint: str, notes: list[str]) -> list[Earlier
         return []
     found = []
     for name in Snapshot(output, "none of them").leftovers():
-        folder = f"{output}/snapshots/{name}"
+        folder = join(output, "snapshots", name)
+        if not name.endswith(".attempt") or Snapshot(output, attempt_id(name)).is_handed_over:
+            continue  # it is being removed, or may go on
         if files := complete_files(folder, fingerprint):
             found.append(Earlier(folder, files))
             rows = sum(file.counts.get("tokens") is not None and file.rows for file in files)

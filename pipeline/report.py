@@ -47,7 +47,8 @@ def summary(
     if left := snapshot.leftovers():
         yield (
             f"note: {snapshot.output}/snapshots has {len(left)} unfinished attempts of other runs"
-            f" ({left[0]}, …); delete those of runs that were killed"
+            f" ({left[0]}, …); `{program()} snapshots prune {snapshot.output}` removes those of"
+            " runs that were killed"
         )
     yield from _rows(snapshot, manifest)
 

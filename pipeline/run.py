@@ -97,8 +97,10 @@ def _run(job: Job, arguments: Sequence[str], runner) -> bool:
     options = PipelineOptions(list(arguments))
     pipeline = beam.Pipeline(runner=runner, options=options)
     build(pipeline, job)
-    result = pipeline.run()
     waits = not options.view_as(StandardOptions).no_wait_until_finish
+    if not waits:
+        job.snapshot.note_hand_over()
+    result = pipeline.run()
     try:
         if page := dataflow.page_of(result, options):
             print(page, file=sys.stderr)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
+import itertools
 import json
 import shutil
 import socket
@@ -19,6 +21,7 @@ import pytest
 
 from tests.servers import Site, body, serving
 
+_NUMBERS = itertools.count()
 # What must not be shown anywhere.
 SECRETS = ("secret-of-s3", "token-of-s3", "token-of-google", "key-of-google")
 _PACKAGES = {
@@ -158,6 +161,33 @@ def google_bucket(name: str, environment: Mapping[str, str]) -> Bucket:
         lambda: [blob.name for blob in client.list_blobs(name)],
         environment,
     )
+
+
+@contextlib.contextmanager
+def reachable(scheme: str, folder: Path) -> Iterator[dict[str, str]]:
+    """A store of its own -> the environment in which it is found; credentials lie in `folder`."""
+    with running(scheme) as (_, found):
+        environment = dict(found)
+        if tokens := environment.pop("TOKENS", None):
+            account = google_credentials(folder, tokens)
+            environment["GOOGLE_APPLICATION_CREDENTIALS"] = str(account)
+        yield environment
+
+
+def new_bucket(scheme: str, environment: Mapping[str, str], monkeypatch) -> Bucket:
+    """For one test, in which the program finds it."""
+    from apache_beam.io.filesystems import FileSystems
+
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(FileSystems, "_pipeline_options", None)
+    if scheme == "s3":  # a client for each file reads the same megabytes of JSON again
+        from botocore.loaders import JSONFileLoader
+
+        once = functools.cache(JSONFileLoader().load_file)
+        monkeypatch.setattr(JSONFileLoader, "load_file", lambda self, path: once(path))
+    make = s3_bucket if scheme == "s3" else google_bucket
+    return make(f"bucket-{next(_NUMBERS)}", environment)
 
 
 def _free_port() -> int:

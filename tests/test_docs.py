@@ -146,12 +146,13 @@ def test_the_map_names_every_module():
 def test_every_flag_that_is_shown_exists():
     import argparse
 
-    from pipeline import flags, options
+    from pipeline import flags, options, snapshot_flags
 
     parser = argparse.ArgumentParser(conflict_handler="resolve")
     adds = (flags.add_plan_flags, flags.add_inspect_flags, flags.add_export_flags)
     for add in (*adds, flags.add_verify_flags):
         add(parser)
+    snapshot_flags.add_prune_flags(parser)
     known = {name for action in parser._actions for name in action.option_strings}
     assert set(re.findall(r"--[a-z_]+", README)) - known - options.beam_flags() <= {
         "--all",

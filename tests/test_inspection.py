@@ -437,7 +437,7 @@ def test_snapshots_that_differ_and_attempts_are_told(embed, tiny, text, facts, i
     attempt = first.parent / ".20260102T030405.678Z-0a1b2c3d.attempt"
     attempt.mkdir()
     found = facts(first.parents[1])
-    assert [one["published"] for one in found["snapshots"]] == [None, True, False]
+    assert [one["published"] for one in found["snapshots"]] == [True, True, False]
     assert [one["rejected"] for one in found["snapshots"]] == [0, 0, 1]
     assert found["same_fingerprint"] is False
     assert "do not belong together" in found["notes"][0]

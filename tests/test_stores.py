@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
-import itertools
 import json
 import os
 import re
@@ -31,36 +29,18 @@ from transforms.elements import Count, WrittenFile
 from transforms.manifests import make_manifest
 from transforms.snapshots import Snapshot, latest, new_id, snapshot_ids
 
-_NUMBERS = itertools.count()
-
 
 @pytest.fixture(scope="session", params=["s3", "gs"])
 def server(request, tmp_path_factory):
     """A store for all tests: its scheme and its environment."""
-    with stores.running(request.param) as (_, environment):
-        environment = dict(environment)
-        if tokens := environment.pop("TOKENS", None):
-            account = stores.google_credentials(tmp_path_factory.mktemp("google"), tokens)
-            environment["GOOGLE_APPLICATION_CREDENTIALS"] = str(account)
+    with stores.reachable(request.param, tmp_path_factory.mktemp("store")) as environment:
         yield request.param, environment
 
 
 @pytest.fixture
 def bucket(server, monkeypatch):
     """A bucket for one test."""
-    from apache_beam.io.filesystems import FileSystems
-
-    scheme, environment = server
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(FileSystems, "_pipeline_options", None)
-    if scheme == "s3":  # a client for each file reads the same megabytes of JSON again
-        from botocore.loaders import JSONFileLoader
-
-        once = functools.cache(JSONFileLoader().load_file)
-        monkeypatch.setattr(JSONFileLoader, "load_file", lambda self, path: once(path))
-    make = stores.s3_bucket if scheme == "s3" else stores.google_bucket
-    return make(f"bucket-{next(_NUMBERS)}", environment)
+    return stores.new_bucket(*server, monkeypatch)
 
 
 @pytest.fixture

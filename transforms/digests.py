@@ -91,17 +91,16 @@ class DigestSet:
 
     def add(self, text: str) -> bool:
         """Whether `text` is new; from now on it is not. Lone surrogates are allowed."""
-        return self.add_digest(
-            blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_WIDTH).digest()
-        )
+        return self.add_digest(_short_digest(text))
+
+    def __contains__(self, text: str) -> bool:
+        digest = _short_digest(text)
+        return _found(self._bucket(digest), digest)
 
     def add_digest(self, digest: bytes) -> bool:
         """The like of 16 bytes that are a digest already."""
         bucket = self._bucket(digest)
-        at = bucket.find(digest)
-        while at % _WIDTH and at > 0:  # the end of one digest and the start of the next
-            at = bucket.find(digest, at + 1)
-        if at >= 0:
+        if _found(bucket, digest):
             return False
         bucket += digest
         self._size += 1
@@ -124,3 +123,14 @@ class DigestSet:
             self._bucket(digest).extend(digest)
         if len(self._buckets) == 2 * self._half:
             self._half *= 2
+
+
+def _short_digest(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_WIDTH).digest()
+
+
+def _found(bucket: bytearray, digest: bytes) -> bool:
+    at = bucket.find(digest)
+    while at % _WIDTH and at > 0:  # the end of one digest and the start of the next
+        at = bucket.find(digest, at + 1)
+    return at >= 0

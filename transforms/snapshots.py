@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -23,11 +23,14 @@ from typing import Any
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
+from transforms.locks import free, wait_for
 from transforms.stored_files import exists, files_in, join, keep, matching, remove, write
 from transforms.stores import Refused, ask, is_remote
 
 LATEST, MANIFEST = "LATEST", "manifest.json"
-_BEGUN = ".begun"
+_BEGUN, _HANDED_OVER = ".begun", ".handed_over"
+_PUBLISHED = "published"  # has an empty file for each snapshot that LATEST named once
+_KNOWN_SINCE = 2  # the format of manifests since which publications are written down
 _ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}")
 
 
@@ -35,6 +38,19 @@ def new_id(now: datetime) -> str:
     """`20260102T030405.678Z-0a1b2c3d`: ids sort by the time at which their runs began."""
     utc = now.astimezone(timezone.utc)
     return f"{utc:%Y%m%dT%H%M%S}.{utc.microsecond // 1000:03}Z-{secrets.token_hex(4)}"
+
+
+def is_id(name: str) -> bool:
+    """Whether it is one."""
+    return bool(_ID.fullmatch(name))
+
+
+def attempt_id(name: str) -> str:
+    """The id of the snapshot that an attempt, by its folder's name, was to become; empty where it
+    is none.
+    """
+    found = _ID.search(name)
+    return found[0] if found else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +83,17 @@ class Snapshot:
                 remove(join(self.attempt, _BEGUN))
         except (OSError, Refused, ValueError) as error:
             raise ValueError(f"--output={self.output}: cannot be written ({error})") from error
+
+    def note_hand_over(self) -> None:
+        """Write down that nobody waits for this attempt's end: whoever began it is not to be asked
+        whether it is dead. A commit takes the note away, as it does what no report names.
+        """
+        write(join(self.attempt, _HANDED_OVER), b"handed over\n")
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether its attempt has such a note."""
+        return exists(join(self.attempt, _HANDED_OVER))
 
     def abandon(self) -> None:
         """Take away what an attempt left, as far as can be; a snapshot that is whole stays."""
@@ -118,6 +145,17 @@ class Snapshot:
         remove(licence)
         return manifest
 
+    def complete(self) -> None:
+        """The last step of a commit on an object store, for a run that died before it."""
+        remove(join(self.folder, _BEGUN))
+
+    def remove_remote(self) -> None:
+        """Take it from an object store: first what makes it a snapshot, or would."""
+        there = files_in(self.folder)
+        first = [path for path in there if path in (MANIFEST, _BEGUN)]
+        remove(*(join(self.folder, path) for path in first))
+        remove(*(join(self.folder, path) for path in there if path not in first))
+
     def _data(self) -> set[str]:
         """The files of the attempt, as paths in it."""
         return {path for path in files_in(self.attempt) if path not in (MANIFEST, _BEGUN)}
@@ -130,18 +168,63 @@ class Snapshot:
         """Let LATEST name this snapshot; False where it names a newer one already: it never moves
         backwards.
         """
-        with _alone(self.output):
-            published = latest(self.output)
-            if published is not None and published > self.id:
+        with alone(self.output):
+            named = latest(self.output)
+            if named is not None and named > self.id:
                 return False
-            target = join(self.output, LATEST)
-            if is_remote(self.output):
-                write(target, f"{self.id}\n".encode())
-            else:
-                write(f"{target}.{self.id}", f"{self.id}\n".encode())
-                os.replace(f"{target}.{self.id}", target)
-                keep(self.output)
+            self._let_latest_name_it(named)
         return True
+
+    def publish_again(self) -> None:
+        """Let LATEST name this snapshot though it names a newer one."""
+        with alone(self.output):
+            self._let_latest_name_it(latest(self.output))
+
+    def _let_latest_name_it(self, named: str | None) -> None:
+        """What was named until now is written down, too: it may be older than such notes are."""
+        if named is not None and named != self.id:
+            _note_published(self.output, named)
+        target = join(self.output, LATEST)
+        if is_remote(self.output):
+            write(target, f"{self.id}\n".encode())
+        else:
+            write(f"{target}.{self.id}", f"{self.id}\n".encode())
+            os.replace(f"{target}.{self.id}", target)
+            keep(self.output)
+        _note_published(self.output, self.id)
+
+
+def _note_published(output: str, snapshot_id: str) -> None:
+    note = join(output, _PUBLISHED, snapshot_id)
+    if not exists(note):
+        if not is_remote(output):
+            os.makedirs(os.path.dirname(note), exist_ok=True)
+        write(note, b"\n")
+
+
+def published_ids(output: str) -> set[str]:
+    """The snapshots that LATEST names, or named once; those of earlier versions are not known."""
+    named = latest(output)
+    try:
+        notes = matching(output, _PUBLISHED, "*")
+    except BeamIOError:
+        notes = []
+    ids = {path.rpartition("/")[2] for path in notes} | ({named} if named else set())
+    return {one for one in ids if is_id(one)}
+
+
+def was_published(manifest: Mapping[str, Any], published: Collection[str]) -> bool | None:
+    """None where nobody knows: versions before format 2 did not write it down."""
+    if manifest["id"] in published:
+        return True
+    return None if manifest.get("format_version", 1) < _KNOWN_SINCE else False
+
+
+def forget_published(output: str, snapshot_id: str) -> None:
+    """Take away the note of a snapshot that is gone."""
+    note = join(output, _PUBLISHED, snapshot_id)
+    if exists(note):
+        remove(note)
 
 
 def latest(output: str) -> str | None:
@@ -155,7 +238,7 @@ def latest(output: str) -> str | None:
 def read_manifest(output: str, snapshot_id: str) -> dict[str, Any]:
     """The manifest of a snapshot that is whole. Raises `ValueError` where there is none."""
     path = join(Snapshot(output, snapshot_id).folder, MANIFEST)
-    if not _ID.fullmatch(snapshot_id) or not exists(path):
+    if not is_id(snapshot_id) or not exists(path):
         there = ", ".join(snapshot_ids(output)) or "none"
         raise ValueError(f"{output}: has no snapshot {snapshot_id!r}; there are: {there}")
     with FileSystems.open(path) as stream:
@@ -176,19 +259,20 @@ def snapshot_ids(output: str) -> list[str]:
         found = matching(output, "snapshots", "*", MANIFEST)
     except BeamIOError:
         return []
-    return sorted(name for path in found if _ID.fullmatch(name := path.split("/")[-2]))
+    return sorted(name for path in found if is_id(name := path.split("/")[-2]))
 
 
 @contextlib.contextmanager
-def _alone(output: str) -> Iterator[None]:
-    """Only one process of this machine at a time; object stores have no such lock, there the last
-    one wins.
+def alone(output: str) -> Iterator[None]:
+    """For a moment, while it is looked at what is there or LATEST moves: only one process at a
+    time. Object stores have no such lock, there the last one wins.
     """
     if is_remote(output):
         yield
         return
-    import fcntl
-
-    with open(join(output, ".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    path = join(output, ".lock")
+    lock = wait_for(path, lambda: None)
+    try:
         yield
+    finally:
+        free(path, lock)

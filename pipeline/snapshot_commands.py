@@ -1,0 +1,206 @@
+"""The commands that look after an output's snapshots: lines to say, and whether all is well."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import pyarrow as pa
+from apache_beam.io.filesystem import BeamIOError
+
+from pipeline import inspection_texts, output_reports, pruning, snapshot_differences, snapshot_lists
+from pipeline.inspection_texts import counted
+from pipeline.options import UsageError
+from pipeline.plan_texts import bytes_text
+from pipeline.verification import Verified, verify
+from transforms.manifests import FORMAT_VERSION
+from transforms.snapshots import (
+    LATEST,
+    Snapshot,
+    is_id,
+    latest,
+    published_ids,
+    read_manifest,
+    snapshot_ids,
+    was_published,
+)
+from transforms.stored_files import join
+from transforms.stores import Refused, ask
+
+_Said = tuple[Iterable[str], bool]
+
+
+def run(flags: argparse.Namespace) -> _Said:
+    """The command that `flags.action` names -> what it says, and whether what it looked at is
+    whole. Raises `ValueError` for what is not there.
+    """
+    flags.output = os.path.expanduser(flags.output).rstrip("/") or "/"
+    with _one_sentence(flags.output):
+        lines, whole = _COMMANDS[flags.action](flags)
+        return list(lines), whole
+
+
+@contextlib.contextmanager
+def _one_sentence(output: str) -> Iterator[None]:
+    """Beam's file systems and Arrow raise their own."""
+    try:
+        ask(output, lambda: latest(output))  # a store that does not answer is told soon
+        yield
+    except (BeamIOError, OSError, ImportError, Refused, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise RuntimeError(f"{output}: cannot be read or written ({reason})") from error
+
+
+def _named(flags: argparse.Namespace, asked: str | None) -> str:
+    """The id of a snapshot that is there: the one asked for, by its name or folder, else the one
+    that LATEST names. Raises `UsageError`.
+    """
+    named = asked.rstrip("/").rpartition("/")[2] if asked else latest(flags.output)
+    there = snapshot_ids(flags.output)
+    if named is None or not is_id(named):
+        if asked is None and named is not None:
+            raise UsageError(f"{flags.output}/{LATEST}: is damaged; `snapshots rollback` mends it")
+        if not there:
+            raise UsageError(f"{flags.output}: holds no snapshot; is it an --output of `embed`?")
+        names = ", ".join(there)
+        if named is None:
+            raise UsageError(f"{flags.output}: nothing is published; name one of: {names}")
+    if named not in there and asked:
+        names = ", ".join(there) or "none"
+        raise UsageError(f"{flags.output}: has no snapshot {named!r}; there are: {names}")
+    return named
+
+
+def _manifest(output: str, one: str) -> Mapping[str, Any]:
+    """Raises `RuntimeError` where it cannot be read."""
+    try:
+        manifest = read_manifest(output, one)
+        version = manifest["format_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RuntimeError(
+            f"{output}: the manifest of {one} cannot be read ({error}); `corpusvec verify {output}"
+            f" {one}` says what is damaged"
+        ) from error
+    if version > FORMAT_VERSION:
+        raise RuntimeError(
+            f"{one}: was made by a later version of corpusvec (format {version}); use that one"
+        )
+    return manifest
+
+
+def _json(value: Any) -> list[str]:
+    return [json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)]
+
+
+def _list(flags: argparse.Namespace) -> _Said:
+    found = snapshot_lists.listing(flags.output)
+    if not (found.snapshots or found.attempts or found.latest or found.running):
+        raise UsageError(f"{flags.output}: holds no snapshot; is it an --output of `embed`?")
+    return _json(found.as_json()) if flags.json else snapshot_lists.lines(found), True
+
+
+def _show(flags: argparse.Namespace) -> _Said:
+    one = _named(flags, flags.snapshot)
+    _manifest(flags.output, one)
+    report = output_reports.read(Snapshot(flags.output, one).folder)
+    own = tuple(line for line in report.snapshots if line.id == one)
+    report = replace(report, snapshots=own, unfinished=())
+    return _json(asdict(report)) if flags.json else inspection_texts.lines([report]), True
+
+
+def _diff(flags: argparse.Namespace) -> _Said:
+    old, new = _named(flags, flags.old), _named(flags, flags.new)
+    found = snapshot_differences.changes_between(
+        flags.output, _manifest(flags.output, old), _manifest(flags.output, new)
+    )
+    said = _json(found.as_json()) if flags.json else snapshot_differences.lines(found)
+    return said, True
+
+
+def _verify(flags: argparse.Namespace) -> _Said:
+    found = verify(flags.output, _named(flags, flags.snapshot))
+    if flags.json:
+        whole = {"whole": not found.problems}
+        problems = [problem._asdict() for problem in found.problems]
+        return _json(asdict(found) | whole | {"problems": problems}), not found.problems
+    return _verified(found), not found.problems
+
+
+def _verified(found: Verified) -> Iterator[str]:
+    yield from map(str, found.problems)
+    name = f"{found.snapshot}{' (LATEST names it)' if found.is_latest else ''}"
+    if found.problems:
+        yield f"{name} is damaged: {counted(len(found.problems), 'problem')}"
+        return
+    documents, tokens = found.counts.get("documents", 0), found.counts.get("tokens", 0)
+    yield (
+        f"{name} is whole: {counted(documents, 'document')}, {counted(tokens, 'token')},"
+        f" {counted(found.files, 'file')}, {bytes_text(found.bytes)}"
+    )
+
+
+def _publish(flags: argparse.Namespace) -> _Said:
+    # What `embed` prints is the snapshot's folder: its name will do, and so will all of it.
+    snapshot = Snapshot(flags.output, flags.snapshot.rstrip("/").rpartition("/")[2])
+    manifest = read_manifest(snapshot.output, snapshot.id)
+    if why := manifest.get("incomplete"):
+        raise UsageError(f"{snapshot.id}: is not complete ({why}); run `embed` again")
+    if not manifest["counts"]["documents"]:
+        raise UsageError(f"{snapshot.id}: has no document; there is nothing to publish")
+    if not snapshot.publish():
+        raise UsageError(
+            f"{snapshot.id}: LATEST names {latest(snapshot.output)}, which is newer; it never moves"
+            " backwards, but by `snapshots rollback`"
+        )
+    return [f"{snapshot.folder} is published: {snapshot.output}/{LATEST} names it"], True
+
+
+def _rollback(flags: argparse.Namespace) -> _Said:
+    output, named = flags.output, latest(flags.output)
+    if named is None:
+        raise UsageError(f"{output}: nothing is published; there is nothing to go back from")
+    known, published = snapshot_ids(output), published_ids(output)
+    earlier = [one for one in known if one < named]
+    if flags.snapshot is None:
+        sure = [one for one in earlier if one in published]
+        if not sure:
+            names = f"; name one of: {', '.join(earlier)}" if earlier else ""
+            raise UsageError(f"{output}: no snapshot before {named} is known as published{names}")
+        target = sure[-1]
+    else:
+        target = _named(flags, flags.snapshot)
+    manifest = _manifest(output, target)
+    if target >= named:
+        raise UsageError(
+            f"{target}: is not older than {named}, which LATEST names; `publish` moves it forward"
+        )
+    if was_published(manifest, published) is False:
+        raise UsageError(f"{target}: was never published; go back to one that was: {output}")
+    Snapshot(output, target).publish_again()
+    said = f"{join(output, LATEST)} names {target} now, and no more {named}"
+    return [said, f"to undo it: publish {output} {named}"] if named in known else [said], True
+
+
+def _prune(flags: argparse.Namespace) -> _Said:
+    output = flags.output
+    there: Sequence[str] = snapshot_ids(output)
+    if not there and not Snapshot(output, "none of them").leftovers() and latest(output) is None:
+        raise UsageError(f"{output}: holds no snapshot; is it an --output of `embed`?")
+    found = pruning.prune(output, flags.keep, flags.handed_over, flags.dry_run)
+    return pruning.lines(output, found, flags.dry_run), True
+
+
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace], _Said]] = {
+    "list": _list,
+    "show": _show,
+    "diff": _diff,
+    "verify": _verify,
+    "publish": _publish,
+    "rollback": _rollback,
+    "prune": _prune,
+}

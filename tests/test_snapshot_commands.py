@@ -1,0 +1,384 @@
+"""Looking after snapshots: list, show, diff, publish, rollback, prune, on a disk and on stores."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import main
+from tests import stores
+from tests.models import TEXTS
+from tests.test_claims import RUN, process, started  # noqa: F401
+from transforms import beats
+from transforms.elements import Count
+from transforms.manifests import make_manifest
+from transforms.snapshots import Snapshot, latest, new_id, published_ids, snapshot_ids
+from transforms.stored_files import files_in, join, write
+from transforms.stores import ask
+
+START = datetime(2026, 1, 2, tzinfo=timezone.utc)
+
+
+@pytest.fixture(params=["local", "s3", "gs"])
+def output(request, started, tmp_path, monkeypatch) -> str:  # noqa: F811
+    if request.param == "local":
+        return str(tmp_path / "out")
+    monkeypatch.setattr(beats, "BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(beats, "DEAD_SECONDS", 2.0)
+    bucket = stores.new_bucket(request.param, started(request.param), monkeypatch)
+    return f"{bucket.address}/out"
+
+
+def begun(output: str, day: int) -> Snapshot:
+    snapshot = Snapshot(output, new_id(START + timedelta(days=day)))
+    snapshot.begin(["sentences", "rejected"])
+    write(join(snapshot.attempt, "sentences/a.parquet"), b"rows")
+    return snapshot
+
+
+def made(output: str, day: int, publish: bool = True, **about) -> str:
+    """A snapshot without files -> its id."""
+    snapshot = begun(output, day)
+    counts = [Count("records", 1), Count("empty", 1)]
+    snapshot.commit(make_manifest(snapshot.id, counts, about))
+    if publish:
+        snapshot.publish()
+    return snapshot.id
+
+
+def said(capsys, *arguments: str) -> list[str]:
+    """What a command says that ends well."""
+    capsys.readouterr()
+    code = main(["snapshots", *arguments])
+    told = capsys.readouterr()
+    assert code == 0, told.err
+    return told.out.splitlines()
+
+
+def refused(capsys, *arguments: str) -> str:
+    capsys.readouterr()
+    assert main(["snapshots", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def names(output: str) -> set[str]:
+    """Of the files in it."""
+    return set(ask(output, lambda: files_in(output)))
+
+
+# ----------------------------------------------------------------------------------------- listing
+
+
+def test_list_says_of_each_what_it_is(output, capsys):
+    ids = [made(output, 1), made(output, 2), made(output, 3, False)]
+    ids.append(made(output, 4, False, incomplete="2 records are lost"))
+    dead = begun(output, 5)
+    over = begun(output, 6)
+    over.note_hand_over()
+    title, *lines = said(capsys, "list", output)
+    assert title.split() == [
+        *("snapshot", "finished", "documents", "rejected", "embedded", "reused", "size"),
+        *("fingerprint", "state"),
+    ]
+    assert [line.split()[0] for line in lines[:4]] == ids
+    ends = ("published", "LATEST", "not published", "not published, incomplete")
+    for line, end in zip(lines, ends):
+        assert line.endswith(f"  {end}")
+    assert len(lines) == 6
+    assert dead.id in lines[4]
+    assert lines[4].endswith("(dead)")
+    assert lines[5].endswith("(handed over)")
+    (text,) = ["\n".join(said(capsys, "list", output, "--json"))]
+    found = json.loads(text)
+    assert [one["published"] for one in found["snapshots"]] == [True, True, False, False]
+    assert [one["state"] for one in found["attempts"]] == ["dead", "handed over"]
+    assert found["latest"] == ids[1]
+
+
+def test_list_says_who_is_running(output, capsys):
+    made(output, 1)
+    with process(output) as holder:
+        snapshot = Snapshot(output, RUN)
+        snapshot.begin(["sentences"])
+        *_, last = said(capsys, "list", output)
+    assert last.startswith("unfinished: ")
+    assert f"(running: {RUN} (host " in last
+    assert f"process {holder.pid}, " in last
+
+
+def test_what_earlier_versions_published_is_not_known(tmp_path, capsys):
+    output = str(tmp_path)
+    old, other = made(output, 1, False), made(output, 2, False)
+    for one in (old, other):
+        file = tmp_path / "snapshots" / one / "manifest.json"
+        file.write_text(file.read_text().replace('"format_version": 2', '"format_version": 1'))
+    (tmp_path / "LATEST").write_text(f"{other}\n")  # as they did
+    assert said(capsys, "list", output)[1].endswith("perhaps published")
+    assert f"is known as published; name one of: {old}" in refused(capsys, "rollback", output)
+    made(output, 3)
+    assert said(capsys, "list", output)[1].endswith("perhaps published")
+    assert said(capsys, "list", output)[2].endswith("  published")
+    said(capsys, "rollback", output, old)
+    assert latest(output) == old
+
+
+def test_a_manifest_that_is_damaged_does_not_hide_the_others(tmp_path, capsys):
+    ids = [made(str(tmp_path), 1), made(str(tmp_path), 2)]
+    (tmp_path / "snapshots" / ids[0] / "manifest.json").write_text("{")
+    _, one, other = said(capsys, "list", str(tmp_path))
+    assert "published, manifest cannot be read: " in one
+    assert other.endswith("LATEST")
+    (tmp_path / "LATEST").write_text(f"{RUN}\n")
+    assert f"LATEST names {RUN}, which is not there" in said(capsys, "list", str(tmp_path))
+
+
+# --------------------------------------------------------------------------- of whole snapshots
+
+
+@pytest.fixture
+def texts(tmp_path):
+    """`texts(name=text, …)` makes the input of these records."""
+    source = tmp_path / "in.jsonl"
+
+    def make(**records: str) -> Path:
+        lines = [json.dumps({"id": id_, "text": text}) for id_, text in records.items()]
+        source.write_text("\n".join(lines))
+        return source
+
+    return make
+
+
+def test_show_is_what_inspect_shows(embed, tiny, texts, capsys):
+    first = embed(tiny, texts(a="the garden")).latest.name
+    outcome = embed(tiny, texts(a="the garden", b="more rain"))
+    output = str(outcome.output)
+    shown = "\n".join(said(capsys, "show", output, first))
+    assert first in shown
+    assert outcome.latest.name not in shown.partition("snapshots")[2]
+    assert "the garden" in shown
+    found = json.loads("\n".join(said(capsys, "show", output, "--json")))
+    assert found["snapshot"]["id"] == outcome.latest.name
+    assert found["snapshot"]["counts"]["reused"] == 1
+    assert f"has no snapshot {RUN!r}; there are: {first}" in refused(capsys, "show", output, RUN)
+
+
+def test_diff_names_what_changed(embed, tiny, texts, capsys):
+    first = embed(tiny, texts(a="one", b="two", c="three", d="four"))
+    output, one = str(first.output), first.latest.name
+    other = embed(tiny, texts(a="one", b="other", new="three", e="five")).latest
+    lines = said(capsys, "diff", output, one)
+    assert lines == [
+        f"from {one} to {other.name}",
+        "1 added, 1 changed, 1 removed, 1 moved, 1 unchanged",
+        "added: e",
+        "changed: b",
+        "removed: d",
+        "moved: c -> new",
+    ]
+    found = json.loads("\n".join(said(capsys, "diff", output, one, str(other), "--json")))
+    assert found["counts"] == {"added": 1, "changed": 1, "removed": 1, "moved": 1, "unchanged": 1}
+    assert {"id": "new", "change": "moved", "old_id": "c"} in found["changes"]
+    assert found["settings"] == []
+    embed(tiny, texts(a="one"), "--vectors=cls@1", "--max_shrink=1")
+    *_, settings, _, _, _ = said(capsys, "diff", output, other.name)
+    assert settings.startswith("settings differ: vectors; the vectors of all documents are others")
+
+
+def test_diff_of_what_is_damaged_is_one_sentence(embed, tiny, texts, capsys):
+    outcome = embed(tiny, texts(a="one"))
+    (file,) = outcome.latest.glob("sentences/*")
+    file.write_bytes(b"rows")
+    assert main(["snapshots", "diff", str(outcome.output), outcome.latest.name]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(file) in line
+    assert "corpusvec verify" in line
+
+
+def test_rows_of_a_store_are_checked_too(started, tiny, texts, monkeypatch, capsys):  # noqa: F811
+    bucket = stores.new_bucket("s3", started("s3"), monkeypatch)
+    monkeypatch.setattr(beats, "SETTLE_SECONDS", 0.1)
+    output = f"{bucket.address}/out"
+    for records in ({"a": "one"}, {"a": "one", "b": "two"}):
+        place = [f"--model={tiny}", f"--input={texts(**records)}", f"--output={output}"]
+        assert main(["embed", *place, "--layers=-1"]) == 0
+    assert not [name for name in bucket.names() if "running" in name]
+    first, second = snapshot_ids(output)
+    assert "1 added, 0 changed" in said(capsys, "diff", output, first)[1]
+    assert "is whole: 2 documents" in said(capsys, "verify", output)[0]
+    (file, *_) = [name for name in bucket.names() if f"{second}/tokens" in name]
+    bucket.put(file, bucket.get(file)[:-1] + b"x")
+    assert main(["verify", output]) == 1
+    assert "digest" in capsys.readouterr().out
+    said(capsys, "rollback", output)
+    assert main(["verify", output]) == 0
+
+
+# ----------------------------------------------------------------------- publications and rollbacks
+
+
+def test_what_is_incomplete_cannot_be_published(tmp_path, capsys):
+    output = str(tmp_path)
+    one = made(output, 1, False, incomplete="2 records are lost")
+    assert f"{one}: is not complete (2 records are lost)" in refused(capsys, "publish", output, one)
+    assert main(["publish", output, one]) == 2
+    assert latest(output) is None
+
+
+def test_rollback_goes_to_the_published_one_before(output, capsys):
+    ids = [made(output, 1), made(output, 2), made(output, 3, False), made(output, 4)]
+    assert said(capsys, "rollback", output)[0].endswith(f"names {ids[1]} now, and no more {ids[3]}")
+    assert latest(output) == ids[1]
+    said(capsys, "rollback", output)
+    assert latest(output) == ids[0]
+    assert f"before {ids[0]} is known as published" in refused(capsys, "rollback", output)
+    assert published_ids(output) == {ids[0], ids[1], ids[3]}
+    assert Snapshot(output, ids[3]).publish()
+    assert "was never published" in refused(capsys, "rollback", output, ids[2])
+    assert "is not older than" in refused(capsys, "rollback", output, ids[3])
+    said(capsys, "rollback", output, ids[0])
+    assert latest(output) == ids[0]
+
+
+def test_after_a_rollback_the_next_run_publishes_again(embed, tiny, texts, capsys):
+    first = embed(tiny, texts(a="one")).latest
+    second = embed(tiny, texts(a="one", b="two")).latest
+    said(capsys, "rollback", str(first.parents[1]))
+    outcome = embed(tiny, texts(a="one", b="two"))
+    assert outcome.code == 0
+    assert outcome.latest.name > second.name
+    assert "1 added" in said(capsys, "diff", str(outcome.output), first.name)[1]
+
+
+# -------------------------------------------------------------------------------------------- prune
+
+
+def test_prune_keeps_the_newest_published_and_what_is_newer(output, capsys):
+    ids = [made(output, day, publish=day not in (2, 4, 6)) for day in range(1, 7)]
+    before = names(output)
+    lines = said(capsys, "prune", output, "--keep=2", "--dry_run")
+    assert lines == [f"would be removed: {one}" for one in (ids[0], ids[1], ids[3])]
+    assert names(output) == before
+    lines = said(capsys, "prune", output, "--keep=2")
+    assert lines == [f"removed: {one}" for one in (ids[0], ids[1], ids[3])]
+    assert snapshot_ids(output) == [ids[2], ids[4], ids[5]]
+    gone = {ids[0], ids[1], ids[3]}
+    assert not [name for name in names(output) if any(one in name for one in gone)]
+    assert said(capsys, "prune", output, "--keep=2") == [f"{output}: has nothing to remove"]
+
+
+def test_prune_never_removes_what_latest_names(output, capsys):
+    ids = [made(output, day) for day in range(1, 5)]
+    said(capsys, "rollback", output, ids[0])
+    lines = said(capsys, "prune", output, "--keep=1")
+    assert f"stays: {ids[0]}: LATEST names it" in lines
+    assert snapshot_ids(output) == [ids[0], ids[3]]
+
+
+def test_prune_removes_what_dead_runs_left_and_nothing_of_a_living_one(output, capsys):
+    whole = made(output, 1)
+    dead, over = begun(output, 2), begun(output, 3)
+    over.note_hand_over()
+    if "://" not in output:
+        Path(output, f"LATEST.{whole}").write_text("half")
+        Path(output, "snapshots", f".{RUN[:-1]}0.attempt.abandoned").mkdir()
+    with process(output):
+        Snapshot(output, RUN).begin(["sentences"])
+        lines = said(capsys, "prune", output)
+    assert any(line.startswith(f"stays: {_attempt(output, RUN)}: {RUN} (host") for line in lines)
+    assert any("--handed_over removes it" in line for line in lines)
+    assert f"removed: {_attempt(output, dead.id)} (left by a run that ended early)" in lines
+    assert not [name for name in names(output) if dead.id in name]
+    assert [name for name in names(output) if over.id in name]
+    lines = said(capsys, "prune", output, "--handed_over")
+    assert len(lines) == 2  # those of the run, which was killed, and of the job
+    assert {name.split("/")[1] for name in names(output) if "snapshots" in name} == {whole}
+    assert not [name for name in names(output) if name.startswith("running/")]
+    assert snapshot_ids(output) == [whole]
+
+
+def _attempt(output: str, one: str) -> str:
+    return os.path.basename(Snapshot(output, one).attempt)
+
+
+@pytest.mark.parametrize("how", ["writing", "reading"])
+def test_prune_leaves_what_a_run_reads(output, capsys, how):
+    ids = [made(output, day) for day in range(1, 5)]
+    with _reads(output, how, ids[1]):
+        lines = said(capsys, "prune", output, "--keep=1")
+        assert any(line.startswith(f"stays: {ids[1]}: {RUN} (host ") for line in lines)
+        assert snapshot_ids(output) == [ids[1], ids[3]]
+    said(capsys, "prune", output, "--keep=1")
+    assert snapshot_ids(output) == [ids[3]]
+
+
+def _reads(output: str, how: str, one: str):
+    from tests import test_claims
+
+    script = test_claims.HOLD.replace('["one", "two"]', f'["{one}"]')
+    return process(output, how, script)
+
+
+def test_prune_leaves_all_while_a_run_is_just_beginning(output, capsys):
+    ids = [made(output, day) for day in range(1, 4)]
+    from tests import test_claims
+
+    script = test_claims.HOLD.replace('claim.tell("{run}", ["one", "two"])', "pass")
+    with process(output, "writing", script):
+        (line,) = said(capsys, "prune", output, "--keep=1")
+    assert line.startswith("stays: everything: a run (host ")
+    assert snapshot_ids(output) == ids
+
+
+def test_what_a_prune_that_was_killed_left_is_removed_by_the_next(output, capsys):
+    ids = [made(output, day) for day in range(1, 3)]
+    if "://" in output:
+        write(join(output, "snapshots", RUN, "tokens/a.parquet"), b"rows")
+        left = RUN
+    else:
+        left = f".{RUN}.removed"
+        Path(output, "snapshots", left, "tokens").mkdir(parents=True)
+    lines = said(capsys, "prune", output)
+    assert lines == [f"removed: {left} (left by a run that ended early)"]
+    assert not [name for name in names(output) if RUN in name]
+    assert snapshot_ids(output) == ids
+
+
+def test_a_commit_that_died_in_its_last_step_is_completed(started, monkeypatch, capsys):  # noqa: F811
+    bucket = stores.new_bucket("s3", started("s3"), monkeypatch)
+    output = f"{bucket.address}/out"
+    one = made(output, 1, False)
+    bucket.put(f"out/snapshots/{one}/.begun", b"begun\n")
+    assert said(capsys, "prune", output) == [f"completed: {one}"]
+    assert Snapshot(output, "another").leftovers() == []
+    assert snapshot_ids(output) == [one]
+
+
+def test_the_note_at_the_end_of_a_run_names_prune(embed, tiny, texts, capsys):
+    outcome = embed(tiny, texts(a="one"))
+    begun(str(outcome.output), 1)
+    said_ = embed(tiny, texts(a=TEXTS[0]), "--max_shrink=1").out
+    assert f"snapshots prune {outcome.output}` removes those" in said_
+    said(capsys, "prune", str(outcome.output))
+    assert "prune" not in embed(tiny, texts(a="one")).out
+
+
+@pytest.mark.parametrize("command", ["list", "show", "verify", "rollback", "prune"])
+def test_an_output_that_is_none_is_one_sentence(tmp_path, capsys, command):
+    assert str(tmp_path) in refused(capsys, command, str(tmp_path))
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["snapshots", "--help"])
+    told = capsys.readouterr().out
+    for name in ("list", "show", "diff", "verify", "publish", "rollback", "prune"):
+        assert f"\n    {name} " in told
+    assert main(["snapshots"]) == 2
+    assert main(["snapshots", "lsit", "out"]) == 2
+    assert main(["snapshots", "prune", "out", "--kep=3"]) == 2
+    assert "did you mean --keep?" in capsys.readouterr().err
