@@ -16,8 +16,10 @@ from benchmarks import (
     memory,
     planning,
     programs,
+    reruns,
     rows,
     shapes,
+    sharing,
     sizes,
     starting,
     tokenizing,
@@ -40,6 +42,8 @@ GROUPS: Mapping[str, Callable[[Plan], list[rows.Row]]] = {
     "tokenize": tokenizing.measure,
     "sizes": sizes.measure,
     "plan": planning.measure,
+    "flink": sharing.measure,
+    "reruns": reruns.measure,
 }
 
 
@@ -116,8 +120,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_above_zero,
         metavar="N",
         default=5,
-        help="how often what is compared is run; `programs` at most twice, `memory` three times,"
-        " `shapes` and `sizes` once (default: %(default)s)",
+        help="how often what is compared is run; `programs` at most twice, `memory`, `flink`"
+        " and `reruns` three times, `shapes` and `sizes` once (default: %(default)s)",
     )
     parser.add_argument(
         "--only",

@@ -49,6 +49,11 @@ def at_most(what: str, figure: str, value: float, most: float, unit: str = "") -
     return Row(what, figure, f"≤ {most:g}{unit}", value <= most)
 
 
+def ratio_at_most(what: str, ratios: Sequence[float], most: float) -> Row:
+    """Like `ratio`, for what should be low."""
+    return at_most(what, _figure(ratios), statistics.median(ratios), most)
+
+
 def rates(what: str, found: Sequence[float], unit: str) -> Row:
     """The median of the rounds, in `unit` a second; nothing is wanted of it."""
     return Row(what, f"{statistics.median(found):,.0f} {unit}/s")

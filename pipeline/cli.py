@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import io
 import logging
 import os
@@ -14,10 +15,12 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pipeline import __version__, options
+from pipeline import __version__, logs, options
 from pipeline.flags import COMMANDS, Command
+from pipeline.metrics_file import MetricsFile
+from pipeline.swap_flags import embeds
 
 if TYPE_CHECKING:
     from pipeline.embed import Job
@@ -30,42 +33,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
     come from.
     """
     arguments = options.joined_values(sys.argv[1:] if arguments is None else arguments)
-    verbose = "--verbose" in arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # texts are shown, whatever the terminal can
             stream.reconfigure(errors="backslashreplace")
+    of_embed = arguments if arguments[:1] == ["embed"] else []
+    metrics = MetricsFile(of_embed)
+    with logs.written(options.value_of("log_format", of_embed) == "json"):
+        code = _ended(arguments, metrics)
+        metrics.write(code)
+    return code
+
+
+def _ended(arguments: Sequence[str], metrics: MetricsFile) -> int:
+    verbose = "--verbose" in arguments
     try:
-        parser = _parser()
+        parser = _parser(metrics)
         if not arguments:
             raise options.UsageError(f"say what to do: {', '.join(COMMANDS)} (--help tells more)")
         known, rest = parser.parse_known_args(arguments)
         _quiet(verbose)
         return known.command(known, rest, arguments)
     except KeyboardInterrupt:
-        print("interrupted; nothing was published", file=sys.stderr)
-        return INTERRUPTED
+        return _failed("interrupted; nothing was published", INTERRUPTED, "interrupted")
     except Exception as error:
-        if verbose:
-            traceback.print_exc()
         expected = isinstance(error, ValueError | RuntimeError | OSError)
         where = "" if expected else f"{type(error).__name__}, a fault of this program: "
-        print(f"corpusvec: {where}{error}", file=sys.stderr)
-        return WRONG_USAGE if isinstance(error, ValueError) else FAILED
+        code = WRONG_USAGE if isinstance(error, ValueError) else FAILED
+        told = {"traceback": traceback.format_exc()} if verbose else {}
+        return _failed(f"corpusvec: {where}{error}", code, "error", **told)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _failed(message: str, code: int, event: str, **fields: str) -> int:
+    logs.say(logs.Line(message, event, {"exit_code": code, **fields}, "error"))
+    return code
+
+
+def _parser(metrics: MetricsFile) -> argparse.ArgumentParser:
     parser = options.Parser(
         prog="corpusvec",
         description="Vectors of every text and token of a corpus, in Parquet.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"corpusvec {__version__}")
-    _add_commands(parser, COMMANDS)
+    run = {
+        "embed": functools.partial(_embed, metrics),
+        "plan": _plan,
+        "inspect": _inspect,
+        "export-model": _export,
+        "verify": _verify,
+    }
+    _add_commands(parser, COMMANDS, run)
     return parser
 
 
-def _add_commands(parser: argparse.ArgumentParser, known: Mapping[str, Command]) -> None:
-    run = {"embed": _embed, "plan": _plan, "inspect": _inspect, "export-model": _export}
+def _add_commands(
+    parser: argparse.ArgumentParser, known: Mapping[str, Command], run: Mapping[str, Any]
+) -> None:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, command in known.items():
         subparser = commands.add_parser(
@@ -77,15 +100,16 @@ def _add_commands(parser: argparse.ArgumentParser, known: Mapping[str, Command])
         )
         command.add_flags(subparser)
         if command.parts:
-            _add_commands(subparser, command.parts)
+            _add_commands(subparser, command.parts, {})
         elif name in run:
             subparser.set_defaults(command=run[name])
         else:
             subparser.set_defaults(command=_snapshots, action=name)
 
 
-def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    started = time.time()
+def _embed(
+    metrics: MetricsFile, flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
+) -> int:
     options.refuse_unknown(rest, flags, beam=True)
     options.refuse_incomplete(flags)
     options.refuse_twice(flags, arguments)
@@ -94,14 +118,15 @@ def _embed(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str])
 
     check_runner(flags)
     rest = beam_arguments(flags, rest)
+    metrics.check(rest)
     open_file_systems(rest)
     with contextlib.ExitStack() as held:
         with _interruptible():
-            job = jobs.from_flags(flags, started, held)
-        return _run_job(job, flags, rest, started)
+            job = jobs.from_flags(flags, metrics.started, held)
+        return _run_job(job, flags, rest, metrics)
 
 
-def _run_job(job: Job, flags: argparse.Namespace, rest: list[str], started: float) -> int:
+def _run_job(job: Job, flags: argparse.Namespace, rest: list[str], metrics: MetricsFile) -> int:
     from pipeline import report
     from pipeline.pruning import remove_taken_up
     from pipeline.run import run
@@ -120,19 +145,18 @@ def _run_job(job: Job, flags: argparse.Namespace, rest: list[str], started: floa
         if not ended:
             _say([f"handed over; {snapshot.folder} will be there when the job is done"])
             return DONE
-        manifest = read_manifest(snapshot.output, snapshot.id)
+        metrics.manifest = manifest = read_manifest(snapshot.output, snapshot.id)
         remove_taken_up(job)
-        _say(report.summary(snapshot, manifest, time.time() - started))
+        _say(report.summary(snapshot, manifest, time.time() - metrics.started))
     except KeyboardInterrupt:
         if latest(snapshot.output) != snapshot.id:
             raise
-        print(f"interrupted, after {snapshot.folder} was published", file=sys.stderr)
-        return INTERRUPTED
+        told = f"interrupted, after {snapshot.folder} was published"
+        return _failed(told, INTERRUPTED, "interrupted", snapshot=snapshot.id)
     if latest(snapshot.output) == snapshot.id:
         return DONE
     reason = report.not_published(snapshot, manifest, job.limits)
-    print(f"corpusvec: {reason}", file=sys.stderr)
-    return NOT_PUBLISHED
+    return _failed(f"corpusvec: {reason}", NOT_PUBLISHED, "not_published", snapshot=snapshot.id)
 
 
 def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
@@ -159,6 +183,23 @@ def _snapshots(flags: argparse.Namespace, rest: list[str], arguments: Sequence[s
     lines, whole = snapshot_commands.run(flags)
     _say(lines)
     return DONE if whole else FAILED
+
+
+def _verify(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+    if not embeds(flags):
+        flags.action = "verify"
+        return _snapshots(flags, rest, arguments)
+    options.refuse_unknown(rest, flags, beam=True)
+    options.refuse_twice(flags, arguments)
+    from pipeline.model_swap import compare_models, said
+
+    _reach_stores(rest)
+    report = compare_models(flags)
+    _say(said(report, flags.json))
+    if report.enough is False:
+        print(f"corpusvec: {report.verdict[-1]}", file=sys.stderr)
+        return NOT_PUBLISHED
+    return DONE
 
 
 def _inspect(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
@@ -195,12 +236,11 @@ def _reach_stores(beam_arguments: Sequence[str]) -> None:
         open_file_systems(beam_arguments)
 
 
-def _say(lines: Iterable[str]) -> None:
+def _say(lines: Iterable[str | logs.Line]) -> None:
     """Print; a reader that has gone away does not make a run that is done a failed one."""
     try:
         for line in lines:
-            print(line)
-        sys.stdout.flush()
+            logs.say(line, sys.stdout)
     except OSError:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -208,12 +248,11 @@ def _say(lines: Iterable[str]) -> None:
 
 def _quiet(verbose: bool) -> None:
     """Libraries' log lines and warnings are for developers."""
+    logging.basicConfig()
+    logging.getLogger().setLevel(logging.INFO if verbose else logging.ERROR)
     if verbose:
-        logging.basicConfig(level=logging.INFO)
         return
-    logging.basicConfig(level=logging.ERROR)
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-    logging.getLogger().setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
 
 

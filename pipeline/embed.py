@@ -38,6 +38,7 @@ from transforms.tokenization import Tokenize
 from transforms.write import CommitSnapshot, CopyRows, WriteRejected, WriteTable
 
 _BATCH_TOKENS, _BATCH_BYTES = 1024, 1 << 15  # padding included
+_WIDE = 1024  # dimensions of layers of which nobody says it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +117,11 @@ def batch_budget(spec: ModelSpec) -> int:
     return _BATCH_TOKENS if spec.tokenizer else _BATCH_BYTES
 
 
+def _token_bytes(recipe: Recipe) -> int:
+    """What a token takes whose vectors are written."""
+    return 4 * (recipe.spec.hidden_size or _WIDE) * len(recipe.vectors.token_layers)
+
+
 def _embed(documents: beam.PCollection, recipe: Recipe) -> tuple[Embedded, beam.PCollection]:
     """What becomes of documents, and `Count`s of the work."""
     tokenized = documents | Tokenize(
@@ -125,12 +131,14 @@ def _embed(documents: beam.PCollection, recipe: Recipe) -> tuple[Embedded, beam.
         budget=batch_budget(recipe.spec),
         padding=recipe.spec.padding,
         longest=recipe.spec.longest_padded,
+        kept=_token_bytes(recipe),
     )
     encoded = batches | Encode(model=recipe.spec, wanted=recipe.wanted, origin=recipe.origin)
     pooled = encoded.encoded | Pool(plan=recipe.vectors, origin=recipe.origin)
     failures = (tokenized.failures, pooled.failures) | "Failures" >> beam.Flatten()
     embedded = Embedded(pooled.sentences, pooled.tokens, failures, tokenized.empty)
-    return embedded, encoded.counts
+    work = (tokenized.counts, encoded.counts, pooled.counts) | "Work" >> beam.Flatten()
+    return embedded, work
 
 
 def build(pipeline: beam.Pipeline, job: Job) -> None:

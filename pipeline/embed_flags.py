@@ -193,6 +193,17 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "help": "where another run writes into --output: wait for its end, or leave at once"
             " (default: fail)",
         },
+        "metrics_file": {
+            "metavar": "FILE",
+            "help": "write what a monitor wants to know of the run, however it ends, in Prometheus'"
+            " text format (see deploy/schedule/README.md)",
+        },
+        "log_format": {
+            "choices": ("text", "json"),
+            "default": "text",
+            "help": "json: each line on stderr and stdout is an object with time, level, event and"
+            " message (default: text)",
+        },
         "verbose": {
             "action": "store_true",
             "help": "show tracebacks and the libraries' own log lines",

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from pipeline.embed_flags import EMBED_FLAGS, add_embed_flags
 from pipeline.flag_values import above_zero, count, numbers, price
-from pipeline.snapshot_flags import SNAPSHOTS, Command
+from pipeline.snapshot_flags import SNAPSHOTS, Command, add_show_flags
+from pipeline.swap_flags import add_swap_flags
 
 
 def add_plan_flags(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,12 @@ def add_plan_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--price", type=price, metavar="X", help="of an hour of a core")
     group.add_argument("--json", action="store_true", help="as JSON, for programs")
+
+
+def add_verify_flags(parser: argparse.ArgumentParser) -> None:
+    """An output, which of its snapshots, and what to look at."""
+    add_show_flags(parser)
+    add_swap_flags(parser)
 
 
 def _add(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -100,6 +107,12 @@ COMMANDS: Mapping[str, Command] = {
         " names, and remove old ones.",
         parts=SNAPSHOTS,
     ),
-    "verify": SNAPSHOTS["verify"],
+    "verify": Command(
+        "check a snapshot, or compare its vectors with another model's",
+        f"{SNAPSHOTS['verify'].description} With --model or --invariance a sample is embedded"
+        " again, and it is said what is the same and what changed; exit code 3 where less is kept"
+        " than --min_neighbours. Nothing is written.",
+        add_verify_flags,
+    ),
     "publish": SNAPSHOTS["publish"],
 }

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import Any
@@ -69,7 +69,7 @@ def from_flags(
         before=before.before,
         alike=before.alike,
         limits=Limits(flags.max_rejected, flags.max_shrink),
-        manifest=_about(flags, begun) | {"notes": [*recipe.spec.notes, *before.notes]},
+        manifest=_about(flags, begun, files) | {"notes": [*recipe.spec.notes, *before.notes]},
     )
 
 
@@ -111,12 +111,15 @@ def _files(patterns: list[str], flags: argparse.Namespace) -> list[InputFile]:
     return files
 
 
-def _about(flags: argparse.Namespace, begun: datetime) -> dict[str, Any]:
+def _about(
+    flags: argparse.Namespace, begun: datetime, files: Sequence[InputFile]
+) -> dict[str, Any]:
     """What the manifest says beside counts, files and the recipe."""
     asked = {name: value for name, value in vars(flags).items() if not callable(value)}
     asked["model"] = without_secrets(flags.model) if "://" in flags.model else flags.model
     return {
-        "started": begun.isoformat(timespec="seconds"),
+        "started": begun.isoformat(timespec="milliseconds"),
+        "input": {"files": len(files), "bytes": sum(file.size for file in files)},
         "configuration": asked,
         "versions": {"corpusvec": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},

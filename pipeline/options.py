@@ -44,6 +44,17 @@ def joined_values(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
+def value_of(name: str, arguments: Sequence[str]) -> str | None:
+    """What a flag is given on a command line that may be wrong elsewhere; None where it is not."""
+    found = None
+    for argument, following in zip(arguments, [*arguments[1:], None]):
+        if argument == f"--{name}":
+            found = following
+        elif argument.startswith(f"--{name}="):
+            found = argument.partition("=")[2]
+    return found
+
+
 def refuse_unknown(rest: Sequence[str], flags: argparse.Namespace, beam: bool = False) -> None:
     """Raises `UsageError` for what neither the command nor `beam` knows, naming the nearest flag:
     Beam would drop it.

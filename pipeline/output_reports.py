@@ -54,7 +54,7 @@ def is_there(place: str) -> bool:
             f"{place}: is an unfinished attempt, of a run that goes on or was killed; it is no"
             " snapshot"
         )
-    with _one_sentence(place):
+    with one_sentence(place):
         return ask(place, lambda: _is_output(place) or _manifest(place) is not None)
 
 
@@ -66,7 +66,7 @@ def read(place: str) -> OutputReport:
     place = _whole(place)
     parent, _, name = place.rpartition("/")
     output, _, folder = parent.rpartition("/")
-    with _one_sentence(place):
+    with one_sentence(place):
         manifest = _manifest(place)
         if manifest is None:
             return _of_output(place, None)
@@ -82,7 +82,7 @@ def _whole(place: str) -> str:
 
 
 @contextlib.contextmanager
-def _one_sentence(place: str) -> Iterator[None]:
+def one_sentence(place: str) -> Iterator[None]:
     """Beam's file systems and Arrow raise their own."""
     try:
         yield

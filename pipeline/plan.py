@@ -6,8 +6,6 @@ import argparse
 import json
 import math
 import os
-import resource
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +18,7 @@ from pipeline.embed import Job
 from pipeline.estimates import Corpus, Work, corpus, cost
 from pipeline.sampling import Sample, take_sample
 from pipeline.trial import Speeds, try_out
+from transforms.costs import peak_memory
 from transforms.schemas import SENTENCES, TOKENS
 from transforms.tables import FILE_BYTES
 
@@ -128,8 +127,6 @@ def _report(
         TOKENS: counts["tokens"] * speeds.tokens.bytes,
     }
     stored = {table: round(size) for table, size in written.items() if size}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak *= 1 if sys.platform == "darwin" else 1024
     names = [name for name in counts if name != "size"]
     return Report(
         files=len(job.files),
@@ -138,7 +135,7 @@ def _report(
         margins={name: whole.margins[name] for name in names},
         bytes=stored,
         output_files={table: math.ceil(size / FILE_BYTES) for table, size in stored.items()},
-        memory_bytes=round(peak + _ID_BYTES * counts["documents"]),
+        memory_bytes=round(peak_memory() + _ID_BYTES * counts["documents"]),
         unit="tokens" if job.recipe.spec.tokenizer else "bytes",
         speed=speeds.rate,
         start_seconds=work.start,

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import TextIO
 
+from pipeline.logs import Line, say
 from transforms import metrics
 
 _TERMINAL_SECONDS, _LOG_SECONDS = 0.5, 10.0
@@ -40,15 +41,19 @@ class Progress:
             self._stream.flush()
 
     def _show(self) -> None:
-        loaded = None
+        loaded, started = None, time.monotonic()
         while not self._ended.wait(_TERMINAL_SECONDS if self._moving else _LOG_SECONDS):
             totals, now = metrics.totals(), time.monotonic()
             if loaded is None and totals["models"]:
                 loaded = now - _TERMINAL_SECONDS
             seconds = 0.0 if loaded is None else now - loaded
             line = progress_line(totals, seconds, self._size, self._limit)
-            self._stream.write(f"\r\033[K{line}" if self._moving else f"{line}\n")
-            self._stream.flush()
+            if self._moving:
+                self._stream.write(f"\r\033[K{line}")
+                self._stream.flush()
+            else:
+                fields = {"seconds": round(now - started, 3), **totals}
+                say(Line(line, "progress", fields), self._stream)
 
 
 def progress_line(totals: Mapping[str, int], seconds: float, size: int, limit: int | None) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.logs import Line
 from pipeline.options import program
 from transforms.manifests import Limits, why_not_published
 from transforms.schemas import REJECTED, SENTENCES
@@ -21,18 +22,23 @@ _UNKNOWN_SHARE = 0.05
 _ROWS = 3
 
 
-def summary(snapshot: Snapshot, manifest: Mapping[str, Any], seconds: float) -> Iterator[str]:
+def summary(
+    snapshot: Snapshot, manifest: Mapping[str, Any], seconds: float
+) -> Iterator[str | Line]:
     """Lines: where the vectors are, how many documents and tokens, how long it took, what to look
     at, a few rows.
     """
     counts = manifest["counts"]
     published = latest(snapshot.output) == snapshot.id
-    yield f"{snapshot.folder}{' (LATEST names it)' if published else ''}"
+    about = {"snapshot": snapshot.id, "published": published}
+    named = f"{snapshot.folder}{' (LATEST names it)' if published else ''}"
+    yield Line(named, "snapshot", {"folder": snapshot.folder, **about})
     tokens = f" {counts['tokens']:,} tokens;" if counts["tokens"] else ""
-    yield (
+    told = (
         f"{counts['documents']:,} documents, {counts['rejected']:,} rejected,"
         f" {counts['empty']:,} empty, of {counts['records']:,} records;{tokens} {seconds:.1f} s"
     )
+    yield Line(told, "summary", {**about, "seconds": round(seconds, 3), **counts})
     yield from _work(counts)
     yield from (f"note: {note}" for note in manifest.get("notes", ()))
     yield from _advice(counts)

@@ -22,7 +22,7 @@ PRESETS: Mapping[str, Callable[[Namespace, Sequence[str]], list[str]]] = {
 }
 _LAST_LINE = re.compile(r"^(?P<kind>[\w.]+): (?P<message>.*)$")
 # Errors whose messages are sentences for a user.
-_SPEAKING = ("BrokenInput", "BrokenModel", "ValueError", "RuntimeError")
+_SPEAKING = ("BrokenInput", "BrokenModel", "BrokenOutput", "ValueError", "RuntimeError")
 _WHILE = re.compile(r"\s*\[while running '(?P<stage>[^']*)'\]")
 
 
@@ -113,11 +113,15 @@ def _run(job: Job, arguments: Sequence[str], runner) -> bool:
 
 
 def explanation(error: BaseException) -> str:
-    """One sentence of an error that Beam carried over from a worker, where it may be the text of a
-    traceback.
-    """
+    """One sentence of an error that Beam carried over from a worker."""
+    kind, message = kind_and_message(error)
+    return message if kind in _SPEAKING else f"{kind}: {message}"
+
+
+def kind_and_message(error: BaseException) -> tuple[str, str]:
+    """What an error is; its text may be that of a traceback, which tells of another."""
     lines = [line for line in _WHILE.sub("", str(error)).splitlines() if line.strip()]
     kind, message = type(error).__name__, lines[-1] if lines else "no message"
     if len(lines) > 1 and (match := _LAST_LINE.match(message)):
         kind, message = match["kind"].rsplit(".", 1)[-1], match["message"]
-    return message if kind in _SPEAKING else f"{kind}: {message}"
+    return kind, message

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.clusters import Cluster, cluster_sh, commands_with
 from tests.models import checkpoint_folder, hugging_face_folder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,3 +79,26 @@ def embed(tmp_path, capsys) -> Callable[..., Outcome]:
         return Outcome(code, said.out, said.err, output)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def jars() -> None:
+    """Java, and what Maven fetches."""
+    for program in ("java", "mvn"):
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not here")
+    if (fetched := cluster_sh("jars")).returncode:
+        pytest.skip(fetched.stderr.strip())
+
+
+@pytest.fixture(scope="session")
+def cluster(jars, tmp_path_factory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("flink")
+    started = cluster_sh("up", CORPUSVEC_FLINK=str(folder))
+    try:
+        assert started.returncode == 0, started.stderr
+        yield Cluster(folder)
+    finally:
+        stopped = cluster_sh("down", CORPUSVEC_FLINK=str(folder))
+        assert stopped.stdout == "the cluster is down\n", stopped
+        assert not commands_with(str(folder))

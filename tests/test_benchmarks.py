@@ -10,6 +10,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -25,6 +26,7 @@ from benchmarks import (
     programs,
     races,
     random_bert,
+    sharing,
     sizes,
     tokenizing,
 )
@@ -280,6 +282,36 @@ def test_texts_are_made_of_word_pieces_only(tmp_path):
     (tmp_path / "tokenizer.json").write_text('{"model": {"type": "Unigram", "vocab": []}}')
     with pytest.raises(ValueError, match="it has no WordPiece"):
         corpora.make(str(tmp_path), 1)
+
+
+def shared(*workers) -> sharing.Shared:
+    return sharing.Shared(10, [[sharing.Batch(*batch) for batch in worker] for worker in workers])
+
+
+def test_what_a_second_task_manager_adds_is_counted_from_when_both_encode():
+    """Whatever the first of them did before the second began; one that is done idles."""
+    one = shared([(0, 5, 100), (5, 6, 100), (6, 7, 100), (7, 8, 100)])
+    assert one.rate == 100
+    two = shared([(0, 1, 100), (1, 4, 1000), (5, 6, 200)], [(3, 5, 100), (5, 6, 100), (6, 7, 60)])
+    assert two.rate == 180
+    ours, *_ = sharing.rows([one], [two])
+    assert (ours.figure, ours.target, ours.met) == ("1.80", "≥ 1.6", True)
+
+
+def test_without_java_nothing_is_measured_on_flink(monkeypatch):
+    monkeypatch.setattr(sharing.shutil, "which", lambda name: None if name == "java" else name)
+    (row,) = sharing.measure(SimpleNamespace())
+    assert row.figure.startswith("not measured: needs ")
+
+
+@pytest.mark.slow
+@pytest.mark.flink
+def test_one_and_two_task_managers_are_compared(jars, small, capsys):
+    flags = [f"--model={small}", "--size=0.001", "--rounds=1"]
+    assert program.main(["--only=flink", *flags]) == 0
+    printed = capsys.readouterr().out
+    assert "| Flink, two TaskManagers ÷ one, a core each | " in printed
+    assert "| Flink, two TaskManagers | " in printed
 
 
 @pytest.mark.slow

@@ -149,7 +149,8 @@ def test_every_flag_that_is_shown_exists():
     from pipeline import flags, options, snapshot_flags
 
     parser = argparse.ArgumentParser(conflict_handler="resolve")
-    for add in (flags.add_plan_flags, flags.add_inspect_flags, flags.add_export_flags):
+    adds = (flags.add_plan_flags, flags.add_inspect_flags, flags.add_export_flags)
+    for add in (*adds, flags.add_verify_flags):
         add(parser)
     snapshot_flags.add_prune_flags(parser)
     known = {name for action in parser._actions for name in action.option_strings}

@@ -106,6 +106,7 @@ def test_a_bundle_counts_its_own_work(monkeypatch):
     assert loading[0] >= 0
     assert loading[1] is None
     assert all(counts.pop("encode_ms") >= 0 for counts in told)
+    assert all(counts.pop("peak_memory_bytes") > 1 << 20 for counts in told)
     assert told == [
         {"models": 1, "batches": 2, "padded_tokens": 12, "encoded_tokens": 10},
         {"batches": 1, "padded_tokens": 1, "encoded_tokens": 1},

@@ -40,6 +40,13 @@ def assert_counts_agree(outcome, snapshot=None):
     assert counts["padded_tokens"] >= counts["encoded_tokens"] >= counts["tokens"]
     assert counts["models"] == 1
     assert min(counts["model_load_ms"], counts["encode_ms"]) > 0
+    stages = [f"{stage}_ms" for stage in ("model_load", "read", "tokenize", "pool", "write")]
+    assert sum(counts[name] for name in stages) <= 1000 * manifest["seconds"]  # in one thread
+    assert 50 << 20 < counts["peak_memory_bytes"] < 50 << 30
+    assert manifest["bytes"] == {
+        table: sum(file["bytes"] for file in manifest["files"] if file["table"] == table)
+        for table in {file["table"] for file in manifest["files"]}
+    }
     assert f"{counts['batches']:,} batches, " in outcome.out
     lines = [line for f in snapshot.glob("rejected/*") for line in f.read_bytes().splitlines()]
     assert len(lines) == counts["rejected"]

@@ -156,10 +156,17 @@ def test_an_interrupted_run_ends_within_seconds_and_cleanly(tmp_path, tiny, numb
     assert not (output / "LATEST").exists()
 
 
-def test_a_full_disk_is_an_error_and_no_snapshot(embed, tiny, tmp_path, monkeypatch):
-    from transforms import tables
+@pytest.mark.parametrize("full", ["parquet", "manifest.json"])
+def test_a_full_disk_is_an_error_and_no_snapshot(embed, tiny, tmp_path, monkeypatch, full):
+    from transforms import snapshots, tables
 
-    monkeypatch.setattr(tables, "create", lambda path: io.FileIO("/dev/full", "wb"))
+    create = snapshots.create
+    for module in (snapshots, tables):
+        monkeypatch.setattr(
+            module,
+            "create",
+            lambda path: io.FileIO("/dev/full", "wb") if path.endswith(full) else create(path),
+        )
     source = tmp_path / "a.txt"
     source.write_text(TEXTS[0])
     outcome = embed(tiny, source)

@@ -12,134 +12,35 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from pipeline.flink import rest
-from tests.models import TEXTS
+from tests.clusters import (
+    ROOT,
+    WORK,
+    Cluster,
+    assert_alike,
+    assert_every_text_once,
+    assert_one_line,
+    cluster_sh,
+    commands_with,
+    counts,
+    embed,
+    embedding,
+    program,
+    workers,
+)
+from tests.models import TEXTS, numbered
+from transforms.snapshots import latest, read_manifest
 
-ROOT = Path(__file__).resolve().parents[1]
-CLUSTER = ROOT / "deploy" / "flink" / "cluster.sh"
 _NAMES = ("notes.json", "lines.txt", "records.jsonl")
 EXAMPLES = ",".join(str(ROOT / "examples" / name) for name in _NAMES)
 
 pytestmark = pytest.mark.flink
-
-
-def cluster_sh(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [str(CLUSTER), *arguments],
-        env=os.environ | {"PYTHON": sys.executable} | environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-
-
-@pytest.fixture(scope="session")
-def jars() -> None:
-    """Java, and what Maven fetches."""
-    for program in ("java", "mvn"):
-        if not shutil.which(program):
-            pytest.skip(f"{program} is not here")
-    if (fetched := cluster_sh("jars")).returncode:
-        pytest.skip(fetched.stderr.strip())
-
-
-@dataclass(frozen=True)
-class Cluster:
-    folder: Path
-
-    @property
-    def about(self) -> dict[str, Any]:
-        return json.loads((self.folder / "endpoint.json").read_text())
-
-    def pid(self, name: str) -> int:
-        return json.loads((self.folder / "processes.json").read_text())[name]["pid"]
-
-    def jobs(self) -> dict[str, str]:
-        """Names and states of the jobs of runs, those of checks left out."""
-        told = rest.ask(self.about["rest"], "/jobs/overview")["jobs"]
-        return {job["name"]: job["state"] for job in told if "-check-" not in job["name"]}
-
-    def cancel_all(self) -> None:
-        for name in self.jobs():
-            rest.cancel(self.about["rest"], name)
-
-
-@pytest.fixture(scope="session")
-def cluster(jars, tmp_path_factory) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("flink")
-    started = cluster_sh("up", CORPUSVEC_FLINK=str(folder))
-    try:
-        assert started.returncode == 0, started.stderr
-        yield Cluster(folder)
-    finally:
-        stopped = cluster_sh("down", CORPUSVEC_FLINK=str(folder))
-        assert stopped.stdout == "the cluster is down\n", stopped
-        assert not commands_with(str(folder))
-
-
-def commands_with(text: str) -> dict[int, str]:
-    """Process ids and command lines, where `text` is in these; the ended ones are no more."""
-    told = subprocess.check_output(["ps", "-A", "-ww", "-o", "pid=,stat=,args="], text=True)
-    rows = [line.split(None, 2) for line in told.splitlines()]
-    return {int(pid): said for pid, stat, said in rows if stat[0] != "Z" and text in said}
-
-
-def embedding(cluster: Cluster, model, source, output, *flags: str) -> subprocess.Popen:
-    place = [f"--model={model}", f"--input={source}", f"--output={output}", *flags]
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "embed", *place],
-        cwd=ROOT,
-        env=os.environ | {"CORPUSVEC_FLINK": str(cluster.folder)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def embed(*arguments) -> tuple[int, str]:
-    """Exit code, and what was said on stderr."""
-    process = embedding(*arguments)
-    _, said = process.communicate(timeout=300)
-    return process.returncode, said
-
-
-def table(output: Path, name: str) -> pa.Table:
-    folder = output / "snapshots" / (output / "LATEST").read_text().strip() / name
-    rows = pa.concat_tables([pq.read_table(file) for file in sorted(folder.glob("*.parquet"))])
-    order = [("id", "ascending")] + ([("position", "ascending")] if name == "tokens" else [])
-    return rows.sort_by(order)
-
-
-_SAME = ("records", "documents", "rejected", "empty", "tokens", "windows", "encoded_tokens")
-_WORK = ("models", "model_load_ms", "encode_ms", "batches", "padded_tokens")
-
-
-def counts(output: Path, names: tuple[str, ...] = _SAME) -> dict[str, int]:
-    folder = output / "snapshots" / (output / "LATEST").read_text().strip()
-    told = json.loads((folder / "manifest.json").read_text())["counts"]
-    return {name: told[name] for name in names}
-
-
-def assert_alike(one: Path, other: Path) -> None:
-    """Ids, texts, tokens and counts are the same, vectors within 1e-5."""
-    assert counts(one) == counts(other)
-    for name, vector in (("sentences", "vector"), ("tokens", "layer@-1")):
-        ours, theirs = table(one, name), table(other, name)
-        assert ours.drop_columns([vector]).equals(theirs.drop_columns([vector]))
-        a, b = (np.stack(t[vector].to_numpy(zero_copy_only=False)) for t in (ours, theirs))
-        np.testing.assert_allclose(a, b, atol=1e-5, rtol=0)
 
 
 @pytest.fixture(scope="module")
@@ -173,10 +74,34 @@ def test_the_result_is_that_of_the_local_run(cluster, corpus, tiny, local, tmp_p
     assert code == 0, said
     assert f"running on Flink, http://{cluster.about['rest']}" in said
     assert_alike(tmp_path, local)
-    work = counts(tmp_path, _WORK)
+    work = counts(tmp_path, WORK)
     assert min(work.values()) > 0
     assert work["models"] <= parallelism
-    assert work["padded_tokens"] >= counts(tmp_path)["encoded_tokens"]
+    assert work["padded_tokens"] >= work["encoded_tokens"]
+
+
+def test_a_night_after_embeds_only_what_is_new(cluster, tiny, tmp_path):
+    """And gives what a local run gives; where nothing is new no model is loaded."""
+    source, output = tmp_path / "in.jsonl", tmp_path / "out"
+    texts = {f"d{n}": text for n, text in enumerate(numbered(20))}
+
+    def night(output: Path, *flags: str) -> dict[str, int]:
+        lines = [json.dumps({"id": id_, "text": text}) for id_, text in texts.items()]
+        source.write_text("\n".join(lines))
+        code, said = embed(cluster, tiny, source, output, "--layers=-1", *flags)
+        assert code == 0, said
+        return counts(output, ("documents", "embedded", "reused"))
+
+    assert night(output) == {"documents": 280, "embedded": 280, "reused": 0}
+    texts["moved"] = texts.pop("d3")
+    texts["d5"] = texts["d6"] = "one that nobody has seen"
+    flags = ("--runner=flink", "--parallelism=2")
+    assert night(output, *flags) == {"documents": 280, "embedded": 1, "reused": 279}
+    night(tmp_path / "other")
+    assert_alike(output, tmp_path / "other")
+    assert night(output, *flags) == {"documents": 280, "embedded": 0, "reused": 280}
+    assert_alike(output, tmp_path / "other")
+    assert "models" not in read_manifest(str(output), latest(str(output)))["counts"]
 
 
 def test_a_cluster_named_by_its_address_gets_a_job_server(cluster, corpus, tiny, local, tmp_path):
@@ -190,14 +115,6 @@ def test_a_cluster_named_by_its_address_gets_a_job_server(cluster, corpus, tiny,
     assert len(list(folder.glob("sentences/*.parquet"))) == 2
 
 
-def program(tmp_path: Path, *lines: str) -> str:
-    """A worker program, as --environment_config names one."""
-    file = tmp_path / "worker"
-    file.write_text("\n".join((f"#!{sys.executable}", *lines, "")))
-    file.chmod(0o755)
-    return json.dumps({"command": str(file)})
-
-
 OTHER_VERSION = (
     "import pipeline.start_worker as start",
     "start.versions = lambda: 'Beam 2.70 and Python 3.12'",
@@ -208,14 +125,6 @@ WORKERS = {
     "ends at once": (("raise SystemExit(3)",), ["a worker ended with code 3", "workers.log"]),
     "hangs": (("import time", "time.sleep(600)"), ["no worker on Flink answered within 15 s"]),
 }
-
-
-def assert_one_line(said: str, *parts: str) -> None:
-    assert "Traceback" not in said
-    assert len(said.splitlines()) == 1, said
-    assert said.startswith("corpusvec: ")
-    for part in parts:
-        assert part in said
 
 
 @pytest.mark.parametrize(("lines", "parts"), WORKERS.values(), ids=WORKERS)
@@ -289,6 +198,39 @@ def test_without_java_up_is_one_line(tmp_path):
     assert done.stderr == "cluster.sh: java: is not in PATH; Flink needs a Java 11 or 17\n"
 
 
+def test_without_maven_up_is_one_line(tmp_path):
+    """In a checkout that has fetched nothing yet."""
+    if not shutil.which("java"):
+        pytest.skip("java is not here")
+    checkout, programs = tmp_path / "checkout", tmp_path / "bin"
+    fetched = shutil.ignore_patterns("target", "run", "__pycache__")
+    for name in ("pipeline", "transforms", "deploy/flink"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=fetched)
+    programs.mkdir()
+    for name in ("bash", "dirname", "ps", "java"):
+        os.symlink(shutil.which(name) or "", programs / name)
+    where = {"CORPUSVEC_FLINK": str(tmp_path / "run"), "PATH": str(programs), "JAVA_HOME": ""}
+    done = cluster_sh("up", checkout=checkout, **where)
+    assert done.returncode == 1
+    pom = checkout / "deploy" / "flink" / "pom.xml"
+    assert done.stderr == f"cluster.sh: mvn: is not in PATH; Maven fetches what {pom} names\n"
+
+
+def test_of_two_that_start_a_cluster_at_once_one_does(jars, tmp_path):
+    with ThreadPoolExecutor(2) as both:
+        folder = {"CORPUSVEC_FLINK": str(tmp_path)}
+        done = list(both.map(lambda _: cluster_sh("up", **folder), range(2)))
+    down = cluster_sh("down", CORPUSVEC_FLINK=str(tmp_path))
+    assert [up.returncode for up in done] == [0, 0], done
+    said = sorted(up.stdout for up in done)
+    assert said[0].startswith("the cluster is up already; Flink")
+    assert said[1].startswith("the cluster is up: Flink")
+    waited = f"another cluster.sh is at work in {tmp_path}; waiting for it\n"
+    assert sorted(up.stderr for up in done) in (["", waited], ["", ""])
+    assert down.stdout == "the cluster is down\n"
+    assert not commands_with(str(tmp_path))
+
+
 def test_a_port_that_is_taken_is_one_line(jars, tmp_path):
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
@@ -323,30 +265,6 @@ def long_run(cluster, tiny, tmp_path) -> Iterator[subprocess.Popen]:
     cluster.cancel_all()  # the job would go on, and have the slots
 
 
-def workers(cluster: Cluster) -> list[int]:
-    return sorted(
-        pid
-        for name in ("taskmanager-1", "taskmanager-2")
-        for pid in children(cluster.pid(name))
-        if "corpusvec-worker" in Path(f"/proc/{pid}/cmdline").read_text()
-    )
-
-
-def children(parent: int) -> list[int]:
-    told = subprocess.check_output(["ps", "-A", "-o", "pid=,ppid=,stat="], text=True)
-    rows = [line.split() for line in told.splitlines()]
-    return [int(pid) for pid, of, stat in rows if int(of) == parent and stat[0] != "Z"]
-
-
-def assert_every_text_once(output: Path) -> None:
-    ids = table(output, "sentences")["id"].to_pylist()
-    assert len(ids) == 10_000 * len(TEXTS)
-    assert len(set(ids)) == len(ids)
-    tokens = table(output, "tokens")
-    assert len(tokens) == counts(output)["tokens"]
-    assert len(set(zip(tokens["id"].to_pylist(), tokens["position"].to_pylist()))) == len(tokens)
-
-
 @pytest.mark.slow
 def test_every_listener_is_on_the_loopback_interface(cluster, long_run):
     if not shutil.which("ss"):
@@ -363,7 +281,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(cluster, long_run, tmp_path):
     os.kill(workers(cluster)[-1], signal.SIGKILL)
     _, said = long_run.communicate(timeout=240)
     assert long_run.returncode == 0, said
-    assert_every_text_once(tmp_path / "out")
+    assert_every_text_once(tmp_path / "out", 10_000 * len(TEXTS))
 
 
 @pytest.mark.slow
@@ -375,7 +293,7 @@ def test_a_killed_task_manager_that_returns_loses_and_doubles_nothing(cluster, l
     assert "had lost taskmanager-2" in mended.stdout, mended
     _, said = long_run.communicate(timeout=240)
     assert long_run.returncode == 0, said
-    assert_every_text_once(tmp_path / "out")
+    assert_every_text_once(tmp_path / "out", 10_000 * len(TEXTS))
 
 
 @pytest.mark.slow
@@ -396,7 +314,7 @@ def test_a_killed_client_leaves_a_job_that_ends_whole(cluster, long_run, tmp_pat
     while not (tmp_path / "out" / "LATEST").exists():
         assert time.monotonic() < deadline
         time.sleep(0.5)
-    assert_every_text_once(tmp_path / "out")
+    assert_every_text_once(tmp_path / "out", 10_000 * len(TEXTS))
 
 
 def test_a_job_server_that_died_is_one_line_and_up_starts_it_again(cluster, tiny, tmp_path):

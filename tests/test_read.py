@@ -10,6 +10,7 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from transforms import metrics
+from transforms.costs import PEAK_MEMORY
 from transforms.files import match_inputs
 from transforms.read import ReadDocuments
 
@@ -36,10 +37,14 @@ def _collect(element, name):
     _COLLECTED.append((name, element))
 
 
+COSTS = ("read_ms", PEAK_MEMORY)
+
+
 def counts(found):
     sums = Counter()
     for count in found["counts"]:
-        sums[count.name] += count.n
+        if count.name not in COSTS:
+            sums[count.name] += count.n
     return sums
 
 
@@ -85,6 +90,9 @@ def test_spread_over_workers_the_result_is_the_same(corpus, order):
         assert in_order == sorted(alone[name], key=lambda found: (found.source, found.source_row))
     assert len(alone["failures"]) == 6
     assert counts(spread) == counts(alone)
+    for found, readers in ((alone, 1), (spread, len(files))):
+        names = Counter(count.name for count in found["counts"])
+        assert [names[name] for name in COSTS] == [readers, readers]
 
 
 def test_the_limit_is_over_all_files_when_work_is_to_spread_too(corpus):

@@ -16,9 +16,9 @@ def sentence(**parts):
     return SentenceVector(document, {"v": np.zeros(4, np.float32)}, 1, 1, 0, 0)
 
 
-def tokens(id_, n):
+def tokens(id_, n, text="t"):
     none = np.zeros((n, 2), np.int32)
-    document = Document(id_, "t")
+    document = Document(id_, text)
     return TokenVectors(document, ("t",) * n, none[:, 0], none, {"v": np.zeros((n, 4))})
 
 
@@ -31,6 +31,7 @@ LARGE_ROWS = {
     "key of metadata": sentence(metadata={LARGE: ""}),
     "vectors": tokens("d", 40_000),
     "tokens' id": tokens("x" * 1_000, 1_000),
+    "tokens' text": tokens("d", 4, LARGE),
     "rejected id": Failure("read", LARGE, "", 1, "bad"),
     "rejected source": Failure("read", "d", LARGE, 1, "bad"),
     "error": Failure("read", "d", "", 1, LARGE),

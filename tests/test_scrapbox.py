@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transforms.digests import model_text_sha256
 from transforms.elements import Alignment, Document, Failure
-from transforms.scrapbox import read_scrapbox
+from transforms.scrapbox import alignment_again, read_scrapbox
 from transforms.streams import BrokenInput
 
 SCRAPBOX = Path(__file__).resolve().parents[2] / "shared" / "data" / "scrapbox"
@@ -286,3 +287,22 @@ def peak_memory(n_pages):
 
 def test_memory_does_not_grow_with_the_file():
     assert peak_memory(400) < 1.3 * peak_memory(40)
+
+
+NOTATION = ["[a link]", "plain", "code:a.py", "table:t", " [x]\t[y]", "\t`[z]`", " #tag", "[* b]"]
+NOTATION += [" table:t", "  [i.icon] [[s]]", "> [q]", "", "[https://a.example label]"]
+
+
+@given(st.lists(st.sampled_from(NOTATION), max_size=12), st.sampled_from(["page", "line"]))
+def test_how_a_text_was_stripped_is_found_out_again(lines, unit):
+    for document in read(export(page("a [title]", *lines)), unit):
+        if (digest := model_text_sha256(document)) is not None:
+            found = alignment_again(document.text, digest)
+            assert found.apply(document.text) == document.alignment.apply(document.text)
+
+
+def test_a_newline_inside_of_a_line_may_hide_it():
+    (document,) = read(export(page("T", "> q\n> r", "[c]")))
+    digest = model_text_sha256(document)
+    assert document.alignment.apply(document.text) == "T\n q\n> r\nc"
+    assert alignment_again(document.text, digest) is None

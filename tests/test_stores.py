@@ -107,6 +107,34 @@ def test_a_run_on_a_store_gives_what_a_local_run_gives(corpus, tiny, tmp_path, c
     assert snapshot_ids(f"{corpus.address}/out") == names
 
 
+def test_a_night_after_embeds_only_what_is_new(corpus, tmp_path):
+    """And what is damaged anew; the vectors are those of a full run."""
+
+    def night(*flags: str) -> tuple[dict[str, int], Path]:
+        assert embed(corpus, *flags) == 0
+        _, folder = whole(corpus, tmp_path)
+        told = json.loads((folder / "manifest.json").read_text())["counts"]
+        return {name: told[name] for name in ("documents", "embedded", "reused")}, folder
+
+    night()
+    corpus.put("in/0.txt", "\n".join([*TEXTS[1:6], "new", TEXTS[7]]).encode())
+    counted, folder = night()
+    assert counted == {"documents": 15, "embedded": 1, "reused": 14}
+    changed = {row["id"]: row["change"] for row in table(folder, "changes").to_pylist()}
+    assert changed["0.txt:7"] == "added"
+    counted, full = night("--full")
+    assert counted == {"documents": 15, "embedded": 14, "reused": 1}  # one text comes twice
+    for kind, column in (("sentences", "vector"), ("tokens", "layer@-1")):
+        ours, theirs = table(folder, kind), table(full, kind)
+        assert ours.drop_columns([column]).equals(theirs.drop_columns([column]))
+        vectors = (np.stack(t[column].to_numpy()) for t in (ours, theirs))
+        assert np.abs(np.subtract(*vectors)).max() <= 1e-5
+    for name in corpus.names():
+        if full.name in name and "/sentences/" in name:
+            corpus.put(name, corpus.get(name)[:-9])
+    assert night()[0] == {"documents": 15, "embedded": 14, "reused": 1}
+
+
 def test_the_model_is_copied_once(corpus, capsys):
     for _ in range(2):
         assert embed(corpus) == 0
@@ -130,6 +158,19 @@ def test_inspect_and_publish_on_a_store(corpus, capsys):
     assert report["latest"] == name
     assert report["snapshot"]["counts"]["documents"] == 15
     assert main(["inspect", f"{corpus.address}/model"]) == 0
+
+
+def test_a_snapshot_on_a_store_is_compared(corpus, capsys):
+    assert embed(corpus) == 0
+    capsys.readouterr()
+    output, model = f"{corpus.address}/out", f"--model={corpus.address}/model"
+    assert main(["verify", output, model, "--json"]) == 0, capsys.readouterr().err
+    report = json.loads(capsys.readouterr().out)
+    assert report["sample"] == report["documents"] == len(TEXTS)
+    assert report["swap"]["same_model"]
+    assert report["swap"]["columns"][0]["same"]
+    assert main(["verify", f"{corpus.address}/nowhere", model]) == 2
+    assert "has no published snapshot" in capsys.readouterr().err
 
 
 def snapshot_in(bucket) -> Snapshot:

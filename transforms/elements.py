@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -41,6 +42,12 @@ class Document:
     source_row: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
     alignment: Alignment | None = None
+
+    @property
+    def characters(self) -> int:
+        """Of all that it says, which is what it takes in memory."""
+        n = len(self.id) + len(self.source) + len(self.text) + len(self.pair or "")
+        return n + sum(map(len, itertools.chain.from_iterable(self.metadata.items())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +173,8 @@ class TokenVectors:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A number the final report must have, such as the records read. An element, because runners
-    lose metrics.
+    """A number the final report must have, such as the records read: the sum, or where its name
+    begins with `peak_` the largest. An element, because runners lose metrics.
     """
 
     name: str
@@ -186,7 +193,8 @@ class WrittenFile:
     """A file that is complete: its table (`sentences`, `tokens`, `rejected`), its path in the
     snapshot, what it holds.
 
-    `digest` is the SHA-256 of its bytes, `counts` sums over its rows (`tokens`, `windows`, ...).
+    `digest` is the SHA-256 of its bytes, `counts` sums over its rows (`tokens`, `windows`, ...),
+    `work` what making it took, as further counts of the run.
     """
 
     table: str
@@ -195,3 +203,4 @@ class WrittenFile:
     bytes: int
     digest: str
     counts: Mapping[str, int] = field(default_factory=dict)
+    work: Mapping[str, int] = field(default_factory=dict)

@@ -13,7 +13,8 @@ from apache_beam.utils.shared import Shared
 
 from transforms import metrics
 from transforms.batches import padded_length
-from transforms.elements import Encoded, Window
+from transforms.costs import PEAK_MEMORY, peak_memory
+from transforms.elements import Count, Encoded, Window
 from transforms.encoders import Encoder, load_encoder, tokens_at_once
 from transforms.encoders.isolation import encode_each
 from transforms.origins import Origin, here
@@ -25,7 +26,8 @@ from transforms.stamps import Stamp, stamped
 class Encode(beam.PTransform):
     """`PCollection[list[Window]]` -> `encoded`, an `Encoded` for each window, and `counts`: of the
     models loaded (once a process) and the milliseconds it took; of batches, what they held with
-    padding and without, and the milliseconds of encoding them, all streams together.
+    padding and without, and the milliseconds of encoding them, all streams together; of the memory
+    of the process.
     """
 
     model: ModelSpec
@@ -107,6 +109,7 @@ class _EncodeFn(beam.DoFn):
             self._tally.count("encode_ms", int(1000 * self._seconds))
             for report in self._tally.reports():
                 yield stamped(report, self._stamp, "counts")
+            yield stamped(Count(PEAK_MEMORY, peak_memory()), self._stamp, "counts")
 
     def _submit(self) -> Iterator:
         batch, self._together = self._together, []

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from transforms.costs import PEAK
 from transforms.elements import Count, Note, WrittenFile
 from transforms.schemas import REJECTED, SENTENCES
 
@@ -38,23 +39,53 @@ def make_manifest(
     totals: Counter[str] = Counter()
     for report in reports:
         if isinstance(report, Count):
-            totals[report.name] += report.n
+            _add(totals, {report.name: report.n})
         elif isinstance(report, WrittenFile):
-            totals.update(report.counts)
+            _add(totals, report.counts)
+            _add(totals, report.work)
     for name, table in (("documents", SENTENCES), ("rejected", REJECTED)):
         totals[name] = sum(file.rows for file in files if file.table == table)
     told = sorted({report.text for report in reports if isinstance(report, Note)})
     incomplete = _incomplete(totals)
+    finished = datetime.now(timezone.utc)
     return {
         "format_version": FORMAT_VERSION,
         "id": snapshot_id,
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "finished": finished.isoformat(timespec="milliseconds"),
+        "seconds": _seconds(about, finished),
         "counts": {name: totals[name] for name in _NAMES} | dict(sorted(totals.items())),
+        "bytes": _bytes(files),
         **about,
         "notes": [*about.get("notes", ()), *told],
         **({"incomplete": incomplete} if incomplete else {}),
-        "files": [asdict(file) for file in sorted(files, key=lambda file: file.path)],
+        "files": [_listed(file) for file in sorted(files, key=lambda file: file.path)],
     }
+
+
+def _add(totals: Counter[str], counts: Mapping[str, int]) -> None:
+    """Sums, and of peaks the largest."""
+    for name, n in counts.items():
+        totals[name] = max(totals[name], n) if name.startswith(PEAK) else totals[name] + n
+
+
+def _seconds(about: Mapping[str, Any], finished: datetime) -> float | None:
+    """From the start of the program to its manifest; the clocks of two machines may differ."""
+    if "started" not in about:
+        return None
+    return round((finished - datetime.fromisoformat(about["started"])).total_seconds(), 3)
+
+
+def _bytes(files: Sequence[WrittenFile]) -> dict[str, int]:
+    """By table."""
+    sizes = dict.fromkeys(sorted({file.table for file in files}), 0)
+    for file in files:
+        sizes[file.table] += file.bytes
+    return sizes
+
+
+def _listed(file: WrittenFile) -> dict[str, Any]:
+    """What making it took is among the counts of the run."""
+    return {name: value for name, value in asdict(file).items() if name != "work"}
 
 
 def files_of(manifest: Mapping[str, Any]) -> tuple[WrittenFile, ...]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import apache_beam as beam
 
 from transforms import metrics
+from transforms.costs import Spent
 from transforms.digests import failure_of
 from transforms.elements import Encoded, Failure
 from transforms.origins import Origin, here
-from transforms.stamps import stamped
+from transforms.stamps import Stamp, stamped
 from transforms.vectors import DocumentVectors, Gathering, Overflow, VectorPlan
 
 
 @dataclass(kw_only=True, eq=False)
 class Pool(beam.PTransform):
-    """`PCollection[Encoded]` -> `sentences`, `tokens` and `failures`; a document's windows arrive
-    in one bundle.
+    """`PCollection[Encoded]` -> `sentences`, `tokens`, `failures` and `counts`, of the milliseconds
+    it took; a document's windows arrive in one bundle.
     """
 
     plan: VectorPlan
@@ -25,7 +27,7 @@ class Pool(beam.PTransform):
 
     def expand(self, encoded):
         return encoded | beam.ParDo(_PoolFn(self.plan, self.origin)).with_outputs(
-            "tokens", "failures", main="sentences"
+            "tokens", "failures", "counts", main="sentences"
         )
 
 
@@ -38,8 +40,14 @@ class _PoolFn(beam.DoFn):
 
     def start_bundle(self):
         self._gathering = Gathering()
+        self._spent = Spent("pool_ms")
+        self._stamp: Stamp | None = None  # of any window of the bundle: counts go where it does
 
     def process(self, encoded: Encoded):
+        self._stamp = encoded.window.stamp
+        yield from self._spent.during(self._outputs(encoded))
+
+    def _outputs(self, encoded: Encoded) -> Iterator:
         window = encoded.window
         part = encoded.failure or self._vectors.part(encoded)
         parts = self._gathering.add(window.stamp.key, window.count, part)
@@ -62,3 +70,6 @@ class _PoolFn(beam.DoFn):
 
     def finish_bundle(self):
         self._gathering.check_empty()
+        if self._stamp:
+            for report in self._spent.reports():
+                yield stamped(report, self._stamp, "counts")

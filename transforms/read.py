@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
+from transforms.costs import Spent
 from transforms.digests import DigestSet
 from transforms.elements import Count, Document, Failure
 from transforms.files import InputFile, open_input
@@ -106,6 +107,9 @@ class _ReadFn(beam.DoFn):
         self._read, self._hint, self._limit = read, hint, limit
 
     def process(self, files: Sequence[InputFile]) -> Iterator[Any]:
+        yield from _timed(self._outputs(files))
+
+    def _outputs(self, files: Sequence[InputFile]) -> Iterator[Any]:
         seen = DigestSet()
         n_records = n_separators = 0
         for record in self._first(files):
@@ -139,12 +143,22 @@ class _ReadFileFn(beam.DoFn):
         self._read = read
 
     def process(self, file: InputFile) -> Iterator[Any]:
+        yield from _timed(self._outputs(file))
+
+    def _outputs(self, file: InputFile) -> Iterator[Any]:
         n_records = 0
         for record in self._read(file):
             n_records += 1
             failed = isinstance(record, Failure)
             yield beam.pvalue.TaggedOutput("failures", record) if failed else record
         yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
+
+
+def _timed(outputs: Iterator[Any]) -> Iterator[Any]:
+    """The outputs, and what reading took."""
+    spent = Spent("read_ms")
+    yield from spent.during(outputs)
+    yield from (beam.pvalue.TaggedOutput("counts", count) for count in spent.reports())
 
 
 class _FirstFn(beam.DoFn):

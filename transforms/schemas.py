@@ -4,7 +4,6 @@ way.
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -120,13 +119,11 @@ def size_of(row: SentenceVector | TokenVectors | Failure) -> int:
         texts = (row.document_id, row.source, row.error, row.detail)
         return 300 + sum(map(len, texts))
     if isinstance(row, TokenVectors):
-        ids = len(row.tokens) * len(row.document.id)
-        return ids + 40 * len(row.tokens) + sum(layer.nbytes for layer in row.layers.values())
-    document = row.document
-    texts = (document.id, document.source, document.text, document.pair or "")
-    metadata = itertools.chain.from_iterable(document.metadata.items())
-    characters = sum(map(len, itertools.chain(texts, metadata)))
-    return 300 + 2 * characters + sum(vector.nbytes for vector in row.vectors.values())
+        # The text is not written, but stays in memory as long as the row does.
+        text = len(row.tokens) * len(row.document.id) + 2 * row.document.characters
+        return text + 40 * len(row.tokens) + sum(layer.nbytes for layer in row.layers.values())
+    vectors = sum(vector.nbytes for vector in row.vectors.values())
+    return 300 + 2 * row.document.characters + vectors
 
 
 def sentence_counts(table: pa.Table) -> dict[str, int]:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 import ijson
 
+from transforms.digests import model_text_sha256
 from transforms.elements import Alignment, Document, Failure
 from transforms.markup import Run, strip_lines
 from transforms.streams import BrokenInput, MendedJson, refuse_utf_16
@@ -249,6 +250,25 @@ def _readable_title(mended: MendedJson, page: Any, ordinal: int) -> str:
     if not isinstance(title, str):
         return f"(page {ordinal})"
     return title.replace(mended.bad_bytes, "\ufffd").replace(mended.bad_escape, "\ufffd")
+
+
+def alignment_again(text: str, digest: str) -> Alignment | None:
+    """How a document's text was stripped, by the SHA-256 of what the model read of it; None where
+    that cannot be found out.
+
+    A line alone does not say whether it was part of a table: both are tried. A line of a page may
+    hold a newline of its own, which looks like the end of a line now.
+    """
+    lines = text.split("\n")
+    for texts, kept in (
+        (lines, strip_lines(lines)),
+        ([text], strip_lines([text])),
+        ([text], strip_lines(["table:a", text])[1:]),
+    ):
+        alignment = _joined(texts, kept)
+        if model_text_sha256(Document("", text, alignment=alignment)) == digest:
+            return alignment
+    return None
 
 
 def _joined(texts: Sequence[str], kept: Sequence[tuple[Run, ...]]) -> Alignment | None:

@@ -17,12 +17,23 @@ import pyarrow.parquet as pq
 
 from transforms import schemas
 from transforms.attempts import note_complete
+from transforms.costs import Spent
 from transforms.elements import Failure, WrittenFile
 from transforms.stored_files import create
 from transforms.stores import reason
 
 FILE_BYTES = 256 << 20  # a file that has so many is closed
 _PATIENCE, _SHARE = 30.0, 0.1  # seconds, and of the time gone by: a file open for longer is closed
+
+
+class BrokenOutput(RuntimeError):
+    """A disk that cannot be written; the message names the file and says what to do."""
+
+
+def broken(path: str, error: Exception) -> BrokenOutput:
+    """What to raise where a disk or a store fails."""
+    why = f"{path}: cannot be written ({reason(path, error)})"
+    return BrokenOutput(f"{why}; make room, or choose another --output")
 
 
 class _Hashed:
@@ -39,11 +50,9 @@ class _Hashed:
         try:
             yield
         except Exception as error:
-            if (why := reason(self._path, error)) is None:
+            if reason(self._path, error) is None:
                 raise
-            raise RuntimeError(
-                f"{self._path}: cannot be written ({why}); make room, or choose another --output"
-            ) from error
+            raise broken(self._path, error) from error
 
     def write(self, data) -> int:
         view = memoryview(data).cast("B")
@@ -123,14 +132,22 @@ class _Parquet(_TableFile):
 class TableFiles:
     """The files of `table` that a bundle writes into a folder, one after the other: Parquet with
     `about` in each file's metadata, or JSON lines for rejected records. `made` is how documents are
-    counted: as `embedded` or `reused`.
+    counted: as `embedded` or `reused`. Each file reports what was `spent` since the one before it.
 
     Locally each is written down when it is complete, so that the run after one that was killed can
     use it: so a file is closed after a tenth of the time that has gone by, too.
     """
 
-    def __init__(self, folder: str, table: str, about: Mapping[str, Any], made: str = ""):
+    def __init__(
+        self,
+        folder: str,
+        table: str,
+        about: Mapping[str, Any],
+        made: str = "",
+        spent: Spent | None = None,
+    ):
         self._folder, self._table, self._about, self._made = folder, table, about, made
+        self._spent = spent
         self._began = self._opened = time.monotonic()
         self._name, self._count = secrets.token_hex(4), 0
         self._file: _TableFile | None = None
@@ -163,6 +180,8 @@ class TableFiles:
             if self._table == schemas.SENTENCES:
                 report = replace(report, counts={**report.counts, self._made: report.rows})
             note_complete(self._folder, report, self._about)
+            if self._spent:
+                report = replace(report, work=self._spent.counts())
             yield report
 
     def abort(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import apache_beam as beam
 
 from transforms import metrics
+from transforms.costs import Spent
 from transforms.digests import failure_of
 from transforms.elements import Document, Window
 from transforms.origins import Origin, here
@@ -34,8 +35,9 @@ _COUNTED = 1 << 14  # tokens: the progress line needs no more
 @dataclass(kw_only=True, eq=False)
 class Tokenize(beam.PTransform):
     """`PCollection[Document]` -> `windows`, `failures` (those that do not fit where none may be
-    cut, and pairs that the model does not take) and `empty` (`Failure`s too: documents without a
-    token of their own). Without a `tokenizer` a document is one window, which holds its text.
+    cut, and pairs that the model does not take), `empty` (`Failure`s too: documents without a token
+    of their own) and `counts`, of the milliseconds it took. Without a `tokenizer` a document is one
+    window, which holds its text.
     """
 
     tokenizer: TokenizerSpec | None
@@ -44,7 +46,9 @@ class Tokenize(beam.PTransform):
 
     def expand(self, documents):
         tokenize = _TokenizeFn(self.tokenizer, self.plan, self.origin)
-        return documents | beam.ParDo(tokenize).with_outputs("failures", "empty", main="windows")
+        return documents | beam.ParDo(tokenize).with_outputs(
+            "failures", "empty", "counts", main="windows"
+        )
 
 
 class _TokenizeFn(beam.DoFn):
@@ -58,6 +62,8 @@ class _TokenizeFn(beam.DoFn):
     def start_bundle(self):
         self._waiting: list[tuple[Document, Stamp]] = []
         self._characters = 0
+        self._spent = Spent("tokenize_ms")
+        self._stamp: Stamp | None = None  # of any document of the bundle: counts go where it does
 
     def process(
         self,
@@ -65,7 +71,7 @@ class _TokenizeFn(beam.DoFn):
         timestamp=beam.DoFn.TimestampParam,
         window=beam.DoFn.WindowParam,
     ):
-        stamp = Stamp(timestamp, window, next(self._keys))
+        self._stamp = stamp = Stamp(timestamp, window, next(self._keys))
         if not (_is_unicode(document.text) and _is_unicode(document.pair or "")):
             yield stamped(
                 failure_of("tokenize", document, "holds half of a surrogate pair"),
@@ -74,12 +80,15 @@ class _TokenizeFn(beam.DoFn):
             )
             return
         self._waiting.append((document, stamp))
-        self._characters += len(document.text) + len(document.pair or "")
+        self._characters += document.characters
         if len(self._waiting) >= _DOCUMENTS or self._characters >= _CHARACTERS:
-            yield from self._flush()
+            yield from self._spent.during(self._flush())
 
     def finish_bundle(self):
-        yield from self._flush()
+        yield from self._spent.during(self._flush())
+        if self._stamp:
+            for report in self._spent.reports():
+                yield stamped(report, self._stamp, "counts")
 
     def _flush(self) -> Iterator:
         waiting, self._waiting, self._characters = self._waiting, [], 0

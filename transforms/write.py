@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from transforms import metrics, schemas
 from transforms.copies import by_tokens_file, copied_sentences, copied_tokens
+from transforms.costs import PEAK_MEMORY, Spent, peak_memory
 from transforms.elements import (
     Copies,
     Count,
@@ -24,7 +25,7 @@ from transforms.manifests import DEFAULT_LIMITS, Limits, make_manifest, why_not_
 from transforms.schemas import SENTENCES, TOKENS
 from transforms.snapshots import Snapshot, published_manifest
 from transforms.stamps import OF_THE_RUN, stamped
-from transforms.tables import TableFiles
+from transforms.tables import TableFiles, broken
 
 _GROUP_BYTES = 6 << 20  # of a row group, in memory
 
@@ -97,9 +98,13 @@ def _commit(
     about: Mapping[str, Any],
     limits: Limits,
 ) -> dict[str, Any]:
-    manifest = snapshot.commit(make_manifest(snapshot.id, list(reports), about))
-    if not why_not_published(manifest, published_manifest(snapshot.output), limits):
-        snapshot.publish()
+    here = Count(PEAK_MEMORY, peak_memory())
+    try:
+        manifest = snapshot.commit(make_manifest(snapshot.id, [*reports, here], about))
+        if not why_not_published(manifest, published_manifest(snapshot.output), limits):
+            snapshot.publish()
+    except OSError as error:
+        raise broken(snapshot.folder, error) from error
     return manifest
 
 
@@ -115,7 +120,9 @@ class _WriteFn(beam.DoFn):
         self._files = self._none()
 
     def _none(self) -> TableFiles:
-        return TableFiles(self._snapshot.attempt, self._table, self._about, "embedded")
+        self._spent = Spent("write_ms")
+        attempt, about = self._snapshot.attempt, self._about
+        return TableFiles(attempt, self._table, about, "embedded", self._spent)
 
     def start_bundle(self):
         self._rows: list[SentenceVector | TokenVectors | Failure] = []
@@ -126,20 +133,24 @@ class _WriteFn(beam.DoFn):
         self._rows.append(row)
         self._bytes += schemas.size_of(row)
         if self._bytes >= _GROUP_BYTES:
-            yield from self._write_group()
+            yield from self._spent.during(self._write_group())
 
     def finish_bundle(self):
-        for report in [*self._write_group(), *self._files.close()]:
+        for report in self._spent.during(self._write_rest()):
             yield stamped(report, OF_THE_RUN)
 
     def teardown(self):
         self._files.abort()
 
-    def _write_group(self):
+    def _write_group(self) -> Iterator[WrittenFile]:
         if self._rows:
             rows, self._rows, self._bytes = self._rows, [], 0
             as_table = schemas.TABLES.get(self._table)
             yield from self._files.write(as_table(rows) if as_table else rows)
+
+    def _write_rest(self) -> Iterator[WrittenFile]:
+        yield from self._write_group()
+        yield from self._files.close()
 
 
 class _CopyFn(beam.DoFn):
@@ -151,9 +162,16 @@ class _CopyFn(beam.DoFn):
 
     def start_bundle(self):
         attempt, about = self._snapshot.attempt, self._about
-        self._files = {table: TableFiles(attempt, table, about, "reused") for table in self._tables}
+        self._spent = Spent("copy_ms")
+        self._files = {
+            table: TableFiles(attempt, table, about, "reused", self._spent)
+            for table in self._tables
+        }
 
     def process(self, group: Copies):
+        yield from self._spent.during(self._copy(group))
+
+    def _copy(self, group: Copies) -> Iterator[WrittenFile]:
         for rows in copied_sentences(group.file, group.copies):
             yield from self._write(SENTENCES, rows)
         if TOKENS in self._tables:
@@ -166,9 +184,12 @@ class _CopyFn(beam.DoFn):
         yield from self._files[table].write(rows)
 
     def finish_bundle(self):
+        for report in self._spent.during(self._close()):
+            yield stamped(report, OF_THE_RUN)
+
+    def _close(self) -> Iterator[WrittenFile]:
         for files in self._files.values():
-            for report in files.close():
-                yield stamped(report, OF_THE_RUN)
+            yield from files.close()
 
     def teardown(self):
         for files in self._files.values():

@@ -24,9 +24,12 @@ from pipeline.flink.processes import (
     JARS,
     LOOPBACK,
     SMALL,
+    TASK_MANAGER,
+    TASK_MANAGER_MEMORY,
     ClusterError,
     Process,
     alive,
+    alone,
     free_port,
     java,
     java_command,
@@ -38,20 +41,6 @@ ENDPOINT = "endpoint.json"
 _JOB_MANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
 _TASK_MANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 _NAMES = {"jobmanager": "the JobManager", "jobserver": "the job server"}
-_TASK_MANAGER_MEMORY = {
-    "taskmanager.cpu.cores": "1.0",
-    "taskmanager.memory.task.heap.size": "384m",
-    "taskmanager.memory.task.off-heap.size": "128m",
-    "taskmanager.memory.network.min": "64m",
-    "taskmanager.memory.network.max": "64m",
-    "taskmanager.memory.managed.size": "128m",
-    "taskmanager.memory.framework.heap.size": "128m",
-    "taskmanager.memory.framework.off-heap.size": "128m",
-    "taskmanager.memory.jvm-metaspace.size": "256m",
-    "taskmanager.memory.jvm-overhead.min": "128m",
-    "taskmanager.memory.jvm-overhead.max": "128m",
-}
-_TASK_MANAGER_JAVA = ["-Xmx512m", "-XX:MaxDirectMemorySize=320m", "-XX:MaxMetaspaceSize=256m"]
 
 
 def folder() -> Path:
@@ -67,6 +56,13 @@ def jars() -> None:
     maven = shutil.which("mvn")
     if not maven:
         raise ClusterError(f"mvn: is not in PATH; Maven fetches what {HERE}/pom.xml names")
+    with alone(JARS.parent):
+        if not done.exists():
+            _fetch(maven)
+            done.touch()
+
+
+def _fetch(maven: str) -> None:
     print("fetching Flink and Beam's job server (150 MB, once)", file=sys.stderr)
     run = subprocess.run(
         [maven, "--quiet", "--batch-mode", f"--file={HERE}/pom.xml", "package"],
@@ -77,7 +73,6 @@ def jars() -> None:
     if run.returncode:
         lines = [line for line in run.stdout.splitlines() if "ERROR" in line] or ["no message"]
         raise ClusterError(f"mvn: could not fetch {HERE}/pom.xml: {lines[0]}")
-    done.touch()
 
 
 def up(asked: argparse.Namespace) -> str:
@@ -135,13 +130,13 @@ def _command(place: Path, name: str, temporary: Path, master: str) -> list[str]:
         return java_command(_JOB_MANAGER, configured, SMALL, temporary)
     if name == "jobserver":
         return job_server.command(master, temporary, "-Dcorpusvec.jars.are.there=true")
-    settings = _TASK_MANAGER_MEMORY | {
+    settings = TASK_MANAGER_MEMORY | {
         "taskmanager.resource-id": name,
         "io.tmp.dirs": str(temporary),
         "process.taskmanager.working-dir": str(temporary / "work"),
     }
     defined = [word for key, value in settings.items() for word in ("-D", f"{key}={value}")]
-    return java_command(_TASK_MANAGER, [*configured, *defined], _TASK_MANAGER_JAVA, temporary)
+    return java_command(_TASK_MANAGER, [*configured, *defined], TASK_MANAGER, temporary)
 
 
 def _write_configuration(place: Path, rest_port: int, slots: int) -> None:
@@ -167,6 +162,8 @@ def _write_configuration(place: Path, rest_port: int, slots: int) -> None:
         "heartbeat.interval": 4000,
         "heartbeat.timeout": 20000,
         "slot.request.timeout": 60000,
+        # A step that gives several results needs so many buffers for each; 512 would be too many.
+        "taskmanager.network.sort-shuffle.min-buffers": 64,
         # The job server sends Beam's classes along; those that are here need no second loading.
         "classloader.resolve-order": "parent-first",
         "web.submit.enable": False,
@@ -287,9 +284,11 @@ def main() -> int:
     try:
         if asked.command == "jars":
             jars()
+        elif asked.command == "status":
+            print(f"the cluster {status()}")
         else:
-            said = {"up": lambda: up(asked), "down": down, "status": status}[asked.command]()
-            print(f"the cluster {said}")
+            with alone(folder()):
+                print(f"the cluster {up(asked) if asked.command == 'up' else down()}")
     except ClusterError as error:
         print(f"cluster.sh: {error}", file=sys.stderr)
         return 1

@@ -7,10 +7,13 @@ import re
 from pathlib import Path
 
 from pipeline.flink import rest
-from pipeline.run import RunFailed, explanation
+from pipeline.run import RunFailed, explanation, kind_and_message
 from pipeline.start_worker import OTHER_VERSIONS, REMEDY, versions
 
 __all__ = ["RunFailed", "explain"]
+
+# Of the input, the model and the disk, which are no other the next time.
+_LASTING = ("BrokenInput", "BrokenModel", "BrokenOutput")
 
 _FROM_WORKER = re.compile(
     r"Error received from SDK harness for instruction \S+?: (?P<error>.*?)(?=\n\s*at |\Z)",
@@ -53,6 +56,18 @@ def sentence(told: str, logs: str) -> str:
         kind, message = causes[-1]
         return f"{kind.rpartition('.')[2]}: {message}; see {logs}"
     return f"{told.splitlines()[0] if told else 'the job failed'}; see {logs}"
+
+
+def lasts(told: str) -> bool:
+    """Whether a job that failed so would fail so again; a store may answer the next time, and a
+    worker that died is started again.
+    """
+    if (found := _FROM_WORKER.search(told)) is None:
+        return False
+    kind, message = kind_and_message(RuntimeError(found["error"]))
+    if "://" in message.split(": ")[0]:
+        return False
+    return kind in _LASTING or (kind == "ValueError" and message.startswith("--"))
 
 
 def _refusal(log: str) -> str:

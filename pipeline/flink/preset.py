@@ -26,9 +26,9 @@ from pipeline.flink import cluster as local_cluster
 from pipeline.flink import job_server, rest
 from pipeline.flink.check import check
 from pipeline.flink.failures import RunFailed, explain
+from pipeline.flink.patience import no_longer_than_useful
 from pipeline.flink.processes import ClusterError, answers
 from pipeline.start_worker import CLIENT, CORES, LOGS, versions
-from transforms.cores import available
 
 _WORKER = "corpusvec-worker"
 _SLOT_SECONDS = 5.0  # in which the slots of a job that has just ended are free again
@@ -78,7 +78,8 @@ def on_cluster(flags: Namespace, beam_arguments: Sequence[str], name: str) -> It
         print(f"running on Flink, http://{cluster.rest}", file=sys.stderr)
         job = PipelineOptions(arguments).view_as(GoogleCloudOptions).job_name
         try:
-            yield arguments
+            with no_longer_than_useful(cluster.rest, job):
+                yield arguments
         except BaseException as error:
             _end(cluster.rest, job)
             if isinstance(error, Exception):
@@ -187,7 +188,8 @@ def _arguments(cluster: Cluster, beam_arguments: Sequence[str], name: str) -> li
     ]
     environment = options.environment_type or "PROCESS"
     if environment == "PROCESS" and not options.environment_options:
-        config = _process(cluster, _environment(options.environment_config))
+        asked = _environment(options.environment_config)
+        config = _process(cluster, asked, int(options.sdk_worker_parallelism))
         kept += ["--environment_type=PROCESS", f"--environment_config={json.dumps(config)}"]
     return [*preset, *kept, f"--parallelism={_slots(cluster.rest, beam_arguments)}"]
 
@@ -213,11 +215,26 @@ def _without_master(beam_arguments: Sequence[str]) -> Iterator[str]:
             yield word
 
 
-def _process(cluster: Cluster, asked: dict[str, Any]) -> dict[str, Any]:
-    """How TaskManagers start Python workers: as this program's own, unless `asked` otherwise."""
+def _process(cluster: Cluster, asked: dict[str, Any], each: int) -> dict[str, Any]:
+    """How TaskManagers start Python workers, so many `each`: as this program's own, unless `asked`
+    otherwise.
+    """
     variables = {CLIENT: versions(), LOGS: cluster.logs if cluster.one_machine else ""}
-    if cluster.one_machine and (told := rest.overview(cluster.rest)):
-        variables[CORES] = str(max(1, available() // max(1, told["taskmanagers"])))
+    if share := _share(cluster.rest, each):
+        variables[CORES] = str(share)
     beside = Path(sys.executable).with_name(_WORKER)
     worker = str(beside) if beside.exists() else shutil.which(_WORKER) or _WORKER
     return {"command": worker, **asked, "env": variables | asked.get("env", {})}
+
+
+def _share(address: str, each: int) -> int:
+    """The cores of a worker where machines have several; 0 where it takes all of its machine."""
+    try:
+        hosts = rest.workers_of_hosts(address)
+    except (OSError, ValueError, KeyError):
+        return 0
+    # None said is Beam's word for one less than there are cores.
+    shares = [(cores, managers * (each or max(1, cores - 1))) for cores, managers in hosts]
+    if all(workers == 1 for _, workers in shares):
+        return 0
+    return max(1, min(cores // workers for cores, workers in shares))

@@ -11,15 +11,31 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from transforms import locks
 
 LOOPBACK = "127.0.0.1"
 HERE = Path(__file__).resolve().parents[2] / "deploy" / "flink"
 JARS, PATCHES = HERE / "target" / "lib", HERE / "target" / "patches.jar"
 # Small: TensorFlow needs the machine's memory more than Flink does.
 SMALL = ["-Xmx384m", "-XX:MaxMetaspaceSize=256m"]
+TASK_MANAGER = ["-Xmx512m", "-XX:MaxDirectMemorySize=320m", "-XX:MaxMetaspaceSize=256m"]
+TASK_MANAGER_MEMORY = {
+    "taskmanager.cpu.cores": "1.0",
+    "taskmanager.memory.task.heap.size": "384m",
+    "taskmanager.memory.task.off-heap.size": "128m",
+    "taskmanager.memory.network.min": "64m",
+    "taskmanager.memory.network.max": "64m",
+    "taskmanager.memory.managed.size": "128m",
+    "taskmanager.memory.framework.heap.size": "128m",
+    "taskmanager.memory.framework.off-heap.size": "128m",
+    "taskmanager.memory.jvm-metaspace.size": "256m",
+    "taskmanager.memory.jvm-overhead.min": "128m",
+    "taskmanager.memory.jvm-overhead.max": "128m",
+}
 # What Flink and Beam look into, which Java 17 keeps closed.
 _OPENED = (
     *("lang", "lang.reflect", "net", "io", "nio", "text", "time"),
@@ -134,6 +150,25 @@ def _living() -> list[tuple[int, int, str]]:
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rows = (line.split(None, 3) for line in told.splitlines())
     return [(int(pid), int(group), said) for pid, group, stat, said in rows if stat[0] != "Z"]
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Only one program at a time works in a folder: another waits. Raises `ClusterError`."""
+    path = str(folder / ".lock")
+
+    def say() -> None:
+        print(f"another cluster.sh is at work in {folder}; waiting for it", file=sys.stderr)
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = locks.wait_for(path, say)
+    except OSError as error:
+        raise ClusterError(f"{folder}: cannot be written ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        locks.free(path, lock)
 
 
 def free_port(wanted: int = 0) -> int:

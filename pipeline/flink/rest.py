@@ -31,6 +31,15 @@ def overview(address: str) -> dict[str, Any] | None:
     return told if isinstance(told, dict) and "taskmanagers" in told else None
 
 
+def workers_of_hosts(address: str) -> list[tuple[int, int]]:
+    """Of each machine that has TaskManagers: its cores, and how many it has."""
+    hosts: dict[str, list[int]] = {}
+    for manager in ask(address, "/taskmanagers")["taskmanagers"]:
+        host = manager["path"].rpartition("@")[2].partition("/")[0].rpartition(":")[0]
+        hosts.setdefault(host, []).append(manager["hardware"]["cpuCores"])
+    return [(max(cores), len(cores)) for cores in hosts.values()]
+
+
 def job_id(address: str, name: str) -> str | None:
     """The newest job of this name."""
     jobs = [job for job in ask(address, "/jobs/overview")["jobs"] if job["name"] == name]

@@ -17,7 +17,7 @@ from transforms.specs import ModelSpec, TokenizerSpec, Wanted
 from transforms.tokenizers import load_tokenizer
 
 # Parts of the largest value, which the rounding of other kernels stays below.
-_TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}
+TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}
 
 
 def steady(encoder: Encoder, probes: Sequence[Window], spec: ModelSpec, wanted: Wanted) -> Encoder:
@@ -58,7 +58,7 @@ def depends_on_batch(encoder: Encoder, probes: Sequence[Window], precision: str)
         alone = [encoder.encode([probe])[0] for probe in probes]
     except Exception:
         return False
-    return any(_differ(*pair, _TOLERANCES[precision]) for pair in zip(together, alone))
+    return any(_differ(*pair, TOLERANCES[precision]) for pair in zip(together, alone))
 
 
 def _is_random(encoder: Encoder, probes: Sequence[Window], precision: str) -> bool:
@@ -67,7 +67,7 @@ def _is_random(encoder: Encoder, probes: Sequence[Window], precision: str) -> bo
         first, second = ([encoder.encode([probe])[0] for probe in probes] for _ in range(2))
     except Exception:
         return False
-    return any(_differ(*pair, _TOLERANCES[precision]) for pair in zip(first, second))
+    return any(_differ(*pair, TOLERANCES[precision]) for pair in zip(first, second))
 
 
 def _differ(a: Encoded, b: Encoded, tolerance: float) -> bool:
