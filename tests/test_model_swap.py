@@ -407,7 +407,6 @@ def test_nothing_is_written(verify, embed, tiny, other, texts, tmp_path):
 
 
 WRONG = {
-    "nothing to do": ([], "say what to verify"),
     "no such snapshot": (["nowhere", "--model={tiny}"], "has no snapshot 'nowhere'"),
     "no such model": (["--model=nowhere"], "--model=nowhere: no such folder"),
     "empty model": (["--model="], "--model: is empty"),
