@@ -150,7 +150,7 @@ def test_every_flag_that_is_shown_exists():
 
     parser = argparse.ArgumentParser(conflict_handler="resolve")
     adds = (flags.add_plan_flags, flags.add_inspect_flags, flags.add_export_flags)
-    for add in (*adds, flags.add_verify_flags):
+    for add in (*adds, snapshot_flags.add_verify_flags):
         add(parser)
     snapshot_flags.add_prune_flags(parser)
     known = {name for action in parser._actions for name in action.option_strings}

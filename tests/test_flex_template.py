@@ -19,6 +19,8 @@ PARAMETERS = {parameter["name"]: parameter for parameter in metadata()["paramete
 GOOD = {
     "input": ["gs://a/*.txt", "gs://a/b.json,gs://c/d.jsonl.gz", "gs://a/b, gs://c/d"],
     "output": ["gs://a/out"],
+    "previous": ["gs://a/other"],
+    "max_shrink": ["0", "0.25", "1", "1.0"],
     "id_root": ["gs://a/in"],
     "model": [
         "gs://a/m",
@@ -38,6 +40,8 @@ GOOD = {
 BAD = {
     "input": ["a.txt", "gs://a,b.txt", "gs://", ""],
     "output": ["out", "s3://a/out", ""],
+    "previous": ["other"],
+    "max_shrink": ["", "2", "half", "-0.1"],
     "id_root": ["in"],
     "model": ["models/bert", "/models/bert", "ftp://h/m", "gs://"],
     "tokenizer": ["vocab.txt", "gs://a/vocab.txt"],

@@ -80,7 +80,8 @@ def test_the_bytes_are_about_those_of_the_run(flags, plan, embed, tiny, tmp_path
     source.write_text(lines(3000))
     found = plan(tiny, source, *flags)["bytes"]
     written = json.loads((embed(tiny, source, *flags).latest / "manifest.json").read_text())
-    for table in found.keys() | {file["table"] for file in written["files"]}:
+    tables = {file["table"] for file in written["files"]} - {"changes"}  # some bytes a document
+    for table in found.keys() | tables:
         bytes_ = sum(file["bytes"] for file in written["files"] if file["table"] == table)
         assert found[table] == pytest.approx(bytes_, rel=0.25)
 
