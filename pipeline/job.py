@@ -69,7 +69,8 @@ def from_flags(
         before=before.before,
         alike=before.alike,
         limits=Limits(flags.max_rejected, flags.max_shrink),
-        manifest=_about(flags, begun, files) | {"notes": [*recipe.spec.notes, *before.notes]},
+        manifest=_about(flags, begun, files)
+        | {"previous": before.id, "notes": [*recipe.spec.notes, *before.notes]},
     )
 
 

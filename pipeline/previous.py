@@ -12,7 +12,7 @@ from transforms.earlier_rows import Earlier
 from transforms.manifests import FORMAT_VERSION, files_of
 from transforms.snapshots import Snapshot, attempt_id, latest, read_manifest
 from transforms.stored_files import join
-from transforms.stores import is_remote
+from transforms.stores import Refused, ask, is_remote
 
 
 @dataclass(slots=True)
@@ -25,6 +25,11 @@ class Previous:
     before: Earlier | None = None
     alike: bool = True
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def id(self) -> str | None:
+        """That of the snapshot before."""
+        return self.before.folder.rpartition("/")[2] if self.before else None
 
     def names_in(self, output: str) -> list[str]:
         """The snapshots and attempts of an output that are read."""
@@ -49,9 +54,13 @@ def previous(output: str, other: str | None, full: bool, run: Mapping[str, Any])
         found.notes += ["--full: everything is embedded anew"] * bool(here)
         return found
     if other is not None:
-        there = _published(other, found.notes)
-        if there is None and latest(other) is None:
+        try:
+            named = ask(other, lambda: latest(other))
+        except (OSError, Refused) as error:
+            raise ValueError(f"--previous={other}: cannot be read ({error})") from error
+        if named is None:
             raise ValueError(f"--previous={other}: has no published snapshot")
+        there = _published(other, found.notes)
         found.earlier += _alike(other, there, run, found.notes)
     else:
         found.earlier += _alike(output, here, run, found.notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -40,7 +41,7 @@ def trial(tmp_path, monkeypatch, minilm):
 
 
 def test_every_snippet_runs(trial, capsys):
-    assert len(SNIPPETS) == 3
+    assert len(SNIPPETS) == 4
     names: dict = {}
     for snippet in SNIPPETS:
         exec(compile(snippet, "README.md", "exec"), names)
@@ -129,6 +130,34 @@ def test_notes_that_belong_together_are_neighbours(trial):
     assert nearest["garden-notes/Basil on the balcony"] == "garden-notes/Pesto"
     assert nearest["garden-notes/Growing tomatoes"] == "garden-notes/Tomato sauce"
     assert nearest["garden-notes/The Secret Garden"] == "garden-notes/Reading list"
+
+
+def test_an_index_is_brought_up_to_date(trial, capsys):
+    """Night after night, one of them missed, it is as if it were made anew."""
+    from pipeline.cli import main
+
+    names: dict = {"Path": Path}
+    snippet = next(snippet for snippet in SNIPPETS if "bring_up_to_date" in snippet)
+    exec(compile(snippet.partition("\n\n\nindex, state")[0], "README.md", "exec"), names)
+    texts = {f"d{n}": f"text number {n}" for n in range(9)}
+    index: dict = {}
+    state: dict = {}
+    for night in range(4):
+        texts |= {f"new{night}": f"a text of night {night}", "d0": f"edited in night {night}"}
+        texts[f"moved{night}"] = texts.pop(f"d{night + 1}")
+        texts.pop(f"d{night + 5}")
+        lines = [json.dumps({"id": id_, "text": text}) for id_, text in texts.items()]
+        Path("in.jsonl").write_text("\n".join(lines))
+        flags = ["--input=in.jsonl", "--output=nights", "--model=models/all-MiniLM-L6-v2"]
+        assert main(["embed", *flags]) == 0, capsys.readouterr().err
+        if night == 2:
+            continue
+        snapshot = Path("nights/snapshots") / Path("nights/LATEST").read_text().strip()
+        names["bring_up_to_date"](index, state, snapshot)
+        again: dict = {}
+        names["bring_up_to_date"](again, {}, snapshot)
+        assert index.keys() == again.keys() == texts.keys()
+        assert all((index[id_] == again[id_]).all() for id_ in index)
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(((?!https?:)[^)]+)\)", README))
