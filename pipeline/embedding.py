@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline import options
+from pipeline import logs, options
 from pipeline.exits import DONE, INTERRUPTED, NOT_PUBLISHED, failed, say
 from pipeline.metrics_file import MetricsFile
 
@@ -51,8 +51,8 @@ def _run(job: Job, metrics: MetricsFile, flags: argparse.Namespace, rest: list[s
                 snapshot.begin([*job.tables, REJECTED, CHANGES])
                 ended = run(job, flags, rest)
             finally:
-                if ended:
-                    snapshot.abandon()
+                if ended and snapshot.abandon():
+                    logs.say("what this run had completed is kept for the next one")
         if not ended:
             say([f"handed over; {snapshot.folder} will be there when the job is done"])
             return DONE

@@ -10,7 +10,7 @@ from typing import Any
 from transforms.attempts import complete_files
 from transforms.earlier_rows import Earlier
 from transforms.manifests import FORMAT_VERSION, files_of
-from transforms.snapshots import Snapshot, attempt_id, latest, read_manifest
+from transforms.snapshots import ENDED, Snapshot, attempt_id, latest, read_manifest
 from transforms.stored_files import join
 from transforms.stores import Refused, ask, is_remote
 
@@ -114,13 +114,16 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
 
 
 def _unfinished(output: str, fingerprint: str, notes: list[str]) -> list[Earlier]:
-    """What runs that were killed have completed."""
+    """What runs that ended early have completed."""
     if is_remote(output):
         return []
     found = []
     for name in Snapshot(output, "none of them").leftovers():
         folder = join(output, "snapshots", name)
-        if not name.endswith(".attempt") or Snapshot(output, attempt_id(name)).is_handed_over:
+        if (
+            not name.endswith((".attempt", ENDED))
+            or Snapshot(output, attempt_id(name)).is_handed_over
+        ):
             continue  # it is being removed, or may go on
         if files := complete_files(folder, fingerprint):
             found.append(Earlier(folder, files))

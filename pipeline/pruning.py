@@ -17,6 +17,7 @@ from pipeline.snapshot_lists import DEAD, HANDED_OVER, attempts
 from transforms.claims import living, remove_dead
 from transforms.holders import Holder
 from transforms.snapshots import (
+    ENDED,
     LATEST,
     Snapshot,
     alone,
@@ -178,7 +179,7 @@ def remove_taken_up(job: Job) -> None:
         return
     for earlier in job.earlier:
         name = os.path.basename(earlier.folder)
-        if name.endswith(".attempt") and attempt_id(name):
+        if name.endswith((".attempt", ENDED)) and attempt_id(name):
             hidden = f"{earlier.folder}{_REMOVED}"
             with contextlib.suppress(OSError):
                 os.rename(earlier.folder, hidden)

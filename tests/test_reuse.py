@@ -295,7 +295,8 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_a_run_that_was_killed_is_taken_up_again(tiny, embed, full, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "interrupted"])
+def test_a_run_that_ended_early_is_taken_up_again(tiny, embed, full, tmp_path, number):
     source = write_lines(tmp_path / "in.jsonl", records(**pages(20_000)))
     output = tmp_path / "out"
     command = ["embed", f"--model={tiny}", f"--input={source}", f"--output={output}", *FLAGS]
@@ -307,10 +308,11 @@ def test_a_run_that_was_killed_is_taken_up_again(tiny, embed, full, tmp_path):
     while len(list(output.glob("snapshots/.*.attempt/complete/tokens*"))) < 3:
         assert killed.poll() is None
         time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    killed.send_signal(number)
+    assert killed.wait() == (-9 if number == signal.SIGKILL else 130)
     again = embed(tiny, source, *FLAGS)
     assert again.code == 0, again.err
     assert 0 < counts(again)["reused"] < 20_000
     assert "of a run that ended early" in again.out
     assert_same(again, full(source, *FLAGS))
+    assert [path.name for path in (output / "snapshots").iterdir()] == [again.latest.name]

@@ -1,4 +1,4 @@
-"""What runs that were killed have left in a local output folder: files that are complete, each with
+"""What runs that ended early have left in a local output folder: files that are complete, each with
 a report beside it.
 """
 
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from transforms.elements import WrittenFile
-from transforms.schemas import REJECTED
+from transforms.manifests import FORMAT_VERSION
+from transforms.schemas import CHANGES, REJECTED
 from transforms.stored_files import write
 from transforms.stores import is_remote
 
@@ -21,12 +22,17 @@ _REPORTS = "complete"  # the folder of an attempt where reports are
 
 def note_complete(attempt: str, file: WrittenFile, about: Mapping[str, Any]) -> None:
     """Write down that a file of an attempt is complete; on object stores nobody looks for it."""
-    if is_remote(attempt) or file.table == REJECTED:
+    if is_remote(attempt) or file.table in (REJECTED, CHANGES):
         return
     folder = f"{attempt}/{_REPORTS}"
     os.makedirs(folder, exist_ok=True)
-    said = {"run": about["fingerprint"], "file": asdict(file)}
+    said = {"format": FORMAT_VERSION, "run": about["fingerprint"], "file": asdict(file)}
     write(f"{folder}/{file.path.replace('/', '-')}.json", json.dumps(said).encode())
+
+
+def any_complete(attempt: str) -> bool:
+    """Whether an attempt has files that are complete."""
+    return any(Path(attempt, _REPORTS).glob("*.json"))
 
 
 def complete_files(attempt: str, fingerprint: str) -> tuple[WrittenFile, ...]:
@@ -37,6 +43,6 @@ def complete_files(attempt: str, fingerprint: str) -> tuple[WrittenFile, ...]:
             said = json.loads(path.read_bytes())
         except (OSError, ValueError):  # the run was killed just then
             continue
-        if said["run"] == fingerprint:
+        if (said["format"], said["run"]) == (FORMAT_VERSION, fingerprint):
             found.append(WrittenFile(**said["file"]))
     return tuple(found)

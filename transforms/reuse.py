@@ -23,7 +23,7 @@ from transforms.elements import (
 )
 from transforms.stamps import OF_THE_RUN, stamped
 
-_DOCUMENTS = 512  # looked up at once
+_DOCUMENTS, _CHARACTERS = 512, 4_000_000  # looked up at once, at most
 _KEYED = tuple[bytes, Any]
 
 
@@ -152,10 +152,12 @@ class _FindFn(beam.DoFn):
         self._rows: EarlierRows | None = None
         self._seen, self._waiting = DigestSet(), Waiting()
         self._documents: list[Document] = []
+        self._characters = 0
 
     def process(self, document: Document):
         self._documents.append(document)
-        if len(self._documents) >= _DOCUMENTS:
+        self._characters += document.characters
+        if len(self._documents) >= _DOCUMENTS or self._characters >= _CHARACTERS:
             yield from self._flush()
 
     def finish_bundle(self):
@@ -164,7 +166,7 @@ class _FindFn(beam.DoFn):
             yield stamped(copies, OF_THE_RUN, "copies")
 
     def _flush(self) -> Iterator:
-        documents, self._documents = self._documents, []
+        documents, self._documents, self._characters = self._documents, [], 0
         if not documents:
             return
         if self._rows is None:

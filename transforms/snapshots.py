@@ -23,11 +23,13 @@ from typing import Any
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
+from transforms.attempts import any_complete
 from transforms.locks import free, wait_for
 from transforms.stored_files import exists, files_in, join, keep, matching, remove, write
 from transforms.stores import Refused, ask, is_remote
 
 LATEST, MANIFEST = "LATEST", "manifest.json"
+ENDED = ".ended"  # the end of the name of an attempt that was given up
 _BEGUN, _HANDED_OVER = ".begun", ".handed_over"
 _PUBLISHED = "published"  # has an empty file for each snapshot that LATEST named once
 _KNOWN_SINCE = 2  # the format of manifests since which publications are written down
@@ -95,16 +97,21 @@ class Snapshot:
         """Whether its attempt has such a note."""
         return exists(join(self.attempt, _HANDED_OVER))
 
-    def abandon(self) -> None:
-        """Take away what an attempt left, as far as can be; a snapshot that is whole stays."""
+    def abandon(self) -> bool:
+        """Take away what an attempt left, as far as can be; a snapshot that is whole stays. Locally
+        files that are complete stay too, for the next run -> whether there are any.
+        """
         if is_remote(self.output):
             with contextlib.suppress(Refused):
                 ask(self.output, self._abandon_remote)
-            return
+            return False
         # In one step, like the commit's: whichever comes second finds nothing there.
         with contextlib.suppress(OSError):
-            os.rename(self.attempt, f"{self.attempt}.abandoned")
-        shutil.rmtree(f"{self.attempt}.abandoned", ignore_errors=True)
+            os.rename(self.attempt, f"{self.attempt}{ENDED}")
+        if any_complete(f"{self.attempt}{ENDED}"):
+            return True
+        shutil.rmtree(f"{self.attempt}{ENDED}", ignore_errors=True)
+        return False
 
     def _abandon_remote(self) -> None:
         """The licence first: a commit that has not written its manifest by then takes it back."""
