@@ -305,7 +305,10 @@ def test_a_run_that_ended_early_is_taken_up_again(tiny, embed, full, tmp_path, n
         cwd=Path(__file__).parents[1],
         stderr=subprocess.DEVNULL,
     )
-    while len(list(output.glob("snapshots/.*.attempt/complete/tokens*"))) < 3:
+    complete = "snapshots/.*.attempt/complete"
+    while not all(
+        list(output.glob(f"{complete}/{name}-*-00001*")) for name in ("sentences", "tokens")
+    ):
         assert killed.poll() is None
         time.sleep(0.02)
     killed.send_signal(number)

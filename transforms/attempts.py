@@ -13,7 +13,7 @@ from typing import Any
 
 from transforms.elements import WrittenFile
 from transforms.manifests import FORMAT_VERSION
-from transforms.schemas import CHANGES, REJECTED
+from transforms.schemas import CHANGES, REJECTED, SENTENCES
 from transforms.stored_files import write
 from transforms.stores import is_remote
 
@@ -31,8 +31,8 @@ def note_complete(attempt: str, file: WrittenFile, about: Mapping[str, Any]) -> 
 
 
 def any_complete(attempt: str) -> bool:
-    """Whether an attempt has files that are complete."""
-    return any(Path(attempt, _REPORTS).glob("*.json"))
+    """Whether an attempt has complete files that are of use: tokens alone are not."""
+    return any(Path(attempt, _REPORTS).glob(f"{SENTENCES}-*.json"))
 
 
 def complete_files(attempt: str, fingerprint: str) -> tuple[WrittenFile, ...]:
