@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from pipeline.verification import verify
 from tests.models import TEXTS, numbered
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,16 +90,22 @@ def assert_whole(output: Path) -> str:
     return name
 
 
-def kill_at_random(tmp_path: Path, tiny: str, kills: int, seed: int) -> None:
+def kill_at_random(tmp_path: Path, tiny: str, nights: str, kills: int, seed: int) -> None:
+    """Full runs, or reruns whose input was edited a little."""
     chance = random.Random(seed)
     source, output = tmp_path / "a.txt", tmp_path / "out"
-    source.write_text("\n".join(numbered(400)))
-    run = command(tiny, source, output, "--layers=-1")
+    lines = numbered(400)
+    source.write_text("\n".join(lines))
+    run = command(tiny, source, output, "--layers=-1", *["--full"] * (nights == "full"))
+    subprocess.run(run, cwd=ROOT, check=True, capture_output=True)
     started = time.monotonic()
     subprocess.run(run, cwd=ROOT, check=True, capture_output=True)
     whole_run = time.monotonic() - started
     before = assert_whole(output)
-    for _ in range(kills):
+    for kill in range(kills):
+        for at in chance.sample(range(len(lines)), 20):
+            lines[at] = f"{lines[at]} {kill}"
+        source.write_text("\n".join(lines))
         process = subprocess.Popen(
             run, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -108,19 +115,26 @@ def kill_at_random(tmp_path: Path, tiny: str, kills: int, seed: int) -> None:
         process.wait()
         after = assert_whole(output)
         assert after >= before
+        assert not verify(str(output), after).problems
         before = after
     subprocess.run(run, cwd=ROOT, check=True, capture_output=True)
     assert assert_whole(output) > before
+    assert not verify(str(output), assert_whole(output)).problems
 
 
-def test_killed_at_random_moments_the_last_snapshot_is_whole(tmp_path, tiny):
-    kill_at_random(tmp_path, tiny, kills=4, seed=int(time.time()))
+NIGHTS = pytest.mark.parametrize("nights", ["full", "edited"])
+
+
+@NIGHTS
+def test_killed_at_random_moments_the_last_snapshot_is_whole(tmp_path, tiny, nights):
+    kill_at_random(tmp_path, tiny, nights, kills=3, seed=int(time.time()))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_killed_at_many_random_moments_the_last_snapshot_is_whole(tmp_path, tiny):
-    kill_at_random(tmp_path, tiny, kills=50, seed=int(time.time()))
+@NIGHTS
+def test_killed_at_many_random_moments_the_last_snapshot_is_whole(tmp_path, tiny, nights):
+    kill_at_random(tmp_path, tiny, nights, kills=50, seed=int(time.time()))
 
 
 def test_two_runs_at_once_do_not_damage_each_other(tmp_path, tiny):
