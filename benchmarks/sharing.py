@@ -1,5 +1,5 @@
-"""What a second TaskManager adds: the same lines on Flink with one and with two, a core for each
-Python worker.
+"""What a second TaskManager adds: the same lines on Flink with one and with two. Each has a core
+to itself, for Java and its Python worker; what else the cluster runs may use both.
 """
 
 from __future__ import annotations
@@ -87,6 +87,8 @@ def _missing() -> str:
     """What there is none of, empty where all is here."""
     if available() < 2:
         return "needs two cores"
+    if not hasattr(os, "sched_setaffinity"):
+        return "needs Linux, where a process can be kept to a core"
     return next((f"needs {name}" for name in ("java", "mvn") if not shutil.which(name)), "")
 
 
@@ -97,9 +99,18 @@ def _cluster(folder: Path) -> Iterator[Mapping[str, str]]:
     command = [sys.executable, "-m", "pipeline.flink.cluster"]
     run("cluster.sh up", [*command, "up"], env=environment)
     try:
+        processes = json.loads((folder / "processes.json").read_text())
+        for number, core in enumerate(sorted(os.sched_getaffinity(0))[:2], 1):
+            _keep_to(core, processes[f"taskmanager-{number}"]["pid"])
         yield environment
     finally:
         run("cluster.sh down", [*command, "down"], env=environment)
+
+
+def _keep_to(core: int, pid: int) -> None:
+    """All threads of a process; those it starts, and its workers, inherit it."""
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setaffinity(int(thread), {core})
 
 
 def _run(plan: Plan, source: Path, count: int, environment: Mapping[str, str]) -> Shared:

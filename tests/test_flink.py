@@ -216,6 +216,7 @@ def test_without_maven_up_is_one_line(tmp_path):
     assert done.stderr == f"cluster.sh: mvn: is not in PATH; Maven fetches what {pom} names\n"
 
 
+@pytest.mark.slow
 def test_of_two_that_start_a_cluster_at_once_one_does(jars, tmp_path):
     with ThreadPoolExecutor(2) as both:
         folder = {"CORPUSVEC_FLINK": str(tmp_path)}

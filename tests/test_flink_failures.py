@@ -108,7 +108,7 @@ def test_a_full_disk_is_one_line_and_the_last_snapshot_stays(cluster, tiny, smal
     started = time.monotonic()
     code, said = embed(cluster, tiny, lines(tmp_path, 400), output, *flags)
     assert code == 1, said
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 120
     parts = (f"{output}/snapshots/", "(No space left on device); make room, or choose")
     assert_failed_for_good(cluster, output, said, *parts)
     assert latest(output) == before
@@ -120,6 +120,7 @@ VANISH = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("vanish", "parts"), [(v[0], v[1:]) for v in VANISH.values()], ids=VANISH)
 def test_a_model_that_vanishes_before_workers_load_it(cluster, tiny, tmp_path, vanish, parts):
     output, source, model = tmp_path / "out", lines(tmp_path, 1), tmp_path / "model"
@@ -131,6 +132,6 @@ def test_a_model_that_vanishes_before_workers_load_it(cluster, tiny, tmp_path, v
         vanish(model)
         said += process.communicate(timeout=300)[1]
     assert process.returncode == 1, said
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 120
     assert_failed_for_good(cluster, output, said, f"--model={model}", *parts)
     assert latest(output) == before

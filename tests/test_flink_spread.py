@@ -64,7 +64,7 @@ SHAPES: Mapping[str, Callable[[Path], str]] = {
 
 
 @pytest.mark.flink
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("shape", SHAPES)
 def test_both_task_managers_encode_half_of_it(cluster, tiny, tmp_path, shape):
     """By Flink's own metrics, by the files, and by what the workers counted."""
     for name in ("in", "told"):
