@@ -44,15 +44,19 @@ def _run(job: Job, metrics: MetricsFile, flags: argparse.Namespace, rest: list[s
     from transforms.schemas import CHANGES, REJECTED
     from transforms.snapshots import latest, read_manifest
 
-    snapshot, ended = job.snapshot, True
+    snapshot, ended, interrupted = job.snapshot, True, False
     try:
-        with _interruptible():
-            try:
+        try:
+            with _interruptible():
                 snapshot.begin([*job.tables, REJECTED, CHANGES])
                 ended = run(job, flags, rest)
-            finally:
-                if ended and snapshot.abandon():
-                    logs.say("what this run had completed is kept for the next one")
+        except KeyboardInterrupt:
+            interrupted = True
+            raise
+        finally:
+            # Not what a run leaves that failed: its disk may be full.
+            if ended and snapshot.abandon(keep=interrupted):
+                logs.say("what this run had completed is kept for the next one")
         if not ended:
             say([f"handed over; {snapshot.folder} will be there when the job is done"])
             return DONE

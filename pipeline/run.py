@@ -98,7 +98,7 @@ def _run(job: Job, arguments: Sequence[str], runner) -> bool:
     pipeline = beam.Pipeline(runner=runner, options=options)
     build(pipeline, job)
     waits = not options.view_as(StandardOptions).no_wait_until_finish
-    if not waits:
+    if not waits or job.spread:  # where this process is killed, the job may go on elsewhere
         job.snapshot.note_hand_over()
     result = pipeline.run()
     try:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -56,11 +55,11 @@ def a_file_ten_times_the_others(folder: Path) -> str:
     return f"{folder}/*.txt"
 
 
-SHAPES: Mapping[str, Callable[[Path], str]] = {
-    "one export": one_export,
-    "10,000 small files": small_files,
-    "a file ten times the others": a_file_ten_times_the_others,
-}
+SHAPES = [
+    pytest.param(one_export, id="one export", marks=pytest.mark.slow),
+    pytest.param(small_files, id="10,000 small files", marks=pytest.mark.slow),
+    pytest.param(a_file_ten_times_the_others, id="a file ten times the others"),
+]
 
 
 @pytest.mark.flink

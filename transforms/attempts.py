@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +34,11 @@ def note_complete(attempt: str, file: WrittenFile, about: Mapping[str, Any]) -> 
 def any_complete(attempt: str) -> bool:
     """Whether an attempt has complete files that are of use: tokens alone are not."""
     return any(Path(attempt, _REPORTS).glob(f"{SENTENCES}-*.json"))
+
+
+def forget_complete(attempt: str) -> None:
+    """Take the reports away, and where they are."""
+    shutil.rmtree(Path(attempt, _REPORTS), ignore_errors=True)
 
 
 def complete_files(attempt: str, fingerprint: str) -> tuple[WrittenFile, ...]:

@@ -12,7 +12,8 @@ import pyarrow as pa
 from transforms.changes import ADDED, CHANGED, REMOVED, changes_table, compare, matched, part_of
 from transforms.digests import Rows, as_keys, joined
 from transforms.earlier_rows import Damaged, Earlier, EarlierFile, sentence_rows
-from transforms.elements import Note, WrittenFile
+from transforms.elements import Count, Note, WrittenFile
+from transforms.manifests import UNREAD
 from transforms.schemas import CHANGES, SENTENCES
 from transforms.snapshots import Snapshot
 from transforms.tables import TableFiles
@@ -79,7 +80,8 @@ class _CompareFn(beam.DoFn):
             for number in range(parts):
                 chosen = rows.where(by_text == number)
                 yield number, (kind, chosen.ids.to_pylist(), chosen.keys.tobytes())
-        if not part:
+        if notes and not part:
+            yield beam.pvalue.TaggedOutput("notes", Count(UNREAD, len(notes)))
             yield from (beam.pvalue.TaggedOutput("notes", Note(note)) for note in notes)
 
     def _before(self, notes: list[str]) -> Iterator[Rows]:
@@ -87,7 +89,10 @@ class _CompareFn(beam.DoFn):
             try:
                 yield sentence_rows(file)
             except Damaged as error:
-                notes.append(f"{error}; in changes/ its documents are as if they were new")
+                notes.append(
+                    f"{error}; changes/ does not say what became of its documents: whoever follows"
+                    " them reads the whole snapshot"
+                )
 
 
 def _written(

@@ -13,6 +13,7 @@ from transforms.elements import Count, Note, WrittenFile
 from transforms.schemas import REJECTED, SENTENCES
 
 FORMAT_VERSION = 2  # 2: `model_text_sha256`, and counts of rows embedded and reused
+UNREAD = "unread_before"  # files of the snapshot before that could not be compared
 _NAMES = ("records", "documents", "rejected", "empty", "embedded", "reused", "tokens", "windows")
 
 
@@ -47,6 +48,8 @@ def make_manifest(
         totals[name] = sum(file.rows for file in files if file.table == table)
     told = sorted({report.text for report in reports if isinstance(report, Note)})
     incomplete = _incomplete(totals)
+    if totals.pop(UNREAD, 0):  # the table of changes is no difference to that snapshot
+        about = {**about, "previous": None}
     finished = datetime.now(timezone.utc)
     return {
         "format_version": FORMAT_VERSION,

@@ -23,7 +23,7 @@ from typing import Any
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.attempts import any_complete
+from transforms.attempts import any_complete, forget_complete
 from transforms.locks import free, wait_for
 from transforms.stored_files import exists, files_in, join, keep, matching, remove, write
 from transforms.stores import Refused, ask, is_remote
@@ -97,9 +97,9 @@ class Snapshot:
         """Whether its attempt has such a note."""
         return exists(join(self.attempt, _HANDED_OVER))
 
-    def abandon(self) -> bool:
-        """Take away what an attempt left, as far as can be; a snapshot that is whole stays. Locally
-        files that are complete stay too, for the next run -> whether there are any.
+    def abandon(self, keep: bool = False) -> bool:
+        """Take away what an attempt left, as far as can be; a snapshot that is whole stays. With
+        `keep` local files that are complete stay too, for the next run -> whether there are any.
         """
         if is_remote(self.output):
             with contextlib.suppress(Refused):
@@ -108,7 +108,7 @@ class Snapshot:
         # In one step, like the commit's: whichever comes second finds nothing there.
         with contextlib.suppress(OSError):
             os.rename(self.attempt, f"{self.attempt}{ENDED}")
-        if any_complete(f"{self.attempt}{ENDED}"):
+        if keep and any_complete(f"{self.attempt}{ENDED}"):
             return True
         shutil.rmtree(f"{self.attempt}{ENDED}", ignore_errors=True)
         return False
@@ -143,6 +143,7 @@ class Snapshot:
         content = json.dumps(manifest, ensure_ascii=False, indent=1).encode()
         write(join(self.attempt, MANIFEST), content)
         if self.attempt != self.folder:
+            forget_complete(self.attempt)
             os.rename(self.attempt, self.folder)
             keep(os.path.dirname(self.folder))
             return manifest

@@ -113,6 +113,8 @@ class _Parquet(_TableFile):
         if self._writer is None:
             options = schemas.parquet_options(rows.schema)
             self._writer = pq.ParquetWriter(self._stream, rows.schema, **options)
+        # Rows of another run may have their columns in another order.
+        rows = rows.select(self._writer.schema.names)
         self._writer.write_table(rows, row_group_size=max(1, len(rows)))
         self._rows += len(rows)
         if self._table == schemas.SENTENCES:
