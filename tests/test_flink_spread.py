@@ -51,7 +51,7 @@ def small_files(folder: Path) -> str:
 def a_file_ten_times_the_others(folder: Path) -> str:
     for n in range(11):
         times = 2_000 if n == 3 else 200
-        (folder / f"{n}.txt").write_text("\n".join(texts(times)))
+        (folder / f"{n}.txt").write_text("\n".join(f"{text} in {n}" for text in texts(times)))
     return f"{folder}/*.txt"
 
 
