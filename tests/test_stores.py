@@ -273,7 +273,7 @@ def test_a_run_ended_in_the_middle_leaves_the_last_snapshot(corpus, tmp_path, nu
         time.sleep(0.2)
     time.sleep(1)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=180)
     assert process.returncode == (-9 if number == signal.SIGKILL else 130), said
     assert whole(corpus, tmp_path)[0] == name
     assert snapshot_ids(begun) == [name]
