@@ -40,16 +40,12 @@ def from_flags(
     Raises `ValueError` before any work, with the flag, the value, what is allowed and what to do;
     `Busy` where another run has the output.
     """
-    for name in ("output", "previous", "model", "tokenizer", "model_cache", "id_root"):
-        if getattr(flags, name):  # shells expand ~ at the start of a word only, not behind =
-            setattr(flags, name, os.path.expanduser(getattr(flags, name)))
     spread = flags.runner != LOCAL
-    for name in ("model", "tokenizer"):  # workers are at home in other folders
-        if spread and (path := getattr(flags, name)) and "://" not in path:
-            setattr(flags, name, os.path.abspath(path))
+    _make_whole(flags, spread)
     patterns = [pattern for text in flags.input for pattern in split_patterns(text)]
     if not patterns:
         raise ValueError("--input: names no file")
+    patterns = [_absolute(pattern) if spread else pattern for pattern in patterns]
     refuse_output_inside_inputs(flags.output, patterns)
     files = _files(patterns, flags)
     settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
@@ -72,6 +68,20 @@ def from_flags(
         manifest=_about(flags, begun, files)
         | {"previous": before.id, "notes": [*recipe.spec.notes, *before.notes]},
     )
+
+
+def _make_whole(flags: argparse.Namespace, spread: bool) -> None:
+    """The paths of the flags but --input."""
+    for name in ("output", "previous", "model", "tokenizer", "model_cache", "id_root"):
+        if path := getattr(flags, name):
+            # Shells expand ~ at the start of a word only, not behind =.
+            path = os.path.expanduser(path)
+            setattr(flags, name, _absolute(path) if spread and name != "model_cache" else path)
+
+
+def _absolute(path: str) -> str:
+    """Workers are at home in other folders."""
+    return path if "://" in path else os.path.abspath(path)
 
 
 def _begin(

@@ -319,3 +319,13 @@ def test_a_run_that_ended_early_is_taken_up_again(tiny, embed, full, tmp_path, n
     assert "of a run that ended early" in again.out
     assert_same(again, full(source, *FLAGS))
     assert [path.name for path in (output / "snapshots").iterdir()] == [again.latest.name]
+
+
+def test_workers_are_given_whole_paths(tiny, embed, tmp_path, monkeypatch):
+    """They are at home in other folders."""
+    monkeypatch.chdir(tmp_path)
+    write_lines(tmp_path / "in.jsonl", records(**pages(3)))
+    outcome = embed(tiny, "in.jsonl", *APART)
+    assert outcome.code == 0, outcome.err
+    assert set(outcome.table("sentences")["source"].to_pylist()) == {str(tmp_path / "in.jsonl")}
+    assert manifest_of(outcome)["configuration"]["output"] == str(outcome.output)
