@@ -8,16 +8,12 @@ import re
 
 def count(text: str) -> int:
     """0 or more."""
-    if not re.fullmatch(r"\d+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
-    return int(text)
+    return int(_checked(text, r"\d+", "a whole number, 0 or more"))
 
 
 def above_zero(text: str) -> int:
     """1 or more."""
-    if not re.fullmatch(r"0*[1-9]\d*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
-    return int(text)
+    return int(_checked(text, r"0*[1-9]\d*", "a whole number, 1 or more"))
 
 
 def numbers(text: str) -> list[int]:
@@ -27,13 +23,15 @@ def numbers(text: str) -> list[int]:
 
 def price(text: str) -> float:
     """Of whatever currency."""
-    if not re.fullmatch(r"\d+(\.\d+)?|\.\d+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a price, as 0.05")
-    return float(text)
+    return float(_checked(text, r"\d+(\.\d+)?|\.\d+", "a price, as 0.05"))
 
 
 def share(text: str) -> float:
     """From 0 to 1."""
-    if not re.fullmatch(r"0(\.\d+)?|\.\d+|1(\.0+)?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share, from 0 to 1")
-    return float(text)
+    return float(_checked(text, r"0(\.\d+)?|\.\d+|1(\.0+)?", "a share, from 0 to 1"))
+
+
+def _checked(text: str, pattern: str, what: str) -> str:
+    if not re.fullmatch(pattern, text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    return text
