@@ -6,7 +6,6 @@ import contextlib
 import json
 import math
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +30,8 @@ from transforms.snapshots import (
     LATEST,
     MANIFEST,
     Snapshot,
+    is_attempt,
+    is_id,
     latest,
     published_ids,
     snapshot_ids,
@@ -39,8 +40,6 @@ from transforms.snapshots import (
 from transforms.stores import Refused, ask
 
 _ROWS, _NUMBERS = 3, 4
-_ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}")  # of a snapshot
-_ATTEMPT = re.compile(rf"\.{_ID.pattern}\.attempt.*")
 
 
 def is_there(place: str) -> bool:
@@ -49,7 +48,7 @@ def is_there(place: str) -> bool:
     Raises `ValueError` where it cannot be known, or is an attempt that is not finished.
     """
     place = _whole(place)
-    if _ATTEMPT.fullmatch(place.rpartition("/")[2]):
+    if is_attempt(place.rpartition("/")[2]):
         raise ValueError(
             f"{place}: is an unfinished attempt, of a run that goes on or was killed; it is no"
             " snapshot"
@@ -70,7 +69,7 @@ def read(place: str) -> OutputReport:
         manifest = _manifest(place)
         if manifest is None:
             return _of_output(place, None)
-        if folder == "snapshots" and _ID.fullmatch(name):
+        if folder == "snapshots" and is_id(name):
             return _of_output(output, name)
         notes = _missing(place, manifest)
         return OutputReport(path=None, snapshot=_snapshot(place, manifest), notes=notes)
@@ -100,7 +99,7 @@ def _is_output(place: str) -> bool:
     if not os.path.isdir(f"{place}/snapshots"):
         return False
     names = os.listdir(f"{place}/snapshots")
-    return not names or any(_ID.fullmatch(n) or _ATTEMPT.fullmatch(n) for n in names)
+    return not names or any(is_id(n) or is_attempt(n) for n in names)
 
 
 def _manifest(folder: str) -> dict[str, Any] | None:

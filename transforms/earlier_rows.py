@@ -1,6 +1,6 @@
 """Rows of earlier snapshots: where the vectors of a text lie already.
 
-A text is known again by its key, see `digests`. An `EarlierRows` keeps some forty bytes a row.
+A text is known again by its key, see `digests`. An `EarlierRows` keeps 56 bytes a row.
 """
 
 from __future__ import annotations
@@ -71,35 +71,32 @@ class Runs(NamedTuple):
     lengths: np.ndarray  # [N] int64
 
 
-def check_file(path: str, written: str) -> None:
-    """Raises `Damaged` where a file is gone, or its bytes have not the SHA-256 that was
-    `written`.
+def check_file(file: EarlierFile) -> None:
+    """Raises `Damaged` where a file that is not of this run is gone, or its bytes are others than
+    were written.
     """
-    digest = hashlib.sha256()
+    if file.fresh:
+        return
+    path, digest = file.path, hashlib.sha256()
     try:
         with open_file(path) as stream:
             while chunk := stream.read(_CHUNK):
                 digest.update(chunk)
     except Exception as error:  # each file system has its own
         raise Damaged(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
-    if digest.hexdigest() != written:
+    if digest.hexdigest() != file.file.digest:
         raise Damaged(f"{path}: is not the file that was written (its digest is another)")
 
 
 def sentence_rows(file: EarlierFile) -> Rows:
     """Which texts a file of sentences has. Raises `Damaged`."""
-    if not file.fresh:
-        check_file(file.path, file.file.digest)
+    check_file(file)
     with open_file(file.path) as stream:
         names = ["id", "text_sha256", "model_text_sha256"]
         table = pq.read_table(stream, columns=names).combine_chunks()
     keys = _halves(table["text_sha256"])
     stripped = table["model_text_sha256"]
-    return Rows(_one(table["id"]), keys ^ _halves(stripped.fill_null("0" * _HEX)))
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks()
+    return Rows(table["id"].combine_chunks(), keys ^ _halves(stripped.fill_null("0" * _HEX)))
 
 
 def _halves(digests: pa.ChunkedArray) -> np.ndarray:
@@ -111,8 +108,7 @@ def _halves(digests: pa.ChunkedArray) -> np.ndarray:
 
 def token_runs(file: EarlierFile) -> Runs:
     """Which documents a file of tokens has. Raises `Damaged`."""
-    if not file.fresh:
-        check_file(file.path, file.file.digest)
+    check_file(file)
     ids: list[pa.Array] = []
     ends: list[np.ndarray] = []
     row = 0
@@ -148,9 +144,6 @@ class EarlierRows:
         where = np.concatenate([np.empty((0, 5), np.int64), *(part[1] for part in parts)])
         order = np.argsort(keys[:, 0], kind="stable")  # of equal texts the first
         self._keys, self._where = keys[order], where[order]
-
-    def __len__(self) -> int:
-        return len(self._keys)
 
     def find(self, keys: np.ndarray) -> list[Place | None]:
         """[N, 2] uint64 -> where the rows of each text lie."""

@@ -235,7 +235,7 @@ class _SettleTextFn(beam.DoFn):
     def process(self, group):
         key, found = group
         place = next(iter(found["places"]), None)
-        fates = dict.fromkeys([key], *found["fates"]) if found["fates"] else {}
+        fates = {key: found["fates"][0]} if found["fates"] else {}
         for repeat in found["repeats"]:
             yield (repeat, place) if place else _settled(repeat, fates)
 

@@ -34,6 +34,7 @@ _BEGUN, _HANDED_OVER = ".begun", ".handed_over"
 _PUBLISHED = "published"  # has an empty file for each snapshot that LATEST named once
 _KNOWN_SINCE = 2  # the format of manifests since which publications are written down
 _ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}")
+_ATTEMPT = re.compile(rf"\.{_ID.pattern}\.attempt.*")
 
 
 def new_id(now: datetime) -> str:
@@ -45,6 +46,11 @@ def new_id(now: datetime) -> str:
 def is_id(name: str) -> bool:
     """Whether it is one."""
     return bool(_ID.fullmatch(name))
+
+
+def is_attempt(name: str) -> bool:
+    """Whether a local folder of this name is an attempt."""
+    return bool(_ATTEMPT.fullmatch(name))
 
 
 def attempt_id(name: str) -> str:
