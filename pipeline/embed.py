@@ -213,4 +213,6 @@ def _settle(
         | "OfThisRun" >> beam.Map(lambda file: EarlierFile(attempt, file, True))
         | "LocateFresh" >> LocateRows(tokens=tokens)
     )
-    return (repeats, located.places, *fates) | FindRepeatedByText()
+    settled = (repeats, located.places, *fates) | FindRepeatedByText()
+    counts = (settled.counts, located.notes) | "Settling" >> beam.Flatten()
+    return settled._replace(counts=counts)

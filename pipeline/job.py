@@ -9,7 +9,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline import __version__
 from pipeline.embed import Job
@@ -51,7 +51,10 @@ def from_flags(
     settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
     recipe = Settings(**settings).resolve()
     run = recipe.describe(flags.scrapbox_markup)
-    snapshot, begun, before = _begin(flags, started, run, held)
+    begun = _begin(flags, started, run, held)
+    if begun.waited:  # meanwhile there may be others
+        files = _files(patterns, flags)
+    before = begun.before
     return Job(
         files=files,
         input_format=flags.input_format,
@@ -60,12 +63,12 @@ def from_flags(
         limit=flags.limit,
         spread=spread,
         recipe=recipe,
-        snapshot=snapshot,
+        snapshot=begun.snapshot,
         earlier=before.earlier,
         before=before.before,
         alike=before.alike,
         limits=Limits(flags.max_rejected, flags.max_shrink),
-        manifest=_about(flags, begun, files)
+        manifest=_about(flags, begun.at, files)
         | {"previous": before.id, "notes": [*recipe.spec.notes, *before.notes]},
     )
 
@@ -84,20 +87,31 @@ def _absolute(path: str) -> str:
     return path if "://" in path else os.path.abspath(path)
 
 
+class _Begun(NamedTuple):
+    """A run's snapshot, when it began, what it can take over, and whether it has waited for another
+    run's end.
+    """
+
+    snapshot: Snapshot
+    at: datetime
+    before: Previous
+    waited: bool
+
+
 def _begin(
     flags: argparse.Namespace,
     started: float,
     run: Mapping[str, Any],
     held: contextlib.ExitStack | None,
-) -> tuple[Snapshot, datetime, Previous]:
-    """The run's snapshot, when it began, and what it can take over. What is there is looked at only
-    when the claims are made: until then another run may be at it, or somebody prunes.
+) -> _Begun:
+    """What is there is looked at only when the claims are made: until then another run may be at
+    it, or somebody prunes.
     """
     output = flags.output.rstrip("/") or "/"
     begun = datetime.fromtimestamp(started, timezone.utc)
     if held is None:
         before = previous(output, flags.previous, flags.full, run)
-        return Snapshot(output, new_id(begun)), begun, before
+        return _Begun(Snapshot(output, new_id(begun)), begun, before, waited=False)
     claim = held.enter_context(writing(output, flags.if_running == "wait"))
     other = held.enter_context(reading(flags.previous)) if flags.previous else None
     if claim.waited:
@@ -108,7 +122,7 @@ def _begin(
         claim.tell(snapshot.id, before.names_in(output))
     if other:
         other.tell(snapshot.id, before.names_in(flags.previous))
-    return snapshot, begun, before
+    return _Begun(snapshot, begun, before, claim.waited)
 
 
 def _files(patterns: list[str], flags: argparse.Namespace) -> list[InputFile]:

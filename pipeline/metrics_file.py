@@ -34,7 +34,7 @@ COUNTS: Mapping[str, str] = {
     "models": "Loads of the model, one for each process that needed it",
     "pair_separators": "Lines of text that look like pairs",
 }
-_STAGES = ("read", "tokenize", "model_load", "encode", "pool", "write", "copy")
+_STAGES = ("read", "find", "tokenize", "model_load", "encode", "pool", "write", "copy", "compare")
 
 
 class _Sample(NamedTuple):

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from transforms.attempts import complete_files
 from transforms.earlier_rows import Earlier
+from transforms.elements import WrittenFile
 from transforms.manifests import FORMAT_VERSION, files_of
-from transforms.snapshots import ENDED, Snapshot, attempt_id, latest, read_manifest
+from transforms.schemas import SENTENCES
+from transforms.snapshots import (
+    ENDED,
+    Snapshot,
+    attempt_id,
+    latest,
+    published_ids,
+    read_manifest,
+    snapshot_ids,
+)
 from transforms.stored_files import join
-from transforms.stores import Refused, ask, is_remote
+from transforms.stores import Refused, ask, is_remote, unserved
 
 
 @dataclass(slots=True)
@@ -57,13 +67,14 @@ def previous(output: str, other: str | None, full: bool, run: Mapping[str, Any])
         try:
             named = ask(other, lambda: latest(other))
         except (OSError, Refused) as error:
-            raise ValueError(f"--previous={other}: cannot be read ({error})") from error
+            raise unserved(f"--previous={other}: cannot be read ({error})", error) from error
         if named is None:
             raise ValueError(f"--previous={other}: has no published snapshot")
         there = _published(other, found.notes)
         found.earlier += _alike(other, there, run, found.notes)
     else:
         found.earlier += _alike(output, here, run, found.notes)
+    found.earlier += _unpublished(output, run["fingerprint"], found.notes)
     found.earlier += _unfinished(output, run["fingerprint"], found.notes)
     return found
 
@@ -113,6 +124,32 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     return names
 
 
+def _unpublished(output: str, fingerprint: str, notes: list[str]) -> list[Earlier]:
+    """The newest snapshot that was finished since any was published: each of these has taken over
+    what it could of the one before it. One that LATEST was moved back from is left alone.
+    """
+    since = max(published_ids(output), default="")
+    for one in reversed(snapshot_ids(output)):
+        if one > since and (files := _files_alike(output, one, fingerprint)):
+            notes.append(f"{one}: was not published; up to {_documents(files)} of it are reused")
+            return [Earlier(Snapshot(output, one).folder, files)]
+    return []
+
+
+def _files_alike(output: str, one: str, fingerprint: str) -> tuple[WrittenFile, ...]:
+    """Those of a snapshot, if it is of a run like this one."""
+    try:
+        manifest = read_manifest(output, one)
+        made = (manifest["format_version"], manifest["run"]["fingerprint"])
+        return files_of(manifest) if made == (FORMAT_VERSION, fingerprint) else ()
+    except (ValueError, KeyError, TypeError):
+        return ()
+
+
+def _documents(files: Iterable[WrittenFile]) -> str:
+    return f"{sum(file.rows for file in files if file.table == SENTENCES):,} documents"
+
+
 def _unfinished(output: str, fingerprint: str, notes: list[str]) -> list[Earlier]:
     """What runs that ended early have completed."""
     if is_remote(output):
@@ -127,6 +164,6 @@ def _unfinished(output: str, fingerprint: str, notes: list[str]) -> list[Earlier
             continue  # it is being removed, or may go on
         if files := complete_files(folder, fingerprint):
             found.append(Earlier(folder, files))
-            rows = sum(file.counts.get("tokens") is not None and file.rows for file in files)
-            notes.append(f"{name}: of a run that ended early, {rows:,} documents are reused")
+            up_to = f"up to {_documents(files)} are reused"
+            notes.append(f"{name}: of a run that ended early, {up_to}")
     return found

@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.embed import Job
-from pipeline.snapshot_lists import DEAD, HANDED_OVER, attempts
+from pipeline.snapshot_lists import DEAD, HANDED_OVER, RUNNING, Attempt, attempts
 from transforms.claims import living, remove_dead
 from transforms.holders import Holder
 from transforms.snapshots import (
@@ -54,9 +54,7 @@ def prune(output: str, keep: int, handed_over: bool = False, dry_run: bool = Fal
     `handed_over` attempts of which nobody here knows, too.
     """
     if is_remote(output):
-        # Who is alive takes seconds to know; LATEST is asked first: see `_chosen`.
-        named, holders = latest(output), living(output)
-        found = _chosen(output, keep, handed_over, named, holders)
+        found = _chosen(output, keep, handed_over)
         if not dry_run:
             _remove_remote(output, found)
             remove_dead(output)
@@ -64,7 +62,7 @@ def prune(output: str, keep: int, handed_over: bool = False, dry_run: bool = Fal
     # A run looks at what is there under the same lock, when it has its claim: so it sees either
     # what is kept here, or nothing of the rest.
     with alone(output):
-        found = _chosen(output, keep, handed_over, latest(output), living(output))
+        found = _chosen(output, keep, handed_over)
         folders = [] if dry_run else [*_taken_away(output, found)]
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
@@ -73,12 +71,15 @@ def prune(output: str, keep: int, handed_over: bool = False, dry_run: bool = Fal
     return found
 
 
-def _chosen(
-    output: str, keep: int, handed_over: bool, named: str | None, holders: Sequence[Holder]
-) -> Pruned:
-    """A run reads what LATEST named when it began, and claims that before: so what is neither named
-    nor claimed now is read by no run.
+def _chosen(output: str, keep: int, handed_over: bool) -> Pruned:
+    """What is there is asked before who lives, which takes seconds on an object store: what a run
+    begins meanwhile is then not known here, and one that ended has what it made whole.
+
+    A run reads what LATEST named when it began, or what is newer, and claims that before: so what
+    is neither named nor claimed now is read by no run.
     """
+    named, there = latest(output), _names(output)
+    holders = living(output)
     found = Pruned()
     readers = {name: holder for holder in holders for name in holder.reads or ()}
     unsure = [holder for holder in holders if holder.reads is None]
@@ -94,21 +95,38 @@ def _chosen(
         else:
             found.snapshots.append(one)
     for attempt in attempts(output, holders):
-        if attempt.name in readers:
-            found.kept.append(f"{attempt.name}: {readers[attempt.name]} reads it")
-        elif attempt.state == DEAD and attempt.name in whole:
-            found.completed.append(attempt.name)
-        elif attempt.state == DEAD or (attempt.state == HANDED_OVER and handed_over):
-            found.leftovers.append(attempt.name)
-        elif attempt.state == HANDED_OVER:
-            found.kept.append(
-                f"{attempt.name}: its job was handed over to a cluster; where that has ended,"
-                " --handed_over removes it"
-            )
+        name = attempt.name
+        if name not in there:
+            continue
+        if attempt.state == DEAD and name in whole and name not in readers:
+            found.completed.append(name)
+        elif why := _why_kept(attempt, readers, handed_over):
+            found.kept.append(f"{name}: {why}")
         else:
-            found.kept.append(f"{attempt.name}: {attempt.by} is running")
-    found.leftovers += _scattered(output, {holder.run for holder in holders})
+            found.leftovers.append(name)
+    found.leftovers += _scattered(output, there, {holder.run for holder in holders})
     return found
+
+
+def _why_kept(attempt: Attempt, readers: Mapping[str, Holder], handed_over: bool) -> str:
+    if attempt.name in readers:
+        return f"{readers[attempt.name]} reads it"
+    if attempt.state == RUNNING:
+        return f"{attempt.by} is running"
+    if attempt.state == HANDED_OVER and not handed_over:
+        return (
+            "its job was handed over to a cluster; where that has ended, --handed_over removes it"
+        )
+    return ""
+
+
+def _names(output: str) -> set[str]:
+    """Of snapshots, attempts and what is left of them."""
+    if is_remote(output):
+        paths = (path.split("/") for path in files_in(join(output, "snapshots")))
+        return {path[0] for path in paths if len(path) > 1}
+    folder = join(output, "snapshots")
+    return set(os.listdir(folder)) if os.path.isdir(folder) else set()
 
 
 def _old(output: str, whole: Sequence[str], keep: int, named: str | None) -> list[str]:
@@ -128,15 +146,15 @@ def _is_published(output: str, one: str, published: Collection[str]) -> bool:
         return one in published
 
 
-def _scattered(output: str, running: Collection[str | None]) -> Iterator[str]:
+def _scattered(
+    output: str, there: Collection[str], running: Collection[str | None]
+) -> Iterator[str]:
     """What is neither a snapshot nor an attempt: on an object store files of one that is half
     removed, on a local disk a LATEST that was not put in its place.
     """
     if is_remote(output):
-        paths = (path.split("/") for path in files_in(join(output, "snapshots")))
-        names = {path[0] for path in paths if len(path) > 1 and is_id(path[0])}
         known = {*snapshot_ids(output), *Snapshot(output, "none of them").leftovers(), *running}
-        yield from sorted(names - known)
+        yield from sorted(name for name in there if is_id(name) and name not in known)
         return
     for name in sorted(os.listdir(output)):
         if name.startswith(f"{LATEST}.") and is_id(name.removeprefix(f"{LATEST}.")):

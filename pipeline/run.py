@@ -47,8 +47,10 @@ def check_runner(flags: Namespace) -> None:
 
 def beam_arguments(flags: Namespace, given: Sequence[str]) -> list[str]:
     """What Beam is told: what was given, and what the runner's preset adds. Raises `ValueError`
-    where something is missing, or a cluster is not there.
+    where something is missing, `RuntimeError` where a cluster does not answer.
     """
+    if flags.runner == LOCAL and _hands_over(PipelineOptions(list(given))):
+        raise ValueError("--no_wait_until_finish: a local run has nobody to go on with it")
     if flags.runner == FLINK:
         from pipeline.flink import preset as flink
 
@@ -97,7 +99,7 @@ def _run(job: Job, arguments: Sequence[str], runner) -> bool:
     options = PipelineOptions(list(arguments))
     pipeline = beam.Pipeline(runner=runner, options=options)
     build(pipeline, job)
-    waits = not options.view_as(StandardOptions).no_wait_until_finish
+    waits = not _hands_over(options)
     if not waits or job.spread:  # where this process is killed, the job may go on elsewhere
         job.snapshot.note_hand_over()
     result = pipeline.run()
@@ -110,6 +112,10 @@ def _run(job: Job, arguments: Sequence[str], runner) -> bool:
         result.cancel()  # else the job, which is elsewhere, would go on
         raise
     return waits
+
+
+def _hands_over(options: PipelineOptions) -> bool:
+    return bool(options.view_as(StandardOptions).no_wait_until_finish)
 
 
 def explanation(error: BaseException) -> str:

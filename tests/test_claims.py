@@ -23,7 +23,7 @@ from tests.models import TEXTS
 from transforms import beats, claims
 from transforms.claims import living, reading, remove_dead, writing
 from transforms.holders import Busy
-from transforms.snapshots import Snapshot, snapshot_ids
+from transforms.snapshots import Snapshot, read_manifest, snapshot_ids
 from transforms.stored_files import files_in
 from transforms.stores import ask
 
@@ -247,6 +247,20 @@ def test_a_run_that_waited_is_newer_than_the_one_it_waited_for(run, tmp_path, mo
     (one,) = snapshot_ids(str(tmp_path / "out"))
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(began + 2))
     assert one > stamp
+
+
+def test_a_run_that_waited_reads_the_files_that_are_there_then(run, tmp_path):
+    with process(tmp_path / "out") as holder:
+
+        def change() -> None:
+            (tmp_path / "later.txt").write_text("One more text.")
+            holder.stdin.close()
+
+        threading.Timer(3.0, change).start()
+        assert run(f"--input={tmp_path}/*.txt", "--if_running=wait")[0] == 0
+    manifest = read_manifest(str(tmp_path / "out"), snapshot_ids(str(tmp_path / "out"))[0])
+    assert manifest["input"]["files"] == 2
+    assert manifest["counts"]["documents"] == len(TEXTS) + 1
 
 
 def test_a_killed_run_is_taken_up_by_the_next_one_and_cleared_away(run, tmp_path):

@@ -73,6 +73,12 @@ def test_wrong_usage_is_one_sentence_and_nothing_is_written(
     assert not output.exists()
 
 
+def test_a_local_run_cannot_be_handed_over(tiny, text, capsys):
+    place = [f"--model={tiny}", f"--input={text}", f"--output={text.parent}/out"]
+    assert main(["embed", *place, "--no_wait_until_finish"]) == 2
+    assert "--no_wait_until_finish: a local run" in capsys.readouterr().err
+
+
 def input_cases(folder: Path) -> dict[str, tuple[str, str, list[str]]]:
     """Name -> input, output, parts of the sentence."""
     return {

@@ -115,6 +115,22 @@ def test_a_cluster_named_by_its_address_gets_a_job_server(cluster, corpus, tiny,
     assert len(list(folder.glob("sentences/*.parquet"))) == 2
 
 
+@pytest.mark.slow
+def test_a_job_that_is_handed_over_goes_on_alone(cluster, corpus, tiny, local, tmp_path):
+    """Also where its job server ends with the client."""
+    for number, place in enumerate(([], [f"--flink_master={cluster.about['rest']}"])):
+        output = tmp_path / str(number)
+        flags = (*FLAGS, "--runner=flink", *place, "--no_wait_until_finish")
+        code, said = embed(cluster, tiny, corpus, output, *flags)
+        assert code == 0, said
+        assert not commands_with("corpusvec-flink-")
+        deadline = time.monotonic() + 240
+        while not (output / "LATEST").exists():
+            assert time.monotonic() < deadline, cluster.jobs()
+            time.sleep(0.5)
+        assert_alike(output, local)
+
+
 OTHER_VERSION = (
     "import pipeline.start_worker as start",
     "start.versions = lambda: 'Beam 2.70 and Python 3.12'",
@@ -160,7 +176,7 @@ def test_a_cluster_that_is_not_there_is_one_line(tiny, tmp_path):
     assert_one_line(said, "no cluster is up", "cluster.sh up", "--flink_master")
     (tmp_path / "endpoint.json").write_text(json.dumps({"rest": f"127.0.0.1:{closed_port()}"}))
     code, said = embed(nowhere, tiny, EXAMPLES, tmp_path / "out", "--runner=flink")
-    assert code == 2
+    assert code == 1
     assert_one_line(said, "no JobManager answers at 127.0.0.1:")
     assert not (tmp_path / "out").exists()
 
@@ -321,7 +337,7 @@ def test_a_killed_client_leaves_a_job_that_ends_whole(cluster, long_run, tmp_pat
 def test_a_job_server_that_died_is_one_line_and_up_starts_it_again(cluster, tiny, tmp_path):
     os.kill(cluster.pid("jobserver"), signal.SIGKILL)
     code, said = embed(cluster, tiny, EXAMPLES, tmp_path / "out", "--runner=flink")
-    assert code == 2
+    assert code == 1
     assert_one_line(said, "no job server answers at 127.0.0.1:", "cluster.sh up")
     mended = cluster_sh("up", CORPUSVEC_FLINK=str(cluster.folder))
     assert "had lost jobserver" in mended.stdout, mended

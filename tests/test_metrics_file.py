@@ -199,7 +199,11 @@ def refused(folder) -> dict[str, list[str]]:
         "a folder that is not there": [f"--metrics_file={folder}/no/a.prom"],
         "a store": ["--metrics_file=gs://bucket/a.prom"],
         "nothing": ["--metrics_file="],
-        "not waited for": [f"--metrics_file={folder}/a.prom", "--no_wait_until_finish"],
+        "not waited for": [
+            f"--metrics_file={folder}/a.prom",
+            "--runner=DirectRunner",
+            "--no_wait_until_finish",
+        ],
     }
 
 

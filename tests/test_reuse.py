@@ -19,6 +19,7 @@ import pytest
 
 from tests.models import TEXTS
 from tests.test_end_to_end import manifest_of, vectors, write_lines
+from transforms.snapshots import Snapshot
 
 LOCAL, APART = (), ("--runner=BundleBasedDirectRunner",)
 RUNNERS = pytest.mark.parametrize("runner", [LOCAL, APART], ids=["local", "apart"])
@@ -319,6 +320,44 @@ def test_a_run_that_ended_early_is_taken_up_again(tiny, embed, full, tmp_path, n
     assert "of a run that ended early" in again.out
     assert_same(again, full(source, *FLAGS))
     assert [path.name for path in (output / "snapshots").iterdir()] == [again.latest.name]
+
+
+def test_rows_are_complete_after_a_while_however_few_they_are(tiny, embed, tmp_path, monkeypatch):
+    """So that little is lost of a run whose model is slow."""
+    monkeypatch.setattr("transforms.tables._PATIENCE", 0.0)
+    monkeypatch.setattr("transforms.tables._SHARE", 0.0)
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(20)))
+    outcome = embed(tiny, source)
+    assert outcome.code == 0, outcome.err
+    assert len([*outcome.latest.glob("sentences/*")]) > 5
+    monkeypatch.undo()
+    again = embed(tiny, source, "--full")
+    assert len([*again.latest.glob("sentences/*")]) == 1
+
+
+@RUNNERS
+def test_what_was_finished_and_not_published_is_reused(tiny, embed, tmp_path, runner):
+    """But not what somebody went back from."""
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(10)))
+    first = embed(tiny, source).latest
+    write_lines(source, [*records(**pages(20)), "no record", "nor this"])
+    refused = embed(tiny, source)
+    assert refused.code == 3, refused.err
+    assert first == refused.latest
+    write_lines(source, records(**pages(20)))
+    again = embed(tiny, source, *runner)
+    assert again.code == 0, again.err
+    assert counts(again) == {"documents": 20, "embedded": 0, "reused": 20}
+    assert "was not published; up to 20 documents of it are reused" in again.out
+    Snapshot(str(again.output), first.name).publish_again()
+    assert counts(embed(tiny, source)) == {"documents": 20, "embedded": 10, "reused": 10}
+
+
+def test_times_of_all_stages_are_told(tiny, embed, tmp_path):
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(20)))
+    for _ in range(2):
+        told = manifest_of(embed(tiny, source))["counts"]
+        assert {"read_ms", "find_ms", "compare_ms"} <= told.keys()
 
 
 def test_workers_are_given_whole_paths(tiny, embed, tmp_path, monkeypatch):

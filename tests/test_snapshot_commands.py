@@ -301,6 +301,24 @@ def test_prune_removes_what_dead_runs_left_and_nothing_of_a_living_one(output, c
     assert snapshot_ids(output) == [whole]
 
 
+def test_prune_leaves_what_begins_while_it_looks_who_lives(output, capsys, monkeypatch):
+    """Which takes seconds on a store: who begins then is not seen to live."""
+    whole = made(output, 1)
+
+    def living(asked):
+        Snapshot(output, RUN).begin(["sentences"])
+        return []
+
+    monkeypatch.setattr("pipeline.pruning.living", living)
+    said(capsys, "prune", output)
+    there = Snapshot(output, whole)  # whose others are
+    assert there.leftovers() == [_attempt(output, RUN)]
+    monkeypatch.setattr("pipeline.pruning.living", lambda asked: [])
+    said(capsys, "prune", output)
+    assert there.leftovers() == []
+    assert snapshot_ids(output) == [whole]
+
+
 def _attempt(output: str, one: str) -> str:
     return os.path.basename(Snapshot(output, one).attempt)
 

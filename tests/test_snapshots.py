@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import multiprocessing
+import os
 import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
+from transforms.attempts import complete_files, note_complete
 from transforms.elements import Count, WrittenFile
 from transforms.manifests import make_manifest
 from transforms.snapshots import Snapshot, latest, new_id, read_manifest, snapshot_ids
+from transforms.stores import Outage
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678_000, timezone.utc)
 
@@ -142,6 +146,39 @@ def test_an_attempt_is_abandoned_or_committed_never_both(tmp_path):
         torn += there not in (0, 5) or (there == 0) == Path(snapshot.folder).exists()
     assert torn == 0
     assert not list(Path(tmp_path, "snapshots").glob(".*"))
+
+
+def test_reports_of_what_is_complete_stay_until_the_commit_does(tmp_path, monkeypatch):
+    """Killed in between, nothing is lost; and nobody brings an abandoned attempt back."""
+    snapshot = begun(tmp_path)
+    file = written(snapshot, "a")
+    note_complete(snapshot.attempt, file, {"fingerprint": "f"})
+    with monkeypatch.context() as patch:
+        patch.setattr("transforms.snapshots.forget_complete", killed)
+        with pytest.raises(KeyboardInterrupt):
+            commit(snapshot, [file], [Count("records", 1)], {})
+    assert complete_files(snapshot.attempt, "f") == (file,)
+    snapshot.abandon()
+    note_complete(snapshot.attempt, file, {"fingerprint": "f"})
+    assert not [*Path(tmp_path, "snapshots").iterdir()]
+
+
+def killed(*_) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(errno.ENOSPC, Outage), (errno.EIO, Outage), (errno.EACCES, ValueError)],
+)
+def test_what_another_try_may_mend_is_no_wrong_usage(tmp_path, monkeypatch, number, expected):
+    def full(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("transforms.snapshots.write", full)
+    with pytest.raises(expected, match="cannot be written") as told:
+        begun(tmp_path)
+    assert isinstance(told.value, ValueError) == (expected is ValueError)
 
 
 def test_an_unknown_snapshot_is_an_error_that_lists_those_there(tmp_path):

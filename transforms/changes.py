@@ -23,12 +23,13 @@ class Difference(NamedTuple):
     removed: Rows
 
 
-def part_of(rows: Rows, part: int, parts: int) -> Rows:
-    """The rows whose ids fall to a part."""
-    if parts == 1:
-        return rows
-    numbers = np.array([crc32(id_.encode()) % parts for id_ in rows.ids.to_pylist()])
-    return rows.where(numbers == part)
+def parts_of(rows: Rows, n: int) -> Iterator[tuple[int, Rows]]:
+    """Rows by the parts, of `n`, to which their ids fall."""
+    if n == 1:
+        yield 0, rows
+        return
+    numbers = np.array([crc32(id_.encode()) % n for id_ in rows.ids.to_pylist()])
+    yield from ((part, rows.where(numbers == part)) for part in range(n))
 
 
 def compare(before: Rows, after: Rows, alike: bool) -> Difference:

@@ -27,7 +27,7 @@ from transforms.holders import (
 )
 from transforms.locks import free, try_for
 from transforms.stored_files import join
-from transforms.stores import Refused, ask, is_remote
+from transforms.stores import Refused, ask, is_remote, unserved
 
 _PROBE_SECONDS, _POLL_SECONDS = 1.0, 0.1  # whoever only looks has the lock for a moment
 
@@ -39,14 +39,14 @@ def writing(
     """The claim to write into an output; one run has it at a time. Where another one has it this
     one waits for it, or not.
 
-    Raises `Busy`, and `ValueError` where the output cannot be written.
+    Raises `Busy`, and where the output cannot be written `ValueError` or `Outage`.
     """
     missing = not is_remote(output) and not os.path.isdir(output)
     take = beats.take if is_remote(output) else _take_locked
     try:
         claim = take(output, wait, say)
     except (OSError, Refused) as error:
-        raise ValueError(f"--output={output}: cannot be written ({error})") from error
+        raise unserved(f"--output={output}: cannot be written ({error})", error) from error
     try:
         yield claim
     finally:

@@ -1,24 +1,31 @@
-"""Files of sentences, of this run and of the snapshot before -> what changed."""
+"""Files of sentences, of this run and of the snapshot before -> what changed.
+
+Each file is read once, by any worker; documents meet by their ids, and those that may have moved
+then by their texts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
 
-from transforms.changes import ADDED, CHANGED, REMOVED, changes_table, compare, matched, part_of
-from transforms.digests import Rows, as_keys, joined
+from transforms.changes import ADDED, CHANGED, REMOVED, changes_table, compare, matched, parts_of
+from transforms.digests import Rows, unpacked
 from transforms.earlier_rows import Damaged, Earlier, EarlierFile, sentence_rows
 from transforms.elements import Count, Note, WrittenFile
 from transforms.manifests import UNREAD
 from transforms.schemas import CHANGES, SENTENCES
 from transforms.snapshots import Snapshot
 from transforms.tables import TableFiles
+from transforms.timing import Timed
 
 _PART = 2_000_000  # documents that are compared at once
+_BEFORE, _AFTER = "before", "after"
+_Part = tuple[int, int]  # its number, and how many there are
+_Packed = tuple[_Part, tuple[str, bytes]]  # of which kind or side rows are, and these
 
 
 @dataclass(kw_only=True, eq=False)
@@ -34,77 +41,105 @@ class CompareSnapshots(beam.PTransform):
     about: Mapping[str, Any]
 
     def expand(self, files):
-        fresh = beam.pvalue.AsList(files)
+        attempt = self.snapshot.attempt
         old = self.before.of(SENTENCES) if self.before else []
-        compared = (
-            files.pipeline
-            | "WhenWritten" >> beam.Create([old], reshuffle=False)
-            | beam.FlatMap(_parts, fresh)
+        rows_before = sum(file.file.rows for file in old)
+        sizes = beam.pvalue.AsList(files | "Sizes" >> beam.Map(lambda file: file.rows))
+        after = files | "After" >> beam.Map(_after, attempt)
+        before = files.pipeline | "Before" >> beam.Create([(_BEFORE, file) for file in old])
+        read = (
+            (after, before)
+            | "Both" >> beam.Flatten()
             | beam.Reshuffle()
-            | beam.ParDo(_CompareFn(self.snapshot.attempt, old, self.alike), fresh).with_outputs(
-                "notes", main="candidates"
-            )
+            | "ReadIds" >> _timed("rows", _read, rows_before, side_input=sizes)
+        )
+        parts = (
+            files.pipeline
+            | "WhenWritten" >> beam.Create([rows_before], reshuffle=False)
+            | beam.FlatMap(_parts, sizes)
+        )
+        compared = (
+            (read.rows, parts)
+            | "Documents" >> beam.Flatten()
+            | "ById" >> beam.GroupByKey()
+            | "Compare" >> _timed("rows", _compared, self.alike)
         )
         written = (
-            compared.candidates
-            | beam.GroupByKey()
-            | beam.FlatMap(_written, self.snapshot.attempt, self.about)
+            compared.rows
+            | "ByText" >> beam.GroupByKey()
+            | "WriteChanges" >> _timed("files", _written, attempt, self.about)
         )
-        return written, compared.notes
+        notes = (read.notes, compared.notes, written.notes) | "Told" >> beam.Flatten()
+        return written.files, notes
 
 
-def _parts(old: Sequence[EarlierFile], files: Sequence[WrittenFile]) -> Iterator[tuple[int, int]]:
-    """The number of each part, and how many there are."""
-    rows = max(sum(file.rows for file in files), sum(file.file.rows for file in old))
-    parts = 1 + rows // _PART
-    yield from ((part, parts) for part in range(parts))
+def _after(file: WrittenFile, attempt: str) -> tuple[str, EarlierFile]:
+    return _AFTER, EarlierFile(attempt, file, fresh=True)
 
 
-class _CompareFn(beam.DoFn):
+def _timed(main: str, work: Callable[..., Iterator], *arguments: Any, side_input: Any = None):
+    side_inputs = [] if side_input is None else [side_input]
+    stage = beam.ParDo(Timed("compare_ms", work, *arguments), *side_inputs)
+    return stage.with_outputs("notes", main=main)
+
+
+def _number_of_parts(before: int, sizes: Iterable[int]) -> int:
+    return 1 + max(before, sum(sizes)) // _PART
+
+
+def _parts(before: int, sizes: Sequence[int]) -> Iterator[_Packed]:
+    """No rows of each part, so that each is there."""
+    n = _number_of_parts(before, sizes)
+    yield from (((part, n), (_AFTER, b"")) for part in range(n))
+
+
+def _read(
+    element: tuple[str, EarlierFile], sizes: Sequence[int], rows_before: int
+) -> Iterator[_Packed | beam.pvalue.TaggedOutput]:
+    """The rows of a file, by the parts to which their ids fall."""
+    side, file = element
+    n = _number_of_parts(rows_before, sizes)
+    try:
+        rows = sentence_rows(file)
+    except Damaged as error:
+        told = (
+            f"{error}; changes/ does not say what became of its documents: whoever follows them"
+            " reads the whole snapshot"
+        )
+        yield beam.pvalue.TaggedOutput("notes", Count(UNREAD, 1))
+        yield beam.pvalue.TaggedOutput("notes", Note(told))
+        return
+    for part, chosen in parts_of(rows, n):
+        yield from (((part, n), (side, packed)) for packed in chosen.packed())
+
+
+def _by_kind(group: Iterable[tuple[str, bytes]], kinds: Sequence[str]) -> Iterator[Rows]:
+    packed: dict[str, list[bytes]] = {kind: [] for kind in kinds}
+    for kind, rows in group:
+        packed[kind] += [rows] if rows else []
+    yield from (unpacked(rows) for rows in packed.values())
+
+
+def _compared(group: tuple[_Part, Iterable[tuple[str, bytes]]], alike: bool) -> Iterator[_Packed]:
     """The documents of a part -> those changed, and those added or removed by parts of their texts,
     for some of them have moved.
     """
-
-    def __init__(self, attempt: str, old: Sequence[EarlierFile], alike: bool):
-        self._attempt, self._old, self._alike = attempt, old, alike
-
-    def process(self, which: tuple[int, int], files: Sequence[WrittenFile]):
-        part, parts = which
-        notes: list[str] = []
-        new = (sentence_rows(EarlierFile(self._attempt, file, True)) for file in files)
-        after = joined(part_of(rows, part, parts) for rows in new)
-        before = joined(part_of(rows, part, parts) for rows in self._before(notes))
-        found = compare(before, after, self._alike)
-        for kind, rows in zip((CHANGED, ADDED, REMOVED), found):
-            by_text = rows.keys[:, 1] % parts
-            for number in range(parts):
-                chosen = rows.where(by_text == number)
-                yield number, (kind, chosen.ids.to_pylist(), chosen.keys.tobytes())
-        if notes and not part:
-            yield beam.pvalue.TaggedOutput("notes", Count(UNREAD, len(notes)))
-            yield from (beam.pvalue.TaggedOutput("notes", Note(note)) for note in notes)
-
-    def _before(self, notes: list[str]) -> Iterator[Rows]:
-        for file in self._old:
-            try:
-                yield sentence_rows(file)
-            except Damaged as error:
-                notes.append(
-                    f"{error}; changes/ does not say what became of its documents: whoever follows"
-                    " them reads the whole snapshot"
-                )
+    (part, n), sides = group
+    before, after = _by_kind(sides, (_BEFORE, _AFTER))
+    found = compare(before, after, alike)
+    yield (part, n), (CHANGED, b"")  # there is a file of each part
+    for kind, rows in zip((CHANGED, ADDED, REMOVED), found):
+        by_text = rows.keys[:, 1] % n
+        for number in range(n):
+            chosen = rows.where(by_text == number)
+            yield from (((number, n), (kind, packed)) for packed in chosen.packed())
 
 
 def _written(
-    group: tuple[int, Iterable[tuple[str, list[str], bytes]]],
-    attempt: str,
-    about: Mapping[str, Any],
+    group: tuple[_Part, Iterable[tuple[str, bytes]]], attempt: str, about: Mapping[str, Any]
 ) -> Iterator[WrittenFile]:
     """The candidates of some texts -> a file."""
-    kinds: dict[str, list[Rows]] = {CHANGED: [], ADDED: [], REMOVED: []}
-    for kind, ids, keys in group[1]:
-        kinds[kind].append(Rows(pa.array(ids, pa.string()), as_keys(keys)))
-    changed, added, removed = (joined(parts) for parts in kinds.values())
+    changed, added, removed = _by_kind(group[1], (CHANGED, ADDED, REMOVED))
     changes = [(id_, CHANGED, None) for id_ in changed.ids.to_pylist()]
     files = TableFiles(attempt, CHANGES, about)
     yield from files.write(changes_table([*changes, *matched(added, removed)]))

@@ -5,7 +5,7 @@ tell duplicates among more than fit.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b, sha256
 from typing import NamedTuple
 
@@ -16,6 +16,9 @@ from transforms.elements import Document, Failure
 
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _WIDTH = 16  # bytes; two of a billion strings share a digest with a probability below 10**-20
+_PACKED = 100_000  # rows
+_KEY = pa.binary(_WIDTH)
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")
 _ENTRIES = 64  # in a bucket, on average: few to search, enough that a bucket's own size is little
 
 
@@ -59,6 +62,30 @@ class Rows(NamedTuple):
     def where(self, mask: np.ndarray) -> Rows:
         """Those of a mask, [N] bool."""
         return Rows(self.ids.filter(pa.array(mask)), self.keys[mask])
+
+    def packed(self) -> Iterator[bytes]:
+        """As they travel, in parts of a size that is bounded."""
+        for start in range(0, len(self.ids), _PACKED):
+            ids = self.ids.slice(start, _PACKED)
+            own = np.ascontiguousarray(self.keys[start : start + _PACKED])
+            keys = pa.Array.from_buffers(_KEY, len(ids), [None, pa.py_buffer(own)])
+            batch = pa.record_batch({"id": ids, "key": keys})
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, batch.schema, options=_COMPRESSED) as stream:
+                stream.write_batch(batch)
+            yield sink.getvalue().to_pybytes()
+
+
+def unpacked(parts: Iterable[bytes]) -> Rows:
+    """What was packed."""
+    return joined(_unpacked(part) for part in parts)
+
+
+def _unpacked(part: bytes) -> Rows:
+    table = pa.ipc.open_stream(part).read_all().combine_chunks()
+    ids, keys = (column.combine_chunks() for column in table.columns)
+    values = np.frombuffer(keys.buffers()[1], "<u8", count=2 * len(keys))
+    return Rows(ids, values.reshape(-1, 2))
 
 
 def joined(parts: Iterable[Rows]) -> Rows:

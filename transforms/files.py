@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from apache_beam.io.filesystem import CompressionTypes, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.stores import EXTRAS, Refused, ask, reason
+from transforms.stores import EXTRAS, Refused, ask, reason, unserved
 from transforms.streams import BrokenInput, decompress
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -60,7 +60,8 @@ def match_inputs(
     folders whose names begin with a dot are matched only by a dot. `unique_names=False` is for
     formats whose ids hold no file name.
 
-    Raises: ValueError for a pattern without a file, and for two files of one name.
+    Raises: ValueError for a pattern without a file, and for two files of one name; Outage for a
+    store that does not answer.
     """
     found: dict[str, InputFile] = {}
     for pattern in patterns:
@@ -139,7 +140,7 @@ def _matches(pattern: str) -> tuple[str, list[tuple[str, int]]]:
         if wildcard:
             found = ask(pattern, lambda: FileSystems.match([prefix + pattern])[0].metadata_list)
     except (Refused, OSError) as error:
-        raise ValueError(_unlisted(pattern, error)) from error
+        raise unserved(_unlisted(pattern, error), error) from error
     files = [(file.path[len(prefix) :], file.size_in_bytes) for file in found]
     allowed = _dotted(pattern[len(root) :])
     files = [

@@ -13,12 +13,16 @@ import apache_beam as beam
 from transforms.earlier_rows import Damaged, EarlierFile, not_reused, sentence_rows, token_runs
 from transforms.elements import Note, Place
 from transforms.schemas import SENTENCES
+from transforms.timing import Timed
 
 _KEYED = tuple[bytes, Any]
+_Row = tuple[tuple[str, str], tuple]
 
 
 class Located(NamedTuple):
-    """`places`: the key of a text and its `Place`; `notes` of files that are damaged."""
+    """`places`: the key of a text and its `Place`; `notes` of files that are damaged, and
+    of what it took.
+    """
 
     places: beam.PCollection
     notes: beam.PCollection
@@ -31,7 +35,8 @@ class LocateRows(beam.PTransform):
     tokens: bool
 
     def expand(self, files):
-        found = files | beam.Reshuffle() | beam.ParDo(_RowsFn()).with_outputs("notes", main="rows")
+        rows = beam.ParDo(Timed("find_ms", _rows)).with_outputs("notes", main="rows")
+        found = files | beam.Reshuffle() | rows
         if not self.tokens:
             places = found.rows | beam.FlatMap(_without_tokens).with_output_types(_KEYED)
         else:
@@ -40,26 +45,26 @@ class LocateRows(beam.PTransform):
         return Located(places, found.notes)
 
 
-class _RowsFn(beam.DoFn):
+def _rows(file: EarlierFile) -> Iterator[_Row | beam.pvalue.TaggedOutput]:
     """Of sentences and tokens what each knows, by folder and id of the document."""
+    try:
+        yield from _of_sentences(file) if file.file.table == SENTENCES else _of_tokens(file)
+    except Damaged as error:
+        yield beam.pvalue.TaggedOutput("notes", Note(not_reused(str(error))))
 
-    def process(self, file: EarlierFile):
-        try:
-            yield from self._rows(file)
-        except Damaged as error:
-            yield beam.pvalue.TaggedOutput("notes", Note(not_reused(str(error))))
 
-    def _rows(self, file: EarlierFile) -> Iterator[tuple[tuple[str, str], tuple]]:
-        if file.file.table == SENTENCES:
-            rows = sentence_rows(file)
-            keys = [key.tobytes() for key in rows.keys]
-            for row, (id_, key) in enumerate(zip(rows.ids.to_pylist(), keys)):
-                yield (file.folder, id_), (key, file.path, row)
-        else:
-            runs = token_runs(file)
-            places = zip(runs.ids.to_pylist(), runs.starts.tolist(), runs.lengths.tolist())
-            for id_, start, length in places:
-                yield (file.folder, id_), (file.path, start, length)
+def _of_sentences(file: EarlierFile) -> Iterator[_Row]:
+    rows = sentence_rows(file)
+    keys = [key.tobytes() for key in rows.keys]
+    for row, (id_, key) in enumerate(zip(rows.ids.to_pylist(), keys)):
+        yield (file.folder, id_), (key, file.path, row)
+
+
+def _of_tokens(file: EarlierFile) -> Iterator[_Row]:
+    runs = token_runs(file)
+    places = zip(runs.ids.to_pylist(), runs.starts.tolist(), runs.lengths.tolist())
+    for id_, start, length in places:
+        yield (file.folder, id_), (file.path, start, length)
 
 
 def _without_tokens(row: tuple[Any, tuple]) -> Iterator[tuple[bytes, Place]]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 
 from transforms.copies import Waiting
+from transforms.costs import Spent
 from transforms.digests import DigestSet, as_keys, key_of
 from transforms.earlier_rows import Earlier, EarlierRows, not_reused
 from transforms.elements import (
@@ -39,7 +40,9 @@ class Found(NamedTuple):
 
 @dataclass(kw_only=True, eq=False)
 class FindVectors(beam.PTransform):
-    """`Document`s and `EarlierRows`, in one process -> `Found`, and `notes` of what is damaged."""
+    """`Document`s and `EarlierRows`, in one process -> `Found`, and `notes` of what is damaged and
+    of what it took.
+    """
 
     earlier: Sequence[Earlier]
     tokens: bool  # whether token vectors are wanted too
@@ -55,11 +58,8 @@ class FindVectorsByText(beam.PTransform):
     def expand(self, parts):
         documents, places = parts
         keyed = documents | "ByText" >> beam.Map(_by_text).with_output_types(_KEYED)
-        found = (
-            {"documents": keyed, "places": places}
-            | beam.CoGroupByKey()
-            | beam.ParDo(_FindOfTextFn()).with_outputs("repeats", "copies", main="new")
-        )
+        find = beam.FlatMap(_find_of_text).with_outputs("repeats", "copies", main="new")
+        found = (keyed, places) | beam.Flatten() | beam.GroupByKey() | find
         return Found(found.new, found.repeats, found.copies | GroupCopies())
 
 
@@ -98,11 +98,9 @@ class FindRepeatedByText(beam.PTransform):
     def expand(self, parts):
         repeats, places, failures, empty = parts
         keyed = repeats | "ByText" >> beam.Map(lambda one: (one.key, one)).with_output_types(_KEYED)
-        settled = (
-            {"repeats": keyed, "places": places, "fates": _fates(failures, empty)}
-            | beam.CoGroupByKey()
-            | beam.ParDo(_SettleTextFn()).with_outputs("failures", "counts", main="copies")
-        )
+        settle = beam.FlatMap(_settle_of_text).with_outputs("failures", "counts", main="copies")
+        known = (keyed, places, _fates(failures, empty)) | beam.Flatten()
+        settled = known | beam.GroupByKey() | settle
         return Settled(settled.copies | GroupCopies(), settled.failures, settled.counts)
 
 
@@ -153,17 +151,19 @@ class _FindFn(beam.DoFn):
         self._seen, self._waiting = DigestSet(), Waiting()
         self._documents: list[Document] = []
         self._characters = 0
+        self._spent = Spent("find_ms")
 
     def process(self, document: Document):
         self._documents.append(document)
         self._characters += document.characters
         if len(self._documents) >= _DOCUMENTS or self._characters >= _CHARACTERS:
-            yield from self._flush()
+            yield from self._spent.during(self._flush())
 
     def finish_bundle(self):
-        yield from self._flush()
+        yield from self._spent.during(self._flush())
         for copies in self._waiting.all():
             yield stamped(copies, OF_THE_RUN, "copies")
+        yield from (stamped(count, OF_THE_RUN, "notes") for count in self._spent.reports())
 
     def _flush(self) -> Iterator:
         documents, self._documents, self._characters = self._documents, [], 0
@@ -185,19 +185,20 @@ class _FindFn(beam.DoFn):
                 yield stamped(_known(document, key), OF_THE_RUN, "repeats")
 
 
-class _FindOfTextFn(beam.DoFn):
-    """All documents of a text, and where it has rows."""
-
-    def process(self, group):
-        key, found = group
-        place = next(iter(found["places"]), None)
-        for number, document in enumerate(found["documents"]):
-            if place:
-                yield beam.pvalue.TaggedOutput("copies", (_known(document, key), place))
-            elif number:
-                yield beam.pvalue.TaggedOutput("repeats", _known(document, key))
-            else:
-                yield document
+def _find_of_text(group: tuple[bytes, Iterable[Document | Place]]) -> Iterator:
+    """All documents of a text, and where it has rows. They may be more than fit in memory, so they
+    are gone through twice.
+    """
+    key, found = group
+    place = next((one for one in found if isinstance(one, Place)), None)
+    documents = (one for one in found if isinstance(one, Document))
+    for number, document in enumerate(documents):
+        if place:
+            yield beam.pvalue.TaggedOutput("copies", (_known(document, key), place))
+        elif number:
+            yield beam.pvalue.TaggedOutput("repeats", _known(document, key))
+        else:
+            yield document
 
 
 class _SettleFn(beam.DoFn):
@@ -229,15 +230,14 @@ class _SettleFn(beam.DoFn):
             yield stamped(copies, OF_THE_RUN)
 
 
-class _SettleTextFn(beam.DoFn):
-    """All repeats of a text, and where it has rows or why not."""
-
-    def process(self, group):
-        key, found = group
-        place = next(iter(found["places"]), None)
-        fates = {key: found["fates"][0]} if found["fates"] else {}
-        for repeat in found["repeats"]:
-            yield (repeat, place) if place else _settled(repeat, fates)
+def _settle_of_text(group: tuple[bytes, Iterable[Known | Place | Failure | None]]) -> Iterator:
+    """The like of all repeats of a text, and where it has rows or why not."""
+    key, found = group
+    place = next((one for one in found if isinstance(one, Place)), None)
+    why = [one for one in found if one is None or isinstance(one, Failure)]
+    fates = {key: why[0]} if why else {}
+    for repeat in (one for one in found if isinstance(one, Known)):
+        yield (repeat, place) if place else _settled(repeat, fates)
 
 
 def _settled(repeat: Known, fates: Mapping[bytes, Failure | None]) -> beam.pvalue.TaggedOutput:

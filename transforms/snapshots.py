@@ -23,10 +23,10 @@ from typing import Any
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.attempts import any_complete, forget_complete
+from transforms.attempts import REPORTS, any_complete, forget_complete
 from transforms.locks import free, wait_for
 from transforms.stored_files import exists, files_in, join, keep, matching, remove, write
-from transforms.stores import Refused, ask, is_remote
+from transforms.stores import Refused, ask, is_remote, unserved
 
 LATEST, MANIFEST = "LATEST", "manifest.json"
 ENDED = ".ended"  # the end of the name of an attempt that was given up
@@ -81,16 +81,16 @@ class Snapshot:
         )
 
     def begin(self, tables: Sequence[str]) -> None:
-        """Make the attempt folder. Raises `ValueError` where the output cannot be written."""
+        """Make the attempt folder. Raises `ValueError` or `Outage` where it cannot be written."""
         try:
-            for table in tables:
+            for name in (*tables, REPORTS):
                 if not is_remote(self.output):
-                    os.makedirs(join(self.attempt, table))
+                    os.makedirs(join(self.attempt, name))
             ask(self.output, lambda: write(join(self.attempt, _BEGUN), b"begun\n"))
             if not is_remote(self.output):
                 remove(join(self.attempt, _BEGUN))
         except (OSError, Refused, ValueError) as error:
-            raise ValueError(f"--output={self.output}: cannot be written ({error})") from error
+            raise unserved(f"--output={self.output}: cannot be written ({error})", error) from error
 
     def note_hand_over(self) -> None:
         """Write down that nobody waits for this attempt's end: whoever began it is not to be asked
@@ -171,8 +171,9 @@ class Snapshot:
         remove(*(join(self.folder, path) for path in there if path not in first))
 
     def _data(self) -> set[str]:
-        """The files of the attempt, as paths in it."""
-        return {path for path in files_in(self.attempt) if path not in (MANIFEST, _BEGUN)}
+        """The files of the attempt, as paths in it; reports of what is complete stay to the end."""
+        others = (MANIFEST, _BEGUN, REPORTS)
+        return {path for path in files_in(self.attempt) if path.split("/")[0] not in others}
 
     def _check_there(self, reported: set[str]) -> None:
         if missing := sorted(reported - self._data()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import logging
 import queue
@@ -19,11 +20,40 @@ _WHY: Mapping[int, str] = {
     404: "it is not there (404); check the name of the bucket, and the path",
 }
 
+# Of a local disk: what is the same the next time, as long as nobody does anything about it.
+_LASTING = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
+    *(errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL),
+}
+
 _Answer = TypeVar("_Answer")
 
 
 class Refused(RuntimeError):
-    """A store that did not do what it was asked to; the message says why, and what to do."""
+    """A store that did not do what it was asked to; the message says why, and what to do. `lasting`
+    is what another try would not mend.
+    """
+
+    def __init__(self, message: str, lasting: bool = False):
+        super().__init__(message)
+        self.lasting = lasting
+
+
+class Outage(RuntimeError):
+    """A disk or a store that does not serve now, and may the next time; the message is for a
+    user.
+    """
+
+
+def unserved(message: str, error: Exception) -> Outage | ValueError:
+    """What to raise for an error of a disk or a store: `ValueError` where another try would be in
+    vain.
+    """
+    if isinstance(error, Refused):
+        lasting = error.lasting
+    else:
+        lasting = not isinstance(error, OSError) or error.errno in _LASTING
+    return ValueError(message) if lasting else Outage(message)
 
 
 def is_remote(path: str) -> bool:
@@ -43,7 +73,8 @@ def ask(path: str, question: Callable[[], _Answer]) -> _Answer:
     if (package := _PACKAGES.get(scheme)) and not _is_installed(package):
         raise Refused(
             f"{scheme}:// needs a package that is not installed:"
-            f" pip install 'apache-beam[{EXTRAS[scheme]}]'"
+            f" pip install 'apache-beam[{EXTRAS[scheme]}]'",
+            lasting=True,
         )
     _open_file_systems()
     try:
@@ -51,7 +82,7 @@ def ask(path: str, question: Callable[[], _Answer]) -> _Answer:
     except Refused:
         raise
     except Exception as error:  # each file system raises its own library's errors
-        raise Refused(_reason(scheme, error)) from error
+        raise Refused(_reason(scheme, error), lasting=_why(error) is not None) from error
 
 
 def reason(path: str, error: Exception) -> str | None:
@@ -116,15 +147,21 @@ def _in_time(question: Callable[[], _Answer]) -> _Answer:
 
 
 def _reason(scheme: str, error: Exception) -> str:
-    chain = list(_causes(error))
-    for link in chain:
+    if (why := _why(error)) is not None:
+        return why
+    what = " ".join(str([*_causes(error)][-1]).split())
+    package = f"; {scheme}:// needs apache-beam[{EXTRAS[scheme]}]" if scheme in EXTRAS else ""
+    return f"{what}; check the address, and that you have access{package}"
+
+
+def _why(error: Exception) -> str | None:
+    """What is to be done about a store that refuses; None where it failed otherwise."""
+    for link in _causes(error):
         answer = getattr(link, "response", None)  # google-resumable-media's errors have it
         code = getattr(link, "code", None) or getattr(answer, "status_code", None)
         if (why := _WHY.get(code or 0)) is not None:
             return why
-    what = " ".join(str(chain[-1]).split())
-    package = f"; {scheme}:// needs apache-beam[{EXTRAS[scheme]}]" if scheme in EXTRAS else ""
-    return f"{what}; check the address, and that you have access{package}"
+    return None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -23,7 +23,7 @@ from transforms.stored_files import create
 from transforms.stores import reason
 
 FILE_BYTES = 256 << 20  # a file that has so many is closed
-_PATIENCE, _SHARE = 30.0, 0.1  # seconds, and of the time gone by: a file open for longer is closed
+_PATIENCE, _SHARE = 30.0, 0.1  # seconds, and of the time gone by: so long after the one before it
 
 
 class BrokenOutput(RuntimeError):
@@ -137,7 +137,7 @@ class TableFiles:
     counted: as `embedded` or `reused`. Each file reports what was `spent` since the one before it.
 
     Locally each is written down when it is complete, so that the run after one that was killed can
-    use it: so a file is closed after a tenth of the time that has gone by, too.
+    use it: so one is closed after a tenth of the time that has gone by, too.
     """
 
     def __init__(
@@ -150,7 +150,8 @@ class TableFiles:
     ):
         self._folder, self._table, self._about, self._made = folder, table, about, made
         self._spent = spent
-        self._began = self._opened = time.monotonic()
+        self._began = time.monotonic()
+        self._since: float | None = None  # when the oldest row came that is in no complete file
         self._name, self._count = secrets.token_hex(4), 0
         self._file: _TableFile | None = None
 
@@ -161,21 +162,28 @@ class TableFiles:
         if self._file is None:
             self._file = self._open()
         self._file.write(rows)
-        now = time.monotonic()
-        patience = max(_PATIENCE, (now - self._began) * _SHARE)
-        if self._file.size() >= FILE_BYTES or now - self._opened > patience:
+        if self.is_overdue() or self._file.size() >= FILE_BYTES:
             yield from self.close()
+
+    def is_overdue(self) -> bool:
+        """Whether rows, of which the next may still wait for others to be written with, have waited
+        for long enough to be in a complete file.
+        """
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        return now - self._since > max(_PATIENCE, (now - self._began) * _SHARE)
 
     def _open(self) -> _TableFile:
         path = f"{self._table}/{self._name}-{self._count:05}"
         self._count += 1
-        self._opened = time.monotonic()
         if self._table == schemas.REJECTED:
             return _Lines(self._folder, self._table, f"{path}.jsonl")
         return _Parquet(self._folder, self._table, f"{path}.parquet")
 
     def close(self) -> Iterator[WrittenFile]:
         """The file that is open, complete."""
+        self._since = None
         if self._file is not None:
             file, self._file = self._file, None
             report = file.close()

@@ -132,7 +132,7 @@ class _WriteFn(beam.DoFn):
     def process(self, row: SentenceVector | TokenVectors | Failure):
         self._rows.append(row)
         self._bytes += schemas.size_of(row)
-        if self._bytes >= _GROUP_BYTES:
+        if self._bytes >= _GROUP_BYTES or self._files.is_overdue():
             yield from self._spent.during(self._write_group())
 
     def finish_bundle(self):

@@ -47,8 +47,8 @@ class Cluster:
 
 
 def refuse_absent(flags: Namespace, beam_arguments: Sequence[str]) -> None:
-    """Raises `ValueError` where no cluster answers, or no slot is free, before anything else is
-    done.
+    """Before anything else is done: raises `ClusterError` where no cluster answers, or no slot is
+    free, and `ValueError` where another try would be in vain.
     """
     options = PipelineOptions(list(beam_arguments)).view_as(PortableOptions)
     if options.environment_type in (None, "PROCESS"):
@@ -61,7 +61,7 @@ def refuse_absent(flags: Namespace, beam_arguments: Sequence[str]) -> None:
         except ClusterError as error:
             raise ValueError(f"--flink_master={master}: {error}") from error
     elif not answers(where := _endpoint(flags)["job_endpoint"]):
-        raise ValueError(
+        raise ClusterError(
             f"--runner=flink: no job server answers at {where}; deploy/flink/cluster.sh up starts"
             " it again"
         )
@@ -69,8 +69,9 @@ def refuse_absent(flags: Namespace, beam_arguments: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def on_cluster(flags: Namespace, beam_arguments: Sequence[str], name: str) -> Iterator[list[str]]:
-    """Beam's arguments for a job on the cluster, whose workers were seen to work. However the block
-    ends, no job of it runs on; its failure is a `RunFailed` that says what failed on the cluster.
+    """Beam's arguments for a job on the cluster, whose workers were seen to work. Where the block
+    fails, no job of it runs on; its failure is a `RunFailed` that says what failed on the cluster.
+    Where it does not wait for the job's end, the JobManager has the job when the block ends.
     """
     with _found(flags, beam_arguments) as cluster, _quiet(flags.verbose):
         arguments = _arguments(cluster, beam_arguments, f"corpusvec-{name}")
@@ -80,6 +81,8 @@ def on_cluster(flags: Namespace, beam_arguments: Sequence[str], name: str) -> It
         try:
             with no_longer_than_useful(cluster.rest, job):
                 yield arguments
+                if not rest.appears(cluster.rest, job, flags.start_timeout):
+                    raise RunFailed(f"the JobManager has no job {job}")
         except BaseException as error:
             _end(cluster.rest, job)
             if isinstance(error, Exception):
@@ -142,7 +145,7 @@ def _slots(address: str, beam_arguments: Sequence[str]) -> int:
     while True:
         told = rest.overview(address)
         if told is None:
-            raise ValueError(
+            raise ClusterError(
                 f"--runner=flink: no JobManager answers at {address}; if it is one of"
                 " deploy/flink/cluster.sh, `up` starts it again"
             )
@@ -152,7 +155,8 @@ def _slots(address: str, beam_arguments: Sequence[str]) -> int:
         time.sleep(0.2)
     if not free or asked > free:
         what = f"--parallelism={asked}" if asked > 0 else "--runner=flink"
-        raise ValueError(f"{what}: of the {total} slots at {address}, {free} are free")
+        why = f"{what}: of the {total} slots at {address}, {free} are free"
+        raise ValueError(why) if asked > total else ClusterError(why)
     return asked if asked > 0 else free
 
 

@@ -46,14 +46,26 @@ def job_id(address: str, name: str) -> str | None:
     return max(jobs, key=lambda job: job["start-time"])["jid"] if jobs else None
 
 
+def appears(address: str, name: str, seconds: float) -> bool:
+    """Whether a job of this name is there, or comes in time: it may be on its way. Raises `OSError`
+    where the JobManager is gone.
+    """
+    deadline = time.monotonic() + seconds
+    while job_id(address, name) is None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
+
+
 def cancel(address: str, name: str, seconds: float = 20.0) -> bool:
     """Cancel the job of this name, if it runs, and wait for its end -> whether it was running and
     has ended. Raises `OSError` where the JobManager is gone.
     """
-    appears = time.monotonic() + _ON_THE_WAY
-    while (job := job_id(address, name)) is None and time.monotonic() < appears:
-        time.sleep(0.2)
-    if job is None or _state(address, job) in _ENDED:
+    if not appears(address, name, _ON_THE_WAY):
+        return False
+    job = str(job_id(address, name))
+    if _state(address, job) in _ENDED:
         return False
     ask(address, f"/jobs/{job}", "PATCH")
     deadline = time.monotonic() + seconds
