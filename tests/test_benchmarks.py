@@ -218,6 +218,7 @@ def small(tiny, tmp_path_factory) -> str:
     return str(random_bert.write(folder, Path(tiny), hidden=64, layers=4))
 
 
+@pytest.mark.slow
 def test_some_groups_alone_print_a_table_and_leave_the_readme(small, capsys):
     before = program.README.read_text("utf-8")
     flags = [f"--model={small}", f"--base={small}", "--size=0.001", "--rounds=1"]

@@ -75,7 +75,7 @@ def started(tmp_path_factory):
         yield begin
 
 
-@pytest.fixture(params=["local", "s3", "gs"])
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.slow), "gs"])
 def output(request, started, tmp_path, monkeypatch) -> str:
     """An output folder on a disk, and on each kind of store, where hearts beat faster."""
     if request.param == "local":

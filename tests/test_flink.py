@@ -80,6 +80,7 @@ def test_the_result_is_that_of_the_local_run(cluster, corpus, tiny, local, tmp_p
     assert work["padded_tokens"] >= work["encoded_tokens"]
 
 
+@pytest.mark.slow
 def test_a_night_after_embeds_only_what_is_new(cluster, tiny, tmp_path):
     """And gives what a local run gives; where nothing is new no model is loaded."""
     source, output = tmp_path / "in.jsonl", tmp_path / "out"
@@ -104,6 +105,7 @@ def test_a_night_after_embeds_only_what_is_new(cluster, tiny, tmp_path):
     assert "models" not in read_manifest(str(output), latest(str(output)))["counts"]
 
 
+@pytest.mark.slow
 def test_a_cluster_named_by_its_address_gets_a_job_server(cluster, corpus, tiny, local, tmp_path):
     """And with all slots taken by default, both TaskManagers have a part."""
     flags = (*FLAGS, "--runner=flink", f"--flink_master={cluster.about['rest']}")

@@ -99,6 +99,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_last_snapshot_stays(cluster, tiny, small_disk, tmp_path):
     output, source = small_disk / "out", lines(tmp_path, 1)
     assert embed(cluster, tiny, source, output)[0] == 0

@@ -23,7 +23,7 @@ from transforms.stores import ask
 START = datetime(2026, 1, 2, tzinfo=timezone.utc)
 
 
-@pytest.fixture(params=["local", "s3", "gs"])
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.slow), "gs"])
 def output(request, started, tmp_path, monkeypatch) -> str:  # noqa: F811
     if request.param == "local":
         return str(tmp_path / "out")

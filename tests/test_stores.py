@@ -259,7 +259,13 @@ def command(bucket) -> list[str]:
     return [sys.executable, "-m", "pipeline", "embed", *place, model, "--layers=-1"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "interrupted"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGKILL, id="killed", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, id="interrupted"),
+    ],
+)
 def test_a_run_ended_in_the_middle_leaves_the_last_snapshot(corpus, tmp_path, number):
     assert embed(corpus) == 0
     name, _ = whole(corpus, tmp_path)
@@ -291,7 +297,13 @@ def shown(capfd, bucket) -> str:
     return said.out + said.err + kept.decode("latin-1")
 
 
-@pytest.mark.parametrize("flags", [(), ("--verbose",)], ids=["quiet", "verbose"])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param((), id="quiet", marks=pytest.mark.slow),
+        pytest.param(("--verbose",), id="verbose"),
+    ],
+)
 def test_credentials_are_shown_nowhere(corpus, tmp_path, capfd, flags):
     account = corpus.environment.get("GOOGLE_APPLICATION_CREDENTIALS")
     key = json.loads(Path(account).read_text())["private_key"] if account else "secret-of-s3"
