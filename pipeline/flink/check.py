@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from pipeline.flink import rest
 from pipeline.flink.failures import RunFailed, explain, sentence
@@ -52,7 +52,9 @@ def check(address: str, arguments: Sequence[str], seconds: float, logs: str) -> 
 
 
 def _run(arguments: Sequence[str]) -> None:
-    with beam.Pipeline(options=PipelineOptions(list(arguments))) as pipeline:
+    options = PipelineOptions(list(arguments))
+    options.view_as(StandardOptions).no_wait_until_finish = False
+    with beam.Pipeline(options=options) as pipeline:
         _ = (
             pipeline
             | beam.Create(list(range(100)), reshuffle=False)

@@ -32,7 +32,9 @@ from pipeline.start_worker import CLIENT, CORES, LOGS, versions
 
 _WORKER = "corpusvec-worker"
 _SLOT_SECONDS = 5.0  # in which the slots of a job that has just ended are free again
-_CACHE_MS = 5_000  # for which a worker waits for the next stage of its job
+# For which a worker waits for the next stage of its job. A cluster that tries again sooner would be
+# given a worker that is dead: of others' clusters nobody knows when they do.
+_CACHE_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)

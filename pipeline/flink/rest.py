@@ -48,14 +48,20 @@ def job_id(address: str, name: str) -> str | None:
 
 def appears(address: str, name: str, seconds: float) -> bool:
     """Whether a job of this name is there, or comes in time: it may be on its way. Raises `OSError`
-    where the JobManager is gone.
+    where the JobManager is gone; one that takes in a job may not answer for a while.
     """
     deadline = time.monotonic() + seconds
-    while job_id(address, name) is None:
-        if time.monotonic() > deadline:
+    while True:
+        last = time.monotonic() > deadline
+        try:
+            if job_id(address, name) is not None:
+                return True
+        except OSError:
+            if last:
+                raise
+        if last:
             return False
         time.sleep(0.2)
-    return True
 
 
 def cancel(address: str, name: str, seconds: float = 20.0) -> bool:
