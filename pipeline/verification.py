@@ -4,7 +4,6 @@ bytes are kept, to tell whether ids are unique and its tokens all there.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections import Counter
@@ -18,9 +17,8 @@ from transforms.elements import WrittenFile
 from transforms.manifests import FORMAT_VERSION
 from transforms.schemas import REJECTED, SENTENCES, TOKENS
 from transforms.snapshots import LATEST, MANIFEST, Snapshot, latest
-from transforms.stored_files import exists, files_in, join, open_file
+from transforms.stored_files import exists, files_in, join, open_file, size_and_digest
 
-_CHUNK = 1 << 20
 _EMBED = "run `embed` again: it takes over what is whole and embeds the rest anew"
 _INSTEAD = "until then `snapshots rollback` lets LATEST name an earlier snapshot"
 _BY_HAND = "it was changed by hand or by another program: get it from a copy, or embed anew"
@@ -168,20 +166,16 @@ def _read(
 
 def _about_bytes(path: str, file: WrittenFile) -> tuple[int, list[Problem]]:
     """How many bytes were read, and whether they are those that were written."""
-    digest, size = hashlib.sha256(), 0
     remedy = f"{_EMBED}; {_INSTEAD}"
     try:
-        with open_file(path) as stream:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
+        size, digest = size_and_digest(path)
     except Exception as error:  # each file system has its own
         said = f"cannot be read ({' '.join(str(error).split())})"
-        return size, [Problem(file.path, said, remedy)]
+        return 0, [Problem(file.path, said, remedy)]
     if size != file.bytes:
         said = f"has {size:,} bytes, the manifest says {file.bytes:,}"
         return size, [Problem(file.path, said, remedy)]
-    if digest.hexdigest() != file.digest:
+    if digest != file.digest:
         said = "is not what was written: its digest is not that of the manifest"
         return size, [Problem(file.path, said, remedy)]
     return size, []

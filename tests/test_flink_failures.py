@@ -110,7 +110,10 @@ def test_a_full_disk_is_one_line_and_the_last_snapshot_stays(cluster, tiny, smal
     code, said = embed(cluster, tiny, lines(tmp_path, 400), output, *flags)
     assert code == 1, said
     assert time.monotonic() - started < 120
-    parts = (f"{output}/snapshots/", "(No space left on device); make room, or choose")
+    parts = (
+        f"{output}/snapshots/",
+        "(No space left on device); make room (`corpusvec snapshots prune`",
+    )
     assert_failed_for_good(cluster, output, said, *parts)
     assert latest(output) == before
 

@@ -6,7 +6,6 @@ A text is known again by its key, see `digests`. An `EarlierRows` keeps 56 bytes
 from __future__ import annotations
 
 import binascii
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,10 +18,9 @@ import pyarrow.parquet as pq
 from transforms.digests import Rows
 from transforms.elements import Place, WrittenFile
 from transforms.schemas import SENTENCES, TOKENS
-from transforms.stored_files import open_file
+from transforms.stored_files import open_file, size_and_digest
 
 _HEX = 64  # digits of a SHA-256
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +75,12 @@ def check_file(file: EarlierFile) -> None:
     """
     if file.fresh:
         return
-    path, digest = file.path, hashlib.sha256()
+    path = file.path
     try:
-        with open_file(path) as stream:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
+        _, digest = size_and_digest(path)
     except Exception as error:  # each file system has its own
         raise Damaged(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
-    if digest.hexdigest() != file.file.digest:
+    if digest != file.file.digest:
         raise Damaged(f"{path}: is not the file that was written (its digest is another)")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 from typing import BinaryIO
@@ -11,6 +12,8 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.stores import is_remote
+
+_CHUNK = 1 << 20  # bytes that are read at once
 
 
 def create(path: str) -> BinaryIO:
@@ -29,6 +32,16 @@ def open_file(path: str) -> BinaryIO:
     if is_remote(path):
         return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
     return open(path, "rb")
+
+
+def size_and_digest(path: str) -> tuple[int, str]:
+    """The bytes that a file has, and their SHA-256; reads all of it."""
+    size, digest = 0, hashlib.sha256()
+    with open_file(path) as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return size, digest.hexdigest()
 
 
 class _Lasting(io.FileIO):

@@ -33,7 +33,10 @@ class BrokenOutput(RuntimeError):
 def broken(path: str, error: Exception) -> BrokenOutput:
     """What to raise where a disk or a store fails."""
     why = f"{path}: cannot be written ({reason(path, error)})"
-    return BrokenOutput(f"{why}; make room, or choose another --output")
+    return BrokenOutput(
+        f"{why}; make room (`corpusvec snapshots prune` removes old snapshots), or choose another"
+        " --output"
+    )
 
 
 class _Hashed:
