@@ -40,9 +40,9 @@ def embed(
 def _run(job: Job, metrics: MetricsFile, flags: argparse.Namespace, rest: list[str]) -> int:
     from pipeline import report
     from pipeline.pruning import remove_taken_up
-    from pipeline.run import run
+    from pipeline.run import OutOfSight, run
+    from transforms.outputs import latest, read_manifest
     from transforms.schemas import CHANGES, REJECTED
-    from transforms.snapshots import latest, read_manifest
 
     snapshot, ended, interrupted = job.snapshot, True, False
     try:
@@ -52,6 +52,9 @@ def _run(job: Job, metrics: MetricsFile, flags: argparse.Namespace, rest: list[s
                 ended = run(job, flags, rest)
         except KeyboardInterrupt:
             interrupted = True
+            raise
+        except OutOfSight:
+            ended = False
             raise
         finally:
             # Not what a run leaves that failed: its disk may be full.

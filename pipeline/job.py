@@ -27,6 +27,7 @@ from transforms.files import (
 )
 from transforms.formats import format_of
 from transforms.manifests import Limits
+from transforms.outputs import latest
 from transforms.snapshots import Snapshot, alone, new_id
 
 _LIBRARIES = ("apache-beam", "tensorflow", "tokenizers", "sentencepiece", "pyarrow", "numpy")
@@ -52,7 +53,7 @@ def from_flags(
     recipe = Settings(**settings).resolve()
     run = recipe.describe(flags.scrapbox_markup)
     begun = _begin(flags, started, run, held)
-    if begun.waited:  # meanwhile there may be others
+    if begun.late:  # by now there may be others
         files = _files(patterns, flags)
     before = begun.before
     return Job(
@@ -88,14 +89,14 @@ def _absolute(path: str) -> str:
 
 
 class _Begun(NamedTuple):
-    """A run's snapshot, when it began, what it can take over, and whether it has waited for another
-    run's end.
+    """A run's snapshot, when it began, what it can take over, and whether it was `late`: another
+    one published after the start of this one.
     """
 
     snapshot: Snapshot
     at: datetime
     before: Previous
-    waited: bool
+    late: bool
 
 
 def _begin(
@@ -111,18 +112,20 @@ def _begin(
     begun = datetime.fromtimestamp(started, timezone.utc)
     if held is None:
         before = previous(output, flags.previous, flags.full, run)
-        return _Begun(Snapshot(output, new_id(begun)), begun, before, waited=False)
+        return _Begun(Snapshot(output, new_id(begun)), begun, before, late=False)
     claim = held.enter_context(writing(output, flags.if_running == "wait"))
     other = held.enter_context(reading(flags.previous)) if flags.previous else None
-    if claim.waited:
-        begun = datetime.now(timezone.utc)  # or LATEST would be newer than this run
-    snapshot = Snapshot(output, new_id(begun))
+    # To resolve a model may take long: of two runs the one that claims first need not be the one
+    # that was started first, and LATEST would be newer than the other.
+    now = datetime.now(timezone.utc)
+    snapshot = Snapshot(output, new_id(now))
     with alone(output):
+        late = claim.waited or (latest(output) or "") > new_id(begun)
         before = previous(output, flags.previous, flags.full, run)
         claim.tell(snapshot.id, before.names_in(output))
     if other:
         other.tell(snapshot.id, before.names_in(flags.previous))
-    return _Begun(snapshot, begun, before, claim.waited)
+    return _Begun(snapshot, now if late else begun, before, late)
 
 
 def _files(patterns: list[str], flags: argparse.Namespace) -> list[InputFile]:

@@ -32,8 +32,9 @@ from transforms.digests import key_of
 from transforms.elements import Failure, SentenceVector
 from transforms.handles import shown
 from transforms.manifests import FORMAT_VERSION, files_of
+from transforms.outputs import latest, read_manifest
 from transforms.schemas import SENTENCES
-from transforms.snapshots import Snapshot, latest, read_manifest
+from transforms.snapshots import Snapshot
 from transforms.stores import ask
 
 _NOT_FINITE = "not finite"  # what failures of that kind say

@@ -25,18 +25,19 @@ from pipeline.output_facts import (
     VectorStart,
 )
 from pipeline.report import shortened
-from transforms.schemas import SENTENCES
-from transforms.snapshots import (
+from transforms.outputs import (
     LATEST,
     MANIFEST,
-    Snapshot,
     is_attempt,
     is_id,
     latest,
+    leftovers,
     published_ids,
     snapshot_ids,
     was_published,
 )
+from transforms.schemas import SENTENCES
+from transforms.snapshots import Snapshot
 from transforms.stores import Refused, ask
 
 _ROWS, _NUMBERS = 3, 4
@@ -145,7 +146,7 @@ def _of_output(output: str, asked: str | None) -> OutputReport:
         snapshots=tuple(
             _line(one, manifest, named, published) for one, manifest in manifests.items()
         ),
-        unfinished=tuple(Snapshot(output, "none of them").leftovers()),
+        unfinished=tuple(leftovers(output)),
         same_fingerprint=len(fingerprints) == 1 if manifests else None,
         snapshot=_snapshot(folder, manifests[shown]) if shown else None,
         notes=tuple(notes),

@@ -11,18 +11,22 @@ from transforms.attempts import complete_files
 from transforms.earlier_rows import Earlier
 from transforms.elements import WrittenFile
 from transforms.manifests import FORMAT_VERSION, files_of
-from transforms.schemas import SENTENCES
-from transforms.snapshots import (
+from transforms.outputs import (
     ENDED,
-    Snapshot,
     attempt_id,
     latest,
+    leftovers,
     published_ids,
     read_manifest,
     snapshot_ids,
 )
+from transforms.schemas import SENTENCES
+from transforms.snapshots import Snapshot
 from transforms.stored_files import join
 from transforms.stores import Refused, ask, is_remote, unserved
+
+# The files of each are read to know what is in them.
+_MOST_UNPUBLISHED = 3
 
 
 @dataclass(slots=True)
@@ -125,15 +129,16 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
 
 
 def _unpublished(output: str, fingerprint: str, notes: list[str]) -> list[Earlier]:
-    """The newest snapshot that was finished since any was published: each of these has taken over
-    what it could of the one before it. One that LATEST was moved back from is left alone.
+    """The newest snapshots that were finished since any was published. One that LATEST was moved
+    back from is left alone.
     """
-    since = max(published_ids(output), default="")
-    for one in reversed(snapshot_ids(output)):
-        if one > since and (files := _files_alike(output, one, fingerprint)):
+    since, found = max(published_ids(output), default=""), []
+    newer = [one for one in snapshot_ids(output) if one > since]
+    for one in reversed(newer[-_MOST_UNPUBLISHED:]):
+        if files := _files_alike(output, one, fingerprint):
             notes.append(f"{one}: was not published; up to {_documents(files)} of it are reused")
-            return [Earlier(Snapshot(output, one).folder, files)]
-    return []
+            found.append(Earlier(Snapshot(output, one).folder, files))
+    return found
 
 
 def _files_alike(output: str, one: str, fingerprint: str) -> tuple[WrittenFile, ...]:
@@ -155,7 +160,7 @@ def _unfinished(output: str, fingerprint: str, notes: list[str]) -> list[Earlier
     if is_remote(output):
         return []
     found = []
-    for name in Snapshot(output, "none of them").leftovers():
+    for name in leftovers(output):
         folder = join(output, "snapshots", name)
         if (
             not name.endswith((".attempt", ENDED))

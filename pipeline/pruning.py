@@ -13,16 +13,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.embed import Job
-from pipeline.snapshot_lists import DEAD, HANDED_OVER, RUNNING, Attempt, attempts
+from pipeline.snapshot_lists import HANDED_OVER, RUNNING, Attempt, attempts
 from transforms.claims import living, remove_dead
 from transforms.holders import Holder
-from transforms.snapshots import (
+from transforms.outputs import (
     ENDED,
     LATEST,
-    Snapshot,
-    alone,
     attempt_id,
-    forget_published,
     is_id,
     latest,
     published_ids,
@@ -30,6 +27,7 @@ from transforms.snapshots import (
     snapshot_ids,
     was_published,
 )
+from transforms.snapshots import Snapshot, alone, forget_published
 from transforms.stored_files import files_in, join, remove
 from transforms.stores import is_remote
 
@@ -73,20 +71,25 @@ def prune(output: str, keep: int, handed_over: bool = False, dry_run: bool = Fal
 
 def _chosen(output: str, keep: int, handed_over: bool) -> Pruned:
     """What is there is asked before who lives, which takes seconds on an object store: what a run
-    begins meanwhile is then not known here, and one that ended has what it made whole.
+    begins meanwhile is not known here then. What is whole is asked last: what is no attempt any
+    more is among that.
 
     A run reads what LATEST named when it began, or what is newer, and claims that before: so what
     is neither named nor claimed now is read by no run.
     """
     named, there = latest(output), _names(output)
     holders = living(output)
+    unfinished = attempts(output, holders)
+    whole = snapshot_ids(output)
     found = Pruned()
+    if named is not None and not is_id(named):
+        found.kept.append(f"everything: {LATEST} is damaged; `snapshots rollback` mends it")
+        return found
     readers = {name: holder for holder in holders for name in holder.reads or ()}
     unsure = [holder for holder in holders if holder.reads is None]
     if unsure:
         found.kept.append(f"everything: {unsure[0]} is just beginning; prune again")
         return found
-    whole = snapshot_ids(output)
     for one in _old(output, whole, keep, named):
         if one == named:
             found.kept.append(f"{one}: LATEST names it")
@@ -94,17 +97,14 @@ def _chosen(output: str, keep: int, handed_over: bool) -> Pruned:
             found.kept.append(f"{one}: {readers[one]} reads it")
         else:
             found.snapshots.append(one)
-    for attempt in attempts(output, holders):
-        name = attempt.name
-        if name not in there:
-            continue
-        if attempt.state == DEAD and name in whole and name not in readers:
-            found.completed.append(name)
-        elif why := _why_kept(attempt, readers, handed_over):
-            found.kept.append(f"{name}: {why}")
+    for attempt in (one for one in unfinished if one.name in there):
+        if why := _why_kept(attempt, readers, handed_over):
+            found.kept.append(f"{attempt.name}: {why}")
         else:
-            found.leftovers.append(name)
-    found.leftovers += _scattered(output, there, {holder.run for holder in holders})
+            gone = found.completed if attempt.name in whole else found.leftovers
+            gone.append(attempt.name)
+    known = {*whole, *(attempt.name for attempt in unfinished), *(one.run for one in holders)}
+    found.leftovers += _scattered(output, there - known)
     return found
 
 
@@ -146,15 +146,12 @@ def _is_published(output: str, one: str, published: Collection[str]) -> bool:
         return one in published
 
 
-def _scattered(
-    output: str, there: Collection[str], running: Collection[str | None]
-) -> Iterator[str]:
+def _scattered(output: str, unknown: Collection[str]) -> Iterator[str]:
     """What is neither a snapshot nor an attempt: on an object store files of one that is half
     removed, on a local disk a LATEST that was not put in its place.
     """
     if is_remote(output):
-        known = {*snapshot_ids(output), *Snapshot(output, "none of them").leftovers(), *running}
-        yield from sorted(name for name in there if is_id(name) and name not in known)
+        yield from sorted(filter(is_id, unknown))
         return
     for name in sorted(os.listdir(output)):
         if name.startswith(f"{LATEST}.") and is_id(name.removeprefix(f"{LATEST}.")):

@@ -17,6 +17,9 @@ from transforms.tokenizers import load_tokenizer
 from transforms.vectors import VectorPlan
 from transforms.windows import LONG_TEXT, WindowPlan
 
+# To be raised with whatever gives some text another vector under the same settings, or what nights
+# before have made is taken for what this one would make.
+_RULES = 1
 _CHOICES = {
     "do_lower_case": ("auto", "true", "false"),
     "long_text": LONG_TEXT,
@@ -204,6 +207,7 @@ class Recipe:
             "scrapbox_markup": markup,
             "precision": self.wanted.precision,
             "vector_dtype": self.vectors.dtype,
+            "rules": _RULES,
         }
         return about | {"fingerprint": fingerprint(about)}
 

@@ -15,8 +15,9 @@ from apache_beam.io.filesystems import FileSystems
 from pipeline.logs import Line
 from pipeline.options import program
 from transforms.manifests import Limits, why_not_published
+from transforms.outputs import latest, leftovers, published_manifest
 from transforms.schemas import REJECTED, SENTENCES
-from transforms.snapshots import Snapshot, latest, published_manifest
+from transforms.snapshots import Snapshot
 
 _UNKNOWN_SHARE = 0.05
 _ROWS = 3
@@ -44,7 +45,7 @@ def summary(
     yield from _advice(counts)
     yield from _first_windows(counts, manifest["run"]["vectors"])
     yield from _rejected(snapshot, manifest)
-    if left := snapshot.leftovers():
+    if left := leftovers(snapshot.output, but=snapshot.id):
         yield (
             f"note: {snapshot.output}/snapshots has {len(left)} unfinished attempts of other runs"
             f" ({left[0]}, …); `{program()} snapshots prune {snapshot.output}` removes those of"

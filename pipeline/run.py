@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from argparse import Namespace
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from pipeline import dataflow
 from pipeline.embed import Job, build
@@ -28,6 +30,10 @@ _WHILE = re.compile(r"\s*\[while running '(?P<stage>[^']*)'\]")
 
 class RunFailed(RuntimeError):
     """A run that ended without a snapshot; the message is for a user."""
+
+
+class OutOfSight(RunFailed):
+    """A run whose job may go on without this process."""
 
 
 def check_runner(flags: Namespace) -> None:
@@ -68,7 +74,7 @@ def open_file_systems(beam_arguments: Sequence[str]) -> None:
 
 def run(job: Job, flags: Namespace, beam_arguments: Sequence[str]) -> bool:
     """Run to the end, or with Beam's --no_wait_until_finish until the job is handed over -> whether
-    the end was seen. Raises `RunFailed`; the output is then as it was before.
+    the end was seen. Raises `RunFailed`; the output is then as it was before, `OutOfSight` apart.
     """
     size = sum(file.size for file in job.files)
     try:
@@ -103,15 +109,31 @@ def _run(job: Job, arguments: Sequence[str], runner) -> bool:
     if not waits or job.spread:  # where this process is killed, the job may go on elsewhere
         job.snapshot.note_hand_over()
     result = pipeline.run()
+    page = dataflow.page_of(result, options)
+    if page:
+        print(page, file=sys.stderr)
     try:
-        if page := dataflow.page_of(result, options):
-            print(page, file=sys.stderr)
         if waits:
             result.wait_until_finish()
     except KeyboardInterrupt:
         result.cancel()  # else the job, which is elsewhere, would go on
         raise
+    except Exception as error:
+        if _has_ended(result):
+            raise
+        where = page.rpartition(" ")[2] or "the pages of its runner"
+        raise OutOfSight(
+            f"the job is out of sight ({explanation(error)}), and may go on: look at {where}. Where"
+            f" it does, {job.snapshot.folder} will be there; where it does not, `corpusvec"
+            " snapshots prune --handed_over` removes its rest"
+        ) from error
     return waits
+
+
+def _has_ended(result: PipelineResult) -> bool:
+    with contextlib.suppress(Exception):  # each runner has its own
+        return PipelineState.is_terminal(result.state)
+    return False
 
 
 def _hands_over(options: PipelineOptions) -> bool:

@@ -19,16 +19,17 @@ from pipeline.options import UsageError
 from pipeline.plan_texts import bytes_text
 from pipeline.verification import Verified, verify
 from transforms.manifests import FORMAT_VERSION
-from transforms.snapshots import (
+from transforms.outputs import (
     LATEST,
-    Snapshot,
     is_id,
     latest,
+    leftovers,
     published_ids,
     read_manifest,
     snapshot_ids,
     was_published,
 )
+from transforms.snapshots import Snapshot
 from transforms.stored_files import join
 from transforms.stores import Refused, ask
 
@@ -165,7 +166,7 @@ def _rollback(flags: argparse.Namespace) -> _Said:
     if named is None:
         raise UsageError(f"{output}: nothing is published; there is nothing to go back from")
     known, published = snapshot_ids(output), published_ids(output)
-    earlier = [one for one in known if one < named]
+    earlier = [one for one in known if one < named or not is_id(named)]
     if flags.snapshot is None:
         sure = [one for one in earlier if one in published]
         if not sure:
@@ -175,7 +176,7 @@ def _rollback(flags: argparse.Namespace) -> _Said:
     else:
         target = _named(flags, flags.snapshot)
     manifest = _manifest(output, target)
-    if target >= named:
+    if target not in earlier:
         raise UsageError(
             f"{target}: is not older than {named}, which LATEST names; `publish` moves it forward"
         )
@@ -189,7 +190,7 @@ def _rollback(flags: argparse.Namespace) -> _Said:
 def _prune(flags: argparse.Namespace) -> _Said:
     output = flags.output
     there: Sequence[str] = snapshot_ids(output)
-    if not there and not Snapshot(output, "none of them").leftovers() and latest(output) is None:
+    if not there and not leftovers(output) and latest(output) is None:
         raise UsageError(f"{output}: holds no snapshot; is it an --output of `embed`?")
     found = pruning.prune(output, flags.keep, flags.handed_over, flags.dry_run)
     return pruning.lines(output, found, flags.dry_run), True

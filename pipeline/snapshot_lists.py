@@ -9,15 +9,16 @@ from typing import Any
 from pipeline.plan_texts import bytes_text
 from transforms.claims import living
 from transforms.holders import Holder
-from transforms.snapshots import (
-    Snapshot,
+from transforms.outputs import (
     attempt_id,
     latest,
+    leftovers,
     published_ids,
     read_manifest,
     snapshot_ids,
     was_published,
 )
+from transforms.snapshots import Snapshot
 
 RUNNING, DEAD, HANDED_OVER = "running", "dead", "handed over"
 
@@ -85,7 +86,7 @@ def attempts(output: str, holders: Iterable[Holder]) -> list[Attempt]:
     """Those of an output, and their states."""
     by = {holder.run: str(holder) for holder in holders if holder.run}
     found = []
-    for name in Snapshot(output, "none of them").leftovers():
+    for name in leftovers(output):
         one = attempt_id(name)
         if one in by:
             found.append(Attempt(name, RUNNING, by[one]))

@@ -15,8 +15,9 @@ from pipeline.recipe import fingerprint
 from pipeline.verified_rows import Check, Documents, Tokens, check_parquet
 from transforms.elements import WrittenFile
 from transforms.manifests import FORMAT_VERSION
+from transforms.outputs import LATEST, MANIFEST, latest
 from transforms.schemas import REJECTED, SENTENCES, TOKENS
-from transforms.snapshots import LATEST, MANIFEST, Snapshot, latest
+from transforms.snapshots import Snapshot
 from transforms.stored_files import exists, files_in, join, open_file, size_and_digest
 
 _EMBED = "run `embed` again: it takes over what is whole and embeds the rest anew"

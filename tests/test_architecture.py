@@ -14,7 +14,16 @@ ROOT = Path(__file__).resolve().parents[1]
 STAGES = {"read", "tokenization", "batching", "encode", "pool", "write", "counting"}
 STAGES |= {"reuse", "locate", "compare"}
 SHARED = {"files", "handles", "metrics", "snapshots", "stamps", "stores", "tables"}
-SHARED |= {"attempts", "beats", "claims", "copies", "earlier_rows", "stored_files", "timing"}
+SHARED |= {
+    "attempts",
+    "outputs",
+    "beats",
+    "claims",
+    "copies",
+    "earlier_rows",
+    "stored_files",
+    "timing",
+}
 MODULES = sorted([*ROOT.glob("pipeline/**/*.py"), *ROOT.glob("transforms/**/*.py")])
 NAMES = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in MODULES]
 LIBRARY = [

@@ -23,7 +23,7 @@ from tests.models import TEXTS
 from transforms import beats, claims
 from transforms.claims import living, reading, remove_dead, writing
 from transforms.holders import Busy
-from transforms.snapshots import Snapshot, read_manifest, snapshot_ids
+from transforms.outputs import leftovers, read_manifest, snapshot_ids
 from transforms.stored_files import files_in
 from transforms.stores import ask
 
@@ -279,7 +279,7 @@ def test_a_killed_run_is_taken_up_by_the_next_one_and_cleared_away(run, tmp_path
     code, said = run()
     assert code == 0, said
     assert not attempt.exists()
-    assert Snapshot(str(output), "another").leftovers() == []
+    assert leftovers(str(output)) == []
 
 
 def _complete(attempt: Path, run, output: Path) -> None:

@@ -21,7 +21,9 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from pipeline import dataflow
 from pipeline.cli import main
 from pipeline.flex_template import launch
-from tests.servers import Site, body, serving
+from tests.servers import Site, body, serving, status
+from transforms.outputs import leftovers
+from transforms.snapshots import Snapshot
 
 IMAGE = "europe-west1-docker.pkg.dev/my-project/corpusvec/corpusvec:1"
 JOB = ["--project=my-project", "--region=europe-west1", "--temp_location=gs://bucket/tmp"]
@@ -293,6 +295,21 @@ def test_a_job_that_fails_says_why_in_one_line(bucket, site, capsys):
     service = Service(site, "JOB_STATE_FAILED", trace)
     assert main(["embed", "--runner=dataflow", *JOB, *PLACES, *service.flags]) == 1
     assert capsys.readouterr().err == f"{SENT}corpusvec: vocab.txt: is damaged\n"
+
+
+def test_a_job_that_is_out_of_sight_is_left_alone(bucket, site, capsys):
+    """What it has written stays, and nobody takes it for dead."""
+    service = Service(site, "JOB_STATE_RUNNING")
+    site.answers[f"{JOBS}/job-1/messages"] = status(403)
+    before = set(leftovers("gs://bucket/out"))
+    assert main(["embed", "--runner=dataflow", *JOB, *PLACES, *service.flags]) == 1
+    said = capsys.readouterr().err.removeprefix(SENT)
+    assert len(said.splitlines()) == 1
+    assert said.startswith("corpusvec: the job is out of sight (")
+    assert "and may go on: look at https://console.cloud.google.com/dataflow/" in said
+    assert service.asked_for == []
+    (left,) = set(leftovers("gs://bucket/out")) - before
+    assert Snapshot("gs://bucket/out", left).is_handed_over
 
 
 def test_a_job_can_be_handed_over(bucket, site, capsys):

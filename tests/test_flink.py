@@ -35,7 +35,7 @@ from tests.clusters import (
     workers,
 )
 from tests.models import TEXTS, numbered
-from transforms.snapshots import latest, read_manifest
+from transforms.outputs import latest, read_manifest
 
 _NAMES = ("notes.json", "lines.txt", "records.jsonl")
 EXAMPLES = ",".join(str(ROOT / "examples" / name) for name in _NAMES)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 
 import pytest
 
 from pipeline.recipe import Settings
-from tests.models import hugging_face_folder
+from tests.models import TEXTS, hugging_face_folder
+from tests.test_end_to_end import manifest_of, write_lines
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,20 @@ CHANGES = {
 def test_every_setting_changes_the_fingerprint(tiny, change):
     assert fingerprint(tiny, **change) != fingerprint(tiny)
     assert fingerprint(tiny, **change) == fingerprint(tiny, **change)
+
+
+def test_other_tokens_of_the_same_texts_are_other_rules(tiny, embed, tmp_path):
+    """Where this fails, and the change is meant, raise `_RULES` in `pipeline/recipe.py`, and mend
+    the digest here.
+    """
+    texts = [*TEXTS, "Ça va?\tnaïve ﬁne", "İstanbul 東京 ひらがな", "a" * 300, "x-y_z 3,14 €5"]
+    source = write_lines(tmp_path / "in.jsonl", [json.dumps({"text": text}) for text in texts])
+    outcome = embed(tiny, source, "--layers=-1", "--max_seq_length=16")
+    assert manifest_of(outcome)["run"]["rules"] == 1
+    rows = outcome.table("tokens").sort_by([("id", "ascending"), ("position", "ascending")])
+    said = rows.select(["id", "position", "token", "start", "end"]).to_pylist()
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    assert digest == "7aa509688680029e8a044c522f80617d28c5412686cec85234a411f2ecd7f9c9"
 
 
 def test_a_model_that_moves_keeps_its_fingerprint_and_one_that_changes_does_not(prompted, tmp_path):

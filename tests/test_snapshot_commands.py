@@ -16,7 +16,8 @@ from tests.test_claims import RUN, process, started  # noqa: F401
 from transforms import beats
 from transforms.elements import Count
 from transforms.manifests import make_manifest
-from transforms.snapshots import Snapshot, latest, new_id, published_ids, snapshot_ids
+from transforms.outputs import latest, leftovers, published_ids, snapshot_ids
+from transforms.snapshots import Snapshot, new_id
 from transforms.stored_files import files_in, join, write
 from transforms.stores import ask
 
@@ -311,11 +312,10 @@ def test_prune_leaves_what_begins_while_it_looks_who_lives(output, capsys, monke
 
     monkeypatch.setattr("pipeline.pruning.living", living)
     said(capsys, "prune", output)
-    there = Snapshot(output, whole)  # whose others are
-    assert there.leftovers() == [_attempt(output, RUN)]
+    assert leftovers(output) == [_attempt(output, RUN)]
     monkeypatch.setattr("pipeline.pruning.living", lambda asked: [])
     said(capsys, "prune", output)
-    assert there.leftovers() == []
+    assert leftovers(output) == []
     assert snapshot_ids(output) == [whole]
 
 
@@ -372,7 +372,7 @@ def test_a_commit_that_died_in_its_last_step_is_completed(started, monkeypatch, 
     one = made(output, 1, False)
     bucket.put(f"out/snapshots/{one}/.begun", b"begun\n")
     assert said(capsys, "prune", output) == [f"completed: {one}"]
-    assert Snapshot(output, "another").leftovers() == []
+    assert leftovers(output) == []
     assert snapshot_ids(output) == [one]
 
 

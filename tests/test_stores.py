@@ -27,7 +27,8 @@ from tests.servers import Site, status
 from transforms.archives import pack
 from transforms.elements import Count, WrittenFile
 from transforms.manifests import make_manifest
-from transforms.snapshots import Snapshot, latest, new_id, snapshot_ids
+from transforms.outputs import latest, leftovers, snapshot_ids
+from transforms.snapshots import Snapshot, new_id
 
 
 @pytest.fixture(scope="session", params=["s3", "gs"])
@@ -196,8 +197,8 @@ def test_files_that_no_report_names_are_deleted_and_the_pointer_comes_last(bucke
     file = written(bucket, snapshot, "a")
     written(bucket, snapshot, "orphan")  # of a bundle that was done again
     assert snapshot_ids(snapshot.output) == []
-    assert snapshot.leftovers() == []
-    assert Snapshot(snapshot.output, "another").leftovers() == [snapshot.id]
+    assert leftovers(snapshot.output, but=snapshot.id) == []
+    assert leftovers(snapshot.output) == [snapshot.id]
     first = commit(snapshot, [file], [Count("records", 1)])
     folder = f"out/snapshots/{snapshot.id}"
     assert bucket.names() == [f"{folder}/manifest.json", f"{folder}/sentences/a.parquet"]
@@ -275,7 +276,7 @@ def test_a_run_ended_in_the_middle_leaves_the_last_snapshot(corpus, tmp_path, nu
     )
     deadline = time.monotonic() + 120
     begun = f"{corpus.address}/out"
-    while not Snapshot(begun, "another").leftovers() and time.monotonic() < deadline:
+    while not leftovers(begun) and time.monotonic() < deadline:
         time.sleep(0.2)
     time.sleep(1)
     process.send_signal(number)
@@ -283,7 +284,7 @@ def test_a_run_ended_in_the_middle_leaves_the_last_snapshot(corpus, tmp_path, nu
     assert process.returncode == (-9 if number == signal.SIGKILL else 130), said
     assert whole(corpus, tmp_path)[0] == name
     assert snapshot_ids(begun) == [name]
-    left = Snapshot(begun, "another").leftovers()
+    left = leftovers(begun)
     assert len(left) == (number == signal.SIGKILL)  # shown by `inspect` as unfinished
     corpus.put("in/long.txt", b"short")
     assert embed(corpus) == 0

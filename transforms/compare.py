@@ -22,7 +22,7 @@ from transforms.snapshots import Snapshot
 from transforms.tables import TableFiles
 from transforms.timing import Timed
 
-_PART = 2_000_000  # documents that are compared at once
+_PART = 250_000  # documents that are compared at once
 _BEFORE, _AFTER = "before", "after"
 _Part = tuple[int, int]  # its number, and how many there are
 _Packed = tuple[_Part, tuple[str, bytes]]  # of which kind or side rows are, and these

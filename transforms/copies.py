@@ -4,8 +4,11 @@ becomes a Python number on the way. What a row says of its document is fresh.
 
 from __future__ import annotations
 
+import pickle
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,28 +19,71 @@ from transforms.schemas import metadata_column
 from transforms.stored_files import open_file
 
 _GROUP_BYTES = 6 << 20  # of a table that is given out
-_HELD_BYTES, _COPY_BYTES = 64 << 20, 800  # of copies that wait, and about of one without metadata
+# Of copies that wait in memory, and about of one without metadata.
+_HELD_BYTES, _COPY_BYTES = 64 << 20, 800
 _Copy = tuple[Known, Place]
 
 
 class Waiting:
-    """Copies that wait for others of the same file, so that it is read once for them."""
+    """Copies that wait for others of the same file, so that it is read once for them, in whatever
+    order they come. Where they are many they wait on the disk, in a folder for temporary files.
+    """
 
     def __init__(self) -> None:
         self._files: dict[str, list[_Copy]] = {}
         self._bytes = 0
+        self._spilled: dict[str, Path] = {}
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
-    def add(self, known: Known, place: Place) -> Iterator[Copies]:
-        """One more; gives out all where they are many."""
-        self._files.setdefault(place.file, []).append((known, place))
-        self._bytes += _COPY_BYTES + 2 * sum(map(len, known.metadata.values()))
+    def add(self, known: Known, place: Place) -> None:
+        """One more."""
+        copy = (known, place)
+        self._files.setdefault(place.file, []).append(copy)
+        self._bytes += _size_of(copy)
         if self._bytes > _HELD_BYTES:
-            yield from self.all()
+            self._spill()
+
+    def _spill(self) -> None:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="corpusvec-copies-")
+        for file, copies in self._files.items():
+            number = str(len(self._spilled))
+            path = self._spilled.setdefault(file, Path(self._folder.name, number))
+            with path.open("ab") as stream:
+                pickle.dump(copies, stream, pickle.HIGHEST_PROTOCOL)
+        self._files, self._bytes = {}, 0
 
     def all(self) -> Iterator[Copies]:
-        """All of them, which then wait no more."""
-        files, self._files, self._bytes = self._files, {}, 0
-        yield from (Copies(file, copies) for file, copies in files.items())
+        """All of them, which then wait no more; of a file as many at once as may be in memory."""
+        if self._folder is None:
+            yield from (Copies(file, copies) for file, copies in self._files.items())
+            self._files, self._bytes = {}, 0
+            return
+        self._spill()
+        for file, path in self._spilled.items():
+            yield from (Copies(file, copies) for copies in _unspilled(path))
+        self._spilled = {}
+        self._folder.cleanup()
+        self._folder = None
+
+
+def _size_of(copy: _Copy) -> int:
+    return _COPY_BYTES + 2 * sum(map(len, copy[0].metadata.values()))
+
+
+def _unspilled(path: Path) -> Iterator[list[_Copy]]:
+    held: list[_Copy] = []
+    size = 0
+    with path.open("rb") as stream:
+        while stream.peek(1):
+            copies = pickle.load(stream)
+            held += copies
+            size += sum(map(_size_of, copies))
+            if size > _HELD_BYTES:
+                yield held
+                held, size = [], 0
+    if held:
+        yield held
 
 
 def copied_sentences(path: str, copies: Sequence[_Copy]) -> Iterator[pa.Table]:

@@ -190,8 +190,8 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
-    """A file that is complete: its table (`sentences`, `tokens`, `rejected`), its path in the
-    snapshot, what it holds.
+    """A file that is complete: its table (`sentences`, `tokens`, `rejected`, `changes`), its path
+    in the snapshot, what it holds.
 
     `digest` is the SHA-256 of its bytes, `counts` sums over its rows (`tokens`, `windows`, ...),
     `work` what making it took, as further counts of the run.

@@ -73,8 +73,13 @@ def _without_tokens(row: tuple[Any, tuple]) -> Iterator[tuple[bytes, Place]]:
 
 
 def _with_tokens(group: tuple[Any, Any]) -> Iterator[tuple[bytes, Place]]:
-    """The row of sentences and the run of tokens of a document: both, or it is not there."""
-    found = sorted(group[1], key=lambda part: isinstance(part[0], str))
-    if len(found) == 2:
-        (key, path, row), tokens = found
-        yield key, Place(path, row, *tokens)
+    """The row of sentences and the run of tokens of a document: both, or it is not there. A bundle
+    that was done twice may have left either twice in an attempt, any of which is right.
+    """
+    rows: list[tuple] = []
+    runs: list[tuple] = []
+    for part in group[1]:
+        (rows if isinstance(part[0], bytes) else runs).append(part)
+    if rows and runs:
+        key, path, row = rows[0]
+        yield key, Place(path, row, *runs[0])

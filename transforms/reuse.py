@@ -122,7 +122,7 @@ _FILED = tuple[str, Any]
 def _in_parts(group: tuple[str, Iterable[tuple[Known, Place]]]) -> Iterator[Copies]:
     waiting = Waiting()
     for known, place in group[1]:
-        yield from waiting.add(known, place)
+        waiting.add(known, place)
     yield from waiting.all()
 
 
@@ -177,8 +177,7 @@ class _FindFn(beam.DoFn):
         places = self._rows.find(as_keys(b"".join(keys)))
         for document, key, place in zip(documents, keys, places):
             if place:
-                for copies in self._waiting.add(_known(document, key), place):
-                    yield stamped(copies, OF_THE_RUN, "copies")
+                self._waiting.add(_known(document, key), place)
             elif self._seen.add_digest(key):
                 yield stamped(document, OF_THE_RUN)
             else:
@@ -221,7 +220,7 @@ class _SettleFn(beam.DoFn):
             )
         (place,) = self._rows.find(as_keys(repeat.key))
         if place:
-            yield from self._waiting.add(repeat, place)
+            self._waiting.add(repeat, place)
         else:
             yield _settled(repeat, fates)
 

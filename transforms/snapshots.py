@@ -12,53 +12,35 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
-
 from transforms.attempts import REPORTS, any_complete, forget_complete
 from transforms.locks import free, wait_for
-from transforms.stored_files import exists, files_in, join, keep, matching, remove, write
+from transforms.outputs import (
+    BEGUN,
+    ENDED,
+    LATEST,
+    MANIFEST,
+    PUBLISHED,
+    is_id,
+    latest,
+    read_manifest,
+)
+from transforms.stored_files import exists, files_in, join, keep, remove, write
 from transforms.stores import Refused, ask, is_remote, unserved
 
-LATEST, MANIFEST = "LATEST", "manifest.json"
-ENDED = ".ended"  # the end of the name of an attempt that was given up
-_BEGUN, _HANDED_OVER = ".begun", ".handed_over"
-_PUBLISHED = "published"  # has an empty file for each snapshot that LATEST named once
-_KNOWN_SINCE = 2  # the format of manifests since which publications are written down
-_ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}")
-_ATTEMPT = re.compile(rf"\.{_ID.pattern}\.attempt.*")
+_HANDED_OVER = ".handed_over"
 
 
 def new_id(now: datetime) -> str:
     """`20260102T030405.678Z-0a1b2c3d`: ids sort by the time at which their runs began."""
     utc = now.astimezone(timezone.utc)
     return f"{utc:%Y%m%dT%H%M%S}.{utc.microsecond // 1000:03}Z-{secrets.token_hex(4)}"
-
-
-def is_id(name: str) -> bool:
-    """Whether it is one."""
-    return bool(_ID.fullmatch(name))
-
-
-def is_attempt(name: str) -> bool:
-    """Whether a local folder of this name is an attempt."""
-    return bool(_ATTEMPT.fullmatch(name))
-
-
-def attempt_id(name: str) -> str:
-    """The id of the snapshot that an attempt, by its folder's name, was to become; empty where it
-    is none.
-    """
-    found = _ID.search(name)
-    return found[0] if found else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +68,15 @@ class Snapshot:
             for name in (*tables, REPORTS):
                 if not is_remote(self.output):
                     os.makedirs(join(self.attempt, name))
-            ask(self.output, lambda: write(join(self.attempt, _BEGUN), b"begun\n"))
+            ask(self.output, lambda: write(join(self.attempt, BEGUN), b"begun\n"))
             if not is_remote(self.output):
-                remove(join(self.attempt, _BEGUN))
+                remove(join(self.attempt, BEGUN))
         except (OSError, Refused, ValueError) as error:
             raise unserved(f"--output={self.output}: cannot be written ({error})", error) from error
 
     def note_hand_over(self) -> None:
         """Write down that nobody waits for this attempt's end: whoever began it is not to be asked
-        whether it is dead. A commit takes the note away, as it does what no report names.
+        whether it is dead. A commit takes the note away when the snapshot is whole.
         """
         write(join(self.attempt, _HANDED_OVER), b"handed over\n")
 
@@ -121,27 +103,19 @@ class Snapshot:
 
     def _abandon_remote(self) -> None:
         """The licence first: a commit that has not written its manifest by then takes it back."""
-        remove(join(self.attempt, _BEGUN))
+        remove(join(self.attempt, BEGUN))
         if not exists(join(self.folder, MANIFEST)):
             remove(*(join(self.attempt, path) for path in self._data()))
-
-    def leftovers(self) -> list[str]:
-        """Attempts of other runs in this output: still running, or killed."""
-        if is_remote(self.output):
-            begun = matching(self.output, "snapshots", "*", _BEGUN)
-            return sorted(name for path in begun if (name := path.split("/")[-2]) != self.id)
-        if not os.path.isdir(join(self.output, "snapshots")):
-            return []
-        names = os.listdir(join(self.output, "snapshots"))
-        return sorted(name for name in names if name.startswith(".") and self.id not in name)
+            self._forget_hand_over()
 
     def commit(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Make the snapshot of the files that the manifest names. Done twice it is as done once.
 
         Returns the manifest that counts.
         """
-        licence = join(self.attempt, _BEGUN)
+        licence = join(self.attempt, BEGUN)
         if exists(join(self.folder, MANIFEST)) and not exists(licence):
+            self._forget_hand_over()
             return read_manifest(self.output, self.id)
         reported = {file["path"] for file in manifest["files"]}
         self._check_there(reported)
@@ -152,27 +126,34 @@ class Snapshot:
             forget_complete(self.attempt)
             os.rename(self.attempt, self.folder)
             keep(os.path.dirname(self.folder))
+            self._forget_hand_over()
             return manifest
         if not exists(licence):
             remove(join(self.attempt, MANIFEST))
             raise RuntimeError(f"{self.attempt}: was abandoned while it was committed")
-        remove(licence)
+        self.complete()
         return manifest
 
     def complete(self) -> None:
-        """The last step of a commit on an object store, for a run that died before it."""
-        remove(join(self.folder, _BEGUN))
+        """The last step of a commit on an object store, for a run that died before it, too."""
+        remove(join(self.folder, BEGUN))
+        self._forget_hand_over()
+
+    def _forget_hand_over(self) -> None:
+        """Not before the snapshot is whole: until then others would take its attempt for dead."""
+        if exists(note := join(self.folder, _HANDED_OVER)):
+            remove(note)
 
     def remove_remote(self) -> None:
         """Take it from an object store: first what makes it a snapshot, or would."""
         there = files_in(self.folder)
-        first = [path for path in there if path in (MANIFEST, _BEGUN)]
+        first = [path for path in there if path in (MANIFEST, BEGUN)]
         remove(*(join(self.folder, path) for path in first))
         remove(*(join(self.folder, path) for path in there if path not in first))
 
     def _data(self) -> set[str]:
         """The files of the attempt, as paths in it; reports of what is complete stay to the end."""
-        others = (MANIFEST, _BEGUN, REPORTS)
+        others = (MANIFEST, BEGUN, _HANDED_OVER, REPORTS)
         return {path for path in files_in(self.attempt) if path.split("/")[0] not in others}
 
     def _check_there(self, reported: set[str]) -> None:
@@ -185,7 +166,7 @@ class Snapshot:
         """
         with alone(self.output):
             named = latest(self.output)
-            if named is not None and named > self.id:
+            if named is not None and is_id(named) and named > self.id:
                 return False
             self._let_latest_name_it(named)
         return True
@@ -196,8 +177,11 @@ class Snapshot:
             self._let_latest_name_it(latest(self.output))
 
     def _let_latest_name_it(self, named: str | None) -> None:
-        """What was named until now is written down, too: it may be older than such notes are."""
-        if named is not None and named != self.id:
+        """What was named until now is written down, too: it may be older than such notes are.
+        Raises `ValueError` where the snapshot is gone.
+        """
+        read_manifest(self.output, self.id)
+        if named is not None and is_id(named) and named != self.id:
             _note_published(self.output, named)
         target = join(self.output, LATEST)
         if is_remote(self.output):
@@ -210,71 +194,18 @@ class Snapshot:
 
 
 def _note_published(output: str, snapshot_id: str) -> None:
-    note = join(output, _PUBLISHED, snapshot_id)
+    note = join(output, PUBLISHED, snapshot_id)
     if not exists(note):
         if not is_remote(output):
             os.makedirs(os.path.dirname(note), exist_ok=True)
         write(note, b"\n")
 
 
-def published_ids(output: str) -> set[str]:
-    """The snapshots that LATEST names, or named once; those of earlier versions are not known."""
-    named = latest(output)
-    try:
-        notes = matching(output, _PUBLISHED, "*")
-    except BeamIOError:
-        notes = []
-    ids = {path.rpartition("/")[2] for path in notes} | ({named} if named else set())
-    return {one for one in ids if is_id(one)}
-
-
-def was_published(manifest: Mapping[str, Any], published: Collection[str]) -> bool | None:
-    """None where nobody knows: versions before format 2 did not write it down."""
-    if manifest["id"] in published:
-        return True
-    return None if manifest.get("format_version", 1) < _KNOWN_SINCE else False
-
-
 def forget_published(output: str, snapshot_id: str) -> None:
     """Take away the note of a snapshot that is gone."""
-    note = join(output, _PUBLISHED, snapshot_id)
+    note = join(output, PUBLISHED, snapshot_id)
     if exists(note):
         remove(note)
-
-
-def latest(output: str) -> str | None:
-    """The id of the newest snapshot published, None where there is none."""
-    if not exists(join(output, LATEST)):
-        return None
-    with FileSystems.open(join(output, LATEST)) as stream:
-        return stream.read().decode().strip()
-
-
-def read_manifest(output: str, snapshot_id: str) -> dict[str, Any]:
-    """The manifest of a snapshot that is whole. Raises `ValueError` where there is none."""
-    path = join(Snapshot(output, snapshot_id).folder, MANIFEST)
-    if not is_id(snapshot_id) or not exists(path):
-        there = ", ".join(snapshot_ids(output)) or "none"
-        raise ValueError(f"{output}: has no snapshot {snapshot_id!r}; there are: {there}")
-    with FileSystems.open(path) as stream:
-        return json.loads(stream.read())
-
-
-def published_manifest(output: str) -> dict[str, Any] | None:
-    """That of the snapshot that LATEST names; None where there is none that can be read."""
-    named = latest(output)
-    with contextlib.suppress(ValueError):
-        return read_manifest(output, named) if named else None
-    return None
-
-
-def snapshot_ids(output: str) -> list[str]:
-    """The snapshots that are whole, oldest first."""
-    try:
-        found = matching(output, "snapshots", "*", MANIFEST)
-    except BeamIOError:
-        return []
-    return sorted(name for path in found if is_id(name := path.split("/")[-2]))
 
 
 @contextlib.contextmanager

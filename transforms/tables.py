@@ -20,7 +20,7 @@ from transforms.attempts import note_complete
 from transforms.costs import Spent
 from transforms.elements import Failure, WrittenFile
 from transforms.stored_files import create
-from transforms.stores import reason
+from transforms.stores import is_remote, reason
 
 FILE_BYTES = 256 << 20  # a file that has so many is closed
 _PATIENCE, _SHARE = 30.0, 0.1  # seconds, and of the time gone by: so long after the one before it
@@ -172,6 +172,8 @@ class TableFiles:
         """Whether rows, of which the next may still wait for others to be written with, have waited
         for long enough to be in a complete file.
         """
+        if is_remote(self._folder):  # where nobody takes it up
+            return False
         now = time.monotonic()
         if self._since is None:
             self._since = now

@@ -22,8 +22,9 @@ from transforms.elements import (
     WrittenFile,
 )
 from transforms.manifests import DEFAULT_LIMITS, Limits, make_manifest, why_not_published
+from transforms.outputs import published_manifest
 from transforms.schemas import SENTENCES, TOKENS
-from transforms.snapshots import Snapshot, published_manifest
+from transforms.snapshots import Snapshot
 from transforms.stamps import OF_THE_RUN, stamped
 from transforms.tables import TableFiles, broken
 

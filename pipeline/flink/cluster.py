@@ -8,6 +8,7 @@ ready, and is what `--runner=flink` reads.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -17,8 +18,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from pipeline.flink import job_server, rest
+from pipeline.flink.configuration import write_configuration
 from pipeline.flink.processes import (
     HERE,
     JARS,
@@ -90,7 +93,7 @@ def up(asked: argparse.Namespace) -> str:
     java()
     jars()
     port = free_port(asked.rest_port)
-    _write_configuration(place, port, asked.slots)
+    write_configuration(place, port, asked.slots)
     names = ["jobmanager", *(f"taskmanager-{n + 1}" for n in range(asked.task_managers))]
     try:
         _start(place, [*names, "jobserver"], f"{LOOPBACK}:{port}", {})
@@ -105,10 +108,15 @@ def _mend(place: Path, before: Mapping[str, Process], gone: Sequence[str], secon
     about = json.loads((place / ENDPOINT).read_text())
     stop([before[name] for name in gone])
     for name in gone:
-        _log(place, name).replace(_log(place, f"{name}.before"))
+        with contextlib.suppress(FileNotFoundError):
+            _log(place, name).replace(_log(place, f"{name}.before"))
     kept = {name: process for name, process in before.items() if name not in gone}
-    _start(place, gone, about["rest"], kept)
-    _await(place, about["rest"], about["task_managers"], seconds)
+    try:
+        _start(place, gone, about["rest"], kept)
+        _await(place, about["rest"], about["task_managers"], seconds)
+    except BaseException:
+        stop([process for name, process in _processes(place).items() if name in gone])
+        raise
     return f"had lost {', '.join(gone)}, and is whole again: {_told(place)}"
 
 
@@ -121,7 +129,7 @@ def _start(place: Path, names: Sequence[str], master: str, kept: Mapping[str, Pr
         command = _command(place, name, temporary, master)
         running[name] = start(command, _log(place, name), place / "conf")
         ids = {name: asdict(process) for name, process in running.items()}
-        (place / "processes.json").write_text(json.dumps(ids, indent=1))
+        _write_whole(place / "processes.json", ids)
 
 
 def _command(place: Path, name: str, temporary: Path, master: str) -> list[str]:
@@ -137,39 +145,6 @@ def _command(place: Path, name: str, temporary: Path, master: str) -> list[str]:
     }
     defined = [word for key, value in settings.items() for word in ("-D", f"{key}={value}")]
     return java_command(_TASK_MANAGER, [*configured, *defined], TASK_MANAGER, temporary)
-
-
-def _write_configuration(place: Path, rest_port: int, slots: int) -> None:
-    for name in ("conf", "logs", "tmp"):
-        shutil.rmtree(place / name, ignore_errors=True)
-        (place / name).mkdir(parents=True)
-    settings = {
-        "jobmanager.rpc.address": LOOPBACK,
-        "jobmanager.rpc.port": free_port(),
-        "jobmanager.bind-host": LOOPBACK,
-        "rest.address": LOOPBACK,
-        "rest.bind-address": LOOPBACK,
-        "rest.port": rest_port,
-        "taskmanager.host": LOOPBACK,
-        "taskmanager.bind-host": LOOPBACK,
-        "taskmanager.numberOfTaskSlots": slots,
-        "cluster.evenly-spread-out-slots": True,
-        "restart-strategy.type": "fixed-delay",
-        "restart-strategy.fixed-delay.attempts": 3,
-        # By then a worker that died is no longer kept for the next stage.
-        "restart-strategy.fixed-delay.delay": "8 s",
-        # A TaskManager that is gone is noticed in 20 seconds, and waited for a minute.
-        "heartbeat.interval": 4000,
-        "heartbeat.timeout": 20000,
-        "slot.request.timeout": 60000,
-        # A step that gives several results needs so many buffers for each; 512 would be too many.
-        "taskmanager.network.sort-shuffle.min-buffers": 64,
-        # The job server sends Beam's classes along; those that are here need no second loading.
-        "classloader.resolve-order": "parent-first",
-        "web.submit.enable": False,
-    }
-    lines = [f"{key}: {str(value).lower()}\n" for key, value in settings.items()]
-    (place / "conf" / "flink-conf.yaml").write_text("".join(lines))
 
 
 def _await(place: Path, master: str, task_managers: int, seconds: float) -> None:
@@ -216,9 +191,13 @@ def _write_endpoint(place: Path, master: str) -> None:
         "flink": told["flink-version"],
         "logs": str(place / "logs"),
     }
-    written = place / f"{ENDPOINT}.new"
+    _write_whole(place / ENDPOINT, about)
+
+
+def _write_whole(path: Path, about: Mapping[str, Any]) -> None:
+    written = path.with_suffix(".new")
     written.write_text(json.dumps(about, indent=1))
-    written.replace(place / ENDPOINT)
+    written.replace(path)
 
 
 def down() -> str:

@@ -20,6 +20,7 @@ from apache_beam.options.pipeline_options import (
     GoogleCloudOptions,
     PipelineOptions,
     PortableOptions,
+    StandardOptions,
 )
 
 from pipeline.flink import cluster as local_cluster
@@ -83,7 +84,8 @@ def on_cluster(flags: Namespace, beam_arguments: Sequence[str], name: str) -> It
         try:
             with no_longer_than_useful(cluster.rest, job):
                 yield arguments
-                if not rest.appears(cluster.rest, job, flags.start_timeout):
+                waits = not PipelineOptions(arguments).view_as(StandardOptions).no_wait_until_finish
+                if not waits and not rest.appears(cluster.rest, job, flags.start_timeout):
                     raise RunFailed(f"the JobManager has no job {job}")
         except BaseException as error:
             _end(cluster.rest, job)
