@@ -175,6 +175,11 @@ def _reach_stores(beam_arguments: Sequence[str]) -> None:
         open_file_systems(beam_arguments)
 
 
+def _not_of_s3(record: logging.LogRecord) -> bool:
+    """Beam logs failed uploads to S3 by the root's name; they become the run's one sentence."""
+    return not record.pathname.endswith("s3io.py")
+
+
 def _quiet(verbose: bool) -> None:
     """Libraries' log lines and warnings are for developers."""
     logging.basicConfig()
@@ -182,4 +187,5 @@ def _quiet(verbose: bool) -> None:
     if verbose:
         return
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(_not_of_s3)
     warnings.simplefilter("ignore")

@@ -24,6 +24,8 @@ def embed(
     options.refuse_unknown(rest, flags, beam=True)
     options.refuse_incomplete(flags)
     options.refuse_twice(flags, arguments)
+    options.refuse_misread(rest)
+    options.refuse_contradictions(flags)
     from pipeline import job as jobs
     from pipeline.run import beam_arguments, check_runner, open_file_systems
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
+import io
 import os
 import re
 import sys
@@ -80,6 +82,29 @@ def refuse_unknown(rest: Sequence[str], flags: argparse.Namespace, beam: bool = 
                 f"{argument!r}: belongs to no option; several files are given with commas, and"
                 " values with spaces or wildcards in quotes"
             )
+
+
+def refuse_misread(beam_arguments: Sequence[str]) -> None:
+    """Raises `UsageError` where Beam cannot read the value of an option: it would print how it is
+    used, and leave the program.
+    """
+    if not beam_arguments:
+        return
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            PipelineOptions(list(beam_arguments)).get_all_options()
+    except SystemExit as error:
+        why = said.getvalue().strip().rpartition("error: ")[2]
+        raise UsageError(f"{why.removeprefix('argument ')} (--help tells more)") from error
+
+
+def refuse_contradictions(flags: argparse.Namespace) -> None:
+    """Raises `UsageError` for flags of which one makes the other void."""
+    if flags.full and flags.previous:
+        raise UsageError("--full embeds everything anew, --previous reuses: give one of them")
 
 
 def refuse_incomplete(flags: argparse.Namespace, output: bool = True) -> None:

@@ -13,7 +13,9 @@ from transforms.elements import WrittenFile
 from transforms.manifests import FORMAT_VERSION, files_of
 from transforms.outputs import (
     ENDED,
+    LATEST,
     attempt_id,
+    is_id,
     latest,
     leftovers,
     published_ids,
@@ -76,8 +78,10 @@ def previous(output: str, other: str | None, full: bool, run: Mapping[str, Any])
             raise ValueError(f"--previous={other}: has no published snapshot")
         there = _published(other, found.notes)
         found.earlier += _alike(other, there, run, found.notes)
-    else:
+    elif here:
         found.earlier += _alike(output, here, run, found.notes)
+    else:
+        found.earlier += _readable(output, run["fingerprint"], found.notes)
     found.earlier += _unpublished(output, run["fingerprint"], found.notes)
     found.earlier += _unfinished(output, run["fingerprint"], found.notes)
     return found
@@ -87,11 +91,14 @@ def _published(output: str, notes: list[str]) -> dict[str, Any] | None:
     """The manifest of the published snapshot, where this version can read it."""
     if (named := latest(output)) is None:
         return None
+    if not is_id(named):
+        notes.append(f"{join(output, LATEST)}: is damaged; this run writes it anew")
+        return None
     try:
         manifest = read_manifest(output, named)
         version = manifest["format_version"]
     except (ValueError, KeyError, TypeError) as error:
-        notes.append(f"{named}: its manifest cannot be read ({error}); nothing of it is reused")
+        notes.append(f"{named}: its manifest cannot be read ({error}); it is not reused")
         return None
     if version == FORMAT_VERSION:
         return manifest
@@ -128,6 +135,15 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     return names
 
 
+def _readable(output: str, fingerprint: str, notes: list[str]) -> list[Earlier]:
+    """Where LATEST names nothing that can be read: the newest one that was published and can."""
+    for one in sorted(published_ids(output), reverse=True):
+        if files := _files_alike(output, one, fingerprint):
+            notes.append(f"{one}: was published before; up to {_documents(files)} are reused")
+            return [Earlier(Snapshot(output, one).folder, files)]
+    return []
+
+
 def _unpublished(output: str, fingerprint: str, notes: list[str]) -> list[Earlier]:
     """The newest snapshots that were finished since any was published. One that LATEST was moved
     back from is left alone.
@@ -136,7 +152,7 @@ def _unpublished(output: str, fingerprint: str, notes: list[str]) -> list[Earlie
     newer = [one for one in snapshot_ids(output) if one > since]
     for one in reversed(newer[-_MOST_UNPUBLISHED:]):
         if files := _files_alike(output, one, fingerprint):
-            notes.append(f"{one}: was not published; up to {_documents(files)} of it are reused")
+            notes.append(f"{one}: was not published; up to {_documents(files)} are reused")
             found.append(Earlier(Snapshot(output, one).folder, files))
     return found
 

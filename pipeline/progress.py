@@ -64,8 +64,8 @@ def progress_line(totals: Mapping[str, int], seconds: float, size: int, limit: i
     unit = "bytes" if totals.get("encoded_bytes") else "tokens"
     tokens = totals.get(f"encoded_{unit}", 0)
     records = totals.get("records", 0)
-    if not seconds:
-        return f"{records:,} records read, model loading"
+    if not seconds:  # where nothing is new no model will be
+        return f"{records:,} records read, no model loaded yet"
     if not tokens:
         return f"{records:,} records read, first batch encoding"
     share = totals.get("bytes_read", 0) / size if size else 0.0

@@ -35,8 +35,10 @@ def summary(
     named = f"{snapshot.folder}{' (LATEST names it)' if published else ''}"
     yield Line(named, "snapshot", {"folder": snapshot.folder, **about})
     tokens = f" {counts['tokens']:,} tokens;" if counts["tokens"] else ""
+    reused = counts.get("reused", 0)
+    of_these = f" ({counts['embedded']:,} embedded, {reused:,} reused)" if reused else ""
     told = (
-        f"{counts['documents']:,} documents, {counts['rejected']:,} rejected,"
+        f"{counts['documents']:,} documents{of_these}, {counts['rejected']:,} rejected,"
         f" {counts['empty']:,} empty, of {counts['records']:,} records;{tokens} {seconds:.1f} s"
     )
     yield Line(told, "summary", {**about, "seconds": round(seconds, 3), **counts})

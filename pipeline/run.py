@@ -16,6 +16,8 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 from pipeline import dataflow
 from pipeline.embed import Job, build
 from pipeline.progress import Progress
+from transforms.outputs import LATEST
+from transforms.stores import is_remote
 
 LOCAL, FLINK = "local", "flink"
 # Runners that are told more than the user says; Beam's name of one may end in `Runner`.
@@ -84,7 +86,10 @@ def run(job: Job, flags: Namespace, beam_arguments: Sequence[str]) -> bool:
         if flags.runner == FLINK:
             from pipeline.flink import preset
 
-            with preset.on_cluster(flags, beam_arguments, job.snapshot.id) as arguments:
+            places = [job.files[0].path, f"{job.snapshot.output}/{LATEST}"]
+            remote = [place for place in places if is_remote(place)]
+            name = job.snapshot.id
+            with preset.on_cluster(flags, beam_arguments, name, remote) as arguments:
                 return _run(job, arguments, None)
         return _run(job, [f"--runner={flags.runner}", *beam_arguments], None)
     except RunFailed:

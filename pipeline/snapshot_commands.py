@@ -30,7 +30,7 @@ from transforms.outputs import (
     was_published,
 )
 from transforms.snapshots import Snapshot
-from transforms.stored_files import join
+from transforms.stored_files import files_in, join
 from transforms.stores import Refused, ask
 
 _Said = tuple[Iterable[str], bool]
@@ -168,13 +168,17 @@ def _rollback(flags: argparse.Namespace) -> _Said:
     known, published = snapshot_ids(output), published_ids(output)
     earlier = [one for one in known if one < named or not is_id(named)]
     if flags.snapshot is None:
-        sure = [one for one in earlier if one in published]
+        sure = [one for one in earlier if one in published and not _what_lacks(output, one)]
         if not sure:
             names = f"; name one of: {', '.join(earlier)}" if earlier else ""
-            raise UsageError(f"{output}: no snapshot before {named} is known as published{names}")
+            raise UsageError(
+                f"{output}: no snapshot before {named} is known as published, and whole{names}"
+            )
         target = sure[-1]
     else:
         target = _named(flags, flags.snapshot)
+    if lack := _what_lacks(output, target):
+        raise RuntimeError(lack)
     manifest = _manifest(output, target)
     if target not in earlier:
         raise UsageError(
@@ -183,8 +187,20 @@ def _rollback(flags: argparse.Namespace) -> _Said:
     if was_published(manifest, published) is False:
         raise UsageError(f"{target}: was never published; go back to one that was: {output}")
     Snapshot(output, target).publish_again()
-    said = f"{join(output, LATEST)} names {target} now, and no more {named}"
-    return [said, f"to undo it: publish {output} {named}"] if named in known else [said], True
+    lines = [f"{join(output, LATEST)} names {target} now, and no more {named}"]
+    if named in known:
+        lines.append(f"to undo it: publish {output} {named}")
+    return [*lines, f"whether all of it is whole says: snapshots verify {output}"], True
+
+
+def _what_lacks(output: str, one: str) -> str:
+    """Why nobody can go back to a snapshot, as far as that is seen without reading its files."""
+    try:
+        files = {file["path"] for file in _manifest(output, one)["files"]}
+    except RuntimeError as error:
+        return str(error)
+    lost = sorted(files - set(files_in(Snapshot(output, one).folder)))
+    return f"{one}: {lost[0]} is not there; `verify` says more" if lost else ""
 
 
 def _prune(flags: argparse.Namespace) -> _Said:

@@ -45,14 +45,14 @@ class Changes:
 def changes_between(output: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
     """Of two manifests. Raises `RuntimeError` where a file is damaged."""
     before, after = _rows(output, old), _rows(output, new)
-    found = compare(before, after, alike=True)
+    settings = differences(old.get("run") or {}, new.get("run") or {})
+    found = compare(before, after, alike=not settings)
     changed = [(id_, CHANGED, None) for id_ in found.changed.ids.to_pylist()]
     changes = sorted([*changed, *matched(found.added, found.removed)])
     counts = dict.fromkeys((ADDED, CHANGED, REMOVED, MOVED), 0)
     for _, kind, _ in changes:
         counts[kind] += 1
     counts["unchanged"] = len(after.ids) - counts[ADDED] - counts[CHANGED] - counts[MOVED]
-    settings = differences(old.get("run") or {}, new.get("run") or {})
     return Changes(old["id"], new["id"], settings, counts, changes)
 
 
@@ -67,7 +67,7 @@ def _rows(output: str, manifest: Mapping[str, Any]) -> Rows:
         return joined(sentence_rows(file) for file in earlier.of(SENTENCES))
     except Damaged as error:
         raise RuntimeError(
-            f"{error}; see what else is damaged with `corpusvec verify OUTPUT {manifest['id']}`"
+            f"{error}; see what else is damaged with `corpusvec verify {output} {manifest['id']}`"
         ) from error
 
 

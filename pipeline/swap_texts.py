@@ -160,7 +160,8 @@ def _of_swap(swap: Swap) -> Iterator[str]:
 
 def _what_became_of(column: ColumnChange) -> str:
     if column.same:
-        return f"the same vectors; the largest difference is {column.largest_difference:.2g}"
+        largest = f"the largest difference is {column.largest_difference:.2g}"
+        return f"the same, as far as their precision goes; {largest}"
     said = []
     if column.old_dimensions != column.new_dimensions and column.new_norms:
         said.append(f"{column.new_dimensions:,} dimensions instead of {column.old_dimensions:,}")

@@ -22,6 +22,7 @@ from transforms.stored_files import exists, files_in, join, open_file, size_and_
 
 _EMBED = "run `embed` again: it takes over what is whole and embeds the rest anew"
 _INSTEAD = "until then `snapshots rollback` lets LATEST name an earlier snapshot"
+_OLD = "LATEST names another one: `snapshots prune` removes it in its turn"
 _BY_HAND = "it was changed by hand or by another program: get it from a copy, or embed anew"
 _SUMS = ("documents", "rejected", "tokens", "windows", "dropped_tokens", "unknown_tokens")
 
@@ -56,6 +57,16 @@ class _Unreadable(Exception):
 
 def verify(output: str, snapshot_id: str) -> Verified:
     """Of a snapshot that is there, or that LATEST names."""
+    found = _verify(output, snapshot_id)
+    if not found.is_latest:  # which no run makes anew
+        found.problems = [
+            problem._replace(remedy=_OLD) if problem.remedy.startswith(_EMBED) else problem
+            for problem in found.problems
+        ]
+    return found
+
+
+def _verify(output: str, snapshot_id: str) -> Verified:
     found = Verified(output, snapshot_id, latest(output) == snapshot_id)
     folder = Snapshot(output, snapshot_id).folder
     there = set(files_in(folder))

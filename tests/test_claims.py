@@ -17,13 +17,14 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
+from pipeline.recipe import Settings
 from tests import stores
 from tests.conftest import ROOT
 from tests.models import TEXTS
 from transforms import beats, claims
 from transforms.claims import living, reading, remove_dead, writing
 from transforms.holders import Busy
-from transforms.outputs import leftovers, read_manifest, snapshot_ids
+from transforms.outputs import latest, leftovers, read_manifest, snapshot_ids
 from transforms.stored_files import files_in
 from transforms.stores import ask
 
@@ -261,6 +262,29 @@ def test_a_run_that_waited_reads_the_files_that_are_there_then(run, tmp_path):
     manifest = read_manifest(str(tmp_path / "out"), snapshot_ids(str(tmp_path / "out"))[0])
     assert manifest["input"]["files"] == 2
     assert manifest["counts"]["documents"] == len(TEXTS) + 1
+
+
+def test_a_run_that_another_one_overtook_before_its_claim_is_newer(run, tmp_path, monkeypatch):
+    """And reads what is there then: it was long about its model."""
+    resolve, others = Settings.resolve, []
+
+    def slow(settings):
+        found = resolve(settings)
+        if not others:
+            others.append(True)
+            assert run()[0] == 0
+            run.source.write_text("\n".join([*TEXTS, "One more text."]))
+        return found
+
+    monkeypatch.setattr(Settings, "resolve", slow)
+    code, said = run()
+    assert code == 0, said
+    output = str(tmp_path / "out")
+    older, newer = snapshot_ids(output)
+    assert latest(output) == newer
+    counts = [read_manifest(output, one)["counts"]["documents"] for one in (older, newer)]
+    assert counts == [len(TEXTS), len(TEXTS) + 1]
+    assert read_manifest(output, newer)["previous"] == older
 
 
 def test_a_killed_run_is_taken_up_by_the_next_one_and_cleared_away(run, tmp_path):

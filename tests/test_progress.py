@@ -31,7 +31,10 @@ LINES = {
 
 
 def test_before_the_model_is_there():
-    assert progress_line({"records": 1200}, 0.0, 100, None) == "1,200 records read, model loading"
+    assert (
+        progress_line({"records": 1200}, 0.0, 100, None)
+        == "1,200 records read, no model loaded yet"
+    )
 
 
 def test_before_the_first_batch_is_done():

@@ -4,6 +4,7 @@ what is new is embedded.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,11 +15,15 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from tests.models import TEXTS
 from tests.test_end_to_end import manifest_of, vectors, write_lines
+from transforms import copies
+from transforms.attempts import note_complete
+from transforms.elements import WrittenFile
 from transforms.snapshots import Snapshot
 
 LOCAL, APART = (), ("--runner=BundleBasedDirectRunner",)
@@ -348,9 +353,56 @@ def test_what_was_finished_and_not_published_is_reused(tiny, embed, tmp_path, ru
     again = embed(tiny, source, *runner)
     assert again.code == 0, again.err
     assert counts(again) == {"documents": 20, "embedded": 0, "reused": 20}
-    assert "was not published; up to 20 documents of it are reused" in again.out
+    assert "was not published; up to 20 documents are reused" in again.out
     Snapshot(str(again.output), first.name).publish_again()
     assert counts(embed(tiny, source)) == {"documents": 20, "embedded": 10, "reused": 10}
+
+
+@RUNNERS
+def test_bundles_done_twice_in_a_run_that_ended_are_taken_up(tiny, embed, full, tmp_path, runner):
+    """Twice the tokens of both documents, and once the sentences of one of them."""
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(2)))
+    whole = full(source, *FLAGS)
+    attempt = tmp_path / "out/snapshots/.20260101T000000.000Z-00000001.attempt.ended"
+    for name in ("tokens", "sentences", "complete"):
+        (attempt / name).mkdir(parents=True)
+    about = manifest_of(whole)
+    for table, names in (("tokens", "ab"), ("sentences", "c")):
+        (entry,) = [file for file in about["files"] if file["table"] == table]
+        rows = pq.read_table(whole.latest / entry["path"])
+        for name in names:
+            kept = rows if table == "tokens" else rows.filter(pc.equal(rows["id"], "d0"))
+            path = f"{table}/{name}.parquet"
+            pq.write_table(kept, attempt / path)
+            digest = hashlib.sha256((attempt / path).read_bytes()).hexdigest()
+            told = {**entry, "path": path, "rows": len(kept), "digest": digest}
+            note_complete(str(attempt), WrittenFile(**told), about["run"])
+    outcome = embed(tiny, source, *FLAGS, *runner)
+    assert outcome.code == 0, outcome.err
+    assert counts(outcome) == {"documents": 2, "embedded": 1, "reused": 1}
+    assert_same(outcome, whole)
+
+
+def test_many_copies_wait_on_the_disk(tiny, embed, full, tmp_path, monkeypatch):
+    """And are read file by file, however the input's order has changed."""
+    monkeypatch.setattr("transforms.tables.FILE_BYTES", 1)
+    texts = pages(60)
+    source = write_lines(tmp_path / "in.jsonl", records(**texts))
+    monkeypatch.setattr("transforms.write._GROUP_BYTES", 4_000)
+    assert len([*embed(tiny, source, *FLAGS).latest.glob("sentences/*")]) > 2
+    opened = []
+    taken = copies.copied_sentences
+    monkeypatch.setattr(copies, "_HELD_BYTES", 8_000)
+    monkeypatch.setattr(
+        "transforms.write.copied_sentences",
+        lambda path, some: opened.append(path) or taken(path, some),
+    )
+    write_lines(source, reversed(records(**texts)))
+    again = embed(tiny, source, *FLAGS)
+    assert again.code == 0, again.err
+    assert counts(again) == {"documents": 60, "embedded": 0, "reused": 60}
+    assert_same(again, full(source, *FLAGS))
+    assert len(opened) <= 60 // 10 + len(set(opened))
 
 
 def test_times_of_all_stages_are_told(tiny, embed, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from datetime import datetime, timedelta, timezone
@@ -13,13 +14,13 @@ from pipeline.cli import main
 from tests import stores
 from tests.models import TEXTS
 from tests.test_claims import RUN, process, started  # noqa: F401
-from transforms import beats
-from transforms.elements import Count
+from transforms import beats, outputs
+from transforms.elements import Count, WrittenFile
 from transforms.manifests import make_manifest
 from transforms.outputs import latest, leftovers, published_ids, snapshot_ids
 from transforms.snapshots import Snapshot, new_id
 from transforms.stored_files import files_in, join, write
-from transforms.stores import ask
+from transforms.stores import Outage, ask
 
 START = datetime(2026, 1, 2, tzinfo=timezone.utc)
 
@@ -317,6 +318,85 @@ def test_prune_leaves_what_begins_while_it_looks_who_lives(output, capsys, monke
     said(capsys, "prune", output)
     assert leftovers(output) == []
     assert snapshot_ids(output) == [whole]
+
+
+@pytest.mark.parametrize("which", ["published_ids", "snapshot_ids"])
+def test_prune_removes_nothing_where_it_cannot_list(output, capsys, monkeypatch, which):
+    """What cannot be listed is not what is not there."""
+    ids = [made(output, day) for day in range(1, 4)]
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    place = "matching" if "://" in output else "os.listdir"
+    with monkeypatch.context() as patch:
+        patch.setattr(f"transforms.outputs.{place}", refuse)
+        with pytest.raises((Outage, OSError, ValueError)):
+            getattr(outputs, which)(output)
+        assert main(["snapshots", "prune", output, "--keep=1"]) in (1, 2)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert snapshot_ids(output) == ids
+
+
+def test_prune_leaves_a_job_that_is_just_committing(output, capsys, monkeypatch):
+    """Its client is gone; it is neither dead nor whole yet."""
+    snapshot = begun(output, 1)
+    snapshot.note_hand_over()
+    seen = []
+
+    def write_and_prune(path: str, content: bytes) -> None:
+        seen.append(said(capsys, "prune", output))
+        write(path, content)
+        seen.append(said(capsys, "prune", output))
+
+    monkeypatch.setattr("transforms.snapshots.write", write_and_prune)
+    file = WrittenFile("sentences", "sentences/a.parquet", 1, 4, "", {})
+    snapshot.commit(make_manifest(snapshot.id, [Count("records", 1), file], {}))
+    assert seen
+    assert all("--handed_over removes it" in line for lines in seen for line in lines)
+    assert snapshot_ids(output) == [snapshot.id]
+    assert leftovers(output) == []
+    assert not [name for name in names(output) if name.endswith(".handed_over")]
+
+
+def test_what_is_not_of_this_program_is_not_removed(tmp_path, capsys):
+    made(str(tmp_path), 1)
+    (tmp_path / "snapshots" / ".mine").mkdir()
+    (tmp_path / "snapshots" / ".DS_Store").write_text("seen")
+    said(capsys, "prune", str(tmp_path))
+    assert {".mine", ".DS_Store"} < set(os.listdir(tmp_path / "snapshots"))
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"zzz\n"])
+def test_a_damaged_latest_is_mended(tmp_path, capsys, embed, tiny, texts, content):
+    """By `rollback`, by `publish`, and by the next run, which has the rows of the one before."""
+    output = embed(tiny, texts(a="one", b="two")).output
+    one = (output / "LATEST").read_text().strip()
+    for mend in (["rollback"], ["publish"]):
+        (output / "LATEST").write_bytes(content)
+        assert "is damaged" in said(capsys, "prune", str(output))[0]
+        said(capsys, *mend, str(output), *([one] if mend == ["publish"] else []))
+        assert latest(str(output)) == one
+    (output / "LATEST").write_bytes(content)
+    outcome = embed(tiny, texts(a="one", b="two", c="three"))
+    assert outcome.code == 0, outcome.err
+    assert outcome.latest.name > one
+    assert "(1 embedded, 2 reused)" in outcome.out
+    assert "LATEST: is damaged; this run writes it anew" in outcome.out
+
+
+def test_rollback_goes_past_what_is_damaged(embed, tiny, texts, capsys):
+    ids = []
+    for n in range(3):
+        outcome = embed(tiny, texts(**{f"t{n}": f"text {n}"}), "--max_shrink=1")
+        ids.append(outcome.latest.name)
+    output = outcome.output
+    (file,) = (output / "snapshots" / ids[1] / "sentences").iterdir()
+    file.unlink()
+    assert main(["snapshots", "rollback", str(output), ids[1]]) == 1
+    assert f"{ids[1]}: sentences/{file.name} is not there" in capsys.readouterr().err
+    said(capsys, "rollback", str(output))
+    assert latest(str(output)) == ids[0]
 
 
 def _attempt(output: str, one: str) -> str:

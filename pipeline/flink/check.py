@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
 import threading
 import time
@@ -14,11 +15,15 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from pipeline.flink import rest
 from pipeline.flink.failures import RunFailed, explain, sentence
 from pipeline.start_worker import versions
+from transforms.stored_files import exists
+from transforms.stores import Refused, ask
 
 
-def check(address: str, arguments: Sequence[str], seconds: float, logs: str) -> None:
-    """Run a job of no work in the same environment. Raises `RunFailed` where it fails, or is not
-    done in time.
+def check(
+    address: str, arguments: Sequence[str], seconds: float, logs: str, places: Sequence[str]
+) -> None:
+    """Run a job of no work in the same environment, whose workers look for `places` on object
+    stores. Raises `RunFailed` where it fails, or is not done in time.
     """
     name = f"corpusvec-check-{secrets.token_hex(4)}"
     own = [f"--job_name={name}"]
@@ -26,7 +31,7 @@ def check(address: str, arguments: Sequence[str], seconds: float, logs: str) -> 
 
     def run() -> None:
         try:
-            _run([*arguments, *own])
+            _run([*arguments, *own], places)
         except Exception as error:
             failed.append(error)
 
@@ -51,7 +56,7 @@ def check(address: str, arguments: Sequence[str], seconds: float, logs: str) -> 
         raise RunFailed(explain(address, name, failed[0], logs))
 
 
-def _run(arguments: Sequence[str]) -> None:
+def _run(arguments: Sequence[str], places: Sequence[str]) -> None:
     options = PipelineOptions(list(arguments))
     options.view_as(StandardOptions).no_wait_until_finish = False
     with beam.Pipeline(options=options) as pipeline:
@@ -59,15 +64,30 @@ def _run(arguments: Sequence[str]) -> None:
             pipeline
             | beam.Create(list(range(100)), reshuffle=False)
             | beam.Reshuffle()  # to all workers
-            | beam.Map(compare, versions())
+            | beam.Map(compare, versions(), tuple(places))
         )
 
 
-def compare(_: int, client: str) -> None:
+def compare(_: int, client: str, places: Sequence[str]) -> None:
     """Raises `RuntimeError` in a worker that was started by another program than ours, and has
-    other versions than the client.
+    other versions than the client; and in one that cannot reach a place.
     """
     import transforms.elements  # noqa: F401
 
     if client != (mine := versions()):
         raise RuntimeError(f"a worker has {mine}, the client {client}; install the same on both")
+    for place in places:
+        _reach(place)
+
+
+@functools.cache
+def _reach(place: str) -> None:
+    """Whether there is anything does not matter, but that the store answers."""
+    try:
+        ask(place, lambda: exists(place))
+    except Refused as error:
+        raise RuntimeError(
+            f"{place}: a worker on Flink cannot reach it ({error}). The store's credentials and"
+            " address have to be in the environment of the workers: before `cluster.sh up`, or in"
+            " the env of --environment_config"
+        ) from error

@@ -86,7 +86,7 @@ def up(asked: argparse.Namespace) -> str:
     before = _processes(place)
     gone = [name for name, process in before.items() if not alive(process)]
     if before and not gone and (place / ENDPOINT).exists():
-        return f"is up already; {_told(place)}"
+        return f"is up already{_other_size(place, asked)}; {_told(place)}"
     if before and (place / ENDPOINT).exists():
         return _mend(place, before, gone, asked.start_timeout)
     down()
@@ -222,6 +222,14 @@ def status() -> str:
     if not (place / ENDPOINT).exists():
         raise ClusterError("the cluster is starting")
     return f"is up: {_told(place)}"
+
+
+def _other_size(place: Path, asked: argparse.Namespace) -> str:
+    about = json.loads((place / ENDPOINT).read_text())
+    size = (asked.task_managers, asked.task_managers * asked.slots)
+    if size == (about["task_managers"], about["slots"]):
+        return ""
+    return ", of another size than is asked for (`down` takes it down)"
 
 
 def _told(place: Path) -> str:

@@ -71,14 +71,17 @@ def refuse_absent(flags: Namespace, beam_arguments: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def on_cluster(flags: Namespace, beam_arguments: Sequence[str], name: str) -> Iterator[list[str]]:
-    """Beam's arguments for a job on the cluster, whose workers were seen to work. Where the block
-    fails, no job of it runs on; its failure is a `RunFailed` that says what failed on the cluster.
-    Where it does not wait for the job's end, the JobManager has the job when the block ends.
+def on_cluster(
+    flags: Namespace, beam_arguments: Sequence[str], name: str, places: Sequence[str]
+) -> Iterator[list[str]]:
+    """Beam's arguments for a job on the cluster, whose workers were seen to work, and to reach
+    `places` on object stores. Where the block fails, no job of it runs on; its failure is a
+    `RunFailed` that says what failed on the cluster. Where it does not wait for the job's end, the
+    JobManager has the job when the block ends.
     """
     with _found(flags, beam_arguments) as cluster, _quiet(flags.verbose):
         arguments = _arguments(cluster, beam_arguments, f"corpusvec-{name}")
-        check(cluster.rest, arguments, flags.start_timeout, cluster.logs)
+        check(cluster.rest, arguments, flags.start_timeout, cluster.logs, places)
         print(f"running on Flink, http://{cluster.rest}", file=sys.stderr)
         job = PipelineOptions(arguments).view_as(GoogleCloudOptions).job_name
         try:
@@ -150,8 +153,8 @@ def _slots(address: str, beam_arguments: Sequence[str]) -> int:
         told = rest.overview(address)
         if told is None:
             raise ClusterError(
-                f"--runner=flink: no JobManager answers at {address}; if it is one of"
-                " deploy/flink/cluster.sh, `up` starts it again"
+                f"--runner=flink: no JobManager answers at {address}, which should be HOST:PORT of"
+                " its REST address; if it is one of deploy/flink/cluster.sh, `up` starts it again"
             )
         free, total = told["slots-available"], told["slots-total"]
         if free == total > 0 or time.monotonic() > deadline:

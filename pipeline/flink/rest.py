@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from http.client import HTTPException
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -17,9 +18,12 @@ def ask(address: str, path: str, method: str = "GET") -> Any:
     none.
     """
     opener = build_opener(ProxyHandler({}))  # a cluster is never behind the proxy of a browser
-    request = Request(f"http://{address}{path}", method=method)
-    with opener.open(request, timeout=_SECONDS) as answer:
-        return json.loads(answer.read() or b"{}")
+    try:
+        request = Request(f"http://{address}{path}", method=method)
+        with opener.open(request, timeout=_SECONDS) as answer:
+            return json.loads(answer.read() or b"{}")
+    except HTTPException as error:
+        raise ValueError(f"{address}: does not speak HTTP") from error
 
 
 def overview(address: str) -> dict[str, Any] | None:
