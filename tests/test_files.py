@@ -16,6 +16,7 @@ from transforms.files import (
     refuse_output_inside_inputs,
     split_patterns,
 )
+from transforms.stores import Outage
 from transforms.streams import BrokenInput
 
 HIDDEN = [".a.txt", "x/.git/d.md", "x/.c.txt"]
@@ -125,7 +126,7 @@ def test_a_store_that_cannot_be_reached_is_told_with_its_package(monkeypatch, sc
     monkeypatch.setattr("transforms.files.FileSystems.exists", fail)
     path = f"{scheme}://{pattern}"
     monkeypatch.setattr("transforms.stores._is_installed", lambda package: True)
-    with pytest.raises(ValueError, match=rf"no key.*apache-beam\[{CLOUDS[scheme]}\]") as caught:
+    with pytest.raises(Outage, match=rf"no key.*apache-beam\[{CLOUDS[scheme]}\]") as caught:
         match_inputs([path])
     assert str(caught.value).startswith(f"--input={path}: ")
     refuse_output_inside_inputs(f"{scheme}://a/out", [path, "x/*.txt"])

@@ -82,7 +82,8 @@ def ask(path: str, question: Callable[[], _Answer]) -> _Answer:
     except Refused:
         raise
     except Exception as error:  # each file system raises its own library's errors
-        raise Refused(_reason(scheme, error), lasting=_why(error) is not None) from error
+        mistaken = isinstance([*_causes(error)][-1], ValueError | ImportError)
+        raise Refused(_reason(scheme, error), mistaken or _why(error) is not None) from error
 
 
 def reason(path: str, error: Exception) -> str | None:
