@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import stores
 from tests.clusters import (
     ROOT,
     WORK,
@@ -115,6 +116,20 @@ def test_a_cluster_named_by_its_address_gets_a_job_server(cluster, corpus, tiny,
     assert not commands_with("corpusvec-flink-")
     folder = tmp_path / "snapshots" / (tmp_path / "LATEST").read_text().strip()
     assert len(list(folder.glob("sentences/*.parquet"))) == 2
+
+
+@pytest.mark.slow
+def test_a_store_that_workers_cannot_reach_is_one_line(cluster, tiny, tmp_path, monkeypatch):
+    """In a time that is bounded, though the client can."""
+    nowhere = f"http://127.0.0.1:{closed_port()}"
+    there = {"AWS_ENDPOINT_URL": nowhere, "AWS_ENDPOINT_URL_S3": nowhere}
+    with stores.reachable("s3", tmp_path) as environment:
+        bucket = stores.new_bucket("s3", environment, monkeypatch)
+        source = bucket.upload(ROOT / "examples" / "lines.txt", "in.txt")
+        flags = ("--runner=flink", f"--environment_config={json.dumps({'env': there})}")
+        code, said = embed(cluster, tiny, source, f"{bucket.address}/out", *flags)
+        assert code == 1
+        assert_one_line(said, f"{source}: a worker on Flink cannot reach it (", "cluster.sh up")
 
 
 @pytest.mark.slow

@@ -344,7 +344,7 @@ def test_a_bucket_that_does_not_exist_is_one_sentence(corpus, server, capsys):
     assert re.search(rf"--model={nowhere}/model: .*bucket", said)
     said = refused(corpus, capsys, output=f"{nowhere}/out")
     assert re.search(rf"--output={nowhere}/out: .*\(404\).*bucket", said)
-    assert main(["inspect", f"{nowhere}/out"]) == 1
+    assert main(["inspect", f"{nowhere}/out"]) in (1, 2)
     assert "bucket" in capsys.readouterr().err.splitlines()[-1]
 
 
