@@ -97,7 +97,8 @@ def up(asked: argparse.Namespace) -> str:
     names = ["jobmanager", *(f"taskmanager-{n + 1}" for n in range(asked.task_managers))]
     try:
         _start(place, [*names, "jobserver"], f"{LOOPBACK}:{port}", {})
-        _await(place, f"{LOOPBACK}:{port}", asked.task_managers, asked.start_timeout)
+        size = (asked.task_managers, asked.task_managers * asked.slots)
+        _await(place, f"{LOOPBACK}:{port}", size, asked.start_timeout)
     except BaseException:
         down()
         raise
@@ -113,7 +114,7 @@ def _mend(place: Path, before: Mapping[str, Process], gone: Sequence[str], secon
     kept = {name: process for name, process in before.items() if name not in gone}
     try:
         _start(place, gone, about["rest"], kept)
-        _await(place, about["rest"], about["task_managers"], seconds)
+        _await(place, about["rest"], (about["task_managers"], about["slots"]), seconds)
     except BaseException:
         stop([process for name, process in _processes(place).items() if name in gone])
         raise
@@ -147,15 +148,15 @@ def _command(place: Path, name: str, temporary: Path, master: str) -> list[str]:
     return java_command(_TASK_MANAGER, [*configured, *defined], TASK_MANAGER, temporary)
 
 
-def _await(place: Path, master: str, task_managers: int, seconds: float) -> None:
-    """Write down where all is, when it is ready. Raises `ClusterError` where a process ends, or not
-    all are ready in time.
+def _await(place: Path, master: str, size: tuple[int, int], seconds: float) -> None:
+    """Write down where all is, when it is ready, with so many TaskManagers and slots. Raises
+    `ClusterError` where a process ends, or not all are ready in time.
     """
     deadline = time.monotonic() + seconds
     log = _log(place, "jobserver")
     pieces = (
         ("jobmanager", lambda: rest.overview(master) is not None),
-        ("taskmanager", lambda: (rest.overview(master) or {}).get("taskmanagers") == task_managers),
+        ("taskmanager", lambda: _size(rest.overview(master)) == size),
         ("jobserver", lambda: job_server.endpoints(log) is not None),
     )
     for piece, ready in pieces:
@@ -175,6 +176,10 @@ def _await_piece(
             logs = ", ".join(str(_log(place, name)) for name in late)
             raise ClusterError(f"{_name(late[0])} is not ready after {seconds:g} s; see {logs}")
         time.sleep(0.2)
+
+
+def _size(told: Mapping[str, Any] | None) -> tuple[int, int] | None:
+    return (told["taskmanagers"], told["slots-total"]) if told else None
 
 
 def _write_endpoint(place: Path, master: str) -> None:
