@@ -99,6 +99,7 @@ def copied_sentences(path: str, copies: Sequence[_Copy]) -> Iterator[pa.Table]:
             "metadata": metadata_column([one.metadata for one in known]),
         }
         yield _with(rows, fresh)
+        del rows
 
 
 def copied_tokens(path: str, copies: Sequence[_Copy]) -> Iterator[pa.Table]:
@@ -110,6 +111,7 @@ def copied_tokens(path: str, copies: Sequence[_Copy]) -> Iterator[pa.Table]:
         ids = pa.array([known.id for known, _ in copies[first:last]], pa.string())
         which = np.repeat(np.arange(last - first, dtype=np.int32), lengths[first:last])
         yield _with(rows, {"id": pa.DictionaryArray.from_arrays(which, ids).cast(pa.string())})
+        del rows
 
 
 def by_tokens_file(copies: Sequence[_Copy]) -> Iterator[tuple[str, list[_Copy]]]:
@@ -150,6 +152,7 @@ def _taken(
             whole = len(rows) == len(table) and bool((rows == np.arange(len(rows))).all())
             yield (first, last), table if whole else table.take(pa.array(rows))
             first = last
+            del table  # or it is there until the next one has been read
 
 
 def _held(file: pq.ParquetFile) -> Callable[[int, int], pa.Table]:

@@ -89,7 +89,7 @@ def sentence_rows(file: EarlierFile) -> Rows:
     check_file(file)
     with open_file(file.path) as stream:
         names = ["id", "text_sha256", "model_text_sha256"]
-        table = pq.read_table(stream, columns=names).combine_chunks()
+        table = pq.ParquetFile(stream).read(names, use_threads=False).combine_chunks()
     keys = _halves(table["text_sha256"])
     stripped = table["model_text_sha256"]
     return Rows(table["id"].combine_chunks(), keys ^ _halves(stripped.fill_null("0" * _HEX)))

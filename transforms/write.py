@@ -175,10 +175,12 @@ class _CopyFn(beam.DoFn):
     def _copy(self, group: Copies) -> Iterator[WrittenFile]:
         for rows in copied_sentences(group.file, group.copies):
             yield from self._write(SENTENCES, rows)
+            del rows  # before the next ones are read
         if TOKENS in self._tables:
             for path, copies in by_tokens_file(group.copies):
                 for rows in copied_tokens(path, copies):
                     yield from self._write(TOKENS, rows)
+                    del rows
 
     def _write(self, table: str, rows: pa.Table) -> Iterator[WrittenFile]:
         metrics.count("documents", len(rows) if table == SENTENCES else 0)
