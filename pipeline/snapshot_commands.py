@@ -172,7 +172,7 @@ def _rollback(flags: argparse.Namespace) -> _Said:
         if not sure:
             names = f"; name one of: {', '.join(earlier)}" if earlier else ""
             raise UsageError(
-                f"{output}: no snapshot before {named} is known as published, and whole{names}"
+                f"{output}: no whole snapshot before {named} is known as published{names}"
             )
         target = sure[-1]
     else:

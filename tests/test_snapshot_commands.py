@@ -187,7 +187,8 @@ def test_diff_names_what_changed(embed, tiny, texts, capsys):
     assert {"id": "new", "change": "moved", "old_id": "c"} in found["changes"]
     assert found["settings"] == []
     embed(tiny, texts(a="one"), "--vectors=cls@1", "--max_shrink=1")
-    *_, settings, _, _, _ = said(capsys, "diff", output, other.name)
+    _, counts, settings, *_ = said(capsys, "diff", output, other.name)
+    assert counts == "0 added, 1 changed, 3 removed, 0 moved, 0 unchanged"
     assert settings.startswith("settings differ: vectors; the vectors of all documents are others")
 
 
