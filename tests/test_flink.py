@@ -160,7 +160,13 @@ WORKERS = {
 }
 
 
-@pytest.mark.parametrize(("lines", "parts"), WORKERS.values(), ids=WORKERS)
+@pytest.mark.parametrize(
+    ("lines", "parts"),
+    [
+        pytest.param(*case, id=name, marks=[pytest.mark.slow] if name != "another version" else [])
+        for name, case in WORKERS.items()
+    ],
+)
 def test_a_worker_that_does_not_work_is_one_line(cluster, tiny, tmp_path, lines, parts):
     flags = ("--runner=flink", f"--environment_config={program(tmp_path, *lines)}")
     started = time.monotonic()
@@ -351,6 +357,7 @@ def test_a_killed_client_leaves_a_job_that_ends_whole(cluster, long_run, tmp_pat
     assert_every_text_once(tmp_path / "out", 10_000 * len(TEXTS))
 
 
+@pytest.mark.slow
 def test_a_job_server_that_died_is_one_line_and_up_starts_it_again(cluster, tiny, tmp_path):
     os.kill(cluster.pid("jobserver"), signal.SIGKILL)
     code, said = embed(cluster, tiny, EXAMPLES, tmp_path / "out", "--runner=flink")

@@ -202,6 +202,7 @@ def test_diff_of_what_is_damaged_is_one_sentence(embed, tiny, texts, capsys):
     assert "corpusvec verify" in line
 
 
+@pytest.mark.slow
 def test_rows_of_a_store_are_checked_too(started, tiny, texts, monkeypatch, capsys):  # noqa: F811
     bucket = stores.new_bucket("s3", started("s3"), monkeypatch)
     monkeypatch.setattr(beats, "SETTLE_SECONDS", 0.1)
@@ -404,7 +405,7 @@ def _attempt(output: str, one: str) -> str:
     return os.path.basename(Snapshot(output, one).attempt)
 
 
-@pytest.mark.parametrize("how", ["writing", "reading"])
+@pytest.mark.parametrize("how", ["writing", pytest.param("reading", marks=pytest.mark.slow)])
 def test_prune_leaves_what_a_run_reads(output, capsys, how):
     ids = [made(output, day) for day in range(1, 5)]
     with _reads(output, how, ids[1]):

@@ -101,7 +101,7 @@ def test_many_that_publish_at_once_leave_the_newest(tmp_path):
     snapshots = [begun(tmp_path, n) for n in range(8)]
     for snapshot in snapshots:
         commit(snapshot, [written(snapshot, "a")], [Count("records", 1)], {})
-    with multiprocessing.get_context("spawn").Pool(8) as pool:
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
         order = [snapshots[n] for n in (3, 7, 0, 5, 1, 6, 2, 4)]
         pool.starmap(publish, [(str(tmp_path), snapshot.id) for snapshot in order])
     assert latest(str(tmp_path)) == snapshots[-1].id

@@ -38,6 +38,12 @@ def server(request, tmp_path_factory):
         yield request.param, environment
 
 
+# S3's server is the slower one, and what differs from Google's is in other tests.
+S3_IS_SLOW = pytest.mark.parametrize(
+    "server", [pytest.param("s3", marks=pytest.mark.slow), "gs"], indirect=True
+)
+
+
 @pytest.fixture
 def bucket(server, monkeypatch):
     """A bucket for one test."""
@@ -108,6 +114,7 @@ def test_a_run_on_a_store_gives_what_a_local_run_gives(corpus, tiny, tmp_path, c
     assert snapshot_ids(f"{corpus.address}/out") == names
 
 
+@S3_IS_SLOW
 def test_a_night_after_embeds_only_what_is_new(corpus, tmp_path):
     """And what is damaged anew; the vectors are those of a full run."""
 
@@ -136,12 +143,14 @@ def test_a_night_after_embeds_only_what_is_new(corpus, tmp_path):
     assert night()[0] == {"documents": 15, "embedded": 14, "reused": 1}
 
 
+@S3_IS_SLOW
 def test_the_model_is_copied_once(corpus, capsys):
     for _ in range(2):
         assert embed(corpus) == 0
     assert capsys.readouterr().err.count("fetching") == 1
 
 
+@S3_IS_SLOW
 def test_inspect_and_publish_on_a_store(corpus, capsys):
     corpus.put("in/bad.jsonl", b'{"text": 1}\n{"text": "good"}\n')
     place = f"--input={corpus.address}/in/*"
@@ -161,6 +170,7 @@ def test_inspect_and_publish_on_a_store(corpus, capsys):
     assert main(["inspect", f"{corpus.address}/model"]) == 0
 
 
+@S3_IS_SLOW
 def test_a_snapshot_on_a_store_is_compared(corpus, capsys):
     assert embed(corpus) == 0
     capsys.readouterr()
@@ -235,6 +245,7 @@ def test_an_attempt_is_abandoned_or_committed_never_both(bucket):
         assert not torn, names
 
 
+@S3_IS_SLOW
 def test_a_run_that_fails_leaves_the_last_snapshot(corpus, tmp_path, capsys, monkeypatch):
     assert embed(corpus) == 0
     name, _ = whole(corpus, tmp_path)
@@ -260,6 +271,7 @@ def command(bucket) -> list[str]:
     return [sys.executable, "-m", "pipeline", "embed", *place, model, "--layers=-1"]
 
 
+@S3_IS_SLOW
 @pytest.mark.parametrize(
     "number",
     [
@@ -298,6 +310,7 @@ def shown(capfd, bucket) -> str:
     return said.out + said.err + kept.decode("latin-1")
 
 
+@S3_IS_SLOW
 @pytest.mark.parametrize(
     "flags",
     [
