@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from transforms.attempts import complete_files
@@ -137,24 +138,28 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
 
 def _readable(output: str, fingerprint: str, notes: list[str]) -> list[Earlier]:
     """Where LATEST names nothing that can be read: the newest one that was published and can."""
-    for one in sorted(published_ids(output), reverse=True):
-        if files := _files_alike(output, one, fingerprint):
-            notes.append(f"{one}: was published before; up to {_documents(files)} are reused")
-            return [Earlier(Snapshot(output, one).folder, files)]
-    return []
+    ids = sorted(published_ids(output), reverse=True)
+    return [*islice(_taken(output, ids, fingerprint, "was published before", notes), 1)]
 
 
 def _unpublished(output: str, fingerprint: str, notes: list[str]) -> list[Earlier]:
     """The newest snapshots that were finished since any was published. One that LATEST was moved
     back from is left alone.
     """
-    since, found = max(published_ids(output), default=""), []
+    since = max(published_ids(output), default="")
     newer = [one for one in snapshot_ids(output) if one > since]
-    for one in reversed(newer[-_MOST_UNPUBLISHED:]):
+    ids = newer[: -_MOST_UNPUBLISHED - 1 : -1]
+    return [*_taken(output, ids, fingerprint, "was not published", notes)]
+
+
+def _taken(
+    output: str, ids: Iterable[str], fingerprint: str, what: str, notes: list[str]
+) -> Iterator[Earlier]:
+    """Of these snapshots those of runs like this one."""
+    for one in ids:
         if files := _files_alike(output, one, fingerprint):
-            notes.append(f"{one}: was not published; up to {_documents(files)} are reused")
-            found.append(Earlier(Snapshot(output, one).folder, files))
-    return found
+            notes.append(f"{one}: {what}; up to {_documents(files)} are reused")
+            yield Earlier(Snapshot(output, one).folder, files)
 
 
 def _files_alike(output: str, one: str, fingerprint: str) -> tuple[WrittenFile, ...]:

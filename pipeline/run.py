@@ -57,7 +57,7 @@ def beam_arguments(flags: Namespace, given: Sequence[str]) -> list[str]:
     """What Beam is told: what was given, and what the runner's preset adds. Raises `ValueError`
     where something is missing, `RuntimeError` where a cluster does not answer.
     """
-    if flags.runner == LOCAL and _hands_over(PipelineOptions(list(given))):
+    if flags.runner == LOCAL and hands_over(PipelineOptions(list(given))):
         raise ValueError("--no_wait_until_finish: a local run has nobody to go on with it")
     if flags.runner == FLINK:
         from pipeline.flink import preset as flink
@@ -110,7 +110,7 @@ def _run(job: Job, arguments: Sequence[str], runner) -> bool:
     options = PipelineOptions(list(arguments))
     pipeline = beam.Pipeline(runner=runner, options=options)
     build(pipeline, job)
-    waits = not _hands_over(options)
+    waits = not hands_over(options)
     if not waits or job.spread:  # where this process is killed, the job may go on elsewhere
         job.snapshot.note_hand_over()
     result = pipeline.run()
@@ -141,7 +141,8 @@ def _has_ended(result: PipelineResult) -> bool:
     return False
 
 
-def _hands_over(options: PipelineOptions) -> bool:
+def hands_over(options: PipelineOptions) -> bool:
+    """Whether nobody waits for the job's end."""
     return bool(options.view_as(StandardOptions).no_wait_until_finish)
 
 

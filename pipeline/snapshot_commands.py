@@ -168,17 +168,17 @@ def _rollback(flags: argparse.Namespace) -> _Said:
     known, published = snapshot_ids(output), published_ids(output)
     earlier = [one for one in known if one < named or not is_id(named)]
     if flags.snapshot is None:
-        sure = [one for one in earlier if one in published and not _what_lacks(output, one)]
-        if not sure:
+        sure = (one for one in reversed(earlier) if one in published)
+        target = next((one for one in sure if not _what_lacks(output, one)), None)
+        if target is None:
             names = f"; name one of: {', '.join(earlier)}" if earlier else ""
             raise UsageError(
                 f"{output}: no whole snapshot before {named} is known as published{names}"
             )
-        target = sure[-1]
     else:
         target = _named(flags, flags.snapshot)
-    if lack := _what_lacks(output, target):
-        raise RuntimeError(lack)
+        if lack := _what_lacks(output, target):
+            raise RuntimeError(lack)
     manifest = _manifest(output, target)
     if target not in earlier:
         raise UsageError(

@@ -57,12 +57,17 @@ def latest(output: str) -> str | None:
 
 def read_manifest(output: str, snapshot_id: str) -> dict[str, Any]:
     """The manifest of a snapshot that is whole. Raises `ValueError` where there is none."""
+    with FileSystems.open(manifest_path(output, snapshot_id)) as stream:
+        return json.loads(stream.read())
+
+
+def manifest_path(output: str, snapshot_id: str) -> str:
+    """Where it is. Raises `ValueError` where there is none."""
     path = join(output, "snapshots", snapshot_id, MANIFEST)
     if not is_id(snapshot_id) or not exists(path):
         there = ", ".join(snapshot_ids(output)) or "none"
         raise ValueError(f"{output}: has no snapshot {snapshot_id!r}; there are: {there}")
-    with FileSystems.open(path) as stream:
-        return json.loads(stream.read())
+    return path
 
 
 def published_manifest(output: str) -> dict[str, Any] | None:

@@ -29,6 +29,7 @@ from transforms.outputs import (
     PUBLISHED,
     is_id,
     latest,
+    manifest_path,
     read_manifest,
 )
 from transforms.stored_files import exists, files_in, join, keep, remove, write
@@ -180,7 +181,7 @@ class Snapshot:
         """What was named until now is written down, too: it may be older than such notes are.
         Raises `ValueError` where the snapshot is gone.
         """
-        read_manifest(self.output, self.id)
+        manifest_path(self.output, self.id)
         if named is not None and is_id(named) and named != self.id:
             _note_published(self.output, named)
         target = join(self.output, LATEST)

@@ -20,7 +20,6 @@ from apache_beam.options.pipeline_options import (
     GoogleCloudOptions,
     PipelineOptions,
     PortableOptions,
-    StandardOptions,
 )
 
 from pipeline.flink import cluster as local_cluster
@@ -29,6 +28,7 @@ from pipeline.flink.check import check
 from pipeline.flink.failures import RunFailed, explain
 from pipeline.flink.patience import no_longer_than_useful
 from pipeline.flink.processes import ClusterError, answers
+from pipeline.run import hands_over
 from pipeline.start_worker import CLIENT, CORES, LOGS, versions
 
 _WORKER = "corpusvec-worker"
@@ -87,8 +87,8 @@ def on_cluster(
         try:
             with no_longer_than_useful(cluster.rest, job):
                 yield arguments
-                waits = not PipelineOptions(arguments).view_as(StandardOptions).no_wait_until_finish
-                if not waits and not rest.appears(cluster.rest, job, flags.start_timeout):
+                handed_over = hands_over(PipelineOptions(arguments))
+                if handed_over and not rest.awaited_job(cluster.rest, job, flags.start_timeout):
                     raise RunFailed(f"the JobManager has no job {job}")
         except BaseException as error:
             _end(cluster.rest, job)

@@ -50,21 +50,21 @@ def job_id(address: str, name: str) -> str | None:
     return max(jobs, key=lambda job: job["start-time"])["jid"] if jobs else None
 
 
-def appears(address: str, name: str, seconds: float) -> bool:
-    """Whether a job of this name is there, or comes in time: it may be on its way. Raises `OSError`
-    where the JobManager is gone; one that takes in a job may not answer for a while.
+def awaited_job(address: str, name: str, seconds: float) -> str | None:
+    """The newest job of this name, which may be on its way; None where none comes in time. Raises
+    `OSError` where the JobManager is gone; one that takes in a job may not answer for a while.
     """
     deadline = time.monotonic() + seconds
     while True:
         last = time.monotonic() > deadline
         try:
-            if job_id(address, name) is not None:
-                return True
+            if (job := job_id(address, name)) is not None:
+                return job
         except OSError:
             if last:
                 raise
         if last:
-            return False
+            return None
         time.sleep(0.2)
 
 
@@ -72,10 +72,8 @@ def cancel(address: str, name: str, seconds: float = 20.0) -> bool:
     """Cancel the job of this name, if it runs, and wait for its end -> whether it was running and
     has ended. Raises `OSError` where the JobManager is gone.
     """
-    if not appears(address, name, _ON_THE_WAY):
-        return False
-    job = str(job_id(address, name))
-    if _state(address, job) in _ENDED:
+    job = awaited_job(address, name, _ON_THE_WAY)
+    if job is None or _state(address, job) in _ENDED:
         return False
     ask(address, f"/jobs/{job}", "PATCH")
     deadline = time.monotonic() + seconds
