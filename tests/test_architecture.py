@@ -71,7 +71,7 @@ def test_imports_go_one_way(name, path):
 
 @pytest.mark.parametrize("path", MODULES, ids=NAMES)
 def test_a_module_is_short_and_named_for_what_it_holds(path):
-    assert len(path.read_text("utf-8").splitlines()) <= 300
+    assert len(path.read_text("utf-8").splitlines()) <= 500
     vague = {"utils", "helpers", "common", "base", "manager", "handler"}
     assert not vague & set(path.stem.split("_"))
 
