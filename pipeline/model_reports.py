@@ -19,6 +19,7 @@ from pipeline.model_facts import (
 )
 from pipeline.recipe import poolings_for
 from transforms.encoders import KINDS
+from transforms.encoders.dense_layers import width_after
 from transforms.encoders.saved_models import (
     Given,
     adapter_of,
@@ -27,7 +28,6 @@ from transforms.encoders.saved_models import (
     vectors_of,
     width_of,
 )
-from transforms.encoders.sentence_modules import NORMALIZE, read_dense
 from transforms.encoders.signatures import SavedModel
 from transforms.pooling import poolings_of
 from transforms.specs import (
@@ -187,7 +187,7 @@ def _asked(output: str) -> str:
 def _column(
     column: VectorColumn, layers: Sequence[LayerReport], outputs: Sequence[OutputReport]
 ) -> ColumnReport:
-    then = tuple(NORMALIZE if step == NORMALIZE else Path(step).name for step in column.modules)
+    then = tuple(Path(step).name for step in column.modules)
     if column.pooling == OUTPUT:
         asked = _asked(column.output)
         width = next((one.width for one in outputs if one.vectors == asked), None)
@@ -196,9 +196,8 @@ def _column(
     if len(column.layers) > 1:
         where += f":{column.layers[-1]}/{column.combine}"
     width = _pooled_width(column, {layer.layer: layer.width for layer in layers})
-    for step in column.modules:
-        if step != NORMALIZE:
-            width = len(read_dense(Path(step))[0])
+    if width is not None:
+        width = width_after(column.modules, width)
     return ColumnReport(f"{column.name}={column.pooling}@{where}", then, width)
 
 

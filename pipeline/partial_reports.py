@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.model_facts import ModelReport
 from pipeline.model_reports import form_of, of_signatures, size_of, vectors_given
-from transforms.encoders import asset_tokenizers, hugging_face, saved_models, sentence_modules
+from transforms.encoders import asset_tokenizers, configurations, saved_models, sentence_modules
 from transforms.encoders.folder_tokenizers import describe as describe_tokenizer
 from transforms.encoders.folder_tokenizers import find as find_tokenizer
 from transforms.encoders.folders import read_json
@@ -85,7 +85,7 @@ def not_implemented(path: str, asked: Asked) -> dict[str, Any] | None:
     values = read_json(file)
     try:
         sentence_modules.read(Path(path))
-        hugging_face._config(file, values)
+        configurations.read(values, file)
     except ValueError:
         return values
     tokenizer_file, said = find_tokenizer(Path(asked.tokenizer or path))

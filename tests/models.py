@@ -229,8 +229,8 @@ def _save_checkpoint(prefix: Path, weights: Mapping[str, np.ndarray], step: int)
 
 POOLING_MODES = (
     "cls_token",
-    "mean_tokens",
     "max_tokens",
+    "mean_tokens",
     "mean_sqrt_len_tokens",
     "weightedmean_tokens",
     "lasttoken",

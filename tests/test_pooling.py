@@ -32,22 +32,23 @@ def pooled(column, parts, mask_special=False):
     return finish(column, [start(column, part, mask_special) for part in parts])
 
 
-# The definitions, over one unsplit document: vectors [T, H], which tokens count, which are own.
+# The definitions, over one unsplit document: vectors [T, H], which tokens count, which are own, and
+# where it begins: after a prompt that does not count.
 def _weighted(vectors, keep):
     weights = np.arange(1, len(vectors) + 1)[keep]
     return (vectors[keep] * weights[:, None]).sum(axis=0) / weights.sum()
 
 
 MEANINGS = {
-    "cls": lambda v, keep, own: v[0],
-    "sep": lambda v, keep, own: v[-1],
-    "first": lambda v, keep, own: v[own][0],
-    "last": lambda v, keep, own: v[own][-1],
-    "mean": lambda v, keep, own: v[keep].mean(axis=0),
-    "max": lambda v, keep, own: v[keep].max(axis=0),
-    "mean_max": lambda v, keep, own: np.append(v[keep].mean(axis=0), v[keep].max(axis=0)),
-    "mean_sqrt": lambda v, keep, own: v[keep].sum(axis=0) / np.sqrt(keep.sum()),
-    "weighted_mean": lambda v, keep, own: _weighted(v, keep),
+    "cls": lambda v, keep, own, start: v[start],
+    "sep": lambda v, keep, own, start: v[-1],
+    "first": lambda v, keep, own, start: v[own][0],
+    "last": lambda v, keep, own, start: v[own][-1],
+    "mean": lambda v, keep, own, start: v[keep].mean(axis=0),
+    "max": lambda v, keep, own, start: v[keep].max(axis=0),
+    "mean_max": lambda v, keep, own, start: np.append(v[keep].mean(axis=0), v[keep].max(axis=0)),
+    "mean_sqrt": lambda v, keep, own, start: v[keep].sum(axis=0) / np.sqrt(keep.sum()),
+    "weighted_mean": lambda v, keep, own, start: _weighted(v, keep),
 }
 COMBINED = {
     "concat": lambda layers: np.concatenate(list(layers), axis=1),
@@ -61,10 +62,12 @@ def expected(column, vectors, roles, mask_special):
     keep = np.ones(len(roles), bool)
     if mask_special:
         keep &= roles != SPECIAL
+    begin = 0
     if column.skip_prompt and PROMPT in roles:
-        keep[: np.flatnonzero(roles == PROMPT)[-1] + 1] = False
+        begin = np.flatnonzero(roles == PROMPT)[-1] + 1
+        keep[:begin] = False
     meanings = [MEANINGS[name] for name in column.pooling.split("+")]
-    return np.concatenate([meaning(combined, keep, roles == OWN) for meaning in meanings])
+    return np.concatenate([meaning(combined, keep, roles == OWN, begin) for meaning in meanings])
 
 
 @st.composite

@@ -46,14 +46,14 @@ def pooled(values, modes, first=0):
     values = values.astype(np.float64)
     kept, weights = values[first:], np.arange(first + 1, len(values) + 1)[:, None]
     meanings = {
-        "cls_token": values[0],
+        "cls_token": kept[0],
         "max_tokens": kept.max(axis=0),
         "mean_tokens": kept.sum(axis=0) / len(kept),
         "mean_sqrt_len_tokens": kept.sum(axis=0) / math.sqrt(len(kept)),
         "weightedmean_tokens": (kept * weights).sum(axis=0) / weights.sum(),
         "lasttoken": values[-1],
     }
-    return np.concatenate([vector for mode, vector in meanings.items() if mode in modes])
+    return np.concatenate([meanings[mode] for mode in modes])
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ EVERY_CHOICE = [
 
 @pytest.mark.parametrize("modes", EVERY_CHOICE, ids="+".join)
 def test_every_combination_of_pooling_modes(modes, model):
-    """Whatever the order in the file: cls, max, mean, mean_sqrt, weighted mean, last."""
+    """Switches have an order of their own: cls, max, mean, mean_sqrt, weighted mean, last."""
     flags = {f"pooling_mode_{mode}": mode in modes for mode in reversed(POOLING_MODES)}
     write_pooling(model, **flags)
     document = encoded(SHORT)
@@ -92,12 +92,27 @@ def test_every_combination_of_pooling_modes(modes, model):
     [
         ({"pooling_mode": "mean"}, ["mean_tokens"]),
         ({"pooling_mode": "cls"}, ["cls_token"]),
-        ({"pooling_mode": ["mean", "max"]}, ["max_tokens", "mean_tokens"]),
+        ({"pooling_mode": ["mean", "max"]}, ["mean_tokens", "max_tokens"]),
         ({"pooling_mode": "mean_sqrt_len_tokens"}, ["mean_sqrt_len_tokens"]),
-        ({"pooling_mode": ["lasttoken", "weightedmean"]}, ["weightedmean_tokens", "lasttoken"]),
+        ({"pooling_mode": ["lasttoken", "weightedmean"]}, ["lasttoken", "weightedmean_tokens"]),
+        ({"pooling_mode": ["mean", "cls", "mean"]}, ["mean_tokens", "cls_token", "mean_tokens"]),
         ({}, ["mean_tokens"]),
+        ({"pooling_mode_cls_token": True}, ["cls_token"]),
+        ({"pooling_mode_mean_tokens": False}, ["mean_tokens"]),
+        ({"pooling_mode": "max", "pooling_mode_cls_token": True}, ["max_tokens"]),
     ],
-    ids=["name", "cls", "list", "long name", "the rarer ones", "nothing said"],
+    ids=[
+        "name",
+        "cls",
+        "list",
+        "long name",
+        "the rarer ones",
+        "one twice",
+        "nothing said",
+        "a switch alone",
+        "no switch is on",
+        "the newer name counts",
+    ],
 )
 def test_other_ways_to_say_the_pooling(settings, modes, model):
     write_pooling(model, **settings)

@@ -123,7 +123,8 @@ class Pooling:
         roles = window.roles[window.start : window.stop]
         if self.over == "own":
             return roles == OWN
-        if self.over == "all" or not (mask_special or column.skip_prompt):
+        mask_special = mask_special and self.over == "count"
+        if not (mask_special or column.skip_prompt):
             return None
         keep = roles != SPECIAL if mask_special else np.ones(len(roles), bool)
         if column.skip_prompt:

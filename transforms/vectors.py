@@ -11,7 +11,7 @@ import numpy as np
 
 from transforms import pooling
 from transforms.elements import Document, Encoded, Failure, SentenceVector, TokenVectors
-from transforms.encoders.sentence_modules import load_steps, normalized
+from transforms.encoders.dense_layers import load_steps, normalized
 from transforms.specs import Layer, VectorColumn
 
 

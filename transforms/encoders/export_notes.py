@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from transforms.encoders.dense_layers import dense_folders
 from transforms.encoders.folders import read_json, whole_number
-from transforms.encoders.sentence_modules import NORMALIZE
 from transforms.specs import ModelSpec, TokenizerSpec, VectorColumn
 
 NAME = "corpusvec.json"
@@ -75,11 +75,8 @@ def files(spec: ModelSpec) -> dict[str, Path]:
         if (file := paths[0].with_name(name)).is_file():
             found.setdefault(name, file)
     for column in spec.default_columns:
-        for step in column.modules:
-            if step != NORMALIZE:
-                found |= {
-                    f"{Path(step).name}{Path(name).suffix}": Path(step, name) for name in _DENSE
-                }
+        for step in dense_folders(column.modules):
+            found |= {f"{Path(step).name}{Path(name).suffix}": Path(step, name) for name in _DENSE}
     return found
 
 
@@ -124,7 +121,7 @@ def _column(values: Mapping[str, Any]) -> VectorColumn:
 
 def _step(assets: Path, step: str) -> str:
     """The folder of a dense layer that its two assets would be in."""
-    if step == NORMALIZE:
+    if not dense_folders([step]):
         return step
     for name in _DENSE:
         _asset(assets, f"{step}{Path(name).suffix}")

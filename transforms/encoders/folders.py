@@ -8,12 +8,13 @@ import filecmp
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any
 
 from transforms.encoders import weights
+from transforms.lfs_pointers import refuse_pointer
 from transforms.model_cache import sha256
 from transforms.specs import POOLER, BertConfig, TokenizerSpec, VectorColumn
 from transforms.tokenizers import Tokenizer, load_tokenizer
@@ -33,6 +34,7 @@ def read_json(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
     except ValueError as error:
+        refuse_pointer(file)
         raise ValueError(f"{file}: is not JSON ({error})") from error
     if not isinstance(value, dict):
         raise ValueError(f"{file}: holds a {type(value).__name__}, an object was looked for")
@@ -57,6 +59,16 @@ def setting(values: Mapping[str, Any], key: str, types: type | UnionType, file: 
         looked_for = _IN_WORDS.get(types, "a number")
         raise ValueError(f"{file}: {key} is {value!r}, {looked_for} was looked for")
     return value
+
+
+def no_others(values: Mapping[str, Any], known: Collection[str], file: Path) -> None:
+    """Raises `ValueError` with the first setting that is none of the `known` ones."""
+    for key, value in values.items():
+        if key not in known:
+            raise ValueError(
+                f"{file}: {key} is {json.dumps(value, ensure_ascii=False)}; corpusvec does not know"
+                " this setting, and it may change vectors"
+            )
 
 
 def bert_config(

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from transforms.encoders.dense_layers import NORMALIZE, dense_folders, dimensions, read_dense
 from transforms.encoders.runtime import tf
-from transforms.encoders.sentence_modules import NORMALIZE, read_dense
 from transforms.specs import OUTPUT, VectorColumn
 
 _ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
@@ -80,12 +80,14 @@ class Column:
     def of(cls, column: VectorColumn, normalize: bool) -> Column:
         """Raises `ValueError` where a dense layer cannot be read."""
         variables = {}
-        for step in column.modules:
-            if step != NORMALIZE:
-                kernel, bias, _ = read_dense(Path(step))
-                for part, value in (("kernel", kernel.T), ("bias", bias)):
-                    name = f"{Path(step).name}/{part}"
-                    variables[name] = tf.Variable(value, name=name)
+        for step in dense_folders(column.modules):
+            dense = read_dense(Path(step))
+            parts = {"kernel": dense.kernel.T, "bias": dense.bias}
+            if dense.residual is not None:
+                parts["residual"] = dense.residual.T
+            for part, value in parts.items():
+                name = f"{Path(step).name}/{part}"
+                variables[name] = tf.Variable(value, name=name)
         return cls(column, normalize, variables)
 
     def __call__(
@@ -105,13 +107,22 @@ class Column:
             pooled = [POOLINGS[name](tokens, counts) for name in column.pooling.split("+")]
             vector = tf.concat(pooled, axis=1)
         for step in (*column.modules, *[NORMALIZE] * self.normalize):
-            vector = _normalized(vector) if step == NORMALIZE else self._dense(step, vector)
+            if step == NORMALIZE:
+                vector = _normalized(vector)
+            elif (first := dimensions(step)) is not None:
+                vector = vector[:, :first]
+            else:
+                vector = self._dense(step, vector)
         return vector
 
     def _dense(self, step: str, vector: tf.Tensor) -> tf.Tensor:
-        *_, activation = read_dense(Path(step))
-        kernel, bias = (self.variables[f"{Path(step).name}/{part}"] for part in ("kernel", "bias"))
-        return _ACTIVATIONS[activation](tf.matmul(vector, kernel) + bias)
+        dense, name = read_dense(Path(step)), Path(step).name
+        kernel, bias = (self.variables[f"{name}/{part}"] for part in ("kernel", "bias"))
+        made = _ACTIVATIONS[dense.activation](tf.matmul(vector, kernel) + bias)
+        if not dense.adds_input:
+            return made
+        residual = self.variables.get(f"{name}/residual")
+        return made + (vector if residual is None else tf.matmul(vector, residual))
 
 
 def _combined(layers: Sequence[tf.Tensor], how: str) -> tf.Tensor:

@@ -4,14 +4,20 @@ there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transforms.encoders import folder_tokenizers, sentence_modules, weights
+from transforms.encoders import (
+    configurations,
+    folder_tokenizers,
+    safetensors_files,
+    sentence_modules,
+    weights,
+)
 from transforms.encoders.folders import (
-    bert_config,
     check_own_tokenizer,
     digest_of,
     fitting_tokenizer,
@@ -19,23 +25,14 @@ from transforms.encoders.folders import (
     read_json,
     say_lowercase,
     setting,
-    whole_number,
 )
+from transforms.lfs_pointers import refuse_pointer
 from transforms.specs import Asked, BertConfig, ModelSpec, Wanted
 
 if TYPE_CHECKING:
     from transforms.encoders.bert import BertEncoder
 
-_ACTIVATIONS = {
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "relu": "relu",
-    "silu": "silu",
-    "swish": "silu",
-    "tanh": "tanh",
-}
-_ARCHITECTURES = ("bert", "xlm-roberta")  # the latter counts positions from its padding id + 1
+_INDEX = ".index.json"  # what follows the name of a file whose weights are in shards
 
 _NAMES = {
     "embeddings.word_embeddings.weight": "embeddings/word_embeddings",
@@ -73,9 +70,10 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     folder = modules.transformer if modules else Path(path)
     config_file = folder / "config.json"
     values = read_json(config_file)
-    config = _config(config_file, values)
-    weight_files = _weight_files(folder)
-    there = _names_and_shapes(weight_files, str(folder))
+    config, notes = configurations.read(values, config_file)
+    configurations.refuse_adapters(folder)
+    weight_files = _weight_files(folder, values)
+    there = _names_and_shapes(weight_files, config, str(folder))
     has_pooler = weights.POOLER_KERNEL in there
     weights.check_shapes(there, config, has_pooler, str(folder))
     tokenizer_file, said = folder_tokenizers.find(Path(asked.tokenizer or folder))
@@ -101,6 +99,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         segments=library.segments and config.segment_types > 1,
         prompts=modules.prompts if modules else (),
         default_prompt=modules.default_prompt if modules else "",
+        notes=notes,
     )
 
 
@@ -127,13 +126,10 @@ def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:
 
 def read_arrays(spec: ModelSpec, pooler: bool) -> dict[str, np.ndarray]:
     """The arrays of `weights.shapes`, float32; the pooler's if wanted."""
-    import ml_dtypes  # noqa: F401  (tells NumPy what bfloat16 is)
-    from safetensors import safe_open
-
     needed = weights.shapes(spec.bert, pooler)  # type: ignore[arg-type]
     arrays: dict[str, np.ndarray] = {}
-    for file in spec.weights:
-        with safe_open(file, framework="np") as tensors:
+    for file in map(Path, spec.weights):
+        with safetensors_files.opened(file) as tensors:
             for key, name in _renamed(list(tensors.keys())).items():
                 if name in needed:
                     array = tensors.get_tensor(key).astype(np.float32)
@@ -141,41 +137,24 @@ def read_arrays(spec: ModelSpec, pooler: bool) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _config(file: Path, values: dict[str, Any]) -> BertConfig:
-    architecture = values.get("model_type")
-    if architecture not in _ARCHITECTURES:
-        raise ValueError(
-            f"{file}: model_type is {architecture!r}; corpusvec runs {' and '.join(_ARCHITECTURES)}"
-        )
-    if (kind := values.get("position_embedding_type", "absolute")) != "absolute":
-        raise ValueError(
-            f"{file}: position_embedding_type is {kind!r}; only absolute is implemented"
-        )
-    if values.get("is_decoder"):
-        raise ValueError(f"{file}: is_decoder is set; only encoders are implemented")
-    first = 0
-    if architecture == "xlm-roberta":
-        first = whole_number({"pad_token_id": 1} | values, "pad_token_id", file, least=0) + 1
-    epsilon = values.get("layer_norm_eps", 1e-12)
-    if not isinstance(epsilon, float | int) or not 0 <= epsilon < 1:
-        raise ValueError(f"{file}: layer_norm_eps is {epsilon!r}, a small number was looked for")
-    more = {"layer_norm_eps": epsilon, "first_position": first}
-    return bert_config({"type_vocab_size": 2} | values, file, _ACTIVATIONS, **more)
+def _weight_files(folder: Path, values: Mapping[str, Any]) -> list[Path]:
+    """The file that the configuration names, else the single file, else the shards.
 
-
-def _weight_files(folder: Path) -> list[Path]:
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        names = read_json(index).get("weight_map")
-        if not isinstance(names, dict) or not names:
-            raise ValueError(f"{index}: has no weight_map, which says where each weight is")
-        for key, name in names.items():
-            if not isinstance(name, str):
-                raise ValueError(f"{index}: weight_map: {key} is {name!r}, a file was looked for")
-        files = [folder / name for name in sorted(set(names.values()))]
-    else:
-        files = [folder / "model.safetensors"]
+    Source: transformers 5.23, modeling_utils.py, _get_resolved_checkpoint_files.
+    """
+    named = setting(values, "transformers_weights", str, folder / "config.json")
+    single, index = folder / "model.safetensors", folder / f"model.safetensors{_INDEX}"
+    if named is not None:
+        if Path(named).name != named or not named.removesuffix(_INDEX).endswith(".safetensors"):
+            raise ValueError(
+                f"{folder / 'config.json'}: transformers_weights is {named!r}, which is no"
+                " safetensors file of the folder"
+            )
+        single = index = folder / named
+    sharded = index.is_file() and (index.name == named or not single.is_file())
+    files = _shards(index) if sharded and index.name.endswith(_INDEX) else [single]
     for file in files:
+        refuse_pointer(file)
         if not file.is_file():
             hint = ""
             if (folder / "pytorch_model.bin").is_file():
@@ -184,18 +163,35 @@ def _weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def _names_and_shapes(files: list[Path], where: str) -> dict[str, tuple[int, ...]]:
-    from safetensors import SafetensorError, safe_open
+def _shards(index: Path) -> list[Path]:
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not names:
+        raise ValueError(f"{index}: has no weight_map, which says where each weight is")
+    for key, name in names.items():
+        if not isinstance(name, str):
+            raise ValueError(f"{index}: weight_map: {key} must be the name of a file, got {name!r}")
+    return [index.with_name(name) for name in sorted(set(names.values()))]
 
+
+def _names_and_shapes(
+    files: list[Path], config: BertConfig, where: str
+) -> dict[str, tuple[int, ...]]:
+    """The arrays of a BERT by our names. Raises `ValueError` where one is there twice, or holds no
+    floating-point numbers.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
+    sources: dict[str, str] = {}
+    needed = weights.shapes(config, pooler=True)
     for file in files:
-        try:
-            with safe_open(str(file), framework="np") as tensors:
-                for key, name in _renamed(list(tensors.keys())).items():
-                    shape = tuple(tensors.get_slice(key).get_shape())
-                    shapes[name] = shape[::-1] if name.endswith("/kernel") else shape
-        except SafetensorError as error:
-            raise ValueError(f"{file}: is not a whole safetensors file ({error})") from error
+        with safetensors_files.opened(file) as tensors:
+            for key, name in _renamed(list(tensors.keys())).items():
+                if name in needed:
+                    safetensors_files.check_type(tensors, key, file)
+                if name in shapes:
+                    raise ValueError(f"{file}: {key} and {sources[name]} are the same weight")
+                shape = tuple(tensors.get_slice(key).get_shape())
+                shapes[name] = shape[::-1] if name.endswith("/kernel") else shape
+                sources[name] = key
     if not shapes:
         raise ValueError(f"{where}: the weights hold no word embeddings of a BERT")
     return shapes

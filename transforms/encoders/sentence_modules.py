@@ -1,49 +1,72 @@
-"""What a sentence-transformers model says of its sentence vector: pooling, dense layers,
-normalization, prompts.
+"""What a sentence-transformers model says of its sentence vector: its modules, their settings, its
+prompts.
 
-Source: sentence_transformers/models, Pooling, Dense and Normalize.
+Every setting of these files is applied, or known to change no vector of `encode`, or refused by
+file and name. Source: sentence-transformers 6.2, base/ and sentence_transformer/.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
-from transforms.encoders.folders import read_json, setting, whole_number
+from transforms.encoders import transformer_settings
+from transforms.encoders.dense_layers import (
+    NORMALIZE,
+    TRUNCATE,
+    width_after,
+)
+from transforms.encoders.folders import no_others, read_json, setting, whole_number
+from transforms.lfs_pointers import refuse_pointer
 from transforms.specs import BertConfig, VectorColumn
 
-NORMALIZE = "normalize"
+_LISTING = "modules.json"
+_ABOUT = "config_sentence_transformers.json"
 
-# In the order in which their vectors stand when a model asks for several.
+# Full names of the classes that are implemented, with ours. `models` is where older versions had
+# them, as a class and as a module of the class's name.
+_CLASSES: Mapping[str, str] = {
+    f"sentence_transformers.{home.format(name, name.lower())}.{name}": name
+    for name in ("Transformer", "Pooling", "Dense", "Normalize", "Dropout")
+    for home in (
+        "models",
+        "models.{0}",
+        "base.modules",
+        "base.modules.{1}",
+        "sentence_transformer.modules",
+        "sentence_transformer.modules.{1}",
+        "sparse_encoder.models",
+        "cross_encoder.modules",
+    )
+}
+
+# Newer files name the modes, and their vectors stand in the order of the names.
 _MODES = {
-    "cls_token": "cls",
-    "max_tokens": "max",
-    "mean_tokens": "mean",
+    "cls": "cls",
+    "max": "max",
+    "mean": "mean",
     "mean_sqrt_len_tokens": "mean_sqrt",
-    "weightedmean_tokens": "weighted_mean",
+    "weightedmean": "weighted_mean",
     "lasttoken": "sep",  # the last token that is not padding
 }
-_SHORT_MODES = {mode.removesuffix("_tokens").removesuffix("_token"): mode for mode in _MODES}
-
-_erf = np.vectorize(math.erf, otypes=[np.float64])
-_ACTIVATIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "Identity": lambda x: x,
-    "Tanh": np.tanh,
-    "ReLU": lambda x: np.maximum(x, 0),
-    "Sigmoid": lambda x: 0.5 + 0.5 * np.tanh(0.5 * x),
-    "GELU": lambda x: 0.5 * x * (1 + _erf(x / math.sqrt(2))),
+# Older ones have a switch for each, and their vectors stand in this order.
+_SWITCHES = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
 }
+_WIDTHS = ("embedding_dimension", "word_embedding_dimension")  # the newer name and the older
 
 
 @dataclass(frozen=True, slots=True)
 class SentenceModules:
-    """A model's modules. `steps` follow the pooling: `NORMALIZE` or the folder of a dense layer."""
+    """A model's modules. `steps` follow the pooling, see `dense_layers`."""
 
     transformer: Path
     poolings: tuple[str, ...]
@@ -63,13 +86,7 @@ class SentenceModules:
                 f"{self.transformer}: Pooling is for {self.pooled_width} dimensions, the model has"
                 f" {config.hidden_size}"
             )
-        width = config.hidden_size * len(self.poolings)
-        for step in self.steps:
-            if step != NORMALIZE:
-                kernel, _, _ = read_dense(Path(step))
-                if kernel.shape[1] != width:
-                    raise ValueError(f"{step}: is for {kernel.shape[1]} dimensions, gets {width}")
-                width = kernel.shape[0]
+        width_after(self.steps, config.hidden_size * len(self.poolings))
         return (
             VectorColumn(
                 name="vector",
@@ -81,182 +98,171 @@ class SentenceModules:
         )
 
 
-def read(folder: Path) -> SentenceModules | None:
-    """The modules of a folder; None where it has no `modules.json`.
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What `config_sentence_transformers.json` says."""
 
-    Raises `ValueError` where a module is not one that is implemented, or its files are not there.
+    prompts: tuple[tuple[str, str], ...] = ()
+    default_prompt: str = ""
+    dimensions: int | None = None
+
+
+def read(folder: Path) -> SentenceModules | None:
+    """The modules of a folder; None where it is no model of sentence-transformers.
+
+    Raises `ValueError` where a module or a setting is not implemented, or files are missing.
     """
-    listing = folder / "modules.json"
+    listing, about_file = folder / _LISTING, folder / _ABOUT
     if not listing.is_file():
+        _check_whole(folder)
         return None
-    kinds = [(kind, folder / path) for kind, path in _listed(listing)]
-    names = [kind for kind, _ in kinds]
-    if names[:2] != ["Transformer", "Pooling"] or set(names[2:]) - {"Dense", "Normalize"}:
+    modules = [(name, folder / path) for name, path in _listed(listing)]
+    names = [name for name, _ in modules]
+    if names[:2] != ["Transformer", "Pooling"] or not {"Transformer", "Pooling"}.isdisjoint(
+        names[2:]
+    ):
         raise ValueError(
             f"{listing}: has {', '.join(names)}; implemented are Transformer, Pooling, then Dense"
             " and Normalize"
         )
-    transformer = kinds[0][1]
-    settings_file = _settings_file(transformer)
-    settings = read_json(settings_file) if settings_file else {}
-    pooling_file = kinds[1][1] / "config.json"
+    transformer, pooling_file = modules[0][1], modules[1][1] / "config.json"
+    settings = transformer_settings.read(transformer)
     pooling = read_json(pooling_file)
-    about_file = folder / "config_sentence_transformers.json"
-    prompts, default_prompt = _prompts(about_file) if about_file.is_file() else ({}, "")
-    include_prompt = setting(pooling, "include_prompt", bool, pooling_file)
-    limit = settings.get("max_seq_length")
-    source = settings_file or listing
+    no_others(pooling, (*_WIDTHS, *_SWITCHES, "pooling_mode", "include_prompt"), pooling_file)
+    about = _about(about_file) if about_file.is_file() else _About()
+    steps = [step for name, path in modules[2:] for step in _steps(name, path)]
+    if about.dimensions:
+        steps.append(f"{TRUNCATE}{about.dimensions}")
+    width = next((key for key in _WIDTHS if key in pooling), _WIDTHS[0])
     return SentenceModules(
         transformer=transformer,
         poolings=_poolings(pooling_file, pooling),
-        include_prompt=include_prompt is not False,
-        pooled_width=whole_number(pooling, _width_key(pooling), pooling_file),
-        steps=tuple(NORMALIZE if kind == "Normalize" else str(path) for kind, path in kinds[2:]),
-        max_seq_length=limit and whole_number(settings, "max_seq_length", source),
-        lowercase=bool(setting(settings, "do_lower_case", bool, source)),
-        prompts=tuple(sorted(prompts.items())),
-        default_prompt=default_prompt,
-        files=_files(folder, [pooling_file, settings_file, about_file], kinds),
+        include_prompt=setting(pooling, "include_prompt", bool, pooling_file) is not False,
+        pooled_width=whole_number(pooling, width, pooling_file),
+        steps=tuple(steps),
+        max_seq_length=settings.max_seq_length,
+        lowercase=settings.lowercase,
+        prompts=about.prompts,
+        default_prompt=about.default_prompt,
+        files=_files(folder, [pooling_file, settings.file, about_file], modules),
     )
 
 
+def _check_whole(folder: Path) -> None:
+    """Raises `ValueError` where files of sentence-transformers lie in a folder without a list of
+    modules: what the model's vectors are is not known then.
+    """
+    left = [folder / _ABOUT, folder / "1_Pooling", *sorted(folder.glob("sentence_*_config.json"))]
+    for file in left:
+        if file.exists():
+            raise ValueError(
+                f"{file}: belongs to a model of sentence-transformers, but there is no {_LISTING}"
+                f" beside it; copy all files of the model, or remove {file.name} to use the"
+                " transformer alone"
+            )
+
+
+def _steps(name: str, path: Path) -> list[str]:
+    """What a module after the pooling does, as steps of `dense_layers`."""
+    file = path / "config.json"
+    if name == "Dense":
+        return [str(path)]
+    if name == "Dropout":  # acts in training only
+        return []
+    config = read_json(file) if file.is_file() else {}
+    keys = ("module_input_name", "module_output_name")
+    no_others(config, keys, file)
+    for key in keys:
+        if config.get(key) not in (None, "sentence_embedding"):
+            raise ValueError(
+                f"{file}: {key} is {config[key]!r}; only sentence_embedding is implemented"
+            )
+    return [NORMALIZE]
+
+
 def _files(
-    folder: Path, settings: list[Path | None], kinds: list[tuple[str, Path]]
+    folder: Path, settings: list[Path | None], modules: list[tuple[str, Path]]
 ) -> tuple[Path, ...]:
     """All that matter. Raises `ValueError` where one of a dense layer is missing."""
-    files = [folder / "modules.json", *(file for file in settings if file and file.is_file())]
-    for kind, path in kinds[2:]:
-        if kind == "Dense":
+    files = [folder / _LISTING, *(file for file in settings if file and file.is_file())]
+    for name, path in modules[2:]:
+        if name == "Dense":
             files += [path / "config.json", path / "model.safetensors"]
+        elif name == "Normalize" and (path / "config.json").is_file():
+            files.append(path / "config.json")
     for file in files:
+        refuse_pointer(file)
         if not file.is_file():
             hint = ""
             if file.with_name("pytorch_model.bin").is_file():
                 hint = "; pytorch_model.bin is not read, save the model as safetensors"
             raise ValueError(
-                f"{folder}: modules.json asks for {file.relative_to(folder)}, which is missing"
-                f"{hint}"
+                f"{folder}: {_LISTING} asks for {file.relative_to(folder)}, which is missing{hint}"
             )
     return tuple(files)
 
 
-def _prompts(file: Path) -> tuple[dict[str, str], str]:
-    """Prompts by name, and the one that stands before every text."""
-    about = read_json(file)
-    prompts = setting(about, "prompts", dict, file) or {}
-    for name, prompt in prompts.items():
-        if not isinstance(prompt, str):
-            raise ValueError(f"{file}: prompts: {name!r} is {prompt!r}, a text was looked for")
-    default = setting(about, "default_prompt_name", str, file)
-    if default and default not in prompts:
+def _about(file: Path) -> _About:
+    values = read_json(file)
+    without_effect = ("__version__", "similarity_fn_name", "requirements")
+    known = ("model_type", "prompts", "default_prompt_name", "truncate_dim", *without_effect)
+    no_others(values, known, file)
+    if (kind := values.get("model_type", "SentenceTransformer")) != "SentenceTransformer":
+        raise ValueError(f"{file}: model_type is {kind!r}; only SentenceTransformer is implemented")
+    said = setting(values, "prompts", dict, file) or {}
+    for name, prompt in said.items():
+        if not isinstance(prompt, str | None):
+            raise ValueError(f"{file}: prompts: {name!r} must be a text or null, got {prompt!r}")
+    # Every model has these two names, and null is no prompt.
+    prompts = {"query": "", "document": ""} | {name: text or "" for name, text in said.items()}
+    default = setting(values, "default_prompt_name", str, file)
+    if default is not None and default not in prompts:
         raise ValueError(f"{file}: default_prompt_name {default!r} is none of its prompts")
-    return prompts, prompts[default] if default else ""
-
-
-def _settings_file(transformer: Path) -> Path | None:
-    """The Transformer module's own file; older models name it after their architecture."""
-    for name in ("bert", "roberta", "xlm-roberta"):
-        if (file := transformer / f"sentence_{name}_config.json").is_file():
-            return file
-    return None
-
-
-def _width_key(pooling: Mapping[str, Any]) -> str:
-    """Newer files have another name for it."""
-    new, old = "embedding_dimension", "word_embedding_dimension"
-    return new if new in pooling and old not in pooling else old
+    dimensions = values.get("truncate_dim")
+    return _About(
+        prompts=tuple(sorted((name, text) for name, text in prompts.items() if name in said)),
+        default_prompt=prompts[default] if default is not None else "",
+        dimensions=None if dimensions is None else whole_number(values, "truncate_dim", file),
+    )
 
 
 def _listed(listing: Path) -> list[tuple[str, str]]:
-    """Class name and folder of each module, in order."""
+    """Class and folder of each module, in the order in which they run: that of the file."""
+    refuse_pointer(listing)
     try:
         modules = json.loads(listing.read_text("utf-8"))
-        modules = sorted(modules, key=lambda module: module["idx"])
         listed = [(module["type"], module["path"]) for module in modules]
+        names = [module["name"] for module in modules if "name" in module]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{listing}: is not a list of modules ({error!r})") from error
-    for key, values in zip(("type", "path"), zip(*listed)):
-        for value in values:
+    for module, (kind, path) in zip(modules, listed):
+        no_others(module, ("idx", "name", "path", "type", "kwargs"), listing)
+        for key, value in (("type", kind), ("path", path)):
             if not isinstance(value, str):
-                raise ValueError(f"{listing}: {key} is {value!r}, a text was looked for")
-    return [(kind.rsplit(".", 1)[-1], path) for kind, path in listed]
+                raise ValueError(f"{listing}: {key} must be a text, got {value!r}")
+        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            raise ValueError(f"{listing}: path {path!r} leads out of the model's folder")
+        if kind not in _CLASSES:
+            raise ValueError(
+                f"{listing}: the class {kind} is not implemented; implemented are Transformer,"
+                " Pooling, Dense and Normalize of sentence_transformers"
+            )
+    if len(set(map(str, names))) < len(names):
+        raise ValueError(f"{listing}: two modules have the same name; one would replace the other")
+    return [(_CLASSES[kind], path) for kind, path in listed]
 
 
 def _poolings(file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
-    if "pooling_mode" in config:  # newer files name the modes
-        said = config["pooling_mode"]
-        named: list[Any] = said if isinstance(said, list) else [said]
-        if not all(isinstance(mode, str) for mode in named):
-            raise ValueError(f"{file}: pooling_mode is {said!r}, names were looked for")
-        modes = {str(_SHORT_MODES.get(mode, mode)) for mode in named}
+    """Our names of the poolings, in the order in which their vectors stand."""
+    said = config.get("pooling_mode")
+    if said is not None:
+        modes = said if isinstance(said, list) else [said]
     else:
-        flags = {"pooling_mode_mean_tokens": True} | dict(config)
-        prefix = "pooling_mode_"
-        modes = {
-            key.removeprefix(prefix)
-            for key in flags
-            if key.startswith(prefix) and setting(flags, key, bool, file)
-        }
-    if not modes or modes - set(_MODES):
-        raise ValueError(f"{file}: pooling {sorted(modes)} is none of {', '.join(_MODES)}")
-    return tuple(ours for mode, ours in _MODES.items() if mode in modes)
-
-
-def dense_files(folder: Path) -> tuple[Path, Path]:
-    """Configuration and weights of a dense layer: in its folder, or beside where that would be, as
-    among the assets of an export, which has no folders.
-    """
-    if folder.is_dir():
-        return folder / "config.json", folder / "model.safetensors"
-    return folder.with_name(f"{folder.name}.json"), folder.with_name(f"{folder.name}.safetensors")
-
-
-def read_dense(folder: Path) -> tuple[np.ndarray, np.ndarray, str]:
-    """A dense layer -> kernel [out, in] and bias [out], float32; the name of its activation."""
-    import ml_dtypes  # noqa: F401  (tells NumPy what bfloat16 is)
-    from safetensors import SafetensorError, safe_open
-
-    config_file, weights_file = dense_files(folder)
-    config = read_json(config_file)
-    activation = str(config.get("activation_function", "")).rsplit(".", 1)[-1]
-    if activation not in _ACTIVATIONS:
+        modes = [mode for key, mode in _SWITCHES.items() if setting(config, key, bool, file)]
+        modes = modes or ["mean"]
+    if not modes or not all(isinstance(mode, str) and mode in _MODES for mode in modes):
         raise ValueError(
-            f"{folder}: activation_function {activation!r} is none of {', '.join(_ACTIVATIONS)}"
+            f"{file}: pooling_mode is {said!r}; implemented are {', '.join(_MODES)}, and lists of"
+            " these"
         )
-    for key in ("module_input_name", "module_output_name"):
-        if config.get(key, "sentence_embedding") != "sentence_embedding":
-            raise ValueError(
-                f"{folder}: {key} is {config[key]!r}; implemented is sentence_embedding"
-            )
-    try:
-        with safe_open(str(weights_file), framework="np") as tensors:
-            kernel = tensors.get_tensor("linear.weight").astype(np.float32)
-            bias = np.zeros(len(kernel), np.float32)
-            if config.get("bias", True):
-                bias = tensors.get_tensor("linear.bias").astype(np.float32)
-    except SafetensorError as error:
-        raise ValueError(f"{weights_file}: has no dense layer ({error})") from error
-    expected = (config.get("out_features"), config.get("in_features"))
-    if kernel.shape != expected or bias.shape != expected[:1]:
-        raise ValueError(
-            f"{weights_file}: linear.weight has the shape {list(kernel.shape)},"
-            f" {config_file.name} says {list(expected)}"
-        )
-    return kernel, bias, activation
-
-
-def load_steps(steps: tuple[str, ...]) -> list[Callable[[np.ndarray], np.ndarray]]:
-    """Functions [D] float32 -> [D'] float32 to apply in order to a pooled vector."""
-    return [normalized if step == NORMALIZE else _dense(Path(step)) for step in steps]
-
-
-def _dense(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
-    kernel, bias, activation = read_dense(folder)
-    function = _ACTIVATIONS[activation]
-    return lambda vector: function(kernel @ vector + bias).astype(np.float32)
-
-
-def normalized(vector: np.ndarray) -> np.ndarray:
-    """[D] float32 of length 1; zero stays zero."""
-    length = np.linalg.norm(vector.astype(np.float64))
-    return (vector / length).astype(np.float32) if length > 0 else vector
+    return tuple(_MODES[mode] for mode in modes)
