@@ -1,0 +1,80 @@
+"""Every setting of a model's folder is applied as sentence-transformers applies it, or refused by
+name; nothing is passed over in silence.
+"""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.recipe import Settings
+from pipeline.sample_vectors import LoadedModel
+from tests.model_settings import APPLIED, GOLDEN, LINES, REFUSED, base
+from transforms.elements import Document
+from transforms.encoders import describe_model
+
+
+@pytest.fixture(scope="module")
+def expected():
+    with np.load(GOLDEN) as vectors:
+        return dict(vectors)
+
+
+def vectors_of(folder, prompt):
+    recipe = Settings(model=str(folder), long_text="truncate", prompt=prompt).resolve()
+    documents = [Document(str(n), text) for n, text in enumerate(LINES)]
+    return np.stack([one.vectors["vector"] for one in LoadedModel(recipe).embed(documents)])
+
+
+@pytest.mark.parametrize("name", APPLIED)
+def test_setting_is_applied_as_sentence_transformers_does(name, expected, tmp_path):
+    folder = base(tmp_path / "model")
+    APPLIED[name].edit(folder)
+    vectors = vectors_of(folder, APPLIED[name].prompt)
+    assert vectors.shape == expected[name].shape
+    np.testing.assert_allclose(vectors, expected[name], rtol=0, atol=2e-6)
+
+
+def test_settings_change_vectors(expected):
+    """Or the test above would prove nothing."""
+    plain = expected["as it is"]
+    same = {n for n, v in expected.items() if v.shape == plain.shape and np.array_equal(v, plain)}
+    assert len(same) < len(expected) / 2, same
+
+
+@pytest.mark.parametrize("name", [name for name, case in APPLIED.items() if case.note])
+def test_setting_that_is_not_known_is_a_note(name, tmp_path):
+    folder = base(tmp_path / "model")
+    APPLIED[name].edit(folder)
+    (note,) = describe_model(str(folder)).notes
+    assert re.search(APPLIED[name].note, note)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_setting_that_is_not_implemented_is_refused_by_file_and_name(name, tmp_path):
+    folder = base(tmp_path / "model")
+    REFUSED[name].edit(folder)
+    with pytest.raises(ValueError, match=REFUSED[name].refusal) as error:
+        describe_model(str(folder))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow
+def test_golden_file_is_what_sentence_transformers_makes(expected, tmp_path):
+    """Where CORPUSVEC_SENTENCE_TRANSFORMERS names a Python that has it."""
+    python = os.environ.get("CORPUSVEC_SENTENCE_TRANSFORMERS")
+    if not python:
+        pytest.skip("CORPUSVEC_SENTENCE_TRANSFORMERS names no Python with sentence-transformers")
+    command = [python, "-m", "tests.model_settings", str(tmp_path / "made.npz")]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[1])
+    with np.load(tmp_path / "made.npz") as made:
+        assert set(made) == set(expected)
+        for name, vectors in made.items():
+            np.testing.assert_allclose(vectors, expected[name], rtol=0, atol=2e-6, err_msg=name)
+
+
+def test_usual_settings_are_no_note(tmp_path):
+    assert describe_model(str(base(tmp_path / "model"))).notes == ()
