@@ -30,8 +30,8 @@ Edit = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class Case:
-    """`edit` of the base folder; `prompt` is the name of one of the model's prompts. Where `refusal`
-    is a pattern, the folder is refused with it; `note` is a part of a note on the model.
+    """`edit` of the base folder, and `prompt`, the name of one of the model's prompts. `refusal` is
+    a pattern of what refuses the folder, `note` one of a note on the model.
     """
 
     edit: Edit

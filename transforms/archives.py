@@ -15,6 +15,8 @@ import zlib
 from pathlib import Path
 from typing import IO
 
+from transforms.lfs_pointers import POINTER, is_pointer
+
 SUFFIXES = (".tar.gz", ".tgz")
 _GIB = 1 << 30
 _CHUNK = 1 << 20
@@ -35,6 +37,8 @@ def unpack(file: str, folder: str, limit: int | None = None) -> None:
     limit = _limit(os.path.getsize(file)) if limit is None else limit
     with open(file, "rb") as packed:
         first = packed.read(64)
+        if is_pointer(first):
+            raise ValueError(POINTER)
         if not first.startswith(b"\x1f\x8b"):
             page = ", but looks like a web page" if first.lstrip().startswith(b"<") else ""
             raise ValueError(f"is no .tar.gz archive{page} (it begins with {first[:16]!r})")

@@ -5,22 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 _START = b"version https://git-lfs.github.com/spec/"
+_LARGEST = 1024  # bytes, by the specification of Git LFS
+POINTER = "is a Git LFS pointer, not the file that it stands for; fetch it with: git lfs pull"
 
 
 def is_pointer(start: bytes) -> bool:
-    """Whether a file that begins so is a pointer; its first 40 bytes tell."""
+    """Whether a file that begins with `start` is a pointer; its first 64 bytes are enough."""
     return start.startswith(_START)
 
 
-def refuse_pointer(file: Path) -> None:
-    """Raises `ValueError` where a file is a pointer."""
-    try:
-        with file.open("rb") as opened:
-            start = opened.read(len(_START))
-    except OSError:  # whoever reads the file says so
-        return
-    if is_pointer(start):
-        raise ValueError(
-            f"{file}: is a Git LFS pointer, not the file that it stands for; fetch it with: git lfs"
-            " pull"
-        )
+def refuse_blamed(problem: str, *places: Path) -> None:
+    """Raises `ValueError` where a pointer explains a problem: a file in a folder, or beside a file,
+    whose name, or the part of it before the first dot, is in what is said.
+    """
+    for place in places:
+        files = place.rglob("*") if place.is_dir() else place.parent.glob("*")
+        for file in sorted(files):
+            if not file.is_file() or file.stat().st_size > _LARGEST:
+                continue
+            named = file.name in problem or f"{file.name.split('.')[0]}." in problem
+            if named and is_pointer(file.read_bytes()):
+                raise ValueError(f"{file}: {POINTER}")

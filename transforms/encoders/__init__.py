@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
+from transforms import lfs_pointers
 from transforms.elements import Encoded, Window
 from transforms.specs import Asked, ModelSpec, Wanted
 
@@ -71,6 +72,15 @@ def describe_model(path: str, asked: Asked = Asked()) -> ModelSpec:  # noqa: B00
     Raises `ValueError` where nothing known is there, something is missing, or its files contradict
     each other.
     """
+    try:
+        return _described(path, asked)
+    except ValueError as error:
+        places = [Path(place) for place in (path, asked.tokenizer) if place]
+        lfs_pointers.refuse_blamed(str(error), *places)
+        raise
+
+
+def _described(path: str, asked: Asked) -> ModelSpec:
     for kind in KINDS.values():
         module = kind.load_module()
         if module.recognises(path, asked):

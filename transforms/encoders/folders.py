@@ -14,7 +14,6 @@ from types import UnionType
 from typing import Any
 
 from transforms.encoders import weights
-from transforms.lfs_pointers import refuse_pointer
 from transforms.model_cache import sha256
 from transforms.specs import POOLER, BertConfig, TokenizerSpec, VectorColumn
 from transforms.tokenizers import Tokenizer, load_tokenizer
@@ -34,7 +33,6 @@ def read_json(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
     except ValueError as error:
-        refuse_pointer(file)
         raise ValueError(f"{file}: is not JSON ({error})") from error
     if not isinstance(value, dict):
         raise ValueError(f"{file}: holds a {type(value).__name__}, an object was looked for")

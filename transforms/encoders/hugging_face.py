@@ -26,7 +26,6 @@ from transforms.encoders.folders import (
     say_lowercase,
     setting,
 )
-from transforms.lfs_pointers import refuse_pointer
 from transforms.specs import Asked, BertConfig, ModelSpec, Wanted
 
 if TYPE_CHECKING:
@@ -154,7 +153,6 @@ def _weight_files(folder: Path, values: Mapping[str, Any]) -> list[Path]:
     sharded = index.is_file() and (index.name == named or not single.is_file())
     files = _shards(index) if sharded and index.name.endswith(_INDEX) else [single]
     for file in files:
-        refuse_pointer(file)
         if not file.is_file():
             hint = ""
             if (folder / "pytorch_model.bin").is_file():

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from transforms.lfs_pointers import refuse_pointer
-
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
 
@@ -24,7 +22,6 @@ def opened(file: Path) -> Iterator[Any]:
         with safe_open(str(file), framework="np") as tensors:
             yield tensors
     except SafetensorError as error:
-        refuse_pointer(file)
         raise ValueError(f"{file}: is not a whole safetensors file ({error})") from error
 
 

@@ -20,7 +20,6 @@ from transforms.encoders.dense_layers import (
     width_after,
 )
 from transforms.encoders.folders import no_others, read_json, setting, whole_number
-from transforms.lfs_pointers import refuse_pointer
 from transforms.specs import BertConfig, VectorColumn
 
 _LISTING = "modules.json"
@@ -191,7 +190,6 @@ def _files(
         elif name == "Normalize" and (path / "config.json").is_file():
             files.append(path / "config.json")
     for file in files:
-        refuse_pointer(file)
         if not file.is_file():
             hint = ""
             if file.with_name("pytorch_model.bin").is_file():
@@ -228,7 +226,6 @@ def _about(file: Path) -> _About:
 
 def _listed(listing: Path) -> list[tuple[str, str]]:
     """Class and folder of each module, in the order in which they run: that of the file."""
-    refuse_pointer(listing)
     try:
         modules = json.loads(listing.read_text("utf-8"))
         listed = [(module["type"], module["path"]) for module in modules]

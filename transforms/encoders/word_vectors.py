@@ -17,6 +17,8 @@ from typing import IO
 
 import numpy as np
 
+from transforms.lfs_pointers import POINTER, is_pointer
+
 _HEADER = re.compile(rb"\d+ \d+ ?")
 _MARK = b"\xef\xbb\xbf"
 _LONGEST_LINE = 1 << 20  # bytes
@@ -70,6 +72,8 @@ class _Lines:
 
     def _of(self, stream: IO[bytes]) -> Iterator[tuple[bytes, np.ndarray]]:
         first = stream.readline(_LONGEST_LINE).removeprefix(_MARK)
+        if is_pointer(first):
+            raise ValueError(f"{self._source}: {POINTER}")
         expected, number = None, 0
         if _HEADER.fullmatch(first.rstrip(b"\r\n")):
             expected, self.dimensions = map(int, first.split())
