@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pipeline.cli import main
 from pipeline.export_model import export_model
 from pipeline.recipe import Settings
+from tests.model_settings import APPLIED, base
 from tests.models import (
     BERT_SPECIALS,
     TEXTS,
@@ -54,7 +55,17 @@ SOURCES = {
     "sentence-transformers": lambda place: hugging_face_folder(
         place, modules=MODULES, prompts={"query": "query: "}, max_seq_length=20
     ),
+    "residuals, fewer dimensions": lambda place: edited(
+        place, "residual of another width", "truncate_dim"
+    ),
 }
+
+
+def edited(place, *names):
+    folder = base(place)
+    for name in names:
+        APPLIED[name].edit(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -306,9 +317,16 @@ def by_embed(recipe, texts):
         ("checkpoint", {"vectors": POOLINGS}),
         ("xlm-roberta", {"vectors": "vector=mean@-1", "normalize": True}),
         ("sentence-transformers", {}),
+        ("residuals, fewer dimensions", {}),
         ("config.ini", {}),
     ],
-    ids=["every pooling", "normalized", "the model's own modules", "the default"],
+    ids=[
+        "every pooling",
+        "normalized",
+        "the model's own modules",
+        "residuals, fewer dimensions",
+        "the default",
+    ],
 )
 def test_strings_become_the_vectors_of_embed(exported, name, flags):
     pytest.importorskip("tensorflow_text")
