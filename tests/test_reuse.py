@@ -420,3 +420,18 @@ def test_workers_are_given_whole_paths(tiny, embed, tmp_path, monkeypatch):
     assert outcome.code == 0, outcome.err
     assert set(outcome.table("sentences")["source"].to_pylist()) == {str(tmp_path / "in.jsonl")}
     assert manifest_of(outcome)["configuration"]["output"] == str(outcome.output)
+
+
+def test_another_encoding_of_the_files_embeds_nothing(tiny, embed, tmp_path):
+    """The rows of the snapshot before are copied, and written in the encoding that is asked for."""
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(5)))
+    before = embed(tiny, source, *FLAGS)
+    for encoding in ("byte_stream_split", "plain"):
+        outcome = embed(tiny, source, *FLAGS, f"--vector_encoding={encoding}")
+        assert counts(outcome) == {"documents": 5, "embedded": 0, "reused": 5}
+        assert not changes(outcome)
+        assert_same(outcome, before)
+        for file in [*outcome.latest.glob("sentences/*"), *outcome.latest.glob("tokens/*")]:
+            group = pq.ParquetFile(file).metadata.row_group(0)
+            vectors = group.column(group.num_columns - 1)
+            assert (encoding == "byte_stream_split") == ("BYTE_STREAM_SPLIT" in vectors.encodings)
