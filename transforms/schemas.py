@@ -20,8 +20,6 @@ SENTENCES, TOKENS, REJECTED, CHANGES = "sentences", "tokens", "rejected", "chang
 METADATA_KEY = b"corpusvec"
 PLAIN, BYTE_STREAM_SPLIT = "plain", "byte_stream_split"  # how vectors are stored
 
-_STRINGS = pa.map_(pa.string(), pa.string())
-
 
 def sentence_table(rows: Sequence[SentenceVector]) -> pa.Table:
     """One row for each document: where it is from, what was counted, its vectors."""
@@ -46,8 +44,11 @@ def sentence_table(rows: Sequence[SentenceVector]) -> pa.Table:
 
 
 def metadata_column(metadata: Sequence[Mapping[str, str]]) -> pa.Array:
-    """Maps of strings, as a column."""
-    return pa.array([list(one.items()) for one in metadata], _STRINGS)
+    """Each as a JSON object of strings, `{}` where there is nothing, keys in the source's order.
+
+    Not a map: Hugging Face `datasets` refuses a table with one, and fastparquet reads nulls.
+    """
+    return pa.array([json.dumps(one, ensure_ascii=False) for one in metadata], pa.string())
 
 
 def token_table(rows: Sequence[TokenVectors]) -> pa.Table:
