@@ -122,7 +122,8 @@ class _Parquet(_TableFile):
             self._writer = pq.ParquetWriter(self._stream, rows.schema, **options)
         # Rows of another run may have their columns in another order.
         rows = rows.select(self._writer.schema.names)
-        self._writer.write_table(rows, row_group_size=max(1, len(rows)))
+        if len(rows):  # Hugging Face `datasets` cannot read a group without a row
+            self._writer.write_table(rows, row_group_size=len(rows))
         self._rows += len(rows)
         if self._table == schemas.SENTENCES:
             self._counts.update(schemas.sentence_counts(rows))
