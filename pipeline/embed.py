@@ -31,7 +31,7 @@ from transforms.reuse import (
     Found,
     Settled,
 )
-from transforms.schemas import SENTENCES, TOKENS
+from transforms.schemas import PLAIN, SENTENCES, TOKENS
 from transforms.snapshots import Snapshot
 from transforms.specs import ModelSpec
 from transforms.tokenization import Tokenize
@@ -57,6 +57,7 @@ class Job:
     before: Earlier | None = None  # the snapshot that this one follows
     alike: bool = True  # both have the same vectors for the same texts
     limits: Limits = DEFAULT_LIMITS
+    vector_encoding: str = PLAIN  # in the files; it is no part of what decides the vectors
     manifest: dict[str, Any]  # what the manifest says beside counts and files
 
     @property
@@ -154,16 +155,17 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
     found, notes = _find(read.documents, job)
     embedded, work = _embed(found.new, job.recipe)
     about, snapshot, tables = job.recipe.describe(job.markup), job.snapshot, job.tables
+    encoding = job.vector_encoding
 
     def write(rows: beam.PCollection, table: str) -> beam.PCollection:
-        writer = WriteTable(snapshot=snapshot, table=table, about=about)
+        writer = WriteTable(snapshot=snapshot, table=table, about=about, encoding=encoding)
         return rows | f"Write{table.capitalize()}" >> writer
 
     fresh = [write(embedded.sentences, SENTENCES)]
     if TOKENS in tables:
         fresh.append(write(embedded.tokens, TOKENS))
     settled = _settle(found.repeats, fresh, embedded, job)
-    copy = CopyRows(snapshot=snapshot, tables=tables, about=about)
+    copy = CopyRows(snapshot=snapshot, tables=tables, about=about, encoding=encoding)
     copied = [found.copies | copy, settled.copies | "CopyRepeated" >> copy]
     rejected = (read.failures, embedded.failures, settled.failures) | "Rejected" >> beam.Flatten()
     empty = embedded.empty | CountElements(name="empty")

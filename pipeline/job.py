@@ -69,6 +69,7 @@ def from_flags(
         before=before.before,
         alike=before.alike,
         limits=Limits(flags.max_rejected, flags.max_shrink),
+        vector_encoding=flags.vector_encoding,
         manifest=_about(flags, begun.at, files)
         | {"previous": before.id, "notes": [*recipe.spec.notes, *before.notes]},
     )

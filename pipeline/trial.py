@@ -22,7 +22,7 @@ from transforms.batches import cut_batches
 from transforms.elements import Document, Encoded, SentenceVector, TokenVectors, Window
 from transforms.encoders import Encoder, load_encoder, tokens_at_once
 from transforms.encoders.isolation import encode_each
-from transforms.schemas import parquet_options, sentence_table, token_table
+from transforms.schemas import PLAIN, parquet_options, sentence_table, token_table
 from transforms.vectors import DocumentVectors, Overflow, VectorPlan
 
 _SECONDS, _FIRST_SECONDS = 5.0, 1.0
@@ -59,8 +59,10 @@ class Speeds:
     tokens: Stored
 
 
-def try_out(recipe: Recipe, windows: Sequence[Window]) -> Speeds:
-    """Raises `BrokenModel` where the model fails on everything, `ValueError` where it gives none of
+def try_out(recipe: Recipe, windows: Sequence[Window], encoding: str = PLAIN) -> Speeds:
+    """`encoding` is that of the vectors in files.
+
+    Raises `BrokenModel` where the model fails on everything, `ValueError` where it gives none of
     these windows a vector.
     """
     chosen, spec = _within_size(windows), recipe.spec
@@ -73,7 +75,7 @@ def try_out(recipe: Recipe, windows: Sequence[Window]) -> Speeds:
     random.Random(0).shuffle(batches)
     with ThreadPoolExecutor(encoder.streams) as threads:
         first, encoded = _warm_up(encoder, batches, threads)
-        vectors, tokens = _stored(recipe.vectors, encoded)
+        vectors, tokens = _stored(recipe.vectors, encoded, encoding)
         rate, size, seconds = _rate(encoder, batches, threads)
     usual = sum(window.size for window in batches[0]) * encoder.streams / rate
     return Speeds(
@@ -135,7 +137,7 @@ def _rate(
     return rate, sum(size for size, _ in done), max(seconds for _, seconds in done)
 
 
-def _stored(plan: VectorPlan, encoded: Sequence[Encoded]) -> tuple[Stored, Stored]:
+def _stored(plan: VectorPlan, encoded: Sequence[Encoded], encoding: str) -> tuple[Stored, Stored]:
     """Of a window's vectors and of a token's, each window as if it were a document without a
     text.
     """
@@ -158,11 +160,12 @@ def _stored(plan: VectorPlan, encoded: Sequence[Encoded]) -> tuple[Stored, Store
         raise ValueError("--model: gave no vector to any document of the sample; see `embed`")
     pooling = clock.cpu / len(sentences)
     names = list(sentences[0].vectors)
-    kept = _kept(lambda: sentence_table(sentences).select(names), len(sentences))
+    kept = _kept(lambda: sentence_table(sentences).select(names), len(sentences), encoding)
     of_window = Stored(kept.bytes, kept.seconds + pooling)
     if not tokens:
         return of_window, Stored(0, 0)
-    return of_window, _kept(lambda: token_table(tokens), sum(len(own.tokens) for own in tokens))
+    rows = sum(len(own.tokens) for own in tokens)
+    return of_window, _kept(lambda: token_table(tokens), rows, encoding)
 
 
 def _texts(windows: Sequence[Window]) -> Stored:
@@ -176,12 +179,12 @@ def _without_vectors(document: Document) -> SentenceVector:
     return SentenceVector(document, {}, n_tokens=0, n_windows=1, n_dropped=0, n_unknown=0)
 
 
-def _kept(make: Callable[[], pa.Table], rows: int) -> Stored:
+def _kept(make: Callable[[], pa.Table], rows: int, encoding: str = PLAIN) -> Stored:
     """A table's columns as they are in a file, without what the file has once."""
     clock, stream = Clock(), io.BytesIO()
     with clock.running():
         table = make()
-        pq.write_table(table, stream, **parquet_options(table.schema))
+        pq.write_table(table, stream, **parquet_options(table.schema, encoding))
     groups = pq.ParquetFile(stream).metadata
     size = sum(
         groups.row_group(group).column(column).total_compressed_size

@@ -224,7 +224,8 @@ def test_some_groups_alone_print_a_table_and_leave_the_readme(small, capsys):
     flags = [f"--model={small}", f"--base={small}", "--size=0.001", "--rounds=1"]
     assert program.main(["--only=sizes,start,plan", *flags]) == 0
     printed = capsys.readouterr().out
-    assert "| bytes of token vectors, float16 ÷ JSON of the same values |" in printed
+    assert "| bytes of token vectors, float16, plain ÷ JSON of the same values |" in printed
+    assert "| a token's vector of one layer, float32, byte_stream_split, to write" in printed
     assert "| start to first batch encoded |" in printed
     assert "| planned ÷ real bytes, one layer of token vectors |" in printed
     assert program.README.read_text("utf-8") == before

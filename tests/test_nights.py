@@ -133,7 +133,7 @@ class Nights(RuleBasedStateMachine):
         for id_, (file, text, version) in self.published["rows"].items():
             row, model = rows[id_], known[text]
             assert (row["text"], os.path.basename(row["source"])) == (text, file)
-            assert row["metadata"] == [("version", str(version))]
+            assert json.loads(row["metadata"]) == {"version": str(version)}
             assert row["n_tokens"] == len(model["tokens"]) == len(tokens[id_])
             assert [one["token"] for one in tokens[id_]] == model["tokens"]
             assert [one["position"] for one in tokens[id_]] == list(range(row["n_tokens"]))

@@ -86,6 +86,19 @@ def test_the_bytes_are_about_those_of_the_run(flags, plan, embed, tiny, tmp_path
         assert found[table] == pytest.approx(bytes_, rel=0.25)
 
 
+def test_the_bytes_are_those_of_the_encoding(plan, embed, tiny, tmp_path):
+    source = tmp_path / "a.txt"
+    source.write_text(lines(1000))
+    real = []
+    for encoding in ("plain", "byte_stream_split"):
+        flags = ("--layers=-1,0", f"--vector_encoding={encoding}")
+        written = json.loads((embed(tiny, source, *flags).latest / "manifest.json").read_text())
+        real.append(written["bytes"]["tokens"])
+        assert plan(tiny, source, *flags)["bytes"]["tokens"] == pytest.approx(real[-1], rel=0.03)
+    plain, split = real
+    assert split < 0.95 * plain
+
+
 def test_a_sample_of_a_skewed_corpus(plan, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK", 2048)
     monkeypatch.setattr(blocks, "_MOST_BLOCKS", 80)

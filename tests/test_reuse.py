@@ -148,7 +148,7 @@ def test_equal_texts_are_embedded_once(tiny, embed, tmp_path, runner):
     ]
     assert {json.loads(line)["id"] for line in rejected} == {"long0", "long1", "long2"}
     rows = outcome.table("sentences").to_pylist()
-    assert all(row["metadata"] == [("at", row["id"][::-1])] for row in rows)
+    assert all(json.loads(row["metadata"]) == {"at": row["id"][::-1]} for row in rows)
     assert len({tuple(row["vector"]) for row in rows}) == 2
     assert_contiguous(outcome)
 
@@ -166,7 +166,7 @@ def test_what_stands_beside_a_text_is_always_fresh(tiny, embed, tmp_path):
     assert counts(again)["reused"] == 2
     assert {row["source"] for row in rows.values()} == {str(tmp_path / "two" / "in.jsonl")}
     assert [rows[id_]["source_row"] for id_ in "bc"] == [1, 2]
-    assert rows["c"]["metadata"] == [("views", "7")]
+    assert json.loads(rows["c"]["metadata"]) == {"views": "7"}
 
 
 def test_equal_lines_that_the_model_reads_otherwise_are_not_the_same(tiny, embed, tmp_path):
@@ -420,3 +420,18 @@ def test_workers_are_given_whole_paths(tiny, embed, tmp_path, monkeypatch):
     assert outcome.code == 0, outcome.err
     assert set(outcome.table("sentences")["source"].to_pylist()) == {str(tmp_path / "in.jsonl")}
     assert manifest_of(outcome)["configuration"]["output"] == str(outcome.output)
+
+
+def test_another_encoding_of_the_files_embeds_nothing(tiny, embed, tmp_path):
+    """The rows of the snapshot before are copied, and written in the encoding that is asked for."""
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(5)))
+    before = embed(tiny, source, *FLAGS)
+    for encoding in ("byte_stream_split", "plain"):
+        outcome = embed(tiny, source, *FLAGS, f"--vector_encoding={encoding}")
+        assert counts(outcome) == {"documents": 5, "embedded": 0, "reused": 5}
+        assert not changes(outcome)
+        assert_same(outcome, before)
+        for file in [*outcome.latest.glob("sentences/*"), *outcome.latest.glob("tokens/*")]:
+            group = pq.ParquetFile(file).metadata.row_group(0)
+            vectors = group.column(group.num_columns - 1)
+            assert (encoding == "byte_stream_split") == ("BYTE_STREAM_SPLIT" in vectors.encodings)

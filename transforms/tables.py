@@ -112,13 +112,18 @@ class _Lines(_TableFile):
 class _Parquet(_TableFile):
     _writer: pq.ParquetWriter | None = None
 
+    def __init__(self, folder: str, table: str, path: str, encoding: str):
+        super().__init__(folder, table, path)
+        self._encoding = encoding
+
     def write(self, rows: pa.Table) -> None:
         if self._writer is None:
-            options = schemas.parquet_options(rows.schema)
+            options = schemas.parquet_options(rows.schema, self._encoding)
             self._writer = pq.ParquetWriter(self._stream, rows.schema, **options)
         # Rows of another run may have their columns in another order.
         rows = rows.select(self._writer.schema.names)
-        self._writer.write_table(rows, row_group_size=max(1, len(rows)))
+        if len(rows):  # Hugging Face `datasets` cannot read a group without a row
+            self._writer.write_table(rows, row_group_size=len(rows))
         self._rows += len(rows)
         if self._table == schemas.SENTENCES:
             self._counts.update(schemas.sentence_counts(rows))
@@ -136,8 +141,9 @@ class _Parquet(_TableFile):
 
 class TableFiles:
     """The files of `table` that a bundle writes into a folder, one after the other: Parquet with
-    `about` in each file's metadata, or JSON lines for rejected records. `made` is how documents are
-    counted: as `embedded` or `reused`. Each file reports what was `spent` since the one before it.
+    `about` in each file's metadata and vectors in `encoding`, or JSON lines for rejected records.
+    `made` is how documents are counted: as `embedded` or `reused`. Each file reports what was
+    `spent` since the one before it.
 
     Locally each is written down when it is complete, so that the run after one that was killed can
     use it: so one is closed after a tenth of the time that has gone by, too.
@@ -150,9 +156,10 @@ class TableFiles:
         about: Mapping[str, Any],
         made: str = "",
         spent: Spent | None = None,
+        encoding: str = schemas.PLAIN,
     ):
         self._folder, self._table, self._about, self._made = folder, table, about, made
-        self._spent = spent
+        self._spent, self._encoding = spent, encoding
         self._began = time.monotonic()
         self._since: float | None = None  # when the oldest row came that is in no complete file
         self._name, self._count = secrets.token_hex(4), 0
@@ -184,7 +191,7 @@ class TableFiles:
         self._count += 1
         if self._table == schemas.REJECTED:
             return _Lines(self._folder, self._table, f"{path}.jsonl")
-        return _Parquet(self._folder, self._table, f"{path}.parquet")
+        return _Parquet(self._folder, self._table, f"{path}.parquet", self._encoding)
 
     def close(self) -> Iterator[WrittenFile]:
         """The file that is open, complete."""

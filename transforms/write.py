@@ -36,15 +36,16 @@ class WriteTable(beam.PTransform):
     """`SentenceVector`s or `TokenVectors` -> Parquet files of `table` in the snapshot's attempt, as
     `WrittenFile`s.
 
-    `about` goes into every file's metadata.
+    `about` goes into every file's metadata; `encoding` is that of the vectors.
     """
 
     snapshot: Snapshot
     table: str
     about: Mapping[str, Any]
+    encoding: str = schemas.PLAIN
 
     def expand(self, rows):
-        return rows | beam.ParDo(_WriteFn(self.snapshot, self.table, self.about))
+        return rows | beam.ParDo(_WriteFn(self.snapshot, self.table, self.about, self.encoding))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -64,9 +65,10 @@ class CopyRows(beam.PTransform):
     snapshot: Snapshot
     tables: Sequence[str]
     about: Mapping[str, Any]
+    encoding: str = schemas.PLAIN
 
     def expand(self, copies):
-        return copies | beam.ParDo(_CopyFn(self.snapshot, self.tables, self.about))
+        return copies | beam.ParDo(_CopyFn(self.snapshot, self.tables, self.about, self.encoding))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -114,8 +116,15 @@ class _WriteFn(beam.DoFn):
     twice.
     """
 
-    def __init__(self, snapshot: Snapshot, table: str, about: Mapping[str, Any]):
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        table: str,
+        about: Mapping[str, Any],
+        encoding: str = schemas.PLAIN,
+    ):
         self._snapshot, self._table, self._about = snapshot, table, about
+        self._encoding = encoding
 
     def setup(self):
         self._files = self._none()
@@ -123,7 +132,7 @@ class _WriteFn(beam.DoFn):
     def _none(self) -> TableFiles:
         self._spent = Spent("write_ms")
         attempt, about = self._snapshot.attempt, self._about
-        return TableFiles(attempt, self._table, about, "embedded", self._spent)
+        return TableFiles(attempt, self._table, about, "embedded", self._spent, self._encoding)
 
     def start_bundle(self):
         self._rows: list[SentenceVector | TokenVectors | Failure] = []
@@ -155,8 +164,11 @@ class _WriteFn(beam.DoFn):
 
 
 class _CopyFn(beam.DoFn):
-    def __init__(self, snapshot: Snapshot, tables: Sequence[str], about: Mapping[str, Any]):
+    def __init__(
+        self, snapshot: Snapshot, tables: Sequence[str], about: Mapping[str, Any], encoding: str
+    ):
         self._snapshot, self._tables, self._about = snapshot, tables, about
+        self._encoding = encoding
 
     def setup(self):
         self._files: dict[str, TableFiles] = {}
@@ -165,7 +177,7 @@ class _CopyFn(beam.DoFn):
         attempt, about = self._snapshot.attempt, self._about
         self._spent = Spent("copy_ms")
         self._files = {
-            table: TableFiles(attempt, table, about, "reused", self._spent)
+            table: TableFiles(attempt, table, about, "reused", self._spent, self._encoding)
             for table in self._tables
         }
 
