@@ -48,13 +48,15 @@ def from_flags(
         raise ValueError("--input: names no file")
     patterns = [_absolute(pattern) if spread else pattern for pattern in patterns]
     refuse_output_inside_inputs(flags.output, patterns)
-    files = _files(patterns, flags)
+    notes: list[str] = []
+    files = _files(patterns, flags, notes)
     settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
     recipe = Settings(**settings).resolve()
     run = recipe.describe(flags.scrapbox_markup)
     begun = _begin(flags, started, run, held)
     if begun.late:  # by now there may be others
-        files = _files(patterns, flags)
+        notes = []
+        files = _files(patterns, flags, notes)
     before = begun.before
     return Job(
         files=files,
@@ -70,7 +72,7 @@ def from_flags(
         alike=before.alike,
         limits=Limits(flags.max_rejected, flags.max_shrink),
         manifest=_about(flags, begun.at, files)
-        | {"previous": before.id, "notes": [*recipe.spec.notes, *before.notes]},
+        | {"previous": before.id, "notes": [*recipe.spec.notes, *notes, *before.notes]},
     )
 
 
@@ -128,11 +130,11 @@ def _begin(
     return _Begun(snapshot, now if late else begun, before, late)
 
 
-def _files(patterns: list[str], flags: argparse.Namespace) -> list[InputFile]:
+def _files(patterns: list[str], flags: argparse.Namespace, notes: list[str]) -> list[InputFile]:
     """Formats are looked at before names: ids of Scrapbox pages hold no file name, so theirs may be
     the same.
     """
-    files = match_inputs(patterns, flags.id_root, unique_names=False)
+    files = match_inputs(patterns, flags.id_root, unique_names=False, notes=notes)
     formats = {format_of(file.path, flags.input_format) for file in files}
     if formats != {"scrapbox"}:
         check_names(files)
