@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -43,11 +44,7 @@ def from_flags(
     """
     spread = flags.runner != LOCAL
     _make_whole(flags, spread)
-    patterns = [pattern for text in flags.input for pattern in split_patterns(text)]
-    if not patterns:
-        raise ValueError("--input: names no file")
-    patterns = [_absolute(pattern) if spread else pattern for pattern in patterns]
-    refuse_output_inside_inputs(flags.output, patterns)
+    patterns = _patterns(flags, spread)
     notes: list[str] = []
     files = _files(patterns, flags, notes)
     settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
@@ -70,7 +67,7 @@ def from_flags(
         earlier=before.earlier,
         before=before.before,
         alike=before.alike,
-        limits=Limits(flags.max_rejected, flags.max_shrink),
+        limits=Limits(flags.max_rejected, flags.max_shrink, flags.max_input_age),
         manifest=_about(flags, begun.at, files)
         | {"previous": before.id, "notes": [*recipe.spec.notes, *notes, *before.notes]},
     )
@@ -83,6 +80,16 @@ def _make_whole(flags: argparse.Namespace, spread: bool) -> None:
             # Shells expand ~ at the start of a word only, not behind =.
             path = os.path.expanduser(path)
             setattr(flags, name, _absolute(path) if spread and name != "model_cache" else path)
+
+
+def _patterns(flags: argparse.Namespace, spread: bool) -> list[str]:
+    """Those of --input, none of which reads the output."""
+    patterns = [pattern for text in flags.input for pattern in split_patterns(text)]
+    if not patterns:
+        raise ValueError("--input: names no file")
+    patterns = [_absolute(pattern) if spread else pattern for pattern in patterns]
+    refuse_output_inside_inputs(flags.output, patterns)
+    return patterns
 
 
 def _absolute(path: str) -> str:
@@ -149,7 +156,11 @@ def _about(
     asked["model"] = without_secrets(flags.model) if "://" in flags.model else flags.model
     return {
         "started": begun.isoformat(timespec="milliseconds"),
-        "input": {"files": len(files), "bytes": sum(file.size for file in files)},
+        "input": {
+            "files": len(files),
+            "bytes": sum(file.size for file in files),
+            "formats": dict(Counter(format_of(file.path, flags.input_format) for file in files)),
+        },
         "configuration": asked,
         "versions": {"corpusvec": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},

@@ -76,21 +76,25 @@ def described(parts: Iterable[Dated], now: datetime) -> dict[str, Any]:
 
 
 def told(about: Mapping[str, Any]) -> str:
-    """`5 days old (notes.json, exported 2026-01-02 03:04 UTC)`; empty where nobody knows."""
+    """`notes.json was exported 2026-01-02 03:04 UTC, 5 days before the run`; empty where nobody
+    knows.
+    """
     if "age_seconds" not in about:
         return ""
-    of = about["time_of"]
+    of, time = about["time_of"], datetime.fromisoformat(about["time"])
     name = of["source"].rpartition("/")[2]
-    time = datetime.fromisoformat(about["time"])
-    return f"{in_words(about['age_seconds'])} old ({name}, {of['what']} {time:%Y-%m-%d %H:%M} UTC)"
+    before = f"{in_words(about['age_seconds'])} before the run"
+    return f"{name} was {of['what']} {time:%Y-%m-%d %H:%M} UTC, {before}"
 
 
 def in_words(seconds: float) -> str:
-    """`3 days`, `36 hours`, `1 minute`: the largest unit of which it is two or one exactly."""
+    """`3 days`, `36 hours`, `1 minute`: in the largest unit of which it is two, or exactly one;
+    rounded down.
+    """
     for unit, size in _UNITS:
         if seconds >= 2 * size or seconds == size:
             return _counted(int(seconds // size), unit)
-    return _counted(round(seconds), "second")
+    return _counted(int(seconds), "second")
 
 
 def _counted(n: int, unit: str) -> str:

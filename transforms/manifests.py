@@ -15,6 +15,7 @@ from transforms.schemas import CHANGES, REJECTED, SENTENCES
 
 FORMAT_VERSION = 2  # 2: `model_text_sha256`, and counts of rows embedded and reused
 UNREAD = "unread_before"  # files of the snapshot before that could not be compared
+_WORTH_A_NOTE = 3  # snapshots in a row that brought nothing new
 _NAMES = ("records", "documents", "rejected", "empty", "embedded", "reused", "tokens", "windows")
 
 
@@ -76,7 +77,14 @@ def make_manifest(
     }
     if before and (same := _unchanged(made, before)):
         made["input"] = {**made["input"], "unchanged": same}
+        if same["snapshots"] >= _WORTH_A_NOTE:
+            made["notes"].append(_still(same))
     return made
+
+
+def _still(same: Mapping[str, Any]) -> str:
+    since = datetime.fromisoformat(same["since"]).date()
+    return f"the input has not changed for {same['snapshots']:,} snapshots, since {since}"
 
 
 def _unchanged(made: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,9 +171,9 @@ def why_not_published(
 
 def _too_old(about: Mapping[str, Any], limit: float) -> str:
     """Why the input is too old; empty where it is not."""
-    allowed = f"{ages.in_words(limit)} allowed (--max_input_age)"
+    allowed = f"{ages.in_words(limit)} (--max_input_age)"
     if (age := about.get("age_seconds")) is None:
-        return f"nobody knows how old the input is, {allowed}"
+        return f"nobody knows whether the input is older than {allowed}"
     if age <= limit:
         return ""
-    return f"the input is {ages.told(about)}, {allowed}; is it still made anew?"
+    return f"the input is older than {allowed}: {ages.told(about)}; is it still made anew?"
