@@ -59,10 +59,6 @@ def make_manifest(
     if totals.pop(UNREAD, 0):  # the table of changes is no difference to that snapshot
         about = {**about, "previous": None}
     finished = datetime.now(timezone.utc)
-    times = [report for report in reports if isinstance(report, Dated)]
-    if "input" in about:
-        known = ages.described(times, datetime.fromisoformat(about["started"]))
-        about = {**about, "input": about["input"] | known}
     made = {
         "format_version": FORMAT_VERSION,
         "id": snapshot_id,
@@ -71,25 +67,32 @@ def make_manifest(
         "counts": {name: totals[name] for name in _NAMES} | dict(sorted(totals.items())),
         "bytes": _bytes(files),
         **about,
+        **({"input": dict(about["input"])} if "input" in about else {}),
         "notes": [*about.get("notes", ()), *told],
         **({"incomplete": incomplete} if incomplete else {}),
         "files": [_listed(file) for file in sorted(files, key=lambda file: file.path)],
     }
-    if before and (same := _unchanged(made, before)):
-        made["input"] = {**made["input"], "unchanged": same}
-        if same["snapshots"] >= _WORTH_A_NOTE:
-            made["notes"].append(_still(same))
+    if "input" in about:
+        times = [report for report in reports if isinstance(report, Dated)]
+        _describe_input(made, times, before)
     return made
 
 
-def _still(same: Mapping[str, Any]) -> str:
-    since = datetime.fromisoformat(same["since"]).date()
-    return f"the input has not changed for {same['snapshots']:,} snapshots, since {since}"
+def _describe_input(
+    made: dict[str, Any], times: Sequence[Dated], before: Mapping[str, Any] | None
+) -> None:
+    """Add what is known only at the end: how old it is, and whether it brought anything new."""
+    made["input"] |= ages.described(times, datetime.fromisoformat(made["started"]))
+    if same := _unchanged(made, before or {}):
+        made["input"]["unchanged"] = same
+        if (n := same["snapshots"]) >= _WORTH_A_NOTE:
+            since = datetime.fromisoformat(same["since"]).date()
+            made["notes"].append(f"the input has not changed for {n:,} snapshots, since {since}")
 
 
 def _unchanged(made: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """How many snapshots in a row brought nothing new, and since when; empty where this one did."""
-    if "input" not in made or made.get("previous") != before["id"] or "input" not in before:
+    if "input" not in before or made.get("previous") != before["id"]:
         return {}
     if any(file["rows"] for file in made["files"] if file["table"] == CHANGES):
         return {}
