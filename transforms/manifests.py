@@ -45,15 +45,7 @@ def make_manifest(
     `incomplete` says so.
     """
     files = [report for report in reports if isinstance(report, WrittenFile)]
-    totals: Counter[str] = Counter()
-    for report in reports:
-        if isinstance(report, Count):
-            _add(totals, {report.name: report.n})
-        elif isinstance(report, WrittenFile):
-            _add(totals, report.counts)
-            _add(totals, report.work)
-    for name, table in (("documents", SENTENCES), ("rejected", REJECTED)):
-        totals[name] = sum(file.rows for file in files if file.table == table)
+    totals = _totals(reports)
     told = sorted({report.text for report in reports if isinstance(report, Note)})
     incomplete = _incomplete(totals)
     if totals.pop(UNREAD, 0):  # the table of changes is no difference to that snapshot
@@ -67,7 +59,6 @@ def make_manifest(
         "counts": {name: totals[name] for name in _NAMES} | dict(sorted(totals.items())),
         "bytes": _bytes(files),
         **about,
-        **({"input": dict(about["input"])} if "input" in about else {}),
         "notes": [*about.get("notes", ()), *told],
         **({"incomplete": incomplete} if incomplete else {}),
         "files": [_listed(file) for file in sorted(files, key=lambda file: file.path)],
@@ -78,11 +69,26 @@ def make_manifest(
     return made
 
 
+def _totals(reports: Sequence[Report]) -> Counter[str]:
+    totals: Counter[str] = Counter()
+    files = [report for report in reports if isinstance(report, WrittenFile)]
+    for report in reports:
+        if isinstance(report, Count):
+            _add(totals, {report.name: report.n})
+        elif isinstance(report, WrittenFile):
+            _add(totals, report.counts)
+            _add(totals, report.work)
+    for name, table in (("documents", SENTENCES), ("rejected", REJECTED)):
+        totals[name] = sum(file.rows for file in files if file.table == table)
+    return totals
+
+
 def _describe_input(
     made: dict[str, Any], times: Sequence[Dated], before: Mapping[str, Any] | None
 ) -> None:
     """Add what is known only at the end: how old it is, and whether it brought anything new."""
-    made["input"] |= ages.described(times, datetime.fromisoformat(made["started"]))
+    known = ages.described(times, datetime.fromisoformat(made["started"]))
+    made["input"] = {**made["input"], **known}
     if same := _unchanged(made, before or {}):
         made["input"]["unchanged"] = same
         if (n := same["snapshots"]) >= _WORTH_A_NOTE:
