@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.flag_values import above_zero, count, share
+from pipeline.flag_values import above_zero, age, count, share
 
 # The formats, named here too so that `--help` need not import what reads them.
 INPUT_FORMATS = ("auto", "scrapbox", "text", "pairs", "jsonl")
@@ -66,6 +66,12 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "metavar": "SHARE",
             "help": "nor where more of the documents of the one before are gone than this share"
             " (default: 0.5)",
+        },
+        "max_input_age": {
+            "type": age,
+            "metavar": "AGE",
+            "help": "nor where the input is older than this, as 36h or 3d: an export by its own"
+            " date, other files by that of the newest (default: any age will do)",
         },
         "previous": {
             "metavar": "FOLDER",

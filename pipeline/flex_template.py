@@ -24,6 +24,7 @@ _SHAPES: Mapping[str, str] = {
     "output": _BUCKET,
     "previous": _BUCKET,
     "max_shrink": r"(0(\.[0-9]+)?|1(\.0+)?)",
+    "max_input_age": r"0*[1-9][0-9]{0,5}[smhdw]",
     "id_root": _BUCKET,
     "model": rf"((gs|s3|hf|https?)://[^\n\r]+|{_IN_IMAGE})",
     "tokenizer": _IN_IMAGE,

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -43,18 +44,16 @@ def from_flags(
     """
     spread = flags.runner != LOCAL
     _make_whole(flags, spread)
-    patterns = [pattern for text in flags.input for pattern in split_patterns(text)]
-    if not patterns:
-        raise ValueError("--input: names no file")
-    patterns = [_absolute(pattern) if spread else pattern for pattern in patterns]
-    refuse_output_inside_inputs(flags.output, patterns)
-    files = _files(patterns, flags)
+    patterns = _patterns(flags, spread)
+    notes: list[str] = []
+    files = _files(patterns, flags, notes)
     settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
     recipe = Settings(**settings).resolve()
     run = recipe.describe(flags.scrapbox_markup)
     begun = _begin(flags, started, run, held)
     if begun.late:  # by now there may be others
-        files = _files(patterns, flags)
+        notes = []
+        files = _files(patterns, flags, notes)
     before = begun.before
     return Job(
         files=files,
@@ -68,10 +67,10 @@ def from_flags(
         earlier=before.earlier,
         before=before.before,
         alike=before.alike,
-        limits=Limits(flags.max_rejected, flags.max_shrink),
+        limits=Limits(flags.max_rejected, flags.max_shrink, flags.max_input_age),
         vector_encoding=flags.vector_encoding,
         manifest=_about(flags, begun.at, files)
-        | {"previous": before.id, "notes": [*recipe.spec.notes, *before.notes]},
+        | {"previous": before.id, "notes": [*recipe.spec.notes, *notes, *before.notes]},
     )
 
 
@@ -82,6 +81,16 @@ def _make_whole(flags: argparse.Namespace, spread: bool) -> None:
             # Shells expand ~ at the start of a word only, not behind =.
             path = os.path.expanduser(path)
             setattr(flags, name, _absolute(path) if spread and name != "model_cache" else path)
+
+
+def _patterns(flags: argparse.Namespace, spread: bool) -> list[str]:
+    """Those of --input, none of which reads the output."""
+    patterns = [pattern for text in flags.input for pattern in split_patterns(text)]
+    if not patterns:
+        raise ValueError("--input: names no file")
+    patterns = [_absolute(pattern) if spread else pattern for pattern in patterns]
+    refuse_output_inside_inputs(flags.output, patterns)
+    return patterns
 
 
 def _absolute(path: str) -> str:
@@ -129,11 +138,11 @@ def _begin(
     return _Begun(snapshot, now if late else begun, before, late)
 
 
-def _files(patterns: list[str], flags: argparse.Namespace) -> list[InputFile]:
+def _files(patterns: list[str], flags: argparse.Namespace, notes: list[str]) -> list[InputFile]:
     """Formats are looked at before names: ids of Scrapbox pages hold no file name, so theirs may be
     the same.
     """
-    files = match_inputs(patterns, flags.id_root, unique_names=False)
+    files = match_inputs(patterns, flags.id_root, unique_names=False, notes=notes)
     formats = {format_of(file.path, flags.input_format) for file in files}
     if formats != {"scrapbox"}:
         check_names(files)
@@ -148,7 +157,11 @@ def _about(
     asked["model"] = without_secrets(flags.model) if "://" in flags.model else flags.model
     return {
         "started": begun.isoformat(timespec="milliseconds"),
-        "input": {"files": len(files), "bytes": sum(file.size for file in files)},
+        "input": {
+            "files": len(files),
+            "bytes": sum(file.size for file in files),
+            "formats": dict(Counter(format_of(file.path, flags.input_format) for file in files)),
+        },
         "configuration": asked,
         "versions": {"corpusvec": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},

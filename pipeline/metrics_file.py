@@ -158,6 +158,11 @@ def _of_snapshot(manifest: Mapping[str, Any]) -> Iterator[_Sample]:
         yield _Sample("bytes", "Size of each table of the snapshot", size, {"table": table})
     yield _Sample("input_bytes", "Size of the input files", manifest["input"]["bytes"])
     yield _Sample("input_files", "Input files", manifest["input"]["files"])
+    if (age := manifest["input"].get("age_seconds")) is not None:
+        yield _Sample("input_age_seconds", "Age of the input when the run began", age)
+    same = manifest["input"].get("unchanged", {"snapshots": 0})["snapshots"]
+    what = "Snapshots in a row, this one included, in which nothing is new"
+    yield _Sample("input_unchanged_snapshots", what, same)
     peak = counts["peak_memory_bytes"]
     yield _Sample("peak_memory_bytes", "The most memory that one process of the run held", peak)
 

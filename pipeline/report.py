@@ -14,6 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from pipeline.logs import Line
 from pipeline.options import program
+from transforms import ages
 from transforms.manifests import Limits, why_not_published
 from transforms.outputs import latest, leftovers, published_manifest
 from transforms.schemas import REJECTED, SENTENCES
@@ -41,10 +42,13 @@ def summary(
         f"{counts['documents']:,} documents{of_these}, {counts['rejected']:,} rejected,"
         f" {counts['empty']:,} empty, of {counts['records']:,} records;{tokens} {seconds:.1f} s"
     )
-    yield Line(told, "summary", {**about, "seconds": round(seconds, 3), **counts})
+    read = manifest["input"]
+    age = {"input_age_seconds": read["age_seconds"]} if "age_seconds" in read else {}
+    yield Line(told, "summary", {**about, "seconds": round(seconds, 3), **age, **counts})
+    yield from _input(read)
     yield from _work(counts)
     yield from (f"note: {note}" for note in manifest.get("notes", ()))
-    yield from _advice(counts)
+    yield from _advice(counts, read)
     yield from _first_windows(counts, manifest["run"]["vectors"])
     yield from _rejected(snapshot, manifest)
     if left := leftovers(snapshot.output, but=snapshot.id):
@@ -54,6 +58,13 @@ def summary(
             " runs that were killed"
         )
     yield from _rows(snapshot, manifest)
+
+
+def _input(about: Mapping[str, Any]) -> Iterator[str]:
+    """What was read, and how old it is."""
+    files = f"{about['files']:,} file{'' if about['files'] == 1 else 's'}"
+    age = f"; {known}" if (known := ages.told(about)) else ""
+    yield f"input: {files}, {about['bytes']:,} bytes{age}"
 
 
 def _work(counts: Mapping[str, int]) -> Iterator[str]:
@@ -69,7 +80,7 @@ def _work(counts: Mapping[str, int]) -> Iterator[str]:
         )
 
 
-def _advice(counts: Mapping[str, int]) -> Iterator[str]:
+def _advice(counts: Mapping[str, int], read: Mapping[str, Any]) -> Iterator[str]:
     unknown, tokens = counts.get("unknown_tokens", 0), counts["tokens"]
     if tokens and unknown / tokens > _UNKNOWN_SHARE:
         yield (
@@ -78,11 +89,14 @@ def _advice(counts: Mapping[str, int]) -> Iterator[str]:
         )
     if counts.get("dropped_tokens"):
         yield f"note: {counts['dropped_tokens']:,} tokens were cut off (--long_text=truncate)"
-    if counts.get("pair_separators"):
-        yield (
-            f"note: {counts['pair_separators']:,} lines have ' ||| ' in them and were read as"
-            " single texts; --input_format=pairs reads them as pairs"
+    if n := counts.get("pair_separators"):
+        lines = (
+            f"{n:,} lines have ' ||| ' in them and were"
+            if n > 1
+            else "1 line has ' ||| ' in it and was"
         )
+        beside = "" if len(read.get("formats", ())) < 2 else ", in a run of text files alone"
+        yield f"note: {lines} read as single texts; --input_format=pairs reads pairs{beside}"
 
 
 def _first_windows(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import bz2
 import gzip
 import os
+import re
+import socket
 
 import pytest
 import zstandard
 
 from transforms.files import (
     InputFile,
+    check_unchanged,
     match_inputs,
     open_input,
     refuse_output_inside_inputs,
@@ -76,7 +79,7 @@ def test_relative_patterns_do_not_mind_the_current_folder(tmp_path, monkeypatch)
     here.mkdir()
     (here / "a.txt").touch()
     monkeypatch.chdir(here)
-    assert match_inputs(["*.txt"]) == [InputFile("a.txt", "a.txt", 0)]
+    assert match_inputs(["*.txt"]) == [InputFile("a.txt", "a.txt", 0, os.stat("a.txt").st_mtime)]
     with pytest.raises(ValueError, match="--output=out"):
         refuse_output_inside_inputs("out", ["**"])
 
@@ -110,6 +113,119 @@ def test_refused_inputs(corpus, patterns, root, message):
     with pytest.raises(ValueError, match=message) as caught:
         match_inputs(patterns, root)
     assert "\n" not in str(caught.value)
+
+
+def special(folder, kind: str) -> str:
+    """Something in a folder that is no file; its name ends in `.txt`."""
+    path = str(folder / f"{kind.replace(' ', '_')}.txt")
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(path)
+    elif kind == "link to a pipe":
+        os.mkfifo(folder / "behind")
+        os.symlink("behind", path)
+    elif kind == "dangling link":
+        os.symlink("/nowhere", path)
+    elif kind == "circle":
+        os.symlink(path, path)
+    elif kind == "link to a device":
+        os.symlink("/dev/zero", path)
+    return path
+
+
+SPECIAL = {
+    "pipe": "is a pipe, not a file",
+    "socket": "is a socket, not a file",
+    "link to a pipe": "is a pipe, not a file",
+    "link to a device": "is a device, not a file",
+    "dangling link": "is a link to /nowhere that leads nowhere",
+    "circle": "is a link to .* that leads in a circle",
+}
+
+
+@pytest.mark.parametrize(("kind", "said"), SPECIAL.items(), ids=SPECIAL)
+@pytest.mark.parametrize("pattern", ["x/*.txt", "**", "*/*", "{path}"])
+def test_what_is_no_file_is_named(corpus, monkeypatch, kind, said, pattern):
+    monkeypatch.chdir(corpus)
+    path = os.path.relpath(special(corpus / "x", kind))
+    with pytest.raises(
+        ValueError, match=rf"^--input=\S+: ({path} )?{said}; put a file in"
+    ) as caught:
+        match_inputs([pattern.format(path=path)])
+    assert path in str(caught.value)
+
+
+def test_what_is_no_file_and_does_not_match_does_no_harm(corpus):
+    for kind in SPECIAL:
+        special(corpus / "x" / "y", kind)
+    assert [file.path for file in match_inputs(["x/*.txt", "x/y/*c.txt"])] == [
+        "x/a.txt",
+        "x/y/c.txt",
+    ]
+
+
+def test_folders_that_match_are_told(corpus):
+    notes = []
+    match_inputs(["x/*", "x/**.txt", "b*"], notes=notes)
+    said = "--input=x/*: matches the folder x/y and reads no file in it; x/** reads all below"
+    assert notes == [said]
+    (corpus / "z.txt").mkdir()
+    os.symlink("x", corpus / "link.txt")
+    notes.clear()
+    match_inputs(["*.txt"], notes=notes)
+    assert notes[0].startswith("--input=*.txt: matches 2 folders (link.txt, …) and reads no file")
+
+
+def test_links_are_followed_as_in_a_shell(corpus):
+    os.symlink("x", corpus / "link")
+    os.symlink("..", corpus / "x" / "up")
+    assert [file.path for file in match_inputs(["l*/*.txt"])] == ["link/a.txt"]
+    assert "link/a.txt" not in {file.path for file in match_inputs(["**/*.txt"])}
+    os.symlink("../b.txt", corpus / "x" / "b.txt")
+    assert [file.size for file in match_inputs(["x/b*"])] == [5]
+
+
+def test_what_must_not_be_read_is_named(corpus, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: not path.endswith("b.txt"))
+    for pattern in ("*.txt", "b.txt"):
+        with pytest.raises(ValueError, match=r"^--input=.*Permission denied: 'b\.txt'"):
+            match_inputs([pattern])
+    assert match_inputs(["a*.txt"])
+
+
+def test_a_folder_that_must_not_be_listed_is_named_where_it_matters(corpus, monkeypatch):
+    scandir = os.scandir
+
+    def guarded(path):
+        if path == "x/y/":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(ValueError, match=r"^--input=\*\*: .*Permission denied: 'x/y/'"):
+        match_inputs(["**"])
+    assert match_inputs(["x/*.txt", "*/a*"])
+
+
+CHANGES = {
+    "cut": (lambda path: os.truncate(path, 2), "had 5 bytes, and now it has 2"),
+    "longer": (lambda path: path.write_text("a.txt and more"), "5 bytes, and now it has 14"),
+    "as long, written again": (lambda path: os.utime(path, (5, 5)), "written to at 1970-01-01 00"),
+    "replaced": (lambda path: os.replace(path.with_name("d.md"), path), "had 5 bytes, and now"),
+    "gone": (lambda path: path.unlink(), "had 5 bytes, and now it is gone"),
+    "a pipe": (lambda path: (path.unlink(), os.mkfifo(path)), "cannot be looked at again (is a"),
+}
+
+
+@pytest.mark.parametrize(("change", "said"), CHANGES.values(), ids=CHANGES)
+def test_a_file_that_changed_is_named(corpus, change, said):
+    (file,) = match_inputs(["a.txt"])
+    check_unchanged(file)
+    change(corpus / "a.txt")
+    with pytest.raises((BrokenInput, RuntimeError), match=rf"^a\.txt: .*{re.escape(said)}"):
+        check_unchanged(file)
 
 
 CLOUDS = {"s3": "aws", "gs": "gcp", "hdfs": "hadoop", "azfs": "azure"}
@@ -156,7 +272,7 @@ def test_commas_separate_patterns_unless_they_name_one_file(corpus, monkeypatch,
 
 def test_names_need_not_differ_where_ids_do_not_hold_them(corpus):
     found = match_inputs(["a.txt", "x/a.txt"], unique_names=False)
-    assert found == [InputFile("a.txt", "a.txt", 5), InputFile("x/a.txt", "a.txt", 7)]
+    assert [(file.path, file.name) for file in found] == [("a.txt", "a.txt"), ("x/a.txt", "a.txt")]
 
 
 COMPRESS = {

@@ -21,6 +21,7 @@ GOOD = {
     "output": ["gs://a/out"],
     "previous": ["gs://a/other"],
     "max_shrink": ["0", "0.25", "1", "1.0"],
+    "max_input_age": ["3d", "36h", "90m"],
     "id_root": ["gs://a/in"],
     "model": [
         "gs://a/m",
@@ -42,6 +43,7 @@ BAD = {
     "output": ["out", "s3://a/out", ""],
     "previous": ["other"],
     "max_shrink": ["", "2", "half", "-0.1"],
+    "max_input_age": ["", "3", "0d", "3 days"],
     "id_root": ["in"],
     "model": ["models/bert", "/models/bert", "ftp://h/m", "gs://"],
     "tokenizer": ["vocab.txt", "gs://a/vocab.txt"],

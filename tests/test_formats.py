@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.elements import Document, Failure
+from transforms.encodings import foreign, marked
 from transforms.formats import (
     FORMATS,
     format_of,
@@ -80,6 +82,94 @@ def test_utf_16_is_refused_by_its_name(name, encoding):
         read(reader_for(name), data)
 
 
+CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
+WORDS = "garden notes\nsecond line\n"
+HIRAGANA = "あいうえお\nかきくけこ\n"  # as UTF-16 it has NULs at the ends of lines alone
+MIXED = "庭のトマトは\u3000熟した。\n《一つ》の😀\n2024\n"
+LOOKS = {
+    "letters": (WORDS, "utf-16-le", "UTF-16"),
+    "letters, big-endian": (WORDS, "utf-16-be", "UTF-16"),
+    "a word without a line end": ("garden", "utf-16-be", "UTF-16"),
+    "hiragana": (HIRAGANA, "utf-16-le", "UTF-16"),
+    "hiragana, big-endian": (HIRAGANA, "utf-16-be", "UTF-16"),
+    "hiragana, and carriage returns": (HIRAGANA.replace("\n", "\r\n"), "utf-16-le", "UTF-16"),
+    "much hiragana": ("あ\n" * 50_000, "utf-16-le", "UTF-16"),
+    "a long line": ("a" * 100_000, "utf-16-le", "UTF-16"),
+    "all sorts": (MIXED, "utf-16-le", "UTF-16"),
+    "all sorts, big-endian": (MIXED, "utf-16-be", "UTF-16"),
+    "UTF-32": (MIXED, "utf-32-le", "UTF-32"),
+    "UTF-32, big-endian": ("a", "utf-32-be", "UTF-32"),
+    "ISO-2022-JP": (HIRAGANA, "iso2022_jp", "ISO-2022-JP"),
+    "ISO-2022-JP, one line": ("庭のトマト", "iso2022_jp", "ISO-2022-JP"),
+    "ISO-2022-KR": ("안녕하세요\n", "iso2022_kr", "ISO-2022-KR"),
+    "Shift_JIS": (HIRAGANA, "shift_jis", "Shift_JIS"),
+    "Shift_JIS, much of it": ("①庭のトマト\n" * 9_999, "cp932", "Shift_JIS"),
+    "EUC-JP": (HIRAGANA, "euc_jp", "EUC-JP"),
+}
+
+
+@pytest.mark.parametrize(("text", "encoding", "looks"), LOOKS.values(), ids=LOOKS)
+@pytest.mark.parametrize("name", ["text", "pairs"])
+def test_a_file_in_another_encoding_is_refused(name, text, encoding, looks):
+    said = rf"^folder/f\.txt: the file looks like {looks}; save it as UTF-8$"
+    with pytest.raises(BrokenInput, match=said):
+        read(reader_for(name), text.encode(encoding))
+
+
+STRUCTURED = {
+    "jsonl": '{"text": "庭のトマト"}\n{"text": "ねこがねる"}\n',
+    "scrapbox": '{"name": "p", "pages": [{"title": "庭のトマト", "lines": ["ねこがねる"]}]}',
+}
+ENCODINGS = ["utf-16-le", "utf-16-be", "utf-32-le", "iso2022_jp", "shift_jis", "euc_jp"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("name", STRUCTURED)
+def test_json_in_another_encoding_is_refused(name, encoding):
+    with pytest.raises(BrokenInput, match=r"the file looks like .*; save it as UTF-8$"):
+        read(reader_for(name), STRUCTURED[name].encode(encoding))
+
+
+@pytest.mark.skipif(not CASES.exists(), reason="the reference data is not beside this checkout")
+@pytest.mark.parametrize("file", ["u16le.txt", "u16ja.txt", "iso2022jp.txt"])
+def test_files_of_users_in_other_encodings_are_refused(file):
+    with pytest.raises(BrokenInput, match="save it as UTF-8"):
+        read(read_text, (CASES / "utf16_without_bom" / file).read_bytes())
+
+
+FINE = b"a fine line\n" * 9
+ODD_LINES = {
+    "a NUL": (b"a\0b", "the line has a NUL (byte 0x00 at 2), as UTF-16 and damaged files have"),
+    "NULs of a disk": (b"\0" * 512, "the line has a NUL"),
+    "a line of UTF-16": ("other".encode("utf-16-le"), "the line has a NUL"),
+    "a line of ISO-2022-JP": ("庭の木".encode("iso2022_jp"), "the line looks like ISO-2022-JP"),
+    "a line of Shift_JIS": ("トマト".encode("shift_jis"), "it looks like Shift_JIS"),
+    "a line of EUC-JP": ("トマト".encode("euc_jp"), "it looks like EUC-JP"),
+    "Latin-1": ("élève café".encode("latin-1"), "not UTF-8 (byte 0xe9 at 1)"),
+}
+
+
+@pytest.mark.parametrize(("line", "error"), ODD_LINES.values(), ids=ODD_LINES)
+@pytest.mark.parametrize("where", ["first", "last"])
+def test_one_odd_line_of_a_fine_file_fails_alone(line, error, where):
+    data = line + b"\n" + FINE if where == "first" else FINE + line + b"\n"
+    records = read(read_text, data)
+    (failure,) = (record for record in records if isinstance(record, Failure))
+    assert error in failure.error
+    assert failure.source_row == (1 if where == "first" else 10)
+    assert len(records) == 10
+
+
+def test_colours_of_a_terminal_are_text():
+    assert texts(read_text, "\x1b[31mred\x1b(B\x1b[m\n") == [("\x1b[31mred\x1b(B\x1b[m", None)]
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_characters="\0\x1b", codec="utf-8")))
+def test_no_text_in_utf_8_is_taken_for_something_else(text):
+    assert not foreign(text.encode())
+
+
 PAIRS = {
     "pair": ("a ||| b", ("a", "b")),
     "last separator splits": ("a ||| b ||| c", ("a ||| b", "c")),
@@ -145,6 +235,14 @@ BAD_JSON = {
         "`m` has a number that is too large",
     ),
     "too large a number deep down": ('{"text": "a", "m": [-1e999]}', "f.txt:2", "`m` has a num"),
+    "a key twice": ('{"id": "x", "text": "a", "text": "b"}', "f.txt:2", "the key `text` twice"),
+    "a key twice, once escaped": (
+        r'{"text": "a", "\u0074ext": "b"}',
+        "f.txt:2",
+        "key `text` twice",
+    ),
+    "a key twice deep down": ('{"text": "a", "m": [{"n": 1, "n": 1}]}', "f.txt:2", "key `n` twice"),
+    "half a pair twice": (r'{"text": "a", "\ud800": 1, "\ud800": 2}', "f.txt:2", "key `?` twice"),
     "nested too deeply": ('{"text": "a", "m": ' + "[" * 100_000 + "}", "f.txt:2", "too deep"),
 }
 
@@ -192,8 +290,8 @@ def test_metadata_can_be_read_back(rows, ascii_only):
 def test_every_line_is_one_record_whatever_the_bytes(reader, data):
     content = b"".join(data)
     n_lines = content.count(b"\n") + (not content.endswith(b"\n") and content != b"")
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return  # UTF-16
+    if marked(content) or foreign(content):
+        return  # the file is refused
     records = read(reader, content)
     assert [record.source_row for record in records] == list(range(1, n_lines + 1))
     for record in records:

@@ -50,6 +50,11 @@ def test_what_is_not_accounted_for_is_never_published(files, records, said):
     assert said in why_not_published(made, None, Limits(max_rejected=99, max_shrink=1.0))
 
 
+OLD = {
+    "time": "2026-01-01T00:00:00+00:00",
+    "time_of": {"source": "in/a.json", "what": "exported"},
+    "age_seconds": 5 * 86_400,
+}
 PUBLISHED = {
     "the first": (manifest(10, 10), None, ""),
     "nothing": (manifest(1, empty=1), None, "no record became a document"),
@@ -59,11 +64,29 @@ PUBLISHED = {
     "less than half is left": (manifest(4, 4), manifest(10, 10), "more than 50% are gone"),
     "as many, but empty": (manifest(10, 4, empty=6), manifest(10, 10), "more than 50% are gone"),
     "more": (manifest(20, 20), manifest(10, 10), ""),
+    "an old input": (
+        {**manifest(10, 10), "input": OLD},
+        None,
+        "the input is older than 2 days (--max_input_age): a.json was exported 2026-01-01 00:00"
+        " UTC, 5 days before the run",
+    ),
+    "an input that is just old enough": (
+        {**manifest(10, 10), "input": OLD | {"age_seconds": 172_800}},
+        None,
+        "",
+    ),
+    "an input of which nobody knows": (
+        {**manifest(10, 10), "input": {"files": 1}},
+        None,
+        "nobody knows whether the input is older than 2 days (--max_input_age)",
+    ),
 }
 
 
 @pytest.mark.parametrize(("made", "before", "said"), PUBLISHED.values(), ids=PUBLISHED)
 def test_why_a_snapshot_is_not_published(made, before, said):
-    why = why_not_published(made, before, Limits(max_rejected=1, max_shrink=0.5))
+    made = {"input": OLD | {"age_seconds": 0}, **made}
+    limits = Limits(max_rejected=1, max_shrink=0.5, max_input_age=172_800)
+    why = why_not_published(made, before, limits)
     assert said in why
     assert bool(why) == bool(said)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 from collections import Counter
 
 import apache_beam as beam
@@ -10,7 +12,9 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from transforms import metrics
+from transforms.ages import reduced
 from transforms.costs import PEAK_MEMORY
+from transforms.elements import Count, Dated
 from transforms.files import match_inputs
 from transforms.read import ReadDocuments
 
@@ -43,7 +47,7 @@ COSTS = ("read_ms", PEAK_MEMORY)
 def counts(found):
     sums = Counter()
     for count in found["counts"]:
-        if count.name not in COSTS:
+        if isinstance(count, Count) and count.name not in COSTS:
             sums[count.name] += count.n
     return sums
 
@@ -75,7 +79,7 @@ def test_options_reach_the_readers(corpus):
     assert all(document.alignment is None for document in found["documents"])
     pairs = run(match_inputs([f"{corpus}/a.txt"]), input_format="pairs")
     assert (pairs["documents"][2].text, pairs["documents"][2].pair) == ("two", "2")
-    assert counts(pairs)["pair_separators"] == 0
+    assert "pair_separators" not in counts(pairs)
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["in order", "the other way round"])
@@ -91,7 +95,7 @@ def test_spread_over_workers_the_result_is_the_same(corpus, order):
     assert len(alone["failures"]) == 6
     assert counts(spread) == counts(alone)
     for found, readers in ((alone, 1), (spread, len(files))):
-        names = Counter(count.name for count in found["counts"])
+        names = Counter(count.name for count in found["counts"] if isinstance(count, Count))
         assert [names[name] for name in COSTS] == [readers, readers]
 
 
@@ -118,6 +122,43 @@ def test_a_broken_file_ends_the_run_and_is_named(corpus):
     (corpus / "d.json").write_text('{"name": "P", "pages": [{"title": "d", "lines": []}, {"ti')
     with pytest.raises(Exception, match=r"d\.json: the file is cut off .*after page 1 \"d\""):
         run(match_inputs([f"{corpus}/d.json"]))
+
+
+SPREAD = pytest.mark.parametrize("spread", [False, True], ids=["alone", "spread"])
+
+
+@SPREAD
+@pytest.mark.parametrize("name", ["a.txt", "c.json", "z.txt.gz"])
+def test_a_file_that_changed_since_the_run_began_ends_it_and_is_named(corpus, name, spread):
+    (corpus / "z.txt.gz").write_bytes(gzip.compress(b"one\ntwo\n"))
+    files = match_inputs([f"{corpus}/*"])
+    (corpus / name).write_bytes((corpus / name).read_bytes()[:-9])
+    with pytest.raises(Exception, match=rf"{name}: the file changed while .* and now it has"):
+        run(files, spread=spread)
+
+
+@SPREAD
+def test_the_times_of_the_input_are_told(corpus, spread):
+    for name, time in (("a.txt", 1_000), ("b.jsonl", 3_000), ("c.json", 2_000)):
+        os.utime(corpus / name, (time, time))
+    export = {"pages": [{"title": "t", "lines": [], "updated": 4_000}], "name": "Q"}
+    (corpus / "d.json").write_text(json.dumps(export))
+    os.utime(corpus / "d.json", (3_500, 3_500))
+    (corpus / "e.json").write_text(json.dumps(export | {"name": "R", "exported": 500}))
+    (corpus / "f.json").write_text(json.dumps({"exported": 400, "name": "S", "pages": []}))
+    found = run(match_inputs([f"{corpus}/*"]), spread=spread)
+    parts = reduced(part for part in found["counts"] if isinstance(part, Dated))
+    assert parts == [
+        Dated(f"{corpus}/f.json", 400.0, True),
+        Dated(f"{corpus}/d.json", 4_000.0, False),
+    ]
+
+
+def test_behind_the_limit_a_file_has_the_time_of_its_disk(corpus):
+    os.utime(corpus / "c.json", (9_000_000_000, 9_000_000_000))
+    found = run(match_inputs([f"{corpus}/*"]), limit=1)
+    (part,) = (part for part in found["counts"] if isinstance(part, Dated))
+    assert part == Dated(f"{corpus}/c.json", 9_000_000_000.0, False)
 
 
 def test_progress_counts_each_byte_once(corpus):

@@ -364,6 +364,14 @@ SETS_OFF: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {"corpusvec_documents": "1000x2000 890x2000"},
         {"corpusvec_documents": "1000x2000 910x2000"},
     ),
+    "CorpusvecInputOld": (
+        {"corpusvec_input_age_seconds": "260000x4000"},
+        {"corpusvec_input_age_seconds": "250000x4000"},
+    ),
+    "CorpusvecInputUnchanged": (
+        {"corpusvec_input_unchanged_snapshots": "7x4000"},
+        {"corpusvec_input_unchanged_snapshots": "6x4000"},
+    ),
     "CorpusvecNotReusing": (
         {"corpusvec_embedded": "60x4000", "corpusvec_documents": "100x4000"},
         {"corpusvec_embedded": "40x4000", "corpusvec_documents": "100x4000"},

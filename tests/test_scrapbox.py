@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transforms.ages import Dates
 from transforms.digests import model_text_sha256
 from transforms.elements import Alignment, Document, Failure
 from transforms.scrapbox import alignment_again, read_scrapbox
@@ -138,6 +139,21 @@ BAD_PAGES = {
     "lines of a wrong type": (b'{"title": "b", "lines": "b"}', "P/b", "its `lines` are missing"),
     "line of a wrong type": (b'{"title": "b", "lines": ["b", 7]}', "P/b", "its line 2 is missing"),
     "line without text": (b'{"title": "b", "lines": [{"userId": "u"}]}', "P/b", "its line 1 is"),
+    "a key twice": (
+        b'{"title": "b", "lines": ["b"], "lines": []}',
+        "P/b",
+        "it has the key `lines` twice",
+    ),
+    "an unused key twice": (
+        b'{"title": "b", "lines": [], "id": 1, "id": 1}',
+        "P/b",
+        "key `id` twice",
+    ),
+    "a line's key twice": (
+        b'{"title": "b", "lines": [{"text": "b"}, {"text": "c", "text": "d"}]}',
+        "P/b",
+        "its line 2 has the key `text` twice",
+    ),
     "no object": (b"[1, 2]", "P/(page 2)", "it is not an object"),
     "null": (b"null", "P/(page 2)", "it is not an object"),
 }
@@ -157,6 +173,11 @@ def test_a_bad_page_fails_alone(bad, record_id, error):
 BAD_LINES = {
     "a bad line": (b'{"title": "b", "lines": ["b", "\xff", "d"]}', ["P/b#1"]),
     "a line of a wrong type": (b'{"title": "b", "lines": ["b", {}, "d"]}', ["P/b#1"]),
+    "a key twice in a line": (
+        b'{"title": "b", "lines": ["b", {"text": "c", "text": "d"}, "e"]}',
+        ["P/b#1"],
+    ),
+    "a key twice in a page": (b'{"title": "b", "title": "b", "lines": ["b"]}', ["P/b#0"]),
     "a bad stamp": (rb'{"title": "b", "lines": [{"text": "b", "created": []}, "d"]}', ["P/b#0"]),
     "a bad title": (
         rb'{"title": "\udfff", "lines": ["b", "d"]}',
@@ -193,6 +214,9 @@ BROKEN = {
     "name is a number": (b'{"name": 7, "pages": []}', "its `name`"),
     "bad name": (b'{"name": "\xff", "pages": []}', "its `name`"),
     "bad name after the pages": (rb'{"pages": [], "name": "\ud800"}', "its `name`"),
+    "name twice": (b'{"name": "a", "name": "b", "pages": []}', "its key `name` twice"),
+    "pages twice": (HEAD + b'{"title": "b", "lines": []}], "pages": []}', "its key `pages` twice"),
+    "something unused twice": (HEAD + b'{}], "users": [], "users": []}', "its key `users` twice"),
     "cut off at the first page": (HEAD[:40], "before its first page"),
     "cut off": (HEAD, 'after page 1 "a"'),
     "cut off, name unknown": (b'{"pages": [{"title": "a", "lines": []}, {"t', 'after page 1 "a"'),
@@ -213,6 +237,35 @@ def test_a_broken_file_is_an_error_that_says_where(data, where):
     assert where in message
     assert "export it again" in message
     assert "\n" not in message
+
+
+FIRST = {"name": "P", "exported": 1578221415, "pages": [page(updated=5), page("U", updated=9)]}
+TIMES = {
+    "as it is exported": (FIRST, (1578221415.0, 9.0)),
+    "at its end": ({**{k: FIRST[k] for k in ("name", "pages")}, "exported": 7.5}, (7.5, 9.0)),
+    "not said": ({"name": "P", "pages": FIRST["pages"]}, (None, 9.0)),
+    "of a page alone": ({"name": "P", "pages": [page(exported=3, updated=None)]}, (None, None)),
+    "in milliseconds": ({**FIRST, "exported": 1578221415000}, (None, 9.0)),
+    "no number": ({**FIRST, "exported": "2020-01-05"}, (None, 9.0)),
+    "a truth value": ({**FIRST, "exported": True}, (None, 9.0)),
+    "pages are read whatever they say": ({**FIRST, "pages": [page(updated=True)]}, None),
+}
+
+
+@pytest.mark.parametrize(("data", "expected"), TIMES.values(), ids=TIMES)
+def test_an_export_tells_its_time(data, expected):
+    dates = Dates()
+    whole = json.dumps(data).encode()
+    list(read_scrapbox(lambda: io.BytesIO(whole), "p.json", "p.json", dates=dates))
+    assert (dates.exported, dates.updated) == (expected or (1578221415.0, None))
+
+
+@needs_exports
+def test_a_real_export_tells_its_time():
+    dates, path = Dates(), SCRAPBOX / "qualia-san.json"
+    list(read_scrapbox(lambda: path.open("rb"), "p.json", "p.json", dates=dates))
+    assert dates.exported == 1678252437
+    assert dates.updated < dates.exported
 
 
 @pytest.mark.parametrize("cut", range(1, 200, 7))

@@ -182,6 +182,17 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class Dated:
+    """The time of a file of the input, in seconds since 1970: when it was `exported`, as it says
+    itself, or last written.
+    """
+
+    source: str
+    seconds: float
+    exported: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """A sentence for the user, in the manifest and the final report."""
 

@@ -1,4 +1,6 @@
-"""Input files on any of Beam's file systems: which there are, their names in ids, their bytes."""
+"""Input files on any of Beam's file systems: which there are, their names in ids, their bytes, and
+whether they are still what they were.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,14 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any, BinaryIO
 
 from apache_beam.io.filesystem import CompressionTypes, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.stores import EXTRAS, Refused, ask, reason, unserved
+from transforms.globs import hidden_names, match, read_state
+from transforms.stores import EXTRAS, Refused, ask, is_remote, reason, unserved
 from transforms.streams import BrokenInput, decompress
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -32,11 +36,14 @@ _OUTPUT_FILES = (
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file to read: its path as matched, its name in ids, its size in bytes as it lies there."""
+    """A file to read: its path as matched, its name in ids, its size in bytes as it lies there, and
+    when it was last written, in seconds since 1970 (0: nobody knows).
+    """
 
     path: str
     name: str
     size: int
+    written: float = 0.0
 
 
 def split_patterns(text: str) -> list[str]:
@@ -51,24 +58,28 @@ def split_patterns(text: str) -> list[str]:
 
 
 def match_inputs(
-    patterns: Sequence[str], id_root: str | None = None, unique_names: bool = True
+    patterns: Sequence[str],
+    id_root: str | None = None,
+    unique_names: bool = True,
+    notes: list[str] | None = None,
 ) -> list[InputFile]:
     """The files that the patterns match, each once, sorted by path.
 
     A name is the path from the folder before the pattern's first wildcard, or from `id_root`. A
     path that exists is taken as it is, whatever characters are in it. As in a shell, files and
     folders whose names begin with a dot are matched only by a dot. `unique_names=False` is for
-    formats whose ids hold no file name.
+    formats whose ids hold no file name. `notes` get a sentence on folders that match: they are not
+    read.
 
-    Raises: ValueError for a pattern without a file, and for two files of one name; Outage for a
-    store that does not answer.
+    Raises: ValueError for a pattern without a file or with what is none (a pipe, a link that leads
+    nowhere), and for two files of one name; Outage for a store that does not answer.
     """
     found: dict[str, InputFile] = {}
     for pattern in patterns:
-        root, matches = _matches(pattern)
-        for path, size in matches:
-            file = InputFile(path, _name(path, root if id_root is None else id_root, id_root), size)
-            found.setdefault(_absolute(path), file)
+        root, matches = _matches(pattern, [] if notes is None else notes)
+        for path, size, written in matches:
+            name = _name(path, root if id_root is None else id_root, id_root)
+            found.setdefault(_absolute(path), InputFile(path, name, size, written))
     files = sorted(found.values(), key=lambda file: file.path)
     if unique_names:
         check_names(files)
@@ -121,8 +132,44 @@ def refuse_output_inside_inputs(output: str, patterns: Iterable[str]) -> None:
             )
 
 
-def _matches(pattern: str) -> tuple[str, list[tuple[str, int]]]:
-    """The folder that names start from, and path and size of each file."""
+_State = tuple[str, int, float]  # path, size in bytes, when it was written
+
+
+def check_unchanged(file: InputFile) -> None:
+    """Raises: BrokenInput for a file that is not what it was when the run began; RuntimeError for a
+    store that does not answer.
+    """
+    began = f"when the run began it had {file.size:,} bytes"
+    try:
+        size, written = _state(file.path)
+    except FileNotFoundError as error:
+        raise _changed(file, f"{began}, and now it is gone") from error
+    except (Refused, OSError, ValueError) as error:
+        raise RuntimeError(f"{file.path}: cannot be looked at again ({error})") from error
+    if size != file.size:
+        raise _changed(file, f"{began}, and now it has {size:,}")
+    # One store gives fractions of a second in listings alone.
+    if file.written and abs(written - file.written) >= (1.0 if is_remote(file.path) else 1e-6):
+        at = datetime.fromtimestamp(written, timezone.utc)
+        raise _changed(file, f"it was written to at {at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _changed(file: InputFile, how: str) -> BrokenInput:
+    return BrokenInput(
+        f"{file.path}: the file changed while the run was at it: {how}; run again when nothing"
+        " writes to it, or read a copy"
+    )
+
+
+def _state(path: str) -> tuple[int, float]:
+    if not is_remote(path):
+        return read_state(path)
+    found = ask(path, lambda: FileSystems.get_filesystem(path).metadata(path))
+    return found.size_in_bytes, found.last_updated_in_seconds
+
+
+def _matches(pattern: str, notes: list[str]) -> tuple[str, list[_State]]:
+    """The folder that names start from, and each file."""
     if _is_folder(pattern):
         raise ValueError(
             f"--input={pattern}: is a folder; say which of its files, "
@@ -130,32 +177,43 @@ def _matches(pattern: str) -> tuple[str, list[tuple[str, int]]]:
         )
     wildcard = _WILDCARD.search(pattern)
     root = _folder(pattern[: wildcard.start()] if wildcard else pattern)
-    # Beam finds nothing for a relative pattern whose first folder has the wildcard.
-    prefix = "" if _SCHEME.match(pattern) or os.path.isabs(pattern) else "./"
     try:
-        if _is_file(pattern):
-            size = ask(pattern, lambda: FileSystems.get_filesystem(pattern).size(pattern))
-            return _folder(pattern), [(pattern, size)]
-        found = []
-        if wildcard:
-            found = ask(pattern, lambda: FileSystems.match([prefix + pattern])[0].metadata_list)
+        if _is_there(pattern):
+            return _folder(pattern), [(pattern, *_state(pattern))]
+        listed = _listed if _SCHEME.match(pattern) else _found
+        files = listed(pattern, root, notes) if wildcard else []
     except (Refused, OSError) as error:
         raise unserved(_unlisted(pattern, error), error) from error
-    files = [(file.path[len(prefix) :], file.size_in_bytes) for file in found]
-    allowed = _dotted(pattern[len(root) :])
-    files = [
-        (path, size)
-        for path, size in files
-        if not path.endswith("/") and _dotted(path.removeprefix(root)) <= allowed
-    ]
+    except ValueError as error:
+        raise ValueError(
+            f"--input={pattern}: {error}; put a file in its place, or leave it out of the pattern"
+        ) from error
     if not files:
         raise ValueError(f"--input={pattern}: matches no file; {_check(pattern)} (quote wildcards)")
     return root, files
 
 
-def _dotted(path: str) -> int:
-    """How many names in a path begin with a dot; one in a pattern matches just one such name."""
-    return sum(name.startswith(".") for name in path.split("/") if name not in (".", ".."))
+def _found(pattern: str, root: str, notes: list[str]) -> list[_State]:
+    """The files that a pattern matches on a local disk."""
+    rest = pattern[len(root) :] + ("*" if pattern.endswith("/") else "")
+    found = match(root, rest, lambda part: re.compile(FileSystem.translate_pattern(part)).match)
+    if n := len(found.folders):
+        first = min(found.folders)
+        what = f"the folder {first}" if n == 1 else f"{n:,} folders ({first}, …)"
+        notes.append(
+            f"--input={pattern}: matches {what} and reads no file in it; {root}** reads all below"
+        )
+    return found.files
+
+
+def _listed(pattern: str, root: str, notes: list[str]) -> list[_State]:
+    """The files that a pattern matches in a store, which has no folders."""
+    hidden = hidden_names(pattern[len(root) :])
+    return [
+        (file.path, file.size_in_bytes, file.last_updated_in_seconds)
+        for file in ask(pattern, lambda: FileSystems.match([pattern])[0].metadata_list)
+        if not file.path.endswith("/") and hidden_names(file.path.removeprefix(root)) <= hidden
+    ]
 
 
 def _check(pattern: str) -> str:
@@ -206,9 +264,9 @@ def _is_folder(path: str) -> bool:
     return not _SCHEME.match(path) and os.path.isdir(path)
 
 
-def _is_file(path: str) -> bool:
+def _is_there(path: str) -> bool:
     if not _SCHEME.match(path):
-        return os.path.isfile(path)
+        return os.path.lexists(path)
     return not path.endswith("/") and ask(path, lambda: FileSystems.exists(path))
 
 

@@ -14,9 +14,11 @@ from contextlib import closing
 from functools import partial
 from typing import Any, BinaryIO
 
+from transforms.ages import Dates
 from transforms.elements import Document, Failure
+from transforms.encodings import legacy_of, undecoded
 from transforms.scrapbox import read_scrapbox
-from transforms.streams import COMPRESSIONS, refuse_utf_16
+from transforms.streams import COMPRESSIONS, from_start
 
 Record = Document | Failure
 Open = Callable[[], BinaryIO]
@@ -25,6 +27,7 @@ Reader = Callable[[Open, str, str], Iterator[Record]]  # how to open it, its pat
 _SEPARATOR = " ||| "
 _BOM = b"\xef\xbb\xbf"
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SHOWN = 40  # characters of a key in an error
 _FIELDS = ("id", "text", "pair")
 
 
@@ -35,6 +38,9 @@ def read_text(open_: Open, source: str, name: str) -> Iterator[Record]:
             text = line.decode().strip()
         except UnicodeDecodeError as error:
             yield _failure(source, name, row, _undecoded(error))
+            continue
+        if odd := undecoded(line):
+            yield _failure(source, name, row, odd)
         else:
             yield Document(f"{name}:{row}", text, None, source, row)
 
@@ -106,10 +112,14 @@ def format_of(path: str, input_format: str = "auto") -> str:
     )
 
 
-def reader_for(input_format: str, unit: str = "page", markup: str = "strip") -> Reader:
-    """The reader of a format by its name; `unit` and `markup` are for Scrapbox alone."""
+def reader_for(
+    input_format: str, unit: str = "page", markup: str = "strip", dates: Dates | None = None
+) -> Reader:
+    """The reader of a format by its name; what follows is for Scrapbox alone, whose exports tell
+    `dates` their time.
+    """
     if input_format == "scrapbox":
-        return partial(read_scrapbox, unit=unit, markup=markup)
+        return partial(read_scrapbox, unit=unit, markup=markup, dates=dates)
     return FORMATS[input_format]
 
 
@@ -121,12 +131,10 @@ def has_pair_separator(text: str) -> bool:
 def _lines(open_: Open, source: str) -> Iterator[tuple[int, bytes]]:
     r"""The lines of a file, counted from 1; a line ends at b"\n" only.
 
-    Raises: BrokenInput for UTF-16, whose lines would all be rubbish.
+    Raises: BrokenInput for a file that is not UTF-8 from its start on.
     """
-    with closing(open_()) as stream:
+    with closing(open_()) as opened, closing(from_start(opened, source)) as stream:
         for row, line in enumerate(stream, 1):
-            if row == 1:
-                refuse_utf_16(line, source)
             line = line.removesuffix(b"\n").removesuffix(b"\r")
             yield row, line.removeprefix(_BOM) if row == 1 else line
 
@@ -135,7 +143,7 @@ def _json_object(line: bytes) -> dict[str, Any]:
     if line.startswith(_BOM):
         raise ValueError("the line begins with a byte-order mark, as a joined file does; remove it")
     try:
-        record = json.loads(line.decode(), parse_constant=_refuse_constant)
+        record = _JSON.decode(line.decode())
     except json.JSONDecodeError as error:
         what = error.msg.removesuffix(" at")
         raise ValueError(f"the line is not JSON: {what} at column {error.colno}") from error
@@ -151,6 +159,20 @@ def _json_object(line: bytes) -> dict[str, Any]:
 
 def _refuse_constant(constant: str) -> None:
     raise ValueError(f"the line is not JSON: it has {constant} for a number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these keys and values. Raises: ValueError where a key is there twice."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        shown = twice[:_SHOWN].encode("utf-8", "replace").decode()
+        raise ValueError(f"the line has the key `{shown}` twice; only one of them can be meant")
+    return record
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
 
 
 def _record_id(given: Any) -> str:
@@ -196,7 +218,9 @@ def _kind(value: Any) -> str:
 
 
 def _undecoded(error: UnicodeDecodeError) -> str:
-    return f"the line is not UTF-8 (byte 0x{error.object[error.start]:02x} at {error.start + 1})"
+    said = f"the line is not UTF-8 (byte 0x{error.object[error.start]:02x} at {error.start + 1})"
+    name = legacy_of(error.object)
+    return f"{said}; it looks like {name}" if name else said
 
 
 def _failure(source: str, name: str, row: int, error: str, record_id: str = "") -> Failure:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 
+from transforms.ages import Dates, dated, reduced
 from transforms.costs import Spent
 from transforms.digests import DigestSet
-from transforms.elements import Count, Document, Failure
-from transforms.files import InputFile, open_input
+from transforms.elements import Count, Dated, Document, Failure
+from transforms.files import InputFile, check_unchanged, open_input
 from transforms.formats import Record, format_of, has_pair_separator, reader_for
 from transforms.metrics import count
 from transforms.stamps import OF_THE_RUN, stamped
+from transforms.streams import BrokenInput
 
 _REPORT_EVERY = 64  # records
 
 
 class Read(NamedTuple):
-    """`Document`s, `Failure`s and `Count`s of the input files."""
+    """`Document`s and `Failure`s of the input files, and `Count`s and `Dated`s of the run."""
 
     documents: beam.PCollection
     failures: beam.PCollection
@@ -37,6 +39,8 @@ class ReadDocuments(beam.PTransform):
     `spread` each file is an element, and documents are grouped by id: for runners with many
     workers, who share what follows too. `limit`, the first records over all files, needs the order,
     so nothing is spread with it.
+
+    A file that is read to its end and is not what it was when it was matched ends the run.
     """
 
     files: Sequence[InputFile]
@@ -91,7 +95,7 @@ class ReadDocuments(beam.PTransform):
         )
 
 
-_Reader = Callable[[InputFile], Iterator[Record]]
+_Reader = Callable[[InputFile, Dates], Iterator[Record]]
 _Hint = Callable[[Document], bool]
 
 
@@ -110,9 +114,9 @@ class _ReadFn(beam.DoFn):
         yield from _timed(self._outputs(files))
 
     def _outputs(self, files: Sequence[InputFile]) -> Iterator[Any]:
-        seen = DigestSet()
+        seen, times = DigestSet(), {file: Dates() for file in files}
         n_records = n_separators = 0
-        for record in self._first(files):
+        for record in self._first(times):
             n_records += 1
             if isinstance(record, Failure):
                 yield beam.pvalue.TaggedOutput("failures", record)
@@ -122,13 +126,14 @@ class _ReadFn(beam.DoFn):
             else:
                 yield beam.pvalue.TaggedOutput("failures", _duplicate(record))
         yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
-        yield beam.pvalue.TaggedOutput("counts", Count("pair_separators", n_separators))
+        yield from (beam.pvalue.TaggedOutput("counts", n) for n in _separators(n_separators))
+        yield from (beam.pvalue.TaggedOutput("counts", part) for part in _dated(times))
 
-    def _first(self, files: Sequence[InputFile]) -> Iterator[Record]:
+    def _first(self, times: Mapping[InputFile, Dates]) -> Iterator[Record]:
         """The records within the limit; what is behind it is not read."""
         n = 0
-        for file in files:
-            with closing(self._read(file)) as records:  # type: ignore[type-var]
+        for file, dates in times.items():
+            with closing(self._read(file, dates)) as records:  # type: ignore[type-var]
                 for record in records:
                     yield record
                     n += 1
@@ -146,12 +151,13 @@ class _ReadFileFn(beam.DoFn):
         yield from _timed(self._outputs(file))
 
     def _outputs(self, file: InputFile) -> Iterator[Any]:
-        n_records = 0
-        for record in self._read(file):
+        n_records, dates = 0, Dates()
+        for record in self._read(file, dates):
             n_records += 1
             failed = isinstance(record, Failure)
             yield beam.pvalue.TaggedOutput("failures", record) if failed else record
         yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
+        yield from (beam.pvalue.TaggedOutput("counts", part) for part in _dated({file: dates}))
 
 
 def _timed(outputs: Iterator[Any]) -> Iterator[Any]:
@@ -180,12 +186,26 @@ class _FirstFn(beam.DoFn):
         yield first
 
     def finish_bundle(self) -> Iterator[Any]:
-        yield stamped(Count("pair_separators", self._n_separators), OF_THE_RUN, "counts")
+        for found in _separators(self._n_separators):
+            yield stamped(found, OF_THE_RUN, "counts")
 
 
-def _records(file: InputFile, input_format: str, unit: str, markup: str) -> Iterator[Record]:
+def _separators(n: int) -> list[Count]:
+    """None where there is none: the hint is for those who have some."""
+    return [Count("pair_separators", n)] if n else []
+
+
+def _dated(times: Mapping[InputFile, Dates]) -> list[Dated]:
+    """The times that count."""
+    parts = (dated(file.path, file.written, dates) for file, dates in times.items())
+    return reduced(part for part in parts if part)
+
+
+def _records(
+    file: InputFile, dates: Dates, input_format: str, unit: str, markup: str
+) -> Iterator[Record]:
     """All records of a file, in order."""
-    read = reader_for(format_of(file.path, input_format), unit, markup)
+    read = reader_for(format_of(file.path, input_format), unit, markup, dates)
     n = 0
     with closing(read(_Opener(file.path), file.path, file.name)) as records:  # type: ignore[type-var]
         try:
@@ -194,8 +214,13 @@ def _records(file: InputFile, input_format: str, unit: str, markup: str) -> Iter
                 if n % _REPORT_EVERY == 0:
                     count("records", _REPORT_EVERY)
                 yield record
+        except BrokenInput:
+            with suppress(RuntimeError):
+                check_unchanged(file)  # which says more than that it is cut off
+            raise
         finally:
             count("records", n % _REPORT_EVERY)
+    check_unchanged(file)
 
 
 def _wants_hint(document: Document, input_format: str) -> bool:

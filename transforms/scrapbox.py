@@ -2,7 +2,7 @@
 
 An export is `{"name": project, "pages": [{"title", "created", "updated", "views", "lines": [...]},
 ...], "users": ...}`, its keys in any order, a line either a string or an object with `text`,
-`created`, `updated`. Of `users` nothing is read.
+`created`, `updated`; `exported` is when it was made. Of `users` nothing is read.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ import codecs
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, BinaryIO
 
 import ijson
 
+from transforms.ages import Dates, as_seconds
 from transforms.digests import model_text_sha256
 from transforms.elements import Alignment, Document, Failure
 from transforms.markup import Run, strip_lines
-from transforms.streams import BrokenInput, MendedJson, refuse_utf_16
+from transforms.streams import BrokenInput, MendedJson, from_start
 
 _UNPARSED = (ijson.JSONError, ArithmeticError, ValueError, RecursionError)
 _END = object()
@@ -30,6 +31,53 @@ _LONGEST_LINE = 1 << 20  # bytes; a longer one tells as little as its start
 
 class _BadRecordError(Exception):
     """Why a page or a line becomes a `Failure`."""
+
+
+class _Object(dict):
+    """An object of JSON; `twice` is a key that stands in it more than once."""
+
+    twice: str | None = None
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key in self:
+            self.twice = key
+        super().__setitem__(key, value)
+
+
+class _Watched:
+    """The bytes of an export, as `MendedJson` gives them; what it has beside its pages is looked at
+    as they are read.
+    """
+
+    def __init__(self, mended: MendedJson, source: str, dates: Dates):
+        self._mended, self._source, self._dates = mended, source, dates
+        self._events = ijson.sendable_list()
+        self._parser = ijson.parse_coro(self._events)
+        self._keys: set[str] = set()
+
+    def read(self, size: int = -1) -> bytes:
+        """As of any file. Raises: BrokenInput for a key that the export has twice."""
+        data = self._mended.read(size)
+        if size == 0:
+            return data
+        # Who reads parses the same, and can say where it is broken.
+        with suppress(*_UNPARSED, StopIteration):
+            self._parser.send(data)
+        for prefix, event, value in self._events:
+            if event == "map_key" and not prefix:
+                self._see_key(value)
+            elif event == "number" and prefix == "exported":
+                self._dates.exported = as_seconds(value)
+        self._events.clear()
+        return data
+
+    def _see_key(self, key: str) -> None:
+        if key in self._keys:
+            raise BrokenInput(
+                f"{self._source}: the export has its key `{self._mended.readable(key)}` twice, and"
+                " one would count for both; export it again"
+            )
+        self._keys.add(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +94,22 @@ class _Export:
 
 
 def read_scrapbox(
-    open_: Callable[[], BinaryIO], source: str, name: str, unit: str = "page", markup: str = "strip"
+    open_: Callable[[], BinaryIO],
+    source: str,
+    name: str,
+    unit: str = "page",
+    markup: str = "strip",
+    dates: Dates | None = None,
 ) -> Iterator[Document | Failure]:
     """One result for each page (`unit="page"`) or line (`unit="line"`) of the export, in order.
 
     `name` is not used: an id is `project/title` or `project/title#line`. With `markup="strip"` the
     alignment of a document leaves its notation out. `open_` is called at least twice: for the head
-    of the file, and for its pages.
+    of the file, and for its pages. `dates` is told what the export says of its time.
 
     Raises: BrokenInput for a file that is cut off or no Scrapbox export.
     """
+    dates = dates or Dates()
     try:
         project = _project(open_, source)
     except BrokenInput:
@@ -65,7 +119,8 @@ def read_scrapbox(
         mended = MendedJson(stream)
         export = _Export(source, project, markup == "strip", mended)
         row = 0
-        for ordinal, page in _pages(mended, source):
+        for ordinal, page in _pages(_Watched(mended, source, dates), mended, source):
+            dates.see_page(page.get("updated") if isinstance(page, dict) else None)
             if unit == "page":
                 yield _page_result(export, page, ordinal)
                 continue
@@ -74,9 +129,11 @@ def read_scrapbox(
                 yield result
 
 
-def _pages(mended: MendedJson, source: str) -> Iterator[tuple[int, Any]]:
+def _pages(
+    stream: MendedJson | _Watched, mended: MendedJson, source: str
+) -> Iterator[tuple[int, Any]]:
     """The pages of a file, counted from 1."""
-    pages = ijson.items(mended, "pages.item")
+    pages = ijson.items(stream, "pages.item", map_type=_Object)
     place = "before its first page ends"
     for ordinal in itertools.count(1):
         with _parsing(source, place):
@@ -106,7 +163,7 @@ def _project(open_: Callable[[], BinaryIO], source: str) -> str:
     """The name of the project, after a check of the file's shape up to its first page."""
     name = None
     with closing(open_()) as stream, _parsing(source, "before its pages"):
-        mended = MendedJson(stream)
+        mended = MendedJson(from_start(stream, source))
         events = ijson.parse(mended)
         if next(events)[1] != "start_map":
             raise _no_export(source, "it is not an object with `name` and `pages`")
@@ -133,7 +190,6 @@ def _check_kind(open_: Callable[[], BinaryIO], source: str) -> None:
     with closing(open_()) as stream:
         first, second = stream.readline(_LONGEST_LINE), stream.readline(_LONGEST_LINE)
         rest = stream.read(_LONGEST_LINE)
-    refuse_utf_16(first, source)
     if not (first.removeprefix(codecs.BOM_UTF8) + second + rest).strip():
         raise BrokenInput(f"{source}: the file is empty; export it again or leave it out")
     try:
@@ -152,7 +208,8 @@ def _late_name(open_: Callable[[], BinaryIO], source: str) -> str | None:
             name = next(ijson.items(mended, "name"), None)
         except _UNPARSED:
             with closing(open_()) as again:
-                for _ in _pages(MendedJson(again), source):  # raises, and says where
+                mended = MendedJson(again)
+                for _ in _pages(mended, mended, source):  # raises, and says where
                     pass
             raise
     return None if isinstance(name, str) and mended.mark in name else name
@@ -171,7 +228,7 @@ def _page_result(export: _Export, page: Any, ordinal: int) -> Document | Failure
     try:
         metadata, lines = _page_parts(export, page)
         texts = [
-            _text(export, line.get("text") if isinstance(line, dict) else line, "line", number)
+            _text(export, _text_of(export, line, number), "line", number)
             for number, line in enumerate(lines, 1)
         ]
     except _BadRecordError as bad:
@@ -199,6 +256,7 @@ def _line_results(
     for number, (line, value, runs) in enumerate(zip(lines, texts, kept, strict=True)):
         line_id = f"{page_id}#{number}"
         try:
+            _refuse_twice(export, line, f"its line {number + 1} has")
             text = _text(export, value, "line", number + 1)
             own = _stamps(export, line, "created", "updated") if isinstance(line, dict) else {}
         except _BadRecordError as bad:
@@ -214,12 +272,25 @@ def _page_parts(export: _Export, page: Any) -> tuple[dict[str, str], Sequence[An
     """The metadata and the lines, not yet checked, of a page."""
     if not isinstance(page, dict):
         raise _BadRecordError("it is not an object")
+    _refuse_twice(export, page, "it has")
     title = _text(export, page.get("title"), "title")
     lines = page.get("lines")
     if not isinstance(lines, list):
         raise _BadRecordError("its `lines` are missing or not a list")
     metadata = {"title": title, **_stamps(export, page, "created", "updated", "views")}
     return metadata, lines or [title]
+
+
+def _refuse_twice(export: _Export, record: Any, what: str) -> None:
+    if isinstance(record, _Object) and record.twice is not None:
+        key = export.mended.readable(record.twice)
+        raise _BadRecordError(f"{what} the key `{key}` twice; only one of them can be meant")
+
+
+def _text_of(export: _Export, line: Any, number: int) -> Any:
+    """What may be the text of a line."""
+    _refuse_twice(export, line, f"its line {number} has")
+    return line.get("text") if isinstance(line, dict) else line
 
 
 def _text(export: _Export, value: Any, *what: object) -> str:
@@ -249,7 +320,7 @@ def _readable_title(mended: MendedJson, page: Any, ordinal: int) -> str:
     title = page.get("title") if isinstance(page, dict) else None
     if not isinstance(title, str):
         return f"(page {ordinal})"
-    return title.replace(mended.bad_bytes, "\ufffd").replace(mended.bad_escape, "\ufffd")
+    return mended.readable(title)
 
 
 def alignment_again(text: str, digest: str) -> Alignment | None:

@@ -18,6 +18,8 @@ from typing import Any, BinaryIO
 
 import zstandard
 
+from transforms.encodings import ENOUGH, foreign, marked
+
 _CHUNK = 1 << 16
 _ZSTD_WINDOW = 1 << 31  # `zstd --long=31`, the most that the format's own program writes
 
@@ -34,10 +36,39 @@ class BrokenInput(ValueError):
     """A file that cannot be read to its end; the message names it and says what to do."""
 
 
-def refuse_utf_16(start: bytes, path: str) -> None:
-    """Raises: BrokenInput if a file that begins with `start` says that it is UTF-16."""
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise BrokenInput(f"{path}: the file is UTF-16; save it as UTF-8")
+def from_start(stream: BinaryIO, path: str) -> BinaryIO:
+    """The same stream, after a look at its first bytes.
+
+    Raises: BrokenInput for a file in another encoding than UTF-8, whose records would be rubbish.
+    """
+    start = stream.read(ENOUGH)
+    if name := marked(start):
+        raise BrokenInput(f"{path}: the file is {name}; save it as UTF-8")
+    if name := foreign(start):
+        raise BrokenInput(f"{path}: the file looks like {name}; save it as UTF-8")
+    return io.BufferedReader(_Begun(start, stream), _CHUNK)
+
+
+class _Begun(io.RawIOBase):
+    """What was read of a stream, and the rest of it."""
+
+    def __init__(self, start: bytes, stream: BinaryIO):
+        self._start, self._stream = memoryview(start), stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._start:
+            return self._stream.readinto(buffer)  # type: ignore[attr-defined]
+        n = min(len(buffer), len(self._start))
+        buffer[:n], self._start = self._start[:n], self._start[n:]
+        return n
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
 
 
 def decompress(raw: BinaryIO, path: str) -> BinaryIO:
@@ -123,6 +154,10 @@ class MendedJson:
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._carry = ""  # the start of an escape whose end is in the next chunk
         self._started = self._ended = False
+
+    def readable(self, text: str) -> str:
+        """A parsed text for ids and messages: U+FFFD where it has marks."""
+        return text.replace(self.bad_bytes, "\ufffd").replace(self.bad_escape, "\ufffd")
 
     def read(self, size: int = _CHUNK) -> bytes:
         """About `size` bytes, none only at the end."""

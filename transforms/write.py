@@ -16,12 +16,17 @@ from transforms.elements import (
     Copies,
     Count,
     Failure,
-    Note,
     SentenceVector,
     TokenVectors,
     WrittenFile,
 )
-from transforms.manifests import DEFAULT_LIMITS, Limits, make_manifest, why_not_published
+from transforms.manifests import (
+    DEFAULT_LIMITS,
+    Limits,
+    Report,
+    make_manifest,
+    why_not_published,
+)
 from transforms.outputs import published_manifest
 from transforms.schemas import SENTENCES, TOKENS
 from transforms.snapshots import Snapshot
@@ -73,8 +78,8 @@ class CopyRows(beam.PTransform):
 
 @dataclass(kw_only=True, eq=False)
 class CommitSnapshot(beam.PTransform):
-    """`WrittenFile`s, `Count`s and `Note`s of the whole run -> the manifest of the snapshot, after
-    it is made of them.
+    """`WrittenFile`s, `Count`s, `Dated`s and `Note`s of the whole run -> the manifest of the
+    snapshot, after it is made of them.
 
     It is published where all records are accounted for and it keeps within `limits`.
     """
@@ -96,15 +101,16 @@ class CommitSnapshot(beam.PTransform):
 
 
 def _commit(
-    reports: Iterable[WrittenFile | Count | Note],
+    reports: Iterable[Report],
     snapshot: Snapshot,
     about: Mapping[str, Any],
     limits: Limits,
 ) -> dict[str, Any]:
     here = Count(PEAK_MEMORY, peak_memory())
     try:
-        manifest = snapshot.commit(make_manifest(snapshot.id, [*reports, here], about))
-        if not why_not_published(manifest, published_manifest(snapshot.output), limits):
+        before = published_manifest(snapshot.output)
+        manifest = snapshot.commit(make_manifest(snapshot.id, [*reports, here], about, before))
+        if not why_not_published(manifest, before, limits):
             snapshot.publish()
     except OSError as error:
         raise broken(snapshot.folder, error) from error
