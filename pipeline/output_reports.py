@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError
@@ -226,7 +225,7 @@ def _table(folder: str, name: str, files: Sequence[Mapping[str, Any]]) -> TableR
 
 def _column(field: pa.Field) -> ColumnType:
     if pa.types.is_fixed_size_list(field.type):
-        numbers = np.dtype(field.type.value_type.to_pandas_dtype()).name
+        numbers = f"float{field.type.value_type.bit_width}"
         return ColumnType(field.name, numbers, field.type.list_size)
     is_map = pa.types.is_map(field.type)
     return ColumnType(field.name, "map<string, string>" if is_map else str(field.type), None)
