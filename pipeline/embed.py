@@ -20,7 +20,7 @@ from transforms.elements import Document, WrittenFile
 from transforms.encode import Encode
 from transforms.files import InputFile
 from transforms.locate import LocateRows
-from transforms.manifests import DEFAULT_LIMITS, Limits
+from transforms.manifests import DEFAULT_LIMITS, REPEATED, REUSED, Limits
 from transforms.pool import Pool
 from transforms.read import ReadDocuments
 from transforms.reuse import (
@@ -163,8 +163,12 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
     if TOKENS in tables:
         fresh.append(write(embedded.tokens, TOKENS))
     settled = _settle(found.repeats, fresh, embedded, job)
-    copy = CopyRows(snapshot=snapshot, tables=tables, about=about)
-    copied = [found.copies | copy, settled.copies | "CopyRepeated" >> copy]
+
+    def copy(made: str) -> beam.PTransform:
+        copier = CopyRows(snapshot=snapshot, tables=tables, about=about, made=made)
+        return f"Copy{made.capitalize()}" >> copier
+
+    copied = [found.copies | copy(REUSED), settled.copies | copy(REPEATED)]
     rejected = (read.failures, embedded.failures, settled.failures) | "Rejected" >> beam.Flatten()
     empty = embedded.empty | CountElements(name="empty")
     sentences = (*fresh, *copied) | "Sentences" >> beam.Flatten() | beam.Filter(_of_sentences)

@@ -14,7 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from pipeline.logs import Line
 from pipeline.options import program
-from transforms.manifests import Limits, why_not_published
+from transforms.manifests import EMBEDDED, REPEATED, REUSED, Limits, why_not_published
 from transforms.outputs import latest, leftovers, published_manifest
 from transforms.schemas import REJECTED, SENTENCES
 from transforms.snapshots import Snapshot
@@ -35,10 +35,8 @@ def summary(
     named = f"{snapshot.folder}{' (LATEST names it)' if published else ''}"
     yield Line(named, "snapshot", {"folder": snapshot.folder, **about})
     tokens = f" {counts['tokens']:,} tokens;" if counts["tokens"] else ""
-    reused = counts.get("reused", 0)
-    of_these = f" ({counts['embedded']:,} embedded, {reused:,} reused)" if reused else ""
     told = (
-        f"{counts['documents']:,} documents{of_these}, {counts['rejected']:,} rejected,"
+        f"{counts['documents']:,} documents{_made(counts)}, {counts['rejected']:,} rejected,"
         f" {counts['empty']:,} empty, of {counts['records']:,} records;{tokens} {seconds:.1f} s"
     )
     yield Line(told, "summary", {**about, "seconds": round(seconds, 3), **counts})
@@ -54,6 +52,12 @@ def summary(
             " runs that were killed"
         )
     yield from _rows(snapshot, manifest)
+
+
+def _made(counts: Mapping[str, int]) -> str:
+    """How the documents got their vectors, where some of these were copied."""
+    copied = [f"{counts[name]:,} {name}" for name in (REUSED, REPEATED) if counts.get(name)]
+    return f" ({', '.join([f'{counts[EMBEDDED]:,} embedded', *copied])})" if copied else ""
 
 
 def _work(counts: Mapping[str, int]) -> Iterator[str]:

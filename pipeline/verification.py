@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pipeline.recipe import fingerprint
 from pipeline.verified_rows import Check, Documents, Tokens, check_parquet
 from transforms.elements import WrittenFile
-from transforms.manifests import FORMAT_VERSION
+from transforms.manifests import FORMAT_VERSION, MADE, REPEATED
 from transforms.outputs import LATEST, MANIFEST, latest
 from transforms.schemas import REJECTED, SENTENCES, TOKENS
 from transforms.snapshots import Snapshot
@@ -213,10 +213,11 @@ def _about_counts(counts: Mapping[str, int], promised: Mapping[str, int]) -> Ite
         if name in promised and counts.get(name, 0) != promised[name]:
             said = f"says {promised[name]:,} {name}, and the files have {counts.get(name, 0):,}"
             yield Problem(MANIFEST, said, _BY_HAND)
-    sums = {"records": ("documents", "rejected", "empty"), "documents": ("embedded", "reused")}
+    sums = {"records": ("documents", "rejected", "empty"), "documents": MADE}
     for whole, parts in sums.items():
-        if {whole, *parts} <= promised.keys():
-            total = sum(promised[part] for part in parts)
+        # Older manifests count what is repeated as reused.
+        if {whole, *parts} - {REPEATED} <= promised.keys():
+            total = sum(promised.get(part, 0) for part in parts)
             if total != promised[whole]:
                 said = f"says {promised[whole]:,} {whole}, but {' + '.join(parts)} are {total:,}"
                 yield Problem(MANIFEST, said, _BY_HAND)

@@ -14,7 +14,7 @@ from pipeline.cli import main
 from tests import saved_models
 
 COUNTS = ("records", "documents", "rejected", "empty", "tokens", "windows")
-COUNTS += ("dropped_tokens", "unknown_tokens")
+COUNTS += ("dropped_tokens", "unknown_tokens", "repeated")
 WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "dogs", "ran", "far", "away")
 
 

@@ -21,7 +21,13 @@ from transforms.elements import (
     TokenVectors,
     WrittenFile,
 )
-from transforms.manifests import DEFAULT_LIMITS, Limits, make_manifest, why_not_published
+from transforms.manifests import (
+    DEFAULT_LIMITS,
+    EMBEDDED,
+    Limits,
+    make_manifest,
+    why_not_published,
+)
 from transforms.outputs import published_manifest
 from transforms.schemas import SENTENCES, TOKENS
 from transforms.snapshots import Snapshot
@@ -59,14 +65,17 @@ class WriteRejected(beam.PTransform):
 
 @dataclass(kw_only=True, eq=False)
 class CopyRows(beam.PTransform):
-    """`Copies` -> Parquet files of `tables` in the snapshot's attempt, as `WrittenFile`s."""
+    """`Copies` -> Parquet files of `tables` in the snapshot's attempt, as `WrittenFile`s; `made` is
+    how their documents are counted, `reused` or `repeated`.
+    """
 
     snapshot: Snapshot
     tables: Sequence[str]
     about: Mapping[str, Any]
+    made: str
 
     def expand(self, copies):
-        return copies | beam.ParDo(_CopyFn(self.snapshot, self.tables, self.about))
+        return copies | beam.ParDo(_CopyFn(self.snapshot, self.tables, self.about, self.made))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -123,7 +132,7 @@ class _WriteFn(beam.DoFn):
     def _none(self) -> TableFiles:
         self._spent = Spent("write_ms")
         attempt, about = self._snapshot.attempt, self._about
-        return TableFiles(attempt, self._table, about, "embedded", self._spent)
+        return TableFiles(attempt, self._table, about, EMBEDDED, self._spent)
 
     def start_bundle(self):
         self._rows: list[SentenceVector | TokenVectors | Failure] = []
@@ -155,8 +164,10 @@ class _WriteFn(beam.DoFn):
 
 
 class _CopyFn(beam.DoFn):
-    def __init__(self, snapshot: Snapshot, tables: Sequence[str], about: Mapping[str, Any]):
-        self._snapshot, self._tables, self._about = snapshot, tables, about
+    def __init__(
+        self, snapshot: Snapshot, tables: Sequence[str], about: Mapping[str, Any], made: str
+    ):
+        self._snapshot, self._tables, self._about, self._made = snapshot, tables, about, made
 
     def setup(self):
         self._files: dict[str, TableFiles] = {}
@@ -165,7 +176,7 @@ class _CopyFn(beam.DoFn):
         attempt, about = self._snapshot.attempt, self._about
         self._spent = Spent("copy_ms")
         self._files = {
-            table: TableFiles(attempt, table, about, "reused", self._spent)
+            table: TableFiles(attempt, table, about, self._made, self._spent)
             for table in self._tables
         }
 
@@ -183,7 +194,9 @@ class _CopyFn(beam.DoFn):
                     del rows
 
     def _write(self, table: str, rows: pa.Table) -> Iterator[WrittenFile]:
-        metrics.count("documents", len(rows) if table == SENTENCES else 0)
+        if table == SENTENCES:
+            metrics.count("documents", len(rows))
+            metrics.count(self._made, len(rows))
         yield from self._files[table].write(rows)
 
     def finish_bundle(self):
