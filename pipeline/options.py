@@ -32,11 +32,14 @@ class Parser(argparse.ArgumentParser):
         if "ignored explicit argument" in message:
             flag = message.removeprefix("argument ").partition(":")[0]
             message = f"{flag} takes no value; write it alone, or leave it away"
+        elif "expected one argument" in message:
+            flag = message.removeprefix("argument ").partition(":")[0]
+            message = f"{flag} needs a value; one that begins with - goes after =: {flag}=-…"
         raise UsageError(f"{message} (--help tells more)")
 
 
 def joined_values(arguments: Sequence[str]) -> list[str]:
-    """`--layers -1,-2` -> `--layers=-1,-2`: argparse would take the value for a flag."""
+    """`--layers -4:-1` -> `--layers=-4:-1`: argparse would take the value for a flag."""
     joined: list[str] = []
     for argument in arguments:
         if joined and re.fullmatch(r"--\w+", joined[-1]) and re.match(r"-\d", argument):
