@@ -4,6 +4,7 @@ stage.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -163,12 +164,9 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
     if TOKENS in tables:
         fresh.append(write(embedded.tokens, TOKENS))
     settled = _settle(found.repeats, fresh, embedded, job)
-
-    def copy(made: str) -> beam.PTransform:
-        copier = CopyRows(snapshot=snapshot, tables=tables, about=about, made=made)
-        return f"Copy{made.capitalize()}" >> copier
-
-    copied = [found.copies | copy(REUSED), settled.copies | copy(REPEATED)]
+    copy = functools.partial(CopyRows, snapshot=snapshot, tables=tables, about=about)
+    copied = [found.copies | copy(made=REUSED)]
+    copied.append(settled.copies | "CopyRepeated" >> copy(made=REPEATED))
     rejected = (read.failures, embedded.failures, settled.failures) | "Rejected" >> beam.Flatten()
     empty = embedded.empty | CountElements(name="empty")
     sentences = (*fresh, *copied) | "Sentences" >> beam.Flatten() | beam.Filter(_of_sentences)
