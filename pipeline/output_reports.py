@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.options import command
 from pipeline.output_facts import (
     ColumnType,
     OutputReport,
@@ -131,7 +132,8 @@ def _of_output(output: str, asked: str | None) -> OutputReport:
     if named is not None and named not in manifests:
         notes.append(f"LATEST names {named}, which is not there")
     if named is None and manifests:
-        notes.append("nothing is published: there is no LATEST; see `corpusvec publish`")
+        accept = command("publish", output, max(manifests))
+        notes.append(f"nothing is published: there is no LATEST; to accept a snapshot: {accept}")
     if shown:
         notes += _missing(folder, manifests[shown])
     if len(fingerprints) > 1:

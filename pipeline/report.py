@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.logs import Line
-from pipeline.options import program
+from pipeline.options import command
 from transforms.manifests import EMBEDDED, REPEATED, REUSED, Limits, why_not_published
 from transforms.outputs import latest, leftovers, published_manifest
 from transforms.schemas import REJECTED, SENTENCES
@@ -48,8 +48,8 @@ def summary(
     if left := leftovers(snapshot.output, but=snapshot.id):
         yield (
             f"note: {snapshot.output}/snapshots has {len(left)} unfinished attempts of other runs"
-            f" ({left[0]}, …); `{program()} snapshots prune {snapshot.output}` removes those of"
-            " runs that were killed"
+            f" ({left[0]}, …); `{command('snapshots', 'prune', snapshot.output)}` removes"
+            " those of runs that were killed"
         )
     yield from _rows(snapshot, manifest)
 
@@ -149,5 +149,5 @@ def not_published(snapshot: Snapshot, manifest: Mapping[str, Any], limits: Limit
         return f"{said}{where or '; check --input'}"
     return (
         f"{said}{where}; mend the input, or accept it with:"
-        f" {program()} publish {snapshot.output} {snapshot.id}"
+        f" {command('publish', snapshot.output, snapshot.id)}"
     )

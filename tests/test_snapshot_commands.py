@@ -186,6 +186,7 @@ def test_diff_names_what_changed(embed, tiny, texts, capsys):
     assert found["counts"] == {"added": 1, "changed": 1, "removed": 1, "moved": 1, "unchanged": 1}
     assert {"id": "new", "change": "moved", "old_id": "c"} in found["changes"]
     assert found["settings"] == []
+    assert said(capsys, "diff", output) == lines  # with the one before
     embed(tiny, texts(a="one"), "--vectors=cls@1", "--max_shrink=1")
     _, counts, settings, *_ = said(capsys, "diff", output, other.name)
     assert counts == "0 added, 1 changed, 3 removed, 0 moved, 0 unchanged"
@@ -216,6 +217,17 @@ def changed(file: Path, change) -> None:
     file.write_text(json.dumps(content))
 
 
+def test_diff_alone_compares_with_the_one_before(tmp_path, capsys):
+    output = str(tmp_path)
+    first = made(output, 1, run={})
+    assert "has no published snapshot before" in refused(capsys, "diff", output)
+    bad, newest = made(output, 2, False), made(output, 4, previous=first)
+    assert said(capsys, "diff", output)[0] == f"from {first} to {newest}"
+    assert said(capsys, "diff", output, bad)[0] == f"from {bad} to {newest}"
+    other = made(output, 6, previous=Snapshot(output, new_id(START)).id)  # which was pruned
+    assert said(capsys, "diff", output)[0] == f"from {newest} to {other}"
+
+
 def test_diff_of_what_is_damaged_is_one_sentence(embed, tiny, texts, capsys):
     outcome = embed(tiny, texts(a="one"))
     (file,) = outcome.latest.glob("sentences/*")
@@ -223,7 +235,7 @@ def test_diff_of_what_is_damaged_is_one_sentence(embed, tiny, texts, capsys):
     assert main(["snapshots", "diff", str(outcome.output), outcome.latest.name]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert str(file) in line
-    assert "corpusvec verify" in line
+    assert f"run: corpusvec verify {outcome.output} {outcome.latest.name}" in line
 
 
 @pytest.mark.slow
