@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Embeds examples/ into out/ with the default model. Arguments go to `embed`, and are relative to where you are:
 #   ./run_local.sh --input=my-export.json --output=vectors
-#   ./run_local.sh inspect MODEL_OR_OUTPUT        (or any other command of corpusvec)
+#   ./run_local.sh snapshots list vectors        (or any other command of corpusvec)
 set -euo pipefail
 from=$PWD
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -10,9 +10,15 @@ source scripts/environment.sh ""
 cd "$from"
 prefix=$([ "$from" = "$here" ] || echo "$here/")
 corpusvec=${prefix}.venv/bin/corpusvec
+# What messages tell the user to type.
+case $0 in
+*/*) export CORPUSVEC_TYPED=$0 ;;
+*) export CORPUSVEC_TYPED=./$0 ;;
+esac
 
-case "${1:-}" in
-embed | plan | inspect | export-model | publish) exec "$corpusvec" "$@" ;;
+case "${1:--}" in
+-*) ;;
+*) exec "$corpusvec" "$@" ;;
 esac
 arguments=("$@")
 has() { [[ " ${arguments[*]-} " =~ " --$1"[\ =] ]]; }

@@ -53,12 +53,13 @@ def _ended(arguments: Sequence[str], metrics: MetricsFile) -> int:
         where = "" if expected else f"{type(error).__name__}, a fault of this program: "
         code = WRONG_USAGE if isinstance(error, ValueError) else FAILED
         told = {"traceback": traceback.format_exc()} if verbose else {}
-        return failed(f"corpusvec: {where}{error}", code, "error", **told)
+        message = options.as_typed(str(error))
+        return failed(f"corpusvec: {where}{message}", code, "error", **told)
 
 
 def _parser(metrics: MetricsFile) -> argparse.ArgumentParser:
     parser = options.Parser(
-        prog="corpusvec",
+        prog=options.program(),
         description="Vectors of every text and token of a corpus, in Parquet.",
         allow_abbrev=False,
     )

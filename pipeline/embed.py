@@ -4,6 +4,7 @@ stage.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from transforms.elements import Document, WrittenFile
 from transforms.encode import Encode
 from transforms.files import InputFile
 from transforms.locate import LocateRows
-from transforms.manifests import DEFAULT_LIMITS, Limits
+from transforms.manifests import DEFAULT_LIMITS, REPEATED, REUSED, Limits
 from transforms.pool import Pool
 from transforms.read import ReadDocuments
 from transforms.reuse import (
@@ -165,8 +166,11 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
     if TOKENS in tables:
         fresh.append(write(embedded.tokens, TOKENS))
     settled = _settle(found.repeats, fresh, embedded, job)
-    copy = CopyRows(snapshot=snapshot, tables=tables, about=about, encoding=encoding)
-    copied = [found.copies | copy, settled.copies | "CopyRepeated" >> copy]
+    copy = functools.partial(
+        CopyRows, snapshot=snapshot, tables=tables, about=about, encoding=encoding
+    )
+    copied = [found.copies | copy(made=REUSED)]
+    copied.append(settled.copies | "CopyRepeated" >> copy(made=REPEATED))
     rejected = (read.failures, embedded.failures, settled.failures) | "Rejected" >> beam.Flatten()
     empty = embedded.empty | CountElements(name="empty")
     sentences = (*fresh, *copied) | "Sentences" >> beam.Flatten() | beam.Filter(_of_sentences)

@@ -141,16 +141,18 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
     },
     "which vectors": {
         "layers": {
-            "metavar": "N[,N]",
-            "help": "write token vectors of these layers: -1 is the last, 0 the embedding output;"
-            " some models' have names, as elmo (default: no token table)",
+            "metavar": "LAYER[,LAYER]",
+            "help": "write token vectors of these layers: -1 is the last, 0 the embedding output,"
+            " -4:-1 are the last four, all is every one; some models' have names, as elmo"
+            " (default: no token table)",
         },
         "vectors": {
             "metavar": "COLUMN[,COLUMN]",
             "help": "sentence vectors, each [NAME=]POOLING@LAYER,"
-            " [NAME=]POOLING@FROM:TO[/concat|sum|mean], [NAME=]pooler, or [NAME=]output@KEY for an"
-            " output of the model's own; poolings: cls, sep, first, last, mean, max, mean_max,"
-            " mean_sqrt, weighted_mean (default: what the model's files say, else vector=mean@-2)",
+            " [NAME=]POOLING@FROM:TO[/concat|sum|mean] (all for FROM:TO), [NAME=]pooler, or"
+            " [NAME=]output@KEY for an output of the model's own; poolings: cls, sep, first, last,"
+            " mean, max, mean_max, mean_sqrt, weighted_mean (default: what the model's files say,"
+            " else vector=mean@-2)",
         },
         "normalize": {"action": "store_true", "help": "make every sentence vector's length 1"},
         "mask_special": {

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 from pipeline import inspection_texts, model_reports, partial_reports
 from pipeline.model_facts import ModelReport
-from pipeline.options import program
+from pipeline.options import command
 from transforms.downloads import without_secrets
 from transforms.encoders import KINDS, describe_model, saved_models, signatures
 from transforms.encoders.folders import read_json
@@ -144,7 +143,7 @@ class _Question:
         if self.asked.do_lower_case != "auto":
             values["do_lower_case"] = self.asked.do_lower_case
         parts = [f"--{name}={value}" for name, value in values.items() if value]
-        return f"{program()} embed {shlex.join(parts)}"
+        return command("embed", *parts)
 
 
 def _kinds(path: str) -> list[str]:

@@ -21,11 +21,9 @@ from pipeline.recipe import poolings_for
 from transforms.encoders import KINDS
 from transforms.encoders.dense_layers import width_after
 from transforms.encoders.saved_models import (
-    Given,
     adapter_of,
-    adapters,
+    given_by,
     undecided,
-    vectors_of,
     width_of,
 )
 from transforms.encoders.signatures import SavedModel
@@ -142,14 +140,6 @@ def _why_not(signature: Signature) -> str | None:
     if adapter_of(replace(signature, outputs=_ANY_VECTORS)):
         return "gives no vectors: floats of rank 2 for texts, of rank 3 for tokens"
     return "takes neither strings, words nor token ids as corpusvec would give them"
-
-
-def given_by(signature: Signature, kind: str) -> Given:
-    """What a function gives, by the adapter that runs it."""
-    module = adapters()[kind]
-    if hasattr(module, "given_by"):
-        return module.given_by(signature)
-    return Given({}, {key: key for key in vectors_of(signature, 2)})
 
 
 def _takes(spec: ModelSpec) -> str:

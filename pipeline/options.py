@@ -8,6 +8,8 @@ import difflib
 import io
 import os
 import re
+import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -17,6 +19,8 @@ _FLINK = {
     *("--execution_mode_for_batch", "--number_of_execution_retries", "--execution_retry_delay"),
     *("--object_reuse", "--operator_chaining", "--disable_metrics", "--faster_copy"),
 }
+TYPED = "CORPUSVEC_TYPED"  # the environment variable
+_NAME = "corpusvec"
 # What is given without a flag.
 _PLACES = {"command", "action", "place", "source", "target", "snapshot", "old", "new"}
 
@@ -32,11 +36,14 @@ class Parser(argparse.ArgumentParser):
         if "ignored explicit argument" in message:
             flag = message.removeprefix("argument ").partition(":")[0]
             message = f"{flag} takes no value; write it alone, or leave it away"
+        elif "expected one argument" in message:
+            flag = message.removeprefix("argument ").partition(":")[0]
+            message = f"{flag} needs a value; one that begins with - goes after =: {flag}=-…"
         raise UsageError(f"{message} (--help tells more)")
 
 
 def joined_values(arguments: Sequence[str]) -> list[str]:
-    """`--layers -1,-2` -> `--layers=-1,-2`: argparse would take the value for a flag."""
+    """`--layers -4:-1` -> `--layers=-4:-1`: argparse would take the value for a flag."""
     joined: list[str] = []
     for argument in arguments:
         if joined and re.fullmatch(r"--\w+", joined[-1]) and re.match(r"-\d", argument):
@@ -147,9 +154,25 @@ def beam_flags() -> set[str]:
 
 
 def program() -> str:
-    """How this program was called, to be typed again."""
+    """How this program was called, to be typed again: by its name, by a path, by `python -m`, or by
+    a script that says so in `CORPUSVEC_TYPED`.
+    """
     called = sys.argv[0]
-    if not called.endswith("__main__.py"):
-        return os.path.relpath(called) if os.path.dirname(called) else "corpusvec"
-    python = os.path.relpath(sys.executable)
-    return f"{sys.executable if python.startswith('..') else python} -m pipeline"
+    if typed := os.environ.get(TYPED):
+        return shlex.quote(typed)
+    if os.path.abspath(called) == os.path.join(os.path.dirname(__file__), "__main__.py"):
+        before = len(sys.orig_argv) - len(sys.argv) + 1  # what is Python's own
+        return shlex.join(sys.orig_argv[:before])
+    if os.path.basename(called) != _NAME or shutil.which(_NAME) == called:
+        return _NAME
+    return shlex.quote(called)
+
+
+def command(*words: str) -> str:
+    """A command of this program, to be typed."""
+    return " ".join([program(), *map(shlex.quote, words)])
+
+
+def as_typed(message: str) -> str:
+    """A message of `transforms`, which does not know how this program was called."""
+    return message.replace(f"`{_NAME} ", f"`{program()} ")

@@ -9,12 +9,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.options import command
 from pipeline.output_facts import (
     ColumnType,
     OutputReport,
@@ -132,7 +132,8 @@ def _of_output(output: str, asked: str | None) -> OutputReport:
     if named is not None and named not in manifests:
         notes.append(f"LATEST names {named}, which is not there")
     if named is None and manifests:
-        notes.append("nothing is published: there is no LATEST; see `corpusvec publish`")
+        accept = command("publish", output, max(manifests))
+        notes.append(f"nothing is published: there is no LATEST; to accept a snapshot: {accept}")
     if shown:
         notes += _missing(folder, manifests[shown])
     if len(fingerprints) > 1:
@@ -226,7 +227,7 @@ def _table(folder: str, name: str, files: Sequence[Mapping[str, Any]]) -> TableR
 
 def _column(field: pa.Field) -> ColumnType:
     if pa.types.is_fixed_size_list(field.type):
-        numbers = np.dtype(field.type.value_type.to_pandas_dtype()).name
+        numbers = f"float{field.type.value_type.bit_width}"
         return ColumnType(field.name, numbers, field.type.list_size)
     is_map = pa.types.is_map(field.type)
     return ColumnType(field.name, "map<string, string>" if is_map else str(field.type), None)

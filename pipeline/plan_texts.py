@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.estimates import EFFICIENCY
 from pipeline.inspection_texts import counted
 from pipeline.progress import clock
+from transforms.manifests import REPEATED
 
 if TYPE_CHECKING:
     from pipeline.plan import Report
@@ -36,6 +37,10 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         yield "tokens", f"{_about(report, 'tokens')}, {mean:,.0f} a document"
         cut = counted(counts["long"], "document") if counts["long"] else "no document"
         yield "windows", f"{counts['windows']:,}; {cut} in several"
+    if counts[REPEATED]:
+        number = f"{counts[REPEATED]:,}"
+        most = number if report.sample["whole"] else f"about {number} or more"
+        yield REPEATED, f"{most} documents have the text of another one: it is embedded once"
     if counts["dropped_tokens"]:
         yield "cut off", f"{counts['dropped_tokens']:,} tokens (--long_text=truncate)"
     if counts["unknown_tokens"]:

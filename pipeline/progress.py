@@ -12,6 +12,7 @@ from typing import TextIO
 
 from pipeline.logs import Line, say
 from transforms import metrics
+from transforms.manifests import REPEATED, REUSED
 
 _TERMINAL_SECONDS, _LOG_SECONDS = 0.5, 10.0
 
@@ -72,7 +73,13 @@ def progress_line(totals: Mapping[str, int], seconds: float, size: int, limit: i
     if limit:
         share = max(share, records / limit)
     share *= tokens / max(tokens, totals.get("read_tokens", 0))  # what is read waits for its batch
-    parts = [f"{documents:,} documents", f"{tokens:,} {unit}", f"{tokens / seconds:,.0f} {unit}/s"]
+    copied = [f"{totals[name]:,} {name}" for name in (REUSED, REPEATED) if totals.get(name)]
+    of_these = f" ({', '.join(copied)})" if copied else ""
+    parts = [
+        f"{documents:,} documents{of_these}",
+        f"{tokens:,} {unit}",
+        f"{tokens / seconds:,.0f} {unit}/s",
+    ]
     if 0 < share <= 1:
         parts += [f"{share:.0%}", f"{clock(seconds * (1 - share) / share)} left"]
     return ", ".join(parts)

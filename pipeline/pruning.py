@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.embed import Job
+from pipeline.options import command
 from pipeline.snapshot_lists import HANDED_OVER, RUNNING, Attempt, attempts
 from transforms.claims import living, remove_dead
 from transforms.holders import Holder
@@ -83,7 +84,8 @@ def _chosen(output: str, keep: int, handed_over: bool) -> Pruned:
     whole = snapshot_ids(output)
     found = Pruned()
     if named is not None and not is_id(named):
-        found.kept.append(f"everything: {LATEST} is damaged; `snapshots rollback` mends it")
+        mend = command("snapshots", "rollback", output)
+        found.kept.append(f"everything: {LATEST} is damaged; to mend it, run: {mend}")
         return found
     readers = {name: holder for holder in holders for name in holder.reads or ()}
     unsure = [holder for holder in holders if holder.reads is None]

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from transforms.columns import parse_layers, parse_vectors
-from transforms.encoders.saved_models import undecided
+from transforms.encoders.saved_models import layer_widths, undecided
 from transforms.origins import Origin, described
 from transforms.pooling import POOLINGS
 from transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorColumn, Wanted
@@ -68,6 +68,7 @@ class Settings:
         )
         _check_windows(plan, spec)
         self._check_use(spec, columns)
+        _check_widths(spec, columns)
         return Recipe(
             spec=spec,
             origin=origin,
@@ -143,6 +144,20 @@ def poolings_for(spec: ModelSpec) -> tuple[str, ...]:
     if not spec.layers:
         return ()
     return tuple(name for name in POOLINGS if spec.specials or name not in ("cls", "sep"))
+
+
+def _check_widths(spec: ModelSpec, columns: tuple[VectorColumn, ...]) -> None:
+    for column in columns:
+        if len(column.layers) < 2 or column.combine == "concat":
+            continue
+        known = layer_widths(spec)
+        widths = {width for layer in column.layers if (width := known.get(layer))}
+        if len(widths) > 1:
+            wide = " and ".join(map(str, sorted(widths)))
+            raise ValueError(
+                f"--vectors: {column.name} would be the {column.combine} of layers that are {wide}"
+                " wide; use concat, or layers of one width (`inspect` shows them)"
+            )
 
 
 def _wanted(

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.logs import Line
-from pipeline.options import program
+from pipeline.options import command
 from transforms import ages
-from transforms.manifests import Limits, why_not_published
+from transforms.manifests import EMBEDDED, REPEATED, REUSED, Limits, why_not_published
 from transforms.outputs import latest, leftovers, published_manifest
 from transforms.schemas import REJECTED, SENTENCES
 from transforms.snapshots import Snapshot
@@ -36,10 +36,8 @@ def summary(
     named = f"{snapshot.folder}{' (LATEST names it)' if published else ''}"
     yield Line(named, "snapshot", {"folder": snapshot.folder, **about})
     tokens = f" {counts['tokens']:,} tokens;" if counts["tokens"] else ""
-    reused = counts.get("reused", 0)
-    of_these = f" ({counts['embedded']:,} embedded, {reused:,} reused)" if reused else ""
     told = (
-        f"{counts['documents']:,} documents{of_these}, {counts['rejected']:,} rejected,"
+        f"{counts['documents']:,} documents{_made(counts)}, {counts['rejected']:,} rejected,"
         f" {counts['empty']:,} empty, of {counts['records']:,} records;{tokens} {seconds:.1f} s"
     )
     read = manifest["input"]
@@ -54,8 +52,8 @@ def summary(
     if left := leftovers(snapshot.output, but=snapshot.id):
         yield (
             f"note: {snapshot.output}/snapshots has {len(left)} unfinished attempts of other runs"
-            f" ({left[0]}, …); `{program()} snapshots prune {snapshot.output}` removes those of"
-            " runs that were killed"
+            f" ({left[0]}, …); `{command('snapshots', 'prune', snapshot.output)}` removes"
+            " those of runs that were killed"
         )
     yield from _rows(snapshot, manifest)
 
@@ -65,6 +63,12 @@ def _input(about: Mapping[str, Any]) -> Iterator[str]:
     files = f"{about['files']:,} file{'' if about['files'] == 1 else 's'}"
     age = f"; {known}" if (known := ages.told(about)) else ""
     yield f"input: {files}, {about['bytes']:,} bytes{age}"
+
+
+def _made(counts: Mapping[str, int]) -> str:
+    """How the documents got their vectors, where some of these were copied."""
+    copied = [f"{counts[name]:,} {name}" for name in (REUSED, REPEATED) if counts.get(name)]
+    return f" ({', '.join([f'{counts[EMBEDDED]:,} embedded', *copied])})" if copied else ""
 
 
 def _work(counts: Mapping[str, int]) -> Iterator[str]:
@@ -159,5 +163,5 @@ def not_published(snapshot: Snapshot, manifest: Mapping[str, Any], limits: Limit
         return f"{said}{where or '; check --input'}"
     return (
         f"{said}{where}; mend the input, or accept it with:"
-        f" {program()} publish {snapshot.output} {snapshot.id}"
+        f" {command('publish', snapshot.output, snapshot.id)}"
     )

@@ -15,6 +15,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from pipeline import dataflow
 from pipeline.embed import Job, build
+from pipeline.options import command
 from pipeline.progress import Progress
 from transforms.outputs import LATEST
 from transforms.stores import is_remote
@@ -129,8 +130,8 @@ def _run(job: Job, arguments: Sequence[str], runner) -> bool:
         where = page.rpartition(" ")[2] or "the pages of its runner"
         raise OutOfSight(
             f"the job is out of sight ({explanation(error)}), and may go on: look at {where}. Where"
-            f" it does, {job.snapshot.folder} will be there; where it does not, `corpusvec"
-            " snapshots prune --handed_over` removes its rest"
+            f" it does, {job.snapshot.folder} will be there; where it does not, this removes its"
+            f" rest: {command('snapshots', 'prune', job.snapshot.output, '--handed_over')}"
         ) from error
     return waits
 

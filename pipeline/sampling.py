@@ -13,15 +13,17 @@ from pipeline.blocks import Source
 from pipeline.embed import Job
 from pipeline.estimates import Block
 from pipeline.recipe import Recipe
-from transforms.digests import DigestSet
+from transforms.digests import DigestSet, key_of
 from transforms.elements import Document, Failure, Window
+from transforms.manifests import REPEATED
 from transforms.tokenization import cut_each
 from transforms.tokenizers import load_tokenizer
 from transforms.windows import EmptyText, TextTooLong, UnwantedPair
 
-# What is counted; `long` are documents in several windows, `size` is what the encoder is given.
+# What is counted; `long` are documents in several windows, `repeated` those whose text one before
+# has, `size` is what the encoder is given.
 COUNTS = (
-    *("records", "documents", "empty", "rejected", "tokens", "windows", "long"),
+    *("records", "documents", "empty", "rejected", "tokens", "windows", "long", REPEATED),
     *("dropped_tokens", "unknown_tokens", "size"),
 )
 _SECONDS = 4.0
@@ -89,7 +91,7 @@ class _Tokenizer:
         self._plan = recipe.windows
         spec = recipe.spec.tokenizer
         self._tokenizer = load_tokenizer(spec) if spec else None
-        self._ids, self._chance = DigestSet(), random.Random(0)
+        self._ids, self._texts, self._chance = DigestSet(), DigestSet(), random.Random(0)
         self._seen = 0
         self.kept: list[Window] = []
 
@@ -116,6 +118,10 @@ class _Tokenizer:
         for window in windows:
             counts["tokens"] += window.stop - window.start
             counts["unknown_tokens"] += window.n_unknown or 0
+        if not self._texts.add_digest(key_of(windows[0].document)):
+            counts[REPEATED] += 1  # which the encoder is not given
+            return
+        for window in windows:
             counts["size"] += window.size
             self._keep(window)
 

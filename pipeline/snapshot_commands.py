@@ -15,7 +15,7 @@ from apache_beam.io.filesystem import BeamIOError
 
 from pipeline import inspection_texts, output_reports, pruning, snapshot_differences, snapshot_lists
 from pipeline.inspection_texts import counted
-from pipeline.options import UsageError
+from pipeline.options import UsageError, command
 from pipeline.plan_texts import bytes_text
 from pipeline.verification import Verified, verify
 from transforms.manifests import FORMAT_VERSION
@@ -65,7 +65,8 @@ def _named(flags: argparse.Namespace, asked: str | None) -> str:
     there = snapshot_ids(flags.output)
     if named is None or not is_id(named):
         if asked is None and named is not None:
-            raise UsageError(f"{flags.output}/{LATEST}: is damaged; `snapshots rollback` mends it")
+            mend = command("snapshots", "rollback", flags.output)
+            raise UsageError(f"{flags.output}/{LATEST}: is damaged; to mend it, run: {mend}")
         if not there:
             raise UsageError(f"{flags.output}: holds no snapshot; is it an --output of `embed`?")
         names = ", ".join(there)
@@ -84,8 +85,8 @@ def _manifest(output: str, one: str) -> Mapping[str, Any]:
         version = manifest["format_version"]
     except (ValueError, KeyError, TypeError) as error:
         raise RuntimeError(
-            f"{output}: the manifest of {one} cannot be read ({error}); `corpusvec verify {output}"
-            f" {one}` says what is damaged"
+            f"{output}: the manifest of {one} cannot be read ({error}); to see what is damaged,"
+            f" run: {command('verify', output, one)}"
         ) from error
     if version > FORMAT_VERSION:
         raise RuntimeError(
@@ -115,12 +116,26 @@ def _show(flags: argparse.Namespace) -> _Said:
 
 
 def _diff(flags: argparse.Namespace) -> _Said:
-    old, new = _named(flags, flags.old), _named(flags, flags.new)
-    found = snapshot_differences.changes_between(
-        flags.output, _manifest(flags.output, old), _manifest(flags.output, new)
-    )
+    new = _manifest(flags.output, _named(flags, flags.new))
+    old = _named(flags, flags.old) if flags.old else _before(flags.output, new)
+    found = snapshot_differences.changes_between(flags.output, _manifest(flags.output, old), new)
     said = _json(found.as_json()) if flags.json else snapshot_differences.lines(found)
     return said, True
+
+
+def _before(output: str, manifest: Mapping[str, Any]) -> str:
+    """The snapshot that one followed; where that is gone, the one published before it. Raises
+    `UsageError` where there is none.
+    """
+    there, named = snapshot_ids(output), manifest.get("previous")
+    if named in there:
+        return named
+    published = published_ids(output)
+    earlier = [one for one in there if one < manifest["id"]]
+    if known := [one for one in earlier if one in published]:
+        return known[-1]
+    instead = f"; name one of: {', '.join(earlier)}" if earlier else ""
+    raise UsageError(f"{output}: has no published snapshot before {manifest['id']}{instead}")
 
 
 def _verify(flags: argparse.Namespace) -> _Said:
@@ -154,9 +169,10 @@ def _publish(flags: argparse.Namespace) -> _Said:
     if not manifest["counts"]["documents"]:
         raise UsageError(f"{snapshot.id}: has no document; there is nothing to publish")
     if not snapshot.publish():
+        back = command("snapshots", "rollback", snapshot.output, snapshot.id)
         raise UsageError(
-            f"{snapshot.id}: LATEST names {latest(snapshot.output)}, which is newer; it never moves"
-            " backwards, but by `snapshots rollback`"
+            f"{snapshot.id}: LATEST names {latest(snapshot.output)}, which is newer; to go back,"
+            f" run: {back}"
         )
     return [f"{snapshot.folder} is published: {snapshot.output}/{LATEST} names it"], True
 
@@ -182,15 +198,16 @@ def _rollback(flags: argparse.Namespace) -> _Said:
     manifest = _manifest(output, target)
     if target not in earlier:
         raise UsageError(
-            f"{target}: is not older than {named}, which LATEST names; `publish` moves it forward"
+            f"{target}: is not older than {named}, which LATEST names; to move forward, run:"
+            f" {command('publish', output, target)}"
         )
     if was_published(manifest, published) is False:
         raise UsageError(f"{target}: was never published; go back to one that was: {output}")
     Snapshot(output, target).publish_again()
     lines = [f"{join(output, LATEST)} names {target} now, and no more {named}"]
     if named in known:
-        lines.append(f"to undo it: publish {output} {named}")
-    return [*lines, f"whether all of it is whole says: snapshots verify {output}"], True
+        lines.append(f"to undo it, run: {command('publish', output, named)}")
+    return [*lines, f"to check it, run: {command('snapshots', 'verify', output)}"], True
 
 
 def _what_lacks(output: str, one: str) -> str:
@@ -200,7 +217,9 @@ def _what_lacks(output: str, one: str) -> str:
     except RuntimeError as error:
         return str(error)
     lost = sorted(files - set(files_in(Snapshot(output, one).folder)))
-    return f"{one}: {lost[0]} is not there; `verify` says more" if lost else ""
+    if not lost:
+        return ""
+    return f"{one}: {lost[0]} is not there; for more, run: {command('verify', output, one)}"
 
 
 def _prune(flags: argparse.Namespace) -> _Said:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.options import command
 from pipeline.previous import differences
 from transforms.changes import ADDED, CHANGED, MOVED, REMOVED, compare, matched
 from transforms.digests import Rows, joined
@@ -66,9 +67,8 @@ def _rows(output: str, manifest: Mapping[str, Any]) -> Rows:
     try:
         return joined(sentence_rows(file) for file in earlier.of(SENTENCES))
     except Damaged as error:
-        raise RuntimeError(
-            f"{error}; see what else is damaged with `corpusvec verify {output} {manifest['id']}`"
-        ) from error
+        verify = command("verify", output, manifest["id"])
+        raise RuntimeError(f"{error}; to see what else is damaged, run: {verify}") from error
 
 
 def lines(found: Changes) -> Iterator[str]:

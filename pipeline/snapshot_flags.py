@@ -48,7 +48,9 @@ def add_show_flags(parser: argparse.ArgumentParser) -> None:
 def add_diff_flags(parser: argparse.ArgumentParser) -> None:
     """An output and two of its snapshots."""
     _output(parser)
-    parser.add_argument("old", metavar="OLD", help="id of a snapshot")
+    parser.add_argument(
+        "old", metavar="OLD", nargs="?", help="id of a snapshot (default: the one before LATEST's)"
+    )
     parser.add_argument(
         "new", metavar="NEW", nargs="?", help="id of another (default: the one LATEST names)"
     )
@@ -111,8 +113,8 @@ SNAPSHOTS: Mapping[str, Command] = {
     ),
     "diff": Command(
         "what changed between two snapshots",
-        "Which documents were added, changed, removed or moved between two snapshots, and which"
-        " settings differ.",
+        "Which documents were added, changed, removed or moved between two snapshots (without their"
+        " ids: the one that LATEST names, and the one before), and which settings differ.",
         add_diff_flags,
     ),
     "verify": Command(

@@ -26,7 +26,8 @@ RUNNING, DEAD, HANDED_OVER = "running", "dead", "handed over"
 @dataclass(frozen=True, slots=True)
 class Line:
     """A snapshot. `published` is null where nobody knows: formats before 2 did not write it
-    down. `problem` says why the manifest cannot be read; all else but `id` is null then.
+    down. `repeated` is null where `reused` has both, as earlier versions counted. `problem` says
+    why the manifest cannot be read; all else but `id` is null then.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Line:
     rejected: int | None = None
     embedded: int | None = None
     reused: int | None = None
+    repeated: int | None = None
     bytes: int | None = None
     fingerprint: str | None = None
     published: bool | None = None
@@ -108,6 +110,7 @@ def _line(output: str, one: str, is_latest: bool, published: set[str]) -> Line:
             rejected=counts["rejected"],
             embedded=counts.get("embedded"),
             reused=counts.get("reused"),
+            repeated=counts.get("repeated"),
             bytes=sum(file["bytes"] for file in manifest["files"]),
             fingerprint=(manifest.get("run") or {}).get("fingerprint"),
             published=was_published(manifest, published),
@@ -120,15 +123,15 @@ def _line(output: str, one: str, is_latest: bool, published: set[str]) -> Line:
 
 def lines(found: Listing) -> Iterator[str]:
     """As text: a line for each."""
-    titles = ("snapshot", "finished", "documents", "rejected", "embedded", "reused", "size")
-    rows = [(*titles, "fingerprint", "state"), *map(_cells, found.snapshots)]
+    numbers = ("documents", "rejected", "embedded", "reused", "repeated", "size")  # on the right
+    titles = ("snapshot", "finished", *numbers, "fingerprint", "state")
+    rows = [titles, *map(_cells, found.snapshots)]
     if len(rows) > 1:
         widths = [max(map(len, column)) for column in zip(*rows)]
         for row in rows:
-            numbers = range(2, 7)  # on the right
             cells = (
-                cell.rjust(width) if at in numbers else cell.ljust(width)
-                for at, (cell, width) in enumerate(zip(row, widths))
+                cell.rjust(width) if title in numbers else cell.ljust(width)
+                for title, cell, width in zip(titles, row, widths)
             )
             yield "  ".join(cells).rstrip()
     else:
@@ -145,7 +148,7 @@ def lines(found: Listing) -> Iterator[str]:
 
 
 def _cells(line: Line) -> tuple[str, ...]:
-    numbers = (line.documents, line.rejected, line.embedded, line.reused)
+    numbers = (line.documents, line.rejected, line.embedded, line.reused, line.repeated)
     counts = ("" if number is None else f"{number:,}" for number in numbers)
     size = "" if line.bytes is None else bytes_text(line.bytes)
     short = (line.fingerprint or "")[:8]

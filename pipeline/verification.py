@@ -11,18 +11,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pipeline.options import command
 from pipeline.recipe import fingerprint
 from pipeline.verified_rows import Check, Documents, Tokens, check_parquet
 from transforms.elements import WrittenFile
-from transforms.manifests import FORMAT_VERSION
+from transforms.manifests import FORMAT_VERSION, MADE, REPEATED
 from transforms.outputs import LATEST, MANIFEST, latest
 from transforms.schemas import REJECTED, SENTENCES, TOKENS
 from transforms.snapshots import Snapshot
 from transforms.stored_files import exists, files_in, join, open_file, size_and_digest
 
+# What to do; `{rollback}` and `{prune}` are commands of these names, as they are typed.
 _EMBED = "run `embed` again: it takes over what is whole and embeds the rest anew"
-_INSTEAD = "until then `snapshots rollback` lets LATEST name an earlier snapshot"
-_OLD = "LATEST names another one: `snapshots prune` removes it in its turn"
+_INSTEAD = "until then this lets LATEST name an earlier snapshot: {rollback}"
+_OLD = "LATEST names another one; this removes it in its turn: {prune}"
 _BY_HAND = "it was changed by hand or by another program: get it from a copy, or embed anew"
 _SUMS = ("documents", "rejected", "tokens", "windows", "dropped_tokens", "unknown_tokens")
 
@@ -63,6 +65,10 @@ def verify(output: str, snapshot_id: str) -> Verified:
             problem._replace(remedy=_OLD) if problem.remedy.startswith(_EMBED) else problem
             for problem in found.problems
         ]
+    commands = {name: command("snapshots", name, output) for name in ("rollback", "prune")}
+    found.problems = [
+        problem._replace(remedy=problem.remedy.format(**commands)) for problem in found.problems
+    ]
     return found
 
 
@@ -73,7 +79,7 @@ def _verify(output: str, snapshot_id: str) -> Verified:
     if not there:
         said = f"names {snapshot_id}, which is not there"
         found.problems.append(
-            Problem(LATEST, said, "let it name another one: `snapshots rollback`, or embed anew")
+            Problem(LATEST, said, "embed anew, or let it name another one: {rollback}")
         )
         return found
     try:
@@ -213,10 +219,11 @@ def _about_counts(counts: Mapping[str, int], promised: Mapping[str, int]) -> Ite
         if name in promised and counts.get(name, 0) != promised[name]:
             said = f"says {promised[name]:,} {name}, and the files have {counts.get(name, 0):,}"
             yield Problem(MANIFEST, said, _BY_HAND)
-    sums = {"records": ("documents", "rejected", "empty"), "documents": ("embedded", "reused")}
+    sums = {"records": ("documents", "rejected", "empty"), "documents": MADE}
     for whole, parts in sums.items():
-        if {whole, *parts} <= promised.keys():
-            total = sum(promised[part] for part in parts)
+        # Older manifests count what is repeated as reused.
+        if {whole, *parts} - {REPEATED} <= promised.keys():
+            total = sum(promised.get(part, 0) for part in parts)
             if total != promised[whole]:
                 said = f"says {promised[whole]:,} {whole}, but {' + '.join(parts)} are {total:,}"
                 yield Problem(MANIFEST, said, _BY_HAND)

@@ -32,8 +32,13 @@ WRONG = {
     "misspelt option of Beam": (["--direct_num_worker=2"], ["did you mean --direct_num_workers?"]),
     "no abbreviations": (["--vec=mean@-1"], ["--vec"]),
     "stray word": (["stray"], ["'stray'", "belongs to no option"]),
-    "no such layer": (["--layers=3"], ["--layers=3: the model has 2 layers; use -2..-1 or 0..2"]),
+    "no such layer": (
+        ["--layers=3"],
+        ["--layers=3: the model has layers 0 to 2", "; type --layers=-1"],
+    ),
     "layer with a space": (["--layers", "-9"], ["--layers=-9"]),
+    "range with a space": (["--layers", "-9:-1"], ["--layers=-9:-1", "type --layers=-1, "]),
+    "value that looks like a flag": (["--prompt", "-x"], ["--prompt needs a value", "--prompt=-"]),
     "layer twice": (["--layers=-1,2"], ["asked for twice"]),
     "no pooling": (["--vectors=meen@-1"], ["'meen'", "mean_sqrt"]),
     "no layer": (["--vectors=mean"], ["which layer"]),
@@ -221,6 +226,45 @@ def test_help_answers_at_once_and_knows_every_flag():
     flags += " max_rejected runner mask_special id_root scrapbox_markup"
     for flag in flags.split():
         assert f"--{flag} " in done.stdout + " ", flag
+
+
+TYPED = {
+    "its name": (["/bin/corpusvec"], None, "corpusvec embed"),
+    "a path": (["./.venv/bin/corpusvec"], None, "./.venv/bin/corpusvec embed"),
+    "a path in full": (["/else/where/corpusvec"], None, "/else/where/corpusvec embed"),
+    "a path with a space": (["a b/corpusvec"], None, "'a b/corpusvec' embed"),
+    "a module": (["python3", "-m", "pipeline"], None, "python3 -m pipeline embed"),
+    "a module, and Python's flags": (
+        [".venv/bin/python", "-X", "dev", "-m", "pipeline"],
+        None,
+        ".venv/bin/python -X dev -m pipeline embed",
+    ),
+    "a script": (["/x/.venv/bin/corpusvec"], "./run_local.sh", "./run_local.sh embed"),
+    "another program": (["/x/pytest"], None, "corpusvec embed"),
+}
+
+
+@pytest.mark.parametrize(("called", "script", "shown"), TYPED.values(), ids=TYPED)
+def test_a_command_is_shown_as_it_is_typed(called, script, shown, monkeypatch):
+    is_module = called[-1] == "pipeline"
+    first = str(ROOT / "pipeline" / "__main__.py") if is_module else called[0]
+    monkeypatch.setattr(sys, "argv", [first, "inspect", "out"])
+    monkeypatch.setattr(sys, "orig_argv", [*called, "inspect", "out"])
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    monkeypatch.delenv(options.TYPED, raising=False)
+    if script:
+        monkeypatch.setenv(options.TYPED, script)
+    assert options.command("embed", "--input=a b") == f"{shown} '--input=a b'"
+    told = options.as_typed("full; make room (`corpusvec snapshots prune`), says corpusvec")
+    assert told == f"full; make room (`{shown[:-6]} snapshots prune`), says corpusvec"
+
+
+def test_messages_name_commands_as_they_were_typed(embed, tiny, text, monkeypatch):
+    monkeypatch.setenv(options.TYPED, "../my run.sh")
+    text.write_bytes(b"a good book\n\xff\n")
+    outcome = embed(tiny, text)
+    (made,) = (outcome.output / "snapshots").glob("2*")
+    assert outcome.err.endswith(f": '../my run.sh' publish {outcome.output} {made.name}\n")
 
 
 def test_our_flags_are_not_beams():

@@ -35,10 +35,15 @@ INCOMPLETE = {
     "a record lost": ([written("sentences", 3, embedded=3)], 4, "4 records were read, but"),
     "a record twice": ([written("sentences", 3, embedded=3)], 2, "2 records were read, but"),
     "a row of nowhere": ([written("sentences", 3, embedded=2)], 3, "3 documents were written, but"),
+    "a repeated row counted twice": (
+        [written("sentences", 3, embedded=1, reused=1, repeated=2)],
+        3,
+        "those embedded (1), reused (1), repeated (2) are 4",
+    ),
     "a row counted twice": (
         [written("sentences", 3, embedded=3, reused=1)],
         3,
-        "those embedded (3) and those reused (1) are 4",
+        "those embedded (3), reused (1), repeated (0) are 4",
     ),
 }
 

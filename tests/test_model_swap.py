@@ -421,7 +421,7 @@ WRONG = {
     "unknown": (["--model={tiny}", "--sampel=5"], "did you mean --sample?"),
     "a layer of the old": (
         ["--model={use}"],
-        "--layers=-2: the model gives sentence vectors only, no layers; leave it away; the snapshot"
+        "--layers=-2: the model gives sentence vectors only, no layers; omit the flag; the snapshot"
         " was made so: another --layers said here counts instead (--layers= for none)",
     ),
 }

@@ -14,7 +14,7 @@ from pipeline.cli import main
 from tests import saved_models
 
 COUNTS = ("records", "documents", "rejected", "empty", "tokens", "windows")
-COUNTS += ("dropped_tokens", "unknown_tokens")
+COUNTS += ("dropped_tokens", "unknown_tokens", "repeated")
 WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "dogs", "ran", "far", "away")
 
 
@@ -183,7 +183,11 @@ def test_nothing_is_written(plan, tiny, mixed, tmp_path, monkeypatch):
         (["--model={tiny}", "--input={text}", "--workers=0"], 2, "--workers: '0' is not a whole"),
         (["--model={tiny}", "--input={text}", "--price=low"], 2, "--price: 'low' is not a price"),
         (["--model={tiny}", "--input={text}", "--worker=2"], 2, "did you mean --workers?"),
-        (["--model={tiny}", "--input={text}", "--layers=99"], 2, "--layers=99: the model has 2"),
+        (
+            ["--model={tiny}", "--input={text}", "--layers=99"],
+            2,
+            "--layers=99: the model has layers 0 to 2",
+        ),
     ],
     ids=lambda value: (
         value[-1].strip("-").replace("{", "").replace("}", "") if isinstance(value, list) else ""

@@ -26,6 +26,10 @@ LINES = {
         {"records": 200, "bytes_read": 100, "read_tokens": 2000, "encoded_tokens": 1000},
         "0 documents, 1,000 tokens, 100 tokens/s, 50%, 0:10 left",
     ),
+    "copied": (
+        {"records": 9, "encoded_tokens": 90, "documents": 8, "reused": 5, "repeated": 2},
+        "8 documents (5 reused, 2 repeated), 90 tokens, 9 tokens/s",
+    ),
     "size unknown": ({"records": 9, "encoded_tokens": 90}, "0 documents, 90 tokens, 9 tokens/s"),
 }
 

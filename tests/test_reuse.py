@@ -24,6 +24,7 @@ from tests.test_end_to_end import manifest_of, vectors, write_lines
 from transforms import copies
 from transforms.attempts import note_complete
 from transforms.elements import WrittenFile
+from transforms.manifests import MADE
 from transforms.snapshots import Snapshot
 
 LOCAL, APART = (), ("--runner=BundleBasedDirectRunner",)
@@ -41,7 +42,7 @@ def pages(n: int) -> dict[str, str]:
 
 def counts(outcome) -> dict[str, int]:
     told = manifest_of(outcome)["counts"]
-    return {name: told[name] for name in ("documents", "embedded", "reused")}
+    return {name: told[name] for name in ("documents", *MADE)}
 
 
 def changes(outcome) -> dict[str, tuple[str, str | None]]:
@@ -95,7 +96,7 @@ def test_nothing_changed_and_no_model_is_loaded(tiny, embed, tmp_path, runner):
     before = {name: first.table(name) for name in ("sentences", "tokens")}
     again = embed(tiny, source, *FLAGS, *runner)
     assert again.code == 0, again.err
-    assert counts(again) == {"documents": 30, "embedded": 0, "reused": 30}
+    assert counts(again) == {"documents": 30, "embedded": 0, "reused": 30, "repeated": 0}
     assert "models" not in manifest_of(again)["counts"]
     assert changes(again) == {}
     for name, rows in before.items():
@@ -117,7 +118,7 @@ def test_only_what_is_new_is_embedded(tiny, embed, full, tmp_path, runner):
     write_lines(source, records(**texts))
     again = embed(tiny, source, *FLAGS, *runner)
     assert again.code == 0, again.err
-    assert counts(again) == {"documents": 32, "embedded": 2, "reused": 30}
+    assert counts(again) == {"documents": 32, "embedded": 2, "reused": 29, "repeated": 1}
     assert changes(again) == {
         "d3": ("changed", None),
         "moved": ("moved", "d5"),
@@ -140,7 +141,8 @@ def test_equal_texts_are_embedded_once(tiny, embed, tmp_path, runner):
     source = write_lines(tmp_path / "in.jsonl", records(**texts))
     outcome = embed(tiny, source, *FLAGS, "--long_text=error", *runner)
     assert outcome.code == 0, outcome.err
-    assert counts(outcome) == {"documents": 8, "embedded": 2, "reused": 6}
+    assert counts(outcome) == {"documents": 8, "embedded": 2, "reused": 0, "repeated": 6}
+    assert "8 documents (2 embedded, 6 repeated), 3 rejected" in outcome.out
     told = manifest_of(outcome)["counts"]
     assert (told["empty"], told["rejected"]) == (4, 3)
     rejected = [
@@ -182,7 +184,7 @@ def test_equal_lines_that_the_model_reads_otherwise_are_not_the_same(tiny, embed
         assert outcome.code == 0, outcome.err
         runs.append((counts(outcome), outcome.table("sentences").sort_by("id").to_pylist()))
     (told, rows), (_, alone) = runs
-    assert told == {"documents": 7, "embedded": 1, "reused": 6}
+    assert told == {"documents": 7, "embedded": 1, "reused": 5, "repeated": 1}
     for one, other in zip(rows, alone):
         np.testing.assert_allclose(one["vector"], other["vector"], atol=1e-5, err_msg=one["id"])
     read = {row["id"]: row["model_text_sha256"] for row in rows}
@@ -204,7 +206,7 @@ def test_a_changed_setting_embeds_everything_and_is_named(tiny, embed, tmp_path,
     source = write_lines(tmp_path / "in.jsonl", records(**pages(5)))
     embed(tiny, source)
     again = embed(tiny, source, flag)
-    assert counts(again) == {"documents": 5, "embedded": 5, "reused": 0}
+    assert counts(again) == {"documents": 5, "embedded": 5, "reused": 0, "repeated": 0}
     assert f"other settings ({named})" in again.out
     assert set(changes(again).values()) == {("changed", None)}
 
@@ -245,7 +247,12 @@ def test_an_input_that_shrank_is_not_published(tiny, embed, tmp_path):
     assert "4 documents where the snapshot before had 9" in again.err
     assert again.latest.name in first.out
     assert embed(tiny, source, "--max_shrink=0.6").code == 0
-    assert counts(embed(tiny, source)) == {"documents": 4, "embedded": 0, "reused": 4}
+    assert counts(embed(tiny, source)) == {
+        "documents": 4,
+        "embedded": 0,
+        "reused": 4,
+        "repeated": 0,
+    }
 
 
 def flip(file: Path) -> None:
@@ -352,10 +359,15 @@ def test_what_was_finished_and_not_published_is_reused(tiny, embed, tmp_path, ru
     write_lines(source, records(**pages(20)))
     again = embed(tiny, source, *runner)
     assert again.code == 0, again.err
-    assert counts(again) == {"documents": 20, "embedded": 0, "reused": 20}
+    assert counts(again) == {"documents": 20, "embedded": 0, "reused": 20, "repeated": 0}
     assert "was not published; up to 20 documents are reused" in again.out
     Snapshot(str(again.output), first.name).publish_again()
-    assert counts(embed(tiny, source)) == {"documents": 20, "embedded": 10, "reused": 10}
+    assert counts(embed(tiny, source)) == {
+        "documents": 20,
+        "embedded": 10,
+        "reused": 10,
+        "repeated": 0,
+    }
 
 
 @RUNNERS
@@ -379,7 +391,7 @@ def test_bundles_done_twice_in_a_run_that_ended_are_taken_up(tiny, embed, full, 
             note_complete(str(attempt), WrittenFile(**told), about["run"])
     outcome = embed(tiny, source, *FLAGS, *runner)
     assert outcome.code == 0, outcome.err
-    assert counts(outcome) == {"documents": 2, "embedded": 1, "reused": 1}
+    assert counts(outcome) == {"documents": 2, "embedded": 1, "reused": 1, "repeated": 0}
     assert_same(outcome, whole)
 
 
@@ -400,7 +412,7 @@ def test_many_copies_wait_on_the_disk(tiny, embed, full, tmp_path, monkeypatch):
     write_lines(source, reversed(records(**texts)))
     again = embed(tiny, source, *FLAGS)
     assert again.code == 0, again.err
-    assert counts(again) == {"documents": 60, "embedded": 0, "reused": 60}
+    assert counts(again) == {"documents": 60, "embedded": 0, "reused": 60, "repeated": 0}
     assert_same(again, full(source, *FLAGS))
     assert len(opened) <= 60 // 10 + len(set(opened))
 

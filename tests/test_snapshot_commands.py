@@ -84,8 +84,8 @@ def test_list_says_of_each_what_it_is(output, capsys):
     over.note_hand_over()
     title, *lines = said(capsys, "list", output)
     assert title.split() == [
-        *("snapshot", "finished", "documents", "rejected", "embedded", "reused", "size"),
-        *("fingerprint", "state"),
+        *("snapshot", "finished", "documents", "rejected", "embedded", "reused", "repeated"),
+        *("size", "fingerprint", "state"),
     ]
     assert [line.split()[0] for line in lines[:4]] == ids
     ends = ("published", "LATEST", "not published", "not published, incomplete")
@@ -186,10 +186,46 @@ def test_diff_names_what_changed(embed, tiny, texts, capsys):
     assert found["counts"] == {"added": 1, "changed": 1, "removed": 1, "moved": 1, "unchanged": 1}
     assert {"id": "new", "change": "moved", "old_id": "c"} in found["changes"]
     assert found["settings"] == []
+    assert said(capsys, "diff", output) == lines  # with the one before
     embed(tiny, texts(a="one"), "--vectors=cls@1", "--max_shrink=1")
     _, counts, settings, *_ = said(capsys, "diff", output, other.name)
     assert counts == "0 added, 1 changed, 3 removed, 0 moved, 0 unchanged"
     assert settings.startswith("settings differ: vectors; the vectors of all documents are others")
+
+
+def test_a_manifest_of_before_repeated_was_counted_is_read_and_compared(embed, tiny, texts, capsys):
+    outcome = embed(tiny, texts(a="one", b="one", c="three"))
+    output, old = str(outcome.output), outcome.latest
+    assert json.loads((old / "manifest.json").read_text())["counts"]["repeated"] == 1
+
+    def as_before(manifest):
+        manifest["counts"]["reused"] += manifest["counts"].pop("repeated")
+
+    changed(old / "manifest.json", as_before)
+    assert said(capsys, "list", output)[1].split()[2:6] == ["3", "0", "2", "1"]
+    (listed,) = json.loads("\n".join(said(capsys, "list", output, "--json")))["snapshots"]
+    assert (listed["reused"], listed["repeated"]) == (1, None)
+    assert " is whole: 3 documents" in said(capsys, "verify", output)[-1]
+    new = embed(tiny, texts(a="one", b="one", c="three", d="four", e="four"))
+    assert "5 documents (1 embedded, 3 reused, 1 repeated)" in new.out
+    assert "2 added, 0 changed, 0 removed" in said(capsys, "diff", output, old.name)[1]
+
+
+def changed(file: Path, change) -> None:
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def test_diff_alone_compares_with_the_one_before(tmp_path, capsys):
+    output = str(tmp_path)
+    first = made(output, 1, run={})
+    assert "has no published snapshot before" in refused(capsys, "diff", output)
+    bad, newest = made(output, 2, False), made(output, 4, previous=first)
+    assert said(capsys, "diff", output)[0] == f"from {first} to {newest}"
+    assert said(capsys, "diff", output, bad)[0] == f"from {bad} to {newest}"
+    other = made(output, 6, previous=Snapshot(output, new_id(START)).id)  # which was pruned
+    assert said(capsys, "diff", output)[0] == f"from {newest} to {other}"
 
 
 def test_diff_of_what_is_damaged_is_one_sentence(embed, tiny, texts, capsys):
@@ -199,7 +235,7 @@ def test_diff_of_what_is_damaged_is_one_sentence(embed, tiny, texts, capsys):
     assert main(["snapshots", "diff", str(outcome.output), outcome.latest.name]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert str(file) in line
-    assert "corpusvec verify" in line
+    assert f"run: corpusvec verify {outcome.output} {outcome.latest.name}" in line
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ from tests.models import TEXTS, numbered
 from tests.servers import Site, status
 from transforms.archives import pack
 from transforms.elements import Count, WrittenFile
-from transforms.manifests import make_manifest
+from transforms.manifests import MADE, make_manifest
 from transforms.outputs import latest, leftovers, snapshot_ids
 from transforms.snapshots import Snapshot, new_id
 
@@ -122,16 +122,17 @@ def test_a_night_after_embeds_only_what_is_new(corpus, tmp_path):
         assert embed(corpus, *flags) == 0
         _, folder = whole(corpus, tmp_path)
         told = json.loads((folder / "manifest.json").read_text())["counts"]
-        return {name: told[name] for name in ("documents", "embedded", "reused")}, folder
+        return {name: told[name] for name in ("documents", *MADE)}, folder
 
     night()
     corpus.put("in/0.txt", "\n".join([*TEXTS[1:6], "new", TEXTS[7]]).encode())
     counted, folder = night()
-    assert counted == {"documents": 15, "embedded": 1, "reused": 14}
+    assert counted == {"documents": 15, "embedded": 1, "reused": 14, "repeated": 0}
     changed = {row["id"]: row["change"] for row in table(folder, "changes").to_pylist()}
     assert changed["0.txt:7"] == "added"
     counted, full = night("--full")
-    assert counted == {"documents": 15, "embedded": 14, "reused": 1}  # one text comes twice
+    # One text comes twice.
+    assert counted == {"documents": 15, "embedded": 14, "reused": 0, "repeated": 1}
     for kind, column in (("sentences", "vector"), ("tokens", "layer@-1")):
         ours, theirs = table(folder, kind), table(full, kind)
         assert ours.drop_columns([column]).equals(theirs.drop_columns([column]))
@@ -140,7 +141,7 @@ def test_a_night_after_embeds_only_what_is_new(corpus, tmp_path):
     for name in corpus.names():
         if full.name in name and "/sentences/" in name:
             corpus.put(name, corpus.get(name)[:-9])
-    assert night()[0] == {"documents": 15, "embedded": 14, "reused": 1}
+    assert night()[0] == {"documents": 15, "embedded": 14, "reused": 1, "repeated": 0}
 
 
 @S3_IS_SLOW

@@ -189,7 +189,7 @@ DAMAGES = {
     ),
     "neither embedded nor reused": (
         lambda f: f.manifest(lambda m: m["counts"].update(reused=0)),
-        "embedded + reused are",
+        "embedded + reused + repeated are",
     ),
     "incomplete": (lambda f: f.manifest(lambda m: m.update(incomplete="2 lost")), "2 lost"),
     "wrong rows": (

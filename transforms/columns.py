@@ -14,11 +14,13 @@ RESERVED = frozenset(
     | {"n_tokens", "n_windows", "n_dropped", "n_unknown"}
 )
 
+ALL = "all"  # that a model gives
 _LAYER = r"-?\d+|[A-Za-z_]\w*"
 _COLUMN = re.compile(
     r"(?:(?P<name>[^=@,]+)=)?(?P<pooling>[a-z_]+)"
-    rf"(?:@(?P<first>{_LAYER})(?::(?P<last>-?\d+)(?:/(?P<combine>[a-z]+))?)?)?"
+    rf"(?:@(?P<first>{_LAYER})(?:(?::(?P<last>-?\d+)|(?<=@{ALL}))(?:/(?P<combine>[a-z]+))?)?)?"
 )
+_RANGE = re.compile(r"(?P<first>-?\d+):(?P<last>-?\d+)")
 _OUTPUT = re.compile(rf"(?:(?P<name>[^=@,]+)=)?(?:{OUTPUT}@(?P<key>.+)|{POOLER})")
 COMBINATIONS = ("concat", "sum", "mean")
 
@@ -26,63 +28,107 @@ COMBINATIONS = ("concat", "sum", "mean")
 def parse_layer(text: str, asked: str, layers: Sequence[Layer]) -> Layer:
     """A layer as a user writes it -> one of `layers`, those that the model gives.
 
-    Raises `ValueError` with `asked` (flag and value) and the layers that there are.
+    `asked` is the flag and the value as it was typed. Raises `ValueError` with it, and with what
+    can be typed instead.
     """
     if text in layers:
         return text
-    numbers = [layer for layer in layers if isinstance(layer, int)]
     if not layers:
-        raise ValueError(f"{asked}: {_allowed(layers)}")
+        raise ValueError(f"{asked}: {_there_are(layers)}; omit the flag")
     try:
         layer = int(text)
     except ValueError:
-        names = [layer for layer in layers if isinstance(layer, str)]
-        hint = f"; use a number or {', '.join(names)}" if names else ""
-        raise ValueError(
-            f"{asked}: {text!r} is not a layer number; write for example -1 for the last layer"
-            f"{hint}"
-        ) from None
+        layer = None
+    numbers = [one for one in layers if isinstance(one, int)]
     if layer in numbers:
         return layer
     last = max(numbers, default=0)
-    if -max(last, 1) <= layer < 0 and last + 1 + layer in numbers:
+    if layer is not None and -max(last, 1) <= layer < 0 and last + 1 + layer in numbers:
         return last + 1 + layer
-    raise ValueError(f"{asked}: {_allowed(layers)}")
+    what = f"{text!r} is not a layer; " if layer is None else ""
+    raise ValueError(f"{asked}: {what}{_there_are(layers)}; type {_typable(asked, layers)}")
 
 
-def _allowed(layers: Sequence[Layer]) -> str:
+def parse_range(first: str, last: str, asked: str, layers: Sequence[Layer]) -> tuple[int, ...]:
+    """The layers from a number to a number, both counted. Raises as `parse_layer`."""
+    lower, upper = parse_layer(first, asked, layers), parse_layer(last, asked, layers)
+    if isinstance(lower, str) or isinstance(upper, str):
+        raise ValueError(f"{asked}: from a number to a number; {first} is a name")
+    if lower > upper:
+        instead = asked.replace(f"{first}:{last}", f"{last}:{first}")
+        raise ValueError(f"{asked}: the lower layer comes first; type {instead}")
+    return tuple(range(lower, upper + 1))
+
+
+def _there_are(layers: Sequence[Layer]) -> str:
+    """The layers of a model, in words."""
     if not layers:
-        return "the model gives sentence vectors only, no layers; leave it away"
+        return "the model gives sentence vectors only, no layers"
     numbers = [layer for layer in layers if isinstance(layer, int)]
-    names = "".join(f", or {layer}" for layer in layers if isinstance(layer, str))
+    names = ", ".join(layer for layer in layers if isinstance(layer, str))
     if not numbers:
-        return f"the model's layers have names; use {names.removeprefix(', or ')}"
+        return f"the model's layers have names: {names}"
+    also = f", and {names}" if names else ""
     first, last = numbers[0], numbers[-1]
     if last == -1:
-        return f"the model gives its last layer alone; use -1{names}"
+        return f"the model gives its last layer alone{also}"
     if last == 0:
-        return f"the model gives one layer, that of the embeddings; use 0{names}"
-    return f"the model has {last} layers; use -{max(last, 1)}..-1 or {first}..{last}{names}"
+        return f"the model gives one layer, that of the embeddings{also}"
+    return f"the model has layers {first} to {last} (-1 is {last}){also}"
+
+
+def _typable(asked: str, layers: Sequence[Layer]) -> str:
+    """What a user may type in place of `asked`."""
+    numbers = [layer for layer in layers if isinstance(layer, int)]
+    names = [layer for layer in layers if isinstance(layer, str)]
+    values: list[Layer] = [-1 if numbers[-1] else 0] if numbers else []
+    values += names[:1]
+    if len(numbers) > 2:
+        values.append(f"-{min(4, numbers[-1])}:-1")
+    if len(layers) > 1:
+        values.append(ALL)
+    flag, _, value = asked.partition("=")
+    before = value[: value.rfind("@") + 1]  # a pooling, in --vectors
+    typed = [f"{flag}={before}{one}" for one in values]
+    return " or ".join([", ".join(typed[:-1]), typed[-1]] if len(typed) > 1 else typed)
 
 
 def parse_layers(text: str, layers: Sequence[Layer]) -> tuple[tuple[str, Layer], ...]:
-    """`--layers`: `-1,-2` -> column name and each layer, in the order asked for."""
+    """`--layers`: `-1,-2`, `-4:-1` or `all` -> column name and each layer, in the order asked for.
+
+    Raises `ValueError` with the flag, the part that is wrong and what can be typed.
+    """
     parts = [part.strip() for part in text.split(",")]
-    found = [parse_layer(part, f"--layers={part}", layers) for part in parts]
-    for part, layer in zip(parts, found):
-        if found.count(layer) > 1:
+    found = [column for part in parts for column in _token_columns(part, layers)]
+    chosen = [layer for _, layer in found]
+    for name, layer in found:
+        if chosen.count(layer) > 1:
             raise ValueError(
-                f"--layers={text}: layer {part} is asked for twice; name each layer once"
+                f"--layers={text}: layer {name} is asked for twice; name each layer once"
             )
-    names = [part if layer == part else int(part) for part, layer in zip(parts, found)]
-    return tuple((f"layer@{name}", layer) for name, layer in zip(names, found))
+    return tuple((f"layer@{name}", layer) for name, layer in found)
+
+
+def _token_columns(part: str, layers: Sequence[Layer]) -> list[tuple[Layer, Layer]]:
+    """Each layer of a part of `--layers`, by the number that it was counted by."""
+    asked = f"--layers={part}"
+    if part == ALL and layers:
+        return [(layer, layer) for layer in layers]
+    if match := _RANGE.fullmatch(part):
+        several = parse_range(match["first"], match["last"], asked, layers)
+        from_end = match["first"].startswith("-") and match["last"].startswith("-")
+        start = int(match["first"]) if from_end else several[0]
+        return [(start + place, layer) for place, layer in enumerate(several)]
+    layer = parse_layer(part, asked, layers)
+    return [(part if layer == part else int(part), layer)]
 
 
 def parse_vectors(
     text: str, poolings: Collection[str], layers: Sequence[Layer], outputs: Sequence[str]
 ) -> tuple[VectorColumn, ...]:
     """`--vectors`: comma-separated `[NAME=]POOLING@LAYER`,
-    `[NAME=]POOLING@FROM:TO[/concat|sum|mean]`, `[NAME=]pooler`, `[NAME=]output@KEY`.
+    `[NAME=]POOLING@FROM:TO[/concat|sum|mean]` (`all` for FROM:TO), `[NAME=]pooler`,
+    `[NAME=]output@KEY`.
 
     Raises `ValueError` with the flag, the part that is wrong and what is allowed.
     """
@@ -124,7 +170,8 @@ def _parse_column(
     if not match:
         raise ValueError(
             f"--vectors={part!r}: write [NAME=]POOLING@LAYER,"
-            f" [NAME=]POOLING@FROM:TO[/concat|sum|mean], [NAME=]{POOLER} or [NAME=]{OUTPUT}@KEY"
+            f" [NAME=]POOLING@FROM:TO[/concat|sum|mean] ({ALL} for FROM:TO), [NAME=]{POOLER} or"
+            f" [NAME=]{OUTPUT}@KEY"
         )
     name, pooling, combine = match["name"] or part, match["pooling"], match["combine"] or "concat"
     if pooling == POOLER:
@@ -144,14 +191,12 @@ def _parse_column(
             f"--vectors={part}: layers are put together by {', '.join(COMBINATIONS)},"
             f" not by {combine!r}"
         )
-    first = parse_layer(match["first"], f"--vectors={part}", layers)
-    if match["last"] is None:
-        return VectorColumn(name, pooling, (first,), combine)
-    last = parse_layer(match["last"], f"--vectors={part}", layers)
-    if isinstance(first, str) or isinstance(last, str):
-        raise ValueError(f"--vectors={part}: from a number to a number; {first} is a name")
-    if first > last:
-        raise ValueError(
-            f"--vectors={part}: the lower layer comes first; write {match['last']}:{match['first']}"
-        )
-    return VectorColumn(name, pooling, tuple(range(first, last + 1)), combine)
+    return VectorColumn(name, pooling, _column_layers(match, f"--vectors={part}", layers), combine)
+
+
+def _column_layers(match: re.Match[str], asked: str, layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    if match["last"] is not None:
+        return parse_range(match["first"], match["last"], asked, layers)
+    if match["first"] == ALL and layers and ALL not in layers:
+        return tuple(layers)
+    return (parse_layer(match["first"], asked, layers),)

@@ -16,7 +16,10 @@ from transforms.schemas import CHANGES, REJECTED, SENTENCES
 FORMAT_VERSION = 2  # 2: `model_text_sha256`, and counts of rows embedded and reused
 UNREAD = "unread_before"  # files of the snapshot before that could not be compared
 _WORTH_A_NOTE = 3  # snapshots in a row that brought nothing new
-_NAMES = ("records", "documents", "rejected", "empty", "embedded", "reused", "tokens", "windows")
+# Of the documents: their vectors were made, copied from earlier files, or copied from those of an
+# equal text of the same run.
+MADE = EMBEDDED, REUSED, REPEATED = ("embedded", "reused", "repeated")
+_NAMES = ("records", "documents", "rejected", "empty", *MADE, "tokens", "windows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +151,9 @@ def _incomplete(totals: Mapping[str, int]) -> str:
             f"{totals['records']} records were read, but documents ({documents}), rejected"
             f" ({totals['rejected']}) and empty ({totals['empty']}) are {accounted}"
         )
-    if (rows := totals["embedded"] + totals["reused"]) != documents:
-        return (
-            f"{documents} documents were written, but those embedded ({totals['embedded']}) and"
-            f" those reused ({totals['reused']}) are {rows}"
-        )
+    if (rows := sum(totals[name] for name in MADE)) != documents:
+        parts = ", ".join(f"{name} ({totals[name]})" for name in MADE)
+        return f"{documents} documents were written, but those {parts} are {rows}"
     return ""
 
 

@@ -142,8 +142,8 @@ class _Parquet(_TableFile):
 class TableFiles:
     """The files of `table` that a bundle writes into a folder, one after the other: Parquet with
     `about` in each file's metadata and vectors in `encoding`, or JSON lines for rejected records.
-    `made` is how documents are counted: as `embedded` or `reused`. Each file reports what was
-    `spent` since the one before it.
+    `made` is how documents are counted: as `embedded`, `reused` or `repeated`. Each file reports
+    what was `spent` since the one before it.
 
     Locally each is written down when it is complete, so that the run after one that was killed can
     use it: so one is closed after a tenth of the time that has gone by, too.

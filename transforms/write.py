@@ -22,6 +22,7 @@ from transforms.elements import (
 )
 from transforms.manifests import (
     DEFAULT_LIMITS,
+    EMBEDDED,
     Limits,
     Report,
     make_manifest,
@@ -65,15 +66,20 @@ class WriteRejected(beam.PTransform):
 
 @dataclass(kw_only=True, eq=False)
 class CopyRows(beam.PTransform):
-    """`Copies` -> Parquet files of `tables` in the snapshot's attempt, as `WrittenFile`s."""
+    """`Copies` -> Parquet files of `tables` in the snapshot's attempt, as `WrittenFile`s; `made` is
+    how their documents are counted, `reused` or `repeated`.
+    """
 
     snapshot: Snapshot
     tables: Sequence[str]
     about: Mapping[str, Any]
+    made: str
     encoding: str = schemas.PLAIN
 
     def expand(self, copies):
-        return copies | beam.ParDo(_CopyFn(self.snapshot, self.tables, self.about, self.encoding))
+        return copies | beam.ParDo(
+            _CopyFn(self.snapshot, self.tables, self.about, self.made, self.encoding)
+        )
 
 
 @dataclass(kw_only=True, eq=False)
@@ -138,7 +144,7 @@ class _WriteFn(beam.DoFn):
     def _none(self) -> TableFiles:
         self._spent = Spent("write_ms")
         attempt, about = self._snapshot.attempt, self._about
-        return TableFiles(attempt, self._table, about, "embedded", self._spent, self._encoding)
+        return TableFiles(attempt, self._table, about, EMBEDDED, self._spent, self._encoding)
 
     def start_bundle(self):
         self._rows: list[SentenceVector | TokenVectors | Failure] = []
@@ -171,9 +177,14 @@ class _WriteFn(beam.DoFn):
 
 class _CopyFn(beam.DoFn):
     def __init__(
-        self, snapshot: Snapshot, tables: Sequence[str], about: Mapping[str, Any], encoding: str
+        self,
+        snapshot: Snapshot,
+        tables: Sequence[str],
+        about: Mapping[str, Any],
+        made: str,
+        encoding: str,
     ):
-        self._snapshot, self._tables, self._about = snapshot, tables, about
+        self._snapshot, self._tables, self._about, self._made = snapshot, tables, about, made
         self._encoding = encoding
 
     def setup(self):
@@ -183,7 +194,7 @@ class _CopyFn(beam.DoFn):
         attempt, about = self._snapshot.attempt, self._about
         self._spent = Spent("copy_ms")
         self._files = {
-            table: TableFiles(attempt, table, about, "reused", self._spent, self._encoding)
+            table: TableFiles(attempt, table, about, self._made, self._spent, self._encoding)
             for table in self._tables
         }
 
@@ -201,7 +212,9 @@ class _CopyFn(beam.DoFn):
                     del rows
 
     def _write(self, table: str, rows: pa.Table) -> Iterator[WrittenFile]:
-        metrics.count("documents", len(rows) if table == SENTENCES else 0)
+        if table == SENTENCES:
+            metrics.count("documents", len(rows))
+            metrics.count(self._made, len(rows))
         yield from self._files[table].write(rows)
 
     def finish_bundle(self):

@@ -177,6 +177,22 @@ def width_of(signature: Signature, key: str) -> int | None:
     return (shapes.get(key) or (None,))[-1]
 
 
+def given_by(signature: Signature, kind: str) -> Given:
+    """What a function gives, by the adapter that runs it."""
+    module = adapters()[kind]
+    if hasattr(module, "given_by"):
+        return module.given_by(signature)
+    return Given({}, {key: key for key in vectors_of(signature, 2)})
+
+
+def layer_widths(spec: ModelSpec) -> dict[Layer, int | None]:
+    """How wide each layer is, as far as is known."""
+    if spec.signature is None:
+        return dict.fromkeys(spec.layers, spec.hidden_size)
+    given = given_by(spec.signature, spec.kind).layers
+    return {layer: width_of(spec.signature, key) for layer, key in given.items()}
+
+
 def sentence_column(
     path: str, signature: Signature, given: Given, asked: Asked
 ) -> tuple[VectorColumn, ...]:
