@@ -80,6 +80,20 @@ def test_pointer_that_nobody_reads_is_not_blamed(tmp_path):
     assert describe_model(str(folder)).kind == "hugging_face"
 
 
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.json", "a.txt.gz", "a.jsonl.zst"])
+def test_input(name, tiny, embed, tmp_path):
+    (tmp_path / name).write_text(TEXT)
+    outcome = embed(tiny, tmp_path / name)
+    assert outcome.code in (1, 2)
+    assert f"{name}: {POINTER}" in outcome.err
+    assert not (outcome.output / "LATEST").exists()
+
+
+def test_text_about_pointers_is_no_pointer(tiny, embed, tmp_path):
+    (tmp_path / "a.txt").write_text(TEXT + "And so on.\n" * 100)
+    assert embed(tiny, tmp_path / "a.txt").code == 0
+
+
 def test_archive_and_word_vectors(tmp_path):
     file = tmp_path / "model.tar.gz"
     file.write_text(TEXT)

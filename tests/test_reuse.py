@@ -440,7 +440,7 @@ def test_another_encoding_of_the_files_embeds_nothing(tiny, embed, tmp_path):
     before = embed(tiny, source, *FLAGS)
     for encoding in ("byte_stream_split", "plain"):
         outcome = embed(tiny, source, *FLAGS, f"--vector_encoding={encoding}")
-        assert counts(outcome) == {"documents": 5, "embedded": 0, "reused": 5}
+        assert counts(outcome) == {"documents": 5, "embedded": 0, "reused": 5, "repeated": 0}
         assert not changes(outcome)
         assert_same(outcome, before)
         for file in [*outcome.latest.glob("sentences/*"), *outcome.latest.glob("tokens/*")]:

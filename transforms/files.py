@@ -16,6 +16,7 @@ from apache_beam.io.filesystem import CompressionTypes, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.globs import hidden_names, match, read_state
+from transforms.lfs_pointers import POINTER, is_pointer
 from transforms.stores import EXTRAS, Refused, ask, is_remote, reason, unserved
 from transforms.streams import BrokenInput, decompress
 
@@ -95,7 +96,8 @@ def open_input(
     """The content of a file, decompressed by its suffix; `on_bytes` is told of all bytes read, at
     most `buffer` at a time. What is not compressed can be read from any `start` on.
 
-    Raises: BrokenInput, while reading, for a compressed file that is cut off or damaged.
+    Raises: BrokenInput, for a Git LFS pointer, and while reading, for a compressed file that is cut
+    off or damaged.
     """
     try:
         raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
@@ -106,6 +108,8 @@ def open_input(
             raise
         raise BrokenInput(f"{path}: cannot be opened ({why}); check --input") from error
     counted = io.BufferedReader(_Counted(raw, path, on_bytes or (lambda n: None)), buffer)
+    if not start and is_pointer(counted.peek()):
+        raise BrokenInput(f"{path}: {POINTER}")
     return decompress(counted, path)
 
 

@@ -10,8 +10,8 @@ POINTER = "is a Git LFS pointer, not the file that it stands for; fetch it with:
 
 
 def is_pointer(start: bytes) -> bool:
-    """Whether a file that begins with `start` is a pointer; its first 64 bytes are enough."""
-    return start.startswith(_START)
+    """Whether a file that begins with `start` is a pointer: longer ones are something else."""
+    return start.startswith(_START) and len(start) <= _LARGEST
 
 
 def refuse_blamed(problem: str, *places: Path) -> None:
