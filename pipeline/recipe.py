@@ -15,7 +15,7 @@ from transforms.pooling import POOLINGS
 from transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorColumn, Wanted
 from transforms.tokenizers import load_tokenizer
 from transforms.vectors import VectorPlan
-from transforms.windows import LONG_TEXT, WindowPlan
+from transforms.windows import LONG_TEXT, WindowPlan, prompted
 
 # To be raised with whatever gives some text another vector under the same settings, or what nights
 # before have made is taken for what this one would make.
@@ -65,6 +65,7 @@ class Settings:
             prompt=self._prompt(spec),
             spans=bool(token_layers),
             pairs=spec.pairs,
+            keep_end=spec.tokenizer is not None and spec.tokenizer.keep_end,
         )
         _check_windows(plan, spec)
         self._check_use(spec, columns)
@@ -163,13 +164,15 @@ def _check_windows(plan: WindowPlan, spec: ModelSpec) -> None:
         plan.prompt.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"--prompt={plan.prompt!r}: is not valid text") from error
-    if spec.tokenizer is None or plan.max_seq_length is None:
+    if spec.tokenizer is None:
         return
-    (prompt,) = load_tokenizer(spec.tokenizer).encode([plan.prompt], spans=False)
+    tokens = prompted(plan, load_tokenizer(spec.tokenizer)).prompt_tokens
+    if plan.max_seq_length is None:
+        return
     room = plan.max_seq_length - spec.special_tokens
-    if len(prompt) >= room:
+    if tokens >= room:
         raise ValueError(
-            f"--prompt: takes {len(prompt)} of the {room} tokens that --max_seq_length"
+            f"--prompt: takes {tokens} of the {room} tokens that --max_seq_length"
             f"={plan.max_seq_length} leaves; no text would fit"
         )
 

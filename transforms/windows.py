@@ -27,7 +27,8 @@ class WindowPlan:
     """How texts become windows: `max_seq_length` counts special tokens (None: any length),
     `overlap` is in content tokens (None: a quarter of the room, 64 at most), `prompt` stands before
     every text. `spans` asks for the tokens' strings and spans, without which windows are cheaper.
-    Without `pairs` there is no place for a second text.
+    Without `pairs` there is no place for a second text. With `keep_end`, truncation keeps the end
+    of a text. `prompt_tokens` is how many the prompt has alone, see `prompted`.
     """
 
     max_seq_length: int | None
@@ -36,6 +37,8 @@ class WindowPlan:
     prompt: str = ""
     spans: bool = True
     pairs: bool = True
+    keep_end: bool = False
+    prompt_tokens: int = 0
 
     def check(self, specials: int) -> None:
         """Raises `ValueError` where a pair, with its `specials`, would find no room."""
@@ -83,6 +86,18 @@ def model_texts(document: Document, prompt: str) -> tuple[str, str | None]:
     return prompt + text, document.pair
 
 
+def prompted(plan: WindowPlan, tokenizer: Tokenizer) -> WindowPlan:
+    """The plan with its prompt as the tokenizer is to be given it, and counted. Once for a plan.
+
+    Raises `ValueError` where the tokenizer cannot find what the prompt holds.
+    """
+    if not plan.prompt:
+        return plan
+    prompt = tokenizer.spelled(plan.prompt)
+    (alone,) = tokenizer.encode([prompt], spans=False)
+    return replace(plan, prompt=prompt, prompt_tokens=len(alone))
+
+
 def cut(
     document: Document,
     a: Tokens,
@@ -91,7 +106,8 @@ def cut(
     plan: WindowPlan,
     stamp: Any = None,
 ) -> Iterable[Window]:
-    """Tokens of `model_texts` -> windows with the `stamp`, each made when it is asked for.
+    """Tokens of `model_texts` -> windows with the `stamp`, each made when it is asked for. The plan
+    is `prompted`.
 
     Raises, at the call, `EmptyText` where nothing is left to embed and `TextTooLong` where the plan
     says so.
@@ -112,10 +128,7 @@ def cut(
             " let --long_text=window cut it, or truncate"
         )
     if total > room and plan.long_text == "truncate":
-        keep_a, keep_b = truncated(len(a), len(b or ()), room)
-        a, b = a.head(keep_a), b.head(keep_b) if b and keep_b else None
-        if b is None and len(a) <= n_prompt:
-            raise TextTooLong(f"the prompt fills all {room} tokens; raise --max_seq_length")
+        a, b, n_prompt = _shortened(a, b, n_prompt, room, plan)
     overlap = min(64, room // 4) if plan.overlap is None else min(plan.overlap, room - 1)
     dropped = total - len(a) - len(b or ())
     whole = _whole(document, a, b, tokenizer, plan, n_prompt, dropped, stamp)
@@ -162,6 +175,21 @@ def truncated(a: int, b: int, room: int) -> tuple[int, int]:
     return a - from_a, b - from_b
 
 
+def _shortened(
+    a: Tokens, b: Tokens | None, n_prompt: int, room: int, plan: WindowPlan
+) -> tuple[Tokens, Tokens | None, int]:
+    """The texts, and how many tokens of the prompt, that `room` tokens leave."""
+    keep_a, keep_b = truncated(len(a), len(b or ()), room)
+    if plan.keep_end:
+        n_prompt = max(0, n_prompt - (len(a) - keep_a))
+        a, b = a.tail(keep_a), b.tail(keep_b) if b and keep_b else None
+    else:
+        a, b = a.head(keep_a), b.head(keep_b) if b and keep_b else None
+    if b is None and len(a) <= n_prompt:
+        raise TextTooLong(f"the prompt fills all {room} tokens; raise --max_seq_length")
+    return a, b, n_prompt
+
+
 def _whole(
     document: Document,
     a: Tokens,
@@ -198,8 +226,18 @@ def _whole(
         position=0,
         n_unknown=_unknown([a.ids] if b is None else [a.ids, b.ids], tokenizer.unknown),
         n_dropped=n_dropped,
+        n_skipped=_skipped(plan, len(cls), len(ids)),
         stamp=stamp,
     )
+
+
+def _skipped(plan: WindowPlan, n_cls: int, length: int) -> int:
+    """How many tokens the prompt and what is before it take, of those that a document has.
+
+    Source: sentence-transformers, Transformer._get_prompt_length: those that the prompt has alone,
+    so that a token which goes on into the text is the prompt's. Unlike there, the last one counts.
+    """
+    return min(n_cls + plan.prompt_tokens, length - 1) if plan.prompt else 0
 
 
 @functools.cache
