@@ -13,7 +13,7 @@ from transforms.encoders.saved_models import undecided
 from transforms.origins import Origin, described
 from transforms.pooling import POOLINGS
 from transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorColumn, Wanted
-from transforms.tokenizers import load_tokenizer
+from transforms.tokenizers import HUGGING_FACES, load_tokenizer
 from transforms.vectors import VectorPlan
 from transforms.windows import LONG_TEXT, WindowPlan, prompted
 
@@ -66,6 +66,7 @@ class Settings:
             spans=bool(token_layers),
             pairs=spec.pairs,
             keep_end=spec.tokenizer is not None and spec.tokenizer.keep_end,
+            b_first=spec.tokenizer is not None and spec.tokenizer.kind in HUGGING_FACES,
         )
         _check_windows(plan, spec)
         self._check_use(spec, columns)

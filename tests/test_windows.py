@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,15 @@ from tests.oracles import assemble
 from transforms import windows as windows_module
 from transforms.elements import OWN, PROMPT, SPECIAL, Alignment, Document
 from transforms.tokenizers import Tokens
-from transforms.windows import EmptyText, TextTooLong, WindowPlan, cut, model_texts, prompted
+from transforms.windows import (
+    EmptyText,
+    TextTooLong,
+    WindowPlan,
+    cut,
+    model_texts,
+    prompted,
+    truncated,
+)
 
 S, P, O = SPECIAL, PROMPT, OWN  # noqa: E741
 
@@ -204,6 +213,19 @@ def test_truncation_keeps_what_the_original_program_keeps(a, b, length):
     content = np.count_nonzero(window.roles == OWN)
     assert window.n_dropped == len(a) + len(b or "") - content
     assert (window.start, window.stop, window.count) == (0, len(window), 1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(1, 12), st.integers(1, 12), st.integers(2, 20), st.sampled_from(["left", "right"])
+)
+def test_truncation_can_keep_what_the_tokenizers_library_keeps(a, b, room, side):
+    a, b = "a" * a, "b" * b
+    library = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "b": 1}, unk_token="a"))
+    library.pre_tokenizer = tokenizers.pre_tokenizers.Split("", "isolated")
+    library.enable_truncation(room, strategy="longest_first", direction=side)
+    kept = library.encode(a, b).tokens
+    assert truncated(len(a), len(b), room, b_first=True) == (kept.count("a"), kept.count("b"))
 
 
 @pytest.mark.parametrize(

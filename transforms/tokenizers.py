@@ -26,6 +26,7 @@ CLS, SEP, UNKNOWN = "[CLS]", "[SEP]", "[UNK]"
 STRUCTURE = frozenset({CLS, SEP, UNKNOWN, "[PAD]", "[MASK]"}) | {
     f"<{name}>" for name in ("s", "/s", "pad", "unk", "mask")
 }
+HUGGING_FACES = ("tokenizer.json", "bert_fast", "xlm_roberta")  # kinds of the `TOKENIZERS`
 MARK = "\ufdd0"  # a noncharacter, which begins the names that no text has
 
 

@@ -28,7 +28,7 @@ class WindowPlan:
     `overlap` is in content tokens (None: a quarter of the room, 64 at most), `prompt` stands before
     every text. `spans` asks for the tokens' strings and spans, without which windows are cheaper.
     Without `pairs` there is no place for a second text. With `keep_end`, truncation keeps the end
-    of a text. `prompt_tokens` is how many the prompt has alone, see `prompted`.
+    of a text; `b_first` is explained by `truncated`. `prompt_tokens` is how many the prompt has alone, see `prompted`.
     """
 
     max_seq_length: int | None
@@ -38,6 +38,7 @@ class WindowPlan:
     spans: bool = True
     pairs: bool = True
     keep_end: bool = False
+    b_first: bool = False
     prompt_tokens: int = 0
 
     def check(self, specials: int) -> None:
@@ -162,24 +163,26 @@ def whole_text(document: Document, plan: WindowPlan, stamp: Any = None) -> list[
     return [window]
 
 
-def truncated(a: int, b: int, room: int) -> tuple[int, int]:
-    """How many tokens of each text stay: the longer one loses first, B where both are as long.
+def truncated(a: int, b: int, room: int, b_first: bool) -> tuple[int, int]:
+    """How many tokens of each text stay: the longer one loses first. Where half of the room is left
+    to each, an odd token is A's; with `b_first` the longer text's, B's where both are as long.
 
-    Source: google-research/bert, extract_features.py, _truncate_seq_pair.
+    Source: google-research/bert, extract_features.py, _truncate_seq_pair; tokenizers,
+    truncation.rs, LongestFirst.
     """
     excess = max(0, a + b - room)
     for_balance = min(excess, abs(a - b))
     rest = excess - for_balance
-    from_a = (for_balance if a > b else 0) + rest // 2
-    from_b = (for_balance if b > a else 0) + rest - rest // 2
-    return a - from_a, b - from_b
+    more, less = rest - rest // 2, rest // 2
+    from_a, from_b = (more, less) if b_first and b >= a else (less, more)
+    return a - from_a - (for_balance if a > b else 0), b - from_b - (for_balance if b > a else 0)
 
 
 def _shortened(
     a: Tokens, b: Tokens | None, n_prompt: int, room: int, plan: WindowPlan
 ) -> tuple[Tokens, Tokens | None, int]:
     """The texts, and how many tokens of the prompt, that `room` tokens leave."""
-    keep_a, keep_b = truncated(len(a), len(b or ()), room)
+    keep_a, keep_b = truncated(len(a), len(b or ()), room, plan.b_first)
     if plan.keep_end:
         n_prompt = max(0, n_prompt - (len(a) - keep_a))
         a, b = a.tail(keep_a), b.tail(keep_b) if b and keep_b else None
