@@ -28,7 +28,8 @@ class WindowPlan:
     `overlap` is in content tokens (None: a quarter of the room, 64 at most), `prompt` stands before
     every text. `spans` asks for the tokens' strings and spans, without which windows are cheaper.
     Without `pairs` there is no place for a second text. With `keep_end`, truncation keeps the end
-    of a text; `b_first` is explained by `truncated`. `prompt_tokens` is how many the prompt has alone, see `prompted`.
+    of a text; for `b_first` see `truncated`. `prompt_tokens` is how many the prompt has alone, see
+    `prompted`.
     """
 
     max_seq_length: int | None
