@@ -70,7 +70,7 @@ def from_flags(
         alike=before.alike,
         limits=Limits(flags.max_rejected, flags.max_shrink),
         manifest=_about(flags, begun.at, files)
-        | {"previous": before.id, "notes": [*recipe.spec.notes, *before.notes]},
+        | {"previous": before.id, "notes": [*recipe.notes, *before.notes]},
     )
 
 

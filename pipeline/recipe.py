@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipeline import card_prompts
 from transforms.columns import parse_layers, parse_vectors
 from transforms.encoders.saved_models import undecided
 from transforms.origins import Origin, described
@@ -70,6 +71,7 @@ class Settings:
         )
         _check_windows(plan, spec)
         self._check_use(spec, columns)
+        missing = card_prompts.notes(self.model, spec) if self.prompt is None else ()
         return Recipe(
             spec=spec,
             origin=origin,
@@ -78,6 +80,7 @@ class Settings:
             vectors=VectorPlan(
                 columns, token_layers, self.normalize, self.mask_special, self.vector_dtype
             ),
+            notes=(*spec.notes, *missing),
         )
 
     def describe_model(self) -> tuple[ModelSpec, Origin]:
@@ -180,13 +183,14 @@ def _check_windows(plan: WindowPlan, spec: ModelSpec) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that decides which vectors a text gets."""
+    """All that decides which vectors a text gets, and what the user is to know of it."""
 
     spec: ModelSpec
     origin: Origin
     wanted: Wanted
     windows: WindowPlan
     vectors: VectorPlan
+    notes: tuple[str, ...] = ()
 
     def describe(self, markup: str) -> dict[str, Any]:
         """What manifest and files say of the run: vectors of two kinds shall not be mixed
