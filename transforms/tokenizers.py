@@ -153,7 +153,9 @@ def _bert_fast(spec: TokenizerSpec) -> Tokenizer:
     tokenizer = _library(vocabulary, _hidden(UNKNOWN), 100, _lowered_first(normalizer, spec))
     tokenizer.add_special_tokens([_findable(token, None) for token in hidden])
     found = () if spec.split_special else hidden
-    return _Library(tokenizer, dict(enumerate(lines)), special, found)
+    library = _Library(tokenizer, dict(enumerate(lines)), special, found)
+    library.segments = spec.segments
+    return library
 
 
 def _numbered(
