@@ -70,7 +70,7 @@ def from_flags(
         limits=Limits(flags.max_rejected, flags.max_shrink, flags.max_input_age),
         vector_encoding=flags.vector_encoding,
         manifest=_about(flags, begun.at, files)
-        | {"previous": before.id, "notes": [*recipe.spec.notes, *notes, *before.notes]},
+        | {"previous": before.id, "notes": [*recipe.notes, *notes, *before.notes]},
     )
 
 

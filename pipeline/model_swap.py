@@ -65,7 +65,7 @@ def compare_models(flags: argparse.Namespace) -> Report:
         sample=len(sample.documents),
         row_groups=sample.groups,
         unreadable=len(sample.unreadable),
-        notes=(*_notes(manifest, chosen, flags), *recipe.spec.notes),
+        notes=(*_notes(manifest, chosen, flags), *recipe.notes),
         swap=swap,
         invariance=varied,
         min_neighbours=flags.min_neighbours,

@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipeline import card_prompts
 from transforms.columns import parse_layers, parse_vectors
 from transforms.encoders.saved_models import layer_widths, undecided
 from transforms.origins import Origin, described
 from transforms.pooling import POOLINGS
 from transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorColumn, Wanted
-from transforms.tokenizers import load_tokenizer
+from transforms.tokenizers import HUGGING_FACES, load_tokenizer
 from transforms.vectors import VectorPlan
-from transforms.windows import LONG_TEXT, WindowPlan
+from transforms.windows import LONG_TEXT, WindowPlan, prompted
 
 # To be raised with whatever gives some text another vector under the same settings, or what nights
 # before have made is taken for what this one would make.
@@ -65,10 +66,13 @@ class Settings:
             prompt=self._prompt(spec),
             spans=bool(token_layers),
             pairs=spec.pairs,
+            keep_end=spec.tokenizer is not None and spec.tokenizer.keep_end,
+            b_first=spec.tokenizer is not None and spec.tokenizer.kind in HUGGING_FACES,
         )
         _check_windows(plan, spec)
         self._check_use(spec, columns)
         _check_widths(spec, columns)
+        missing = card_prompts.notes(self.model, spec) if self.prompt is None else ()
         return Recipe(
             spec=spec,
             origin=origin,
@@ -77,6 +81,7 @@ class Settings:
             vectors=VectorPlan(
                 columns, token_layers, self.normalize, self.mask_special, self.vector_dtype
             ),
+            notes=(*spec.notes, *missing),
         )
 
     def describe_model(self) -> tuple[ModelSpec, Origin]:
@@ -178,26 +183,29 @@ def _check_windows(plan: WindowPlan, spec: ModelSpec) -> None:
         plan.prompt.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"--prompt={plan.prompt!r}: is not valid text") from error
-    if spec.tokenizer is None or plan.max_seq_length is None:
+    if spec.tokenizer is None:
         return
-    (prompt,) = load_tokenizer(spec.tokenizer).encode([plan.prompt], spans=False)
+    tokens = prompted(plan, load_tokenizer(spec.tokenizer)).prompt_tokens
+    if plan.max_seq_length is None:
+        return
     room = plan.max_seq_length - spec.special_tokens
-    if len(prompt) >= room:
+    if tokens >= room:
         raise ValueError(
-            f"--prompt: takes {len(prompt)} of the {room} tokens that --max_seq_length"
+            f"--prompt: takes {tokens} of the {room} tokens that --max_seq_length"
             f"={plan.max_seq_length} leaves; no text would fit"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that decides which vectors a text gets."""
+    """All that decides which vectors a text gets, and what the user is to know of it."""
 
     spec: ModelSpec
     origin: Origin
     wanted: Wanted
     windows: WindowPlan
     vectors: VectorPlan
+    notes: tuple[str, ...] = ()
 
     def describe(self, markup: str) -> dict[str, Any]:
         """What manifest and files say of the run: vectors of two kinds shall not be mixed

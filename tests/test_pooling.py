@@ -13,8 +13,10 @@ from transforms.specs import VectorColumn
 HIDDEN = 3
 
 
-def encoded(vectors, roles, before=0, after=0, index=0, position=0, pooler=None):
-    """A window of all layers' `vectors` [L, T, H]; `before` and `after` are tokens of others."""
+def encoded(vectors, roles, before=0, after=0, index=0, position=0, skipped=0, pooler=None):
+    """A window of all layers' `vectors` [L, T, H]; `before` and `after` are tokens of others, and
+    the document's first `skipped` are the prompt's.
+    """
     length = vectors.shape[1]
     part = window(
         [0] * length,
@@ -23,6 +25,7 @@ def encoded(vectors, roles, before=0, after=0, index=0, position=0, pooler=None)
         start=before,
         stop=length - after,
         position=position,
+        n_skipped=skipped,
     )
     outputs = {} if pooler is None else {"pooler": pooler}
     return Encoded(part, dict(enumerate(vectors)), outputs)
@@ -40,15 +43,15 @@ def _weighted(vectors, keep):
 
 
 MEANINGS = {
-    "cls": lambda v, keep, own, start: v[start],
-    "sep": lambda v, keep, own, start: v[-1],
-    "first": lambda v, keep, own, start: v[own][0],
-    "last": lambda v, keep, own, start: v[own][-1],
-    "mean": lambda v, keep, own, start: v[keep].mean(axis=0),
-    "max": lambda v, keep, own, start: v[keep].max(axis=0),
-    "mean_max": lambda v, keep, own, start: np.append(v[keep].mean(axis=0), v[keep].max(axis=0)),
-    "mean_sqrt": lambda v, keep, own, start: v[keep].sum(axis=0) / np.sqrt(keep.sum()),
-    "weighted_mean": lambda v, keep, own, start: _weighted(v, keep),
+    "cls": lambda v, keep, own, skipped: v[skipped],
+    "sep": lambda v, keep, own, skipped: v[-1],
+    "first": lambda v, keep, own, skipped: v[own][0],
+    "last": lambda v, keep, own, skipped: v[own][-1],
+    "mean": lambda v, keep, own, skipped: v[keep].mean(axis=0),
+    "max": lambda v, keep, own, skipped: v[keep].max(axis=0),
+    "mean_max": lambda v, keep, own, skipped: np.append(v[keep].mean(axis=0), v[keep].max(axis=0)),
+    "mean_sqrt": lambda v, keep, own, skipped: v[keep].sum(axis=0) / np.sqrt(keep.sum()),
+    "weighted_mean": lambda v, keep, own, skipped: _weighted(v, keep),
 }
 COMBINED = {
     "concat": lambda layers: np.concatenate(list(layers), axis=1),
@@ -62,12 +65,15 @@ def expected(column, vectors, roles, mask_special):
     keep = np.ones(len(roles), bool)
     if mask_special:
         keep &= roles != SPECIAL
-    begin = 0
-    if column.skip_prompt and PROMPT in roles:
-        begin = np.flatnonzero(roles == PROMPT)[-1] + 1
-        keep[:begin] = False
+    skipped = skipped_of(roles) if column.skip_prompt else 0
+    keep[:skipped] = False
     meanings = [MEANINGS[name] for name in column.pooling.split("+")]
-    return np.concatenate([meaning(combined, keep, roles == OWN, begin) for meaning in meanings])
+    return np.concatenate([meaning(combined, keep, roles == OWN, skipped) for meaning in meanings])
+
+
+def skipped_of(roles):
+    """[CLS] and the prompt, where there is one."""
+    return int(np.flatnonzero(roles == PROMPT)[-1] + 1) if PROMPT in roles else 0
 
 
 @st.composite
@@ -102,6 +108,7 @@ def split(vectors, roles, cuts, generator):
             after=after,
             index=index,
             position=first,
+            skipped=skipped_of(roles),
         )
 
 
@@ -148,7 +155,7 @@ def test_model_that_leaves_its_prompt_out_leaves_out_the_cls_before_it(roles, co
     """As sentence-transformers with include_prompt=false, which without a prompt counts [CLS]."""
     vectors = np.arange(len(roles) * HIDDEN, dtype=np.float32).reshape(1, -1, HIDDEN)
     column = VectorColumn("v", "mean", (0,), skip_prompt=True)
-    vector = pooled(column, [encoded(vectors, roles)])
+    vector = pooled(column, [encoded(vectors, roles, skipped=skipped_of(np.array(roles)))])
     np.testing.assert_allclose(vector, vectors[0, counted].mean(axis=0))
 
 
@@ -156,9 +163,9 @@ def test_prompt_longer_than_a_window_is_left_out_of_all_of_them():
     vectors = np.arange(7 * HIDDEN, dtype=np.float32).reshape(1, -1, HIDDEN)
     column = VectorColumn("v", "mean", (0,), skip_prompt=True)
     parts = [
-        encoded(vectors[:, :3], [S, P, P], index=0),
-        encoded(vectors[:, 3:5], [P, O], index=1, position=3),
-        encoded(vectors[:, 5:], [O, S], index=2, position=5),
+        encoded(vectors[:, :3], [S, P, P], index=0, skipped=4),
+        encoded(vectors[:, 3:5], [P, O], index=1, position=3, skipped=4),
+        encoded(vectors[:, 5:], [O, S], index=2, position=5, skipped=4),
     ]
     np.testing.assert_allclose(pooled(column, parts), vectors[0, 4:].mean(axis=0))
 

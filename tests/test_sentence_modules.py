@@ -28,7 +28,8 @@ HIDDEN, LAYERS = 8, 2
 def encoded(roles, seed=0):
     """A document of one window with random values in its last layer."""
     length = len(roles)
-    one = window([0] * length, roles=np.array(roles, np.int8))
+    skipped = 1 + roles.count(PROMPT) if PROMPT in roles else 0
+    one = window([0] * length, roles=np.array(roles, np.int8), n_skipped=skipped)
     values = np.random.default_rng(seed).normal(0, 1, (length, HIDDEN)).astype(np.float32)
     return Encoded(one, {LAYERS: values}, {})
 

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,15 @@ from tests.oracles import assemble
 from transforms import windows as windows_module
 from transforms.elements import OWN, PROMPT, SPECIAL, Alignment, Document
 from transforms.tokenizers import Tokens
-from transforms.windows import EmptyText, TextTooLong, WindowPlan, cut, model_texts
+from transforms.windows import (
+    EmptyText,
+    TextTooLong,
+    WindowPlan,
+    cut,
+    model_texts,
+    prompted,
+    truncated,
+)
 
 S, P, O = SPECIAL, PROMPT, OWN  # noqa: E741
 
@@ -25,6 +34,9 @@ class Letters:
     def __init__(self, separators=1, pattern=r"\S"):
         self.separators, self.pattern = separators, pattern
 
+    def spelled(self, prompt):
+        return prompt
+
     def encode(self, texts, spans):
         return [self._tokens(text) for text in texts]
 
@@ -37,7 +49,7 @@ class Letters:
 
 def windows_of(document, tokenizer=None, **plan):
     tokenizer = tokenizer or Letters()
-    plan = WindowPlan(**plan)
+    plan = prompted(WindowPlan(**plan), tokenizer)
     a, b = model_texts(document, plan.prompt)
     (a,) = tokenizer.encode([a], True)
     b = None if b is None else tokenizer.encode([b], True)[0]
@@ -201,6 +213,69 @@ def test_truncation_keeps_what_the_original_program_keeps(a, b, length):
     content = np.count_nonzero(window.roles == OWN)
     assert window.n_dropped == len(a) + len(b or "") - content
     assert (window.start, window.stop, window.count) == (0, len(window), 1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(1, 12), st.integers(1, 12), st.integers(2, 20), st.sampled_from(["left", "right"])
+)
+def test_truncation_can_keep_what_the_tokenizers_library_keeps(a, b, room, side):
+    a, b = "a" * a, "b" * b
+    library = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "b": 1}, unk_token="a"))
+    library.pre_tokenizer = tokenizers.pre_tokenizers.Split("", "isolated")
+    library.enable_truncation(room, strategy="longest_first", direction=side)
+    kept = library.encode(a, b).tokens
+    assert truncated(len(a), len(b), room, b_first=True) == (kept.count("a"), kept.count("b"))
+
+
+@pytest.mark.parametrize(
+    ("document", "prompt", "tokens", "roles", "spans"),
+    [
+        (
+            Document("d", "abcdef"),
+            "",
+            "^cdef|",
+            [S, O, O, O, O, S],
+            [(2, 3), (3, 4), (4, 5), (5, 6)],
+        ),
+        (
+            Document("d", "abcd"),
+            "Q: ",
+            "^abcd|",
+            [S, O, O, O, O, S],
+            [(0, 1), (1, 2), (2, 3), (3, 4)],
+        ),
+        (Document("d", "abc"), "Q: ", "^:abc|", [S, P, O, O, O, S], [(0, 1), (1, 2), (2, 3)]),
+        (Document("d", "abcd", "xyz"), "", "^cd|z|", [S, O, O, S, O, S], [(2, 3), (3, 4), (2, 3)]),
+    ],
+    ids=["text", "without its prompt", "with some of it", "pair"],
+)
+def test_truncation_can_keep_the_end(document, prompt, tokens, roles, spans):
+    (window,) = windows_of(
+        document, max_seq_length=6, long_text="truncate", keep_end=True, prompt=prompt
+    )
+    assert "".join(window.tokens) == tokens
+    assert window.roles.tolist() == roles
+    assert [tuple(s) for s in window.spans[window.roles == O].tolist()] == spans
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text", "tokens", "skipped"),
+    [
+        ("", "ab", "^ab|", 0),
+        ("Q: ", "ab", "^Q:ab|", 2),
+        ("Q a", "b c", "^Qabc|", 3),
+        ("Q a ", "b", "^Qab|", 3),
+    ],
+    ids=["none", "some", "goes on into the text", "white space"],
+)
+def test_a_prompt_is_as_long_as_it_is_alone(prompt, text, tokens, skipped):
+    """As sentence-transformers counts what a pooling without prompts leaves out."""
+    (window,) = windows_of(
+        Document("d", text), Letters(pattern=r"\S+"), max_seq_length=9, prompt=prompt
+    )
+    assert "".join(window.tokens) == tokens
+    assert window.n_skipped == skipped
 
 
 def test_text_that_is_too_long_is_an_error_where_it_may_not_be_cut():

@@ -122,6 +122,7 @@ class Window:
     position: int
     n_unknown: int | None = 0  # among the owned tokens; None where nobody can know
     n_dropped: int = 0  # tokens of the document that no window holds; told by its first window
+    n_skipped: int = 0  # of the document's first tokens, where its prompt is not to count
     text: str = ""  # what a model that takes strings reads
     stamp: Any = None  # where the document belongs in Beam's time, see `stamps`
 

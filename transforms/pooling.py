@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from transforms.elements import OWN, PROMPT, SPECIAL, Encoded, Window
+from transforms.elements import OWN, SPECIAL, Encoded, Window
 from transforms.specs import OUTPUT, VectorColumn
 
 
@@ -113,25 +113,24 @@ class Pooling:
     def start(self, vectors: np.ndarray, window: Window, column: VectorColumn, mask_special: bool):
         """`vectors` [T, H] of the owned tokens of a window -> state; None where none counts."""
         positions = np.arange(window.position, window.position + len(vectors))
-        keep = self._kept(window, column, mask_special)
+        keep = self._kept(window, positions, column, mask_special)
         if keep is not None:
             vectors, positions = vectors[keep], positions[keep]
         return self.strategy.start(vectors, positions) if len(vectors) else None
 
-    def _kept(self, window: Window, column: VectorColumn, mask_special: bool) -> np.ndarray | None:
+    def _kept(
+        self, window: Window, positions: np.ndarray, column: VectorColumn, mask_special: bool
+    ) -> np.ndarray | None:
         """Which of the owned tokens count, [T] bool; None where all do."""
         roles = window.roles[window.start : window.stop]
         if self.over == "own":
             return roles == OWN
-        mask_special = mask_special and self.over == "count"
-        if not (mask_special or column.skip_prompt):
-            return None
-        keep = roles != SPECIAL if mask_special else np.ones(len(roles), bool)
-        if column.skip_prompt:
-            keep &= roles != PROMPT
-            if window.index == 0 and PROMPT in roles:
-                keep[0] = False  # the [CLS] before the prompt
-        return keep
+        skips = column.skip_prompt and window.n_skipped > 0
+        masks = mask_special and self.over == "count"
+        if not skips:
+            return roles != SPECIAL if masks else None
+        keep = positions >= window.n_skipped
+        return keep & (roles != SPECIAL) if masks else keep
 
 
 _MEAN, _MAX = Pooling(Mean()), Pooling(Max())

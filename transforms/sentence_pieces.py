@@ -42,6 +42,7 @@ class _SentencePieces:
     sep: tuple[str, int] | None
 
     separators, segments, strings = 1, True, False
+    _in_prompts: tuple[str, ...] = ()  # special tokens that the original finds in a prompt
 
     def __init__(
         self,
@@ -65,6 +66,8 @@ class _SentencePieces:
         self.unknown, self.size = unknown, max(vocabulary.values()) + 1
         self._processor = processor
         self._lowercase = bool(spec.lowercase) or spec.lowercase_first
+        # sentence-transformers lower-cases character by character, which knows no final sigma.
+        self._by_character = spec.lowercase_first
         # Special tokens are not for texts: unknown characters that spell one are unknown.
         self._ids = {
             piece: number
@@ -77,7 +80,18 @@ class _SentencePieces:
         has_bytes = processor.is_byte(processor.piece_to_id("<0x00>"))
         self._bytes = bytes_ if has_bytes else {}
 
+    def spelled(self, prompt: str) -> str:
+        for token in self._in_prompts:
+            if token in prompt:
+                raise ValueError(
+                    f"--prompt={prompt!r}: holds the special token {token}, which is found with a"
+                    " tokenizer.json alone; save the tokenizer again, so that the folder has one"
+                )
+        return prompt
+
     def encode(self, texts: Sequence[str], spans: bool) -> list[Tokens]:
+        if self._by_character:
+            texts = [text.replace("Σ", "σ") for text in texts]
         lowered = [span_maps.lowercase(text) if self._lowercase else (text, None) for text in texts]
         lows = [low for low, _ in lowered]
         if not (spans or self._names_unknown):
@@ -186,6 +200,8 @@ def xlm_roberta(spec: TokenizerSpec) -> Tokenizer:
     vocabulary |= {"<s>": 0, "</s>": 2, "<unk>": 3}
     tokenizer = _SentencePieces(spec, processor, vocabulary, ("<s>", "</s>"), vocabulary["<unk>"])
     tokenizer.separators, tokenizer.segments = 2, False
+    if not spec.split_special:
+        tokenizer._in_prompts = ("<s>", "</s>", "<pad>", "<unk>", "<mask>")
     return tokenizer
 
 

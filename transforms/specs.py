@@ -33,6 +33,10 @@ class TokenizerSpec:
     `lowercase_first` that of a program which lower-cases a text before the tokenizer sees it.
     `lowercase_asked`: by the user, not by the model's files. `of_class`: the rules are those of the
     tokenizer's class, and replace what the file says even where they are None.
+
+    `named` are the tokens that the model's files call its [CLS], [SEP] and so on: a prompt can hold
+    them, a text cannot. `split_special`: neither can. `segments`: the model is told which text of a
+    pair a token is of. `keep_end`: a text that is truncated loses its beginning.
     """
 
     kind: str
@@ -44,6 +48,10 @@ class TokenizerSpec:
     chinese_characters: bool | None = None
     lowercase_asked: bool = False
     of_class: bool = False
+    named: tuple[str, ...] = ()
+    split_special: bool = False
+    segments: bool = True
+    keep_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)

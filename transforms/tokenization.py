@@ -16,7 +16,7 @@ from transforms.elements import Document, Window
 from transforms.origins import Origin, here
 from transforms.specs import TokenizerSpec
 from transforms.stamps import Stamp, keys, stamped
-from transforms.tokenizers import load_tokenizer
+from transforms.tokenizers import MARK, load_tokenizer
 from transforms.tokens import Tokenizer
 from transforms.windows import (
     EmptyText,
@@ -25,10 +25,12 @@ from transforms.windows import (
     WindowPlan,
     cut,
     model_texts,
+    prompted,
     whole_text,
 )
 
 _DOCUMENTS, _CHARACTERS = 256, 1 << 20  # the library is fastest on many texts at once
+_OTHER_MARK = "\ufdd1"  # which tokenizers treat alike
 _COUNTED = 1 << 14  # tokens: the progress line needs no more
 
 
@@ -121,13 +123,22 @@ def cut_each(
         for document, stamp in waiting:
             yield functools.partial(whole_text, document, plan, stamp)
         return
-    texts = [model_texts(document, plan.prompt) for document, _ in waiting]
+    plan = prompted(plan, tokenizer)
+    texts = [_read(document, plan.prompt) for document, _ in waiting]
     spans = plan.spans or bool(plan.prompt)
     firsts = tokenizer.encode([a for a, _ in texts], spans)
     seconds = iter(tokenizer.encode([b for _, b in texts if b is not None], spans))
     for (document, stamp), a, (_, pair) in zip(waiting, firsts, texts):
         b = next(seconds) if pair is not None else None
         yield functools.partial(cut, document, a, b, tokenizer, plan, stamp)
+
+
+def _read(document: Document, prompt: str) -> tuple[str, str | None]:
+    """What the tokenizer reads of a document. A text has no name of a special token."""
+    text, pair = model_texts(document, "")
+    if MARK in text or (pair and MARK in pair):
+        text, pair = text.replace(MARK, _OTHER_MARK), pair and pair.replace(MARK, _OTHER_MARK)
+    return prompt + text, pair
 
 
 def _is_unicode(text: str) -> bool:

@@ -1,14 +1,16 @@
 """Texts to tokens, each by the program that its model was made for, with every token's span.
 
 WordPiece and Hugging Face's tokenizers run in the `tokenizers` library, SentencePiece models in
-`sentencepiece`. Special tokens are not added here (`windows` does) and never found in a text: a
-literal `[CLS]` is text, unlike in sentence-transformers.
+`sentencepiece`. Special tokens are not added here (`windows` does). A literal `[CLS]` in a text is
+text, unlike in sentence-transformers: what a model's files name as [CLS], [SEP] and so on goes by
+names here that no text has, and `spelled` puts them into a prompt.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +22,12 @@ from transforms.specs import TokenizerSpec
 from transforms.tokens import Named, Tokenizer, Tokens
 
 CLS, SEP, UNKNOWN = "[CLS]", "[SEP]", "[UNK]"
+# What the tokens around and between texts are called, whoever else names them.
+STRUCTURE = frozenset({CLS, SEP, UNKNOWN, "[PAD]", "[MASK]"}) | {
+    f"<{name}>" for name in ("s", "/s", "pad", "unk", "mask")
+}
+HUGGING_FACES = ("tokenizer.json", "bert_fast", "xlm_roberta")  # kinds of the `TOKENIZERS`
+MARK = "\ufdd0"  # a noncharacter, which begins the names that no text has
 
 
 def load_tokenizer(spec: TokenizerSpec) -> Tokenizer:
@@ -44,7 +52,7 @@ _See = Callable[[str], tuple[str, np.ndarray | None]]
 
 class _Library:
     """A tokenizer of the `tokenizers` library. `names`: tokens by id; `special`: of its own tokens
-    [CLS], [SEP] and, where it has one, [UNK].
+    [CLS], [SEP] and, where it has one, [UNK]; `hidden`: those that no text can hold.
     """
 
     separators, segments, strings = 1, True, False
@@ -53,10 +61,16 @@ class _Library:
     sep: tuple[str, int] | None
 
     def __init__(
-        self, tokenizer, names: Mapping[int, str], special: tuple[int, int, int], see: _See | None
+        self,
+        tokenizer,
+        names: Mapping[int, str],
+        special: tuple[int, int, int],
+        hidden: Sequence[str] = (),
+        see: _See | None = None,
     ):
         self._tokenizer, self._names, self._see = tokenizer, names, see
-        self._tokenizer.encode_special_tokens = True  # lost on pickling: set here, in the worker
+        longest_first = sorted(hidden, key=len, reverse=True)
+        self._hidden = re.compile("|".join(map(re.escape, longest_first))) if hidden else None
         cls, sep, self.unknown = special
         self.cls, self.sep = (names[cls], cls), (names[sep], sep)
         self.size = max(names) + 1
@@ -64,6 +78,9 @@ class _Library:
         self._blank = -1 if blank is None else blank
         # It leaves white space out, so that no span begins with any.
         self._has_spaces = type(tokenizer.pre_tokenizer).__name__ != "BertPreTokenizer"
+
+    def spelled(self, prompt: str) -> str:
+        return self._hidden.sub(lambda token: _hidden(token[0]), prompt) if self._hidden else prompt
 
     def encode(self, texts: Sequence[str], spans: bool) -> list[Tokens]:
         seen: Sequence[str] = texts
@@ -93,6 +110,11 @@ class _Library:
         return Tokens(tokens, ids, places.astype(np.int32, copy=False))
 
 
+def _hidden(token: str) -> str:
+    """The name that a special token goes by: no piece of a text has both a mark and a space."""
+    return f"{MARK} {token}"
+
+
 def _word_piece(spec: TokenizerSpec) -> Tokenizer:
     """google-research/bert's tokenizer, whose words have up to 200 characters.
 
@@ -105,8 +127,8 @@ def _word_piece(spec: TokenizerSpec) -> Tokenizer:
     lines = [line.strip() for line in text.removesuffix("\n").split("\n")]
     vocabulary, special = _numbered(lines, spec)
     stand_ins = StandIns(vocabulary, bool(spec.lowercase))
-    tokenizer = _library(stand_ins.vocabulary, 200, stand_ins.normalizer)
-    return _Library(tokenizer, dict(enumerate(lines)), special, stand_ins.see)
+    tokenizer = _library(stand_ins.vocabulary, UNKNOWN, 200, stand_ins.normalizer)
+    return _Library(tokenizer, dict(enumerate(lines)), special, see=stand_ins.see)
 
 
 def _bert_fast(spec: TokenizerSpec) -> Tokenizer:
@@ -125,9 +147,15 @@ def _bert_fast(spec: TokenizerSpec) -> Tokenizer:
         lowercase=bool(spec.lowercase),
     )
     vocabulary, special = _numbered(lines, spec)
-    tokenizer = _library(vocabulary, 100, normalizer)
-    see = span_maps.lowercase if spec.lowercase_first else None
-    return _Library(tokenizer, dict(enumerate(lines)), special, see)
+    hidden = _to_hide(spec, vocabulary.get)
+    for token in hidden:
+        vocabulary[_hidden(token)] = vocabulary.pop(token)
+    tokenizer = _library(vocabulary, _hidden(UNKNOWN), 100, _lowered_first(normalizer, spec))
+    tokenizer.add_special_tokens([_findable(token, None) for token in hidden])
+    found = () if spec.split_special else hidden
+    library = _Library(tokenizer, dict(enumerate(lines)), special, found)
+    library.segments = spec.segments
+    return library
 
 
 def _numbered(
@@ -143,12 +171,12 @@ def _numbered(
     return vocabulary, (vocabulary[CLS], vocabulary[SEP], vocabulary[UNKNOWN])
 
 
-def _library(vocabulary: dict[str, int], max_word_length: int, normalizer):
+def _library(vocabulary: dict[str, int], unknown: str, max_word_length: int, normalizer):
     from tokenizers import Tokenizer as Library
     from tokenizers import models, pre_tokenizers
 
     model = models.WordPiece(
-        vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=max_word_length
+        vocabulary, unk_token=unknown, max_input_chars_per_word=max_word_length
     )
     tokenizer = Library(model)
     tokenizer.normalizer = normalizer
@@ -178,16 +206,18 @@ def _tokenizer_json(spec: TokenizerSpec) -> Tokenizer:
     names = {number: token for token, number in tokenizer.get_vocab().items()}
     cls, sep = around.ids
     special = (cls, sep, -1 if unknown_id is None else unknown_id)
-    see = span_maps.lowercase if spec.lowercase_first else None
-    library = _Library(_without_specials(tokenizer, unknown), names, special, see)
-    library.separators, library.segments = _pair_rules(tokenizer, spec, cls, sep)
+    separators, segments = _pair_rules(tokenizer, spec, cls, sep)
+    hidden = _to_hide(spec, tokenizer.token_to_id, names[cls], names[sep], unknown)
+    found = () if spec.split_special else hidden
+    library = _Library(_without(hidden, tokenizer, spec), names, special, found)
+    library.separators, library.segments = separators, segments and spec.segments
     return library
 
 
 def _pair_rules(tokenizer, spec: TokenizerSpec, cls: int, sep: int) -> tuple[int, bool]:
     """How many separators are between the texts of a pair, and whether B has a segment of its own.
 
-    Raises `ValueError` where anything else stands around the texts.
+    Raises `ValueError` where anything else stands around the texts, or the segments are others.
     """
     pair = tokenizer.encode("a", "b")
     a, b = (tokenizer.encode(text, add_special_tokens=False).ids for text in "ab")
@@ -197,26 +227,48 @@ def _pair_rules(tokenizer, spec: TokenizerSpec, cls: int, sep: int) -> tuple[int
             f"{spec.path}: puts a pair together as {pair.tokens}; only separators between the"
             " texts are implemented"
         )
-    return separators, any(pair.type_ids)
+    of_b = pair.type_ids[-1]
+    expected = [0] * (1 + len(a) + separators) + [of_b] * (len(b) + 1)
+    if of_b not in (0, 1) or pair.type_ids != expected or any(tokenizer.encode("a").type_ids):
+        raise ValueError(
+            f"{spec.path}: post_processor gives the texts of a pair the segments {pair.type_ids};"
+            " implemented are 0 for the first text and 0 or 1 for the second"
+        )
+    return separators, bool(of_b)
 
 
-def _without_specials(tokenizer, unknown: str | None):
-    """A tokenizer for texts: where pieces of a text could be special tokens, those are renamed.
+def _to_hide(
+    spec: TokenizerSpec, number: Callable[[str], int | None], *found: str | None
+) -> list[str]:
+    """The special tokens that no text can hold, of those that the vocabulary has."""
+    special = STRUCTURE.union(spec.named, filter(None, found))
+    return sorted(token for token in special if number(token) is not None)
 
-    `encode_special_tokens` does not help where the model itself has them as pieces and nothing
-    splits them before: in a text for XLM-R, `<s>` would be the best piece for `<s>`.
+
+def _findable(token: str, added):
+    """A hidden token for the library, which finds it in a prompt by its name. `added` is how the
+    file has it found, None where it does not say.
     """
-    tokenizer.encode_special_tokens = True
-    added = tokenizer.get_added_tokens_decoder()
-    special = {n: t.content for n, t in added.items() if t.special and t.content != unknown}
-    spelled = tokenizer.encode_batch_fast(list(special.values()), add_special_tokens=False)
-    if special.keys().isdisjoint(itertools.chain.from_iterable(found.ids for found in spelled)):
-        return tokenizer
+    from tokenizers import AddedToken
+
+    flags = {} if added is None else {"lstrip": added.lstrip, "rstrip": added.rstrip}
+    return AddedToken(_hidden(token), special=True, normalized=False, **flags)
+
+
+def _without(hidden: Sequence[str], tokenizer, spec: TokenizerSpec):
+    """The tokenizer, where special tokens go by their hidden names: among the tokens that are found
+    before its rules are asked, and as pieces. In a text for XLM-R, `<s>` would be the best piece
+    for `<s>`.
+    """
+    added = {token.content: token for token in tokenizer.get_added_tokens_decoder().values()}
     state = tokenizer.to_str()
-    for token in special.values():  # no piece of a text has both a non-character and a space
-        old, new = (json.dumps(name, ensure_ascii=False) for name in (token, f"\ufdd0 {token}"))
+    for token in hidden:
+        old, new = (json.dumps(name, ensure_ascii=False) for name in (token, _hidden(token)))
         state = state.replace(old, new)
-    return type(tokenizer).from_str(state)
+    renamed = type(tokenizer).from_str(state)
+    renamed.add_special_tokens([_findable(token, added.get(token)) for token in hidden])
+    renamed.encode_special_tokens = spec.split_special
+    return renamed
 
 
 def _override(tokenizer, spec: TokenizerSpec) -> None:
@@ -235,6 +287,20 @@ def _override(tokenizer, spec: TokenizerSpec) -> None:
         raise ValueError(
             f"--do_lower_case: {spec.path} has its own rules for case; leave the flag away (auto)"
         )
+    if spec.lowercase_first:
+        tokenizer.normalizer = _lowered_first(normalizer, spec)
+
+
+def _lowered_first(normalizer, spec: TokenizerSpec):
+    """Source: sentence-transformers, Transformer: lower case comes before the tokenizer's rules,
+    and after the tokens that are found before those.
+    """
+    from tokenizers import normalizers
+
+    if not spec.lowercase_first or getattr(normalizer, "lowercase", False):
+        return normalizer
+    rest = [] if normalizer is None else [normalizer]
+    return normalizers.Sequence([normalizers.Lowercase(), *rest])
 
 
 TOKENIZERS: Mapping[str, Callable[[TokenizerSpec], Tokenizer]] = {

@@ -44,7 +44,15 @@ class Tokens:
 
     def head(self, n: int) -> Tokens:
         """The first `n` tokens."""
-        return Tokens(self.tokens[:n], self.ids[:n], None if self.spans is None else self.spans[:n])
+        return self._part(slice(n))
+
+    def tail(self, n: int) -> Tokens:
+        """The last `n` tokens."""
+        return self._part(slice(len(self) - n, None))
+
+    def _part(self, part: slice) -> Tokens:
+        spans = None if self.spans is None else self.spans[part]
+        return Tokens(self.tokens[part], self.ids[part], spans)
 
 
 class Tokenizer(Protocol):
@@ -60,6 +68,9 @@ class Tokenizer(Protocol):
     separators: int  # between the texts of a pair
     segments: bool  # the model is told which text of a pair a token is of
     strings: bool  # the model reads the tokens themselves, not their ids
+
+    def spelled(self, prompt: str) -> str:
+        """A prompt as `encode` is to be given it: a text holds no special token, a prompt can."""
 
     def encode(self, texts: Sequence[str], spans: bool) -> list[Tokens]:
         """Tokenize each text; `spans` asks for them (SentencePiece takes several times longer)."""

@@ -27,7 +27,9 @@ class WindowPlan:
     """How texts become windows: `max_seq_length` counts special tokens (None: any length),
     `overlap` is in content tokens (None: a quarter of the room, 64 at most), `prompt` stands before
     every text. `spans` asks for the tokens' strings and spans, without which windows are cheaper.
-    Without `pairs` there is no place for a second text.
+    Without `pairs` there is no place for a second text. With `keep_end`, truncation keeps the end
+    of a text; for `b_first` see `truncated`. `prompt_tokens` is how many the prompt has alone, see
+    `prompted`.
     """
 
     max_seq_length: int | None
@@ -36,6 +38,9 @@ class WindowPlan:
     prompt: str = ""
     spans: bool = True
     pairs: bool = True
+    keep_end: bool = False
+    b_first: bool = False
+    prompt_tokens: int = 0
 
     def check(self, specials: int) -> None:
         """Raises `ValueError` where a pair, with its `specials`, would find no room."""
@@ -83,6 +88,18 @@ def model_texts(document: Document, prompt: str) -> tuple[str, str | None]:
     return prompt + text, document.pair
 
 
+def prompted(plan: WindowPlan, tokenizer: Tokenizer) -> WindowPlan:
+    """The plan with its prompt as the tokenizer is to be given it, and counted. Once for a plan.
+
+    Raises `ValueError` where the tokenizer cannot find what the prompt holds.
+    """
+    if not plan.prompt:
+        return plan
+    prompt = tokenizer.spelled(plan.prompt)
+    (alone,) = tokenizer.encode([prompt], spans=False)
+    return replace(plan, prompt=prompt, prompt_tokens=len(alone))
+
+
 def cut(
     document: Document,
     a: Tokens,
@@ -91,7 +108,8 @@ def cut(
     plan: WindowPlan,
     stamp: Any = None,
 ) -> Iterable[Window]:
-    """Tokens of `model_texts` -> windows with the `stamp`, each made when it is asked for.
+    """Tokens of `model_texts` -> windows with the `stamp`, each made when it is asked for. The plan
+    is `prompted`.
 
     Raises, at the call, `EmptyText` where nothing is left to embed and `TextTooLong` where the plan
     says so.
@@ -112,10 +130,7 @@ def cut(
             " let --long_text=window cut it, or truncate"
         )
     if total > room and plan.long_text == "truncate":
-        keep_a, keep_b = truncated(len(a), len(b or ()), room)
-        a, b = a.head(keep_a), b.head(keep_b) if b and keep_b else None
-        if b is None and len(a) <= n_prompt:
-            raise TextTooLong(f"the prompt fills all {room} tokens; raise --max_seq_length")
+        a, b, n_prompt = _shortened(a, b, n_prompt, room, plan)
     overlap = min(64, room // 4) if plan.overlap is None else min(plan.overlap, room - 1)
     dropped = total - len(a) - len(b or ())
     whole = _whole(document, a, b, tokenizer, plan, n_prompt, dropped, stamp)
@@ -149,17 +164,34 @@ def whole_text(document: Document, plan: WindowPlan, stamp: Any = None) -> list[
     return [window]
 
 
-def truncated(a: int, b: int, room: int) -> tuple[int, int]:
-    """How many tokens of each text stay: the longer one loses first, B where both are as long.
+def truncated(a: int, b: int, room: int, b_first: bool) -> tuple[int, int]:
+    """How many tokens of each text stay: the longer one loses first. Where half of the room is left
+    to each, an odd token is A's; with `b_first` the longer text's, B's where both are as long.
 
-    Source: google-research/bert, extract_features.py, _truncate_seq_pair.
+    Source: google-research/bert, extract_features.py, _truncate_seq_pair; tokenizers,
+    truncation.rs, LongestFirst.
     """
     excess = max(0, a + b - room)
     for_balance = min(excess, abs(a - b))
     rest = excess - for_balance
-    from_a = (for_balance if a > b else 0) + rest // 2
-    from_b = (for_balance if b > a else 0) + rest - rest // 2
-    return a - from_a, b - from_b
+    more, less = rest - rest // 2, rest // 2
+    from_a, from_b = (more, less) if b_first and b >= a else (less, more)
+    return a - from_a - (for_balance if a > b else 0), b - from_b - (for_balance if b > a else 0)
+
+
+def _shortened(
+    a: Tokens, b: Tokens | None, n_prompt: int, room: int, plan: WindowPlan
+) -> tuple[Tokens, Tokens | None, int]:
+    """The texts, and how many tokens of the prompt, that `room` tokens leave."""
+    keep_a, keep_b = truncated(len(a), len(b or ()), room, plan.b_first)
+    if plan.keep_end:
+        n_prompt = max(0, n_prompt - (len(a) - keep_a))
+        a, b = a.tail(keep_a), b.tail(keep_b) if b and keep_b else None
+    else:
+        a, b = a.head(keep_a), b.head(keep_b) if b and keep_b else None
+    if b is None and len(a) <= n_prompt:
+        raise TextTooLong(f"the prompt fills all {room} tokens; raise --max_seq_length")
+    return a, b, n_prompt
 
 
 def _whole(
@@ -198,8 +230,18 @@ def _whole(
         position=0,
         n_unknown=_unknown([a.ids] if b is None else [a.ids, b.ids], tokenizer.unknown),
         n_dropped=n_dropped,
+        n_skipped=_skipped(plan, len(cls), len(ids)),
         stamp=stamp,
     )
+
+
+def _skipped(plan: WindowPlan, n_cls: int, length: int) -> int:
+    """How many tokens the prompt and what is before it take, of those that a document has.
+
+    Source: sentence-transformers, Transformer._get_prompt_length: those that the prompt has alone,
+    so that a token which goes on into the text is the prompt's. Unlike there, the last one counts.
+    """
+    return min(n_cls + plan.prompt_tokens, length - 1) if plan.prompt else 0
 
 
 @functools.cache

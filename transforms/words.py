@@ -29,6 +29,9 @@ class _Words:
         self.unknown = None if vocabulary is None else max(vocabulary.values(), default=-1) + 1
         self.size = 1 if self.unknown is None else self.unknown + 1
 
+    def spelled(self, prompt: str) -> str:
+        return prompt
+
     def encode(self, texts: Sequence[str], spans: bool) -> list[Tokens]:
         return [self._tokens(text, spans) for text in texts]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from transforms.encoders import folder_tokenizers, signatures
-from transforms.encoders.folders import check_own_tokenizer, read_json, say_lowercase
+from transforms.encoders.folders import check_own_tokenizer, say_lowercase
 from transforms.encoders.signatures import SavedModel
 from transforms.specs import Asked, TokenizerSpec
 
@@ -71,8 +71,7 @@ def words_file(model: SavedModel) -> Path | None:
 def _spec(file: Path, model: SavedModel, asked: Asked) -> Found:
     lowercase = say_lowercase(asked.do_lower_case)
     if file.name == "tokenizer.json":
-        said_file = file.with_name("tokenizer_config.json")
-        said = read_json(said_file) if said_file.is_file() else {}
+        _, said = folder_tokenizers.find(file)
         return Found(folder_tokenizers.describe(file, said, {}, lowercase, lowercase_first=False))
     notes: tuple[str, ...] = ()
     if lowercase is None:

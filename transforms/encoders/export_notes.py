@@ -94,7 +94,8 @@ def read(assets: Path) -> ExportNotes | None:
     for key in ("max_seq_length", "longest", "layer_count"):
         whole_number(values, key, file)
     try:
-        tokenizer = TokenizerSpec(**values.pop("tokenizer"))
+        told = values.pop("tokenizer")
+        tokenizer = TokenizerSpec(**told | {"named": tuple(told.get("named", ()))})
         columns = tuple(map(_column, values.pop("default_columns")))
         prompts = tuple(sorted(values.pop("prompts").items()))
         notes = ExportNotes(tokenizer=tokenizer, default_columns=columns, prompts=prompts, **values)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from transforms.encoders.folders import read_json, setting
+from transforms.encoders import rebuilt_tokenizers, tokenizer_settings
+from transforms.encoders.folders import setting
 from transforms.specs import TokenizerSpec
+from transforms.tokenizers import Tokenizer
 
 _WORD_PIECE_CLASSES = ("BertTokenizer", "BertTokenizerFast")
 _XLM_CLASSES = ("XLMRobertaTokenizer", "XLMRobertaTokenizerFast")
@@ -26,13 +28,14 @@ _CLASS_DEFAULTS: Mapping[str, bool | None] = {
     "strip_accents": None,
     "tokenize_chinese_chars": True,
 }
-# No text has these, to us: see `tokenizers`.
-_BERTS = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
-_SPECIAL = _BERTS | {"<s>", "</s>", "<pad>", "<unk>", "<mask>"}
+# The classes that transformers takes where no file names one.
+_OF_MODELS = {"bert": "BertTokenizer", "xlm-roberta": "XLMRobertaTokenizer"}
 
 
 def find(place: Path) -> tuple[Path, dict[str, Any]]:
-    """The file that holds the tokenizer, and what `tokenizer_config.json` beside it says."""
+    """The file that holds the tokenizer, and what the files beside it say, see
+    `tokenizer_settings`.
+    """
     if place.is_file():
         file, folder = place, place.parent
     else:
@@ -44,8 +47,7 @@ def find(place: Path) -> tuple[Path, dict[str, Any]]:
                 " name the tokenizer's folder or file with --tokenizer"
             )
         file = there[0]
-    config_file = folder / "tokenizer_config.json"
-    return file, read_json(config_file) if config_file.is_file() else {}
+    return file, tokenizer_settings.read(folder)
 
 
 def own_files(folder: Path) -> list[Path]:
@@ -60,28 +62,23 @@ def describe(
     lowercase: bool | None,
     lowercase_first: bool,
 ) -> TokenizerSpec:
-    """`said` is what `tokenizer_config.json` says, `model` the model's configuration, `lowercase`
-    what the user asks for.
+    """`said` is what the files beside the tokenizer's say, `model` the model's configuration,
+    `lowercase` what the user asks for. Raises `ValueError` where they ask for what is not
+    implemented.
 
     Source: transformers, BertTokenizerFast: what `tokenizer_config.json` says, and else the
     defaults of the class that it names, overrides `tokenizer.json`.
     """
-    config_file = file.with_name("tokenizer_config.json")
-    name = setting(said, "tokenizer_class", str, config_file) or model.get("tokenizer_class")
+    about = file.with_name(tokenizer_settings.CONFIG)
+    name = _class_of(said, model, about)
     kind = _kind(file, name, said.get("word_tokenizer_type") or said.get("subword_tokenizer_type"))
-    _check_added_tokens(file, said)
+    tokenizer_settings.check(file, said)
+    name = name or _OF_MODELS.get(str(model.get("model_type")))
     of_class = name in _WORD_PIECE_CLASSES
-    rules: dict[str, bool | None] = {}
-    # Other classes take all rules from tokenizer.json.
-    if of_class or (name is None and model.get("model_type") == "bert"):
-        rules = {key: setting(said, key, bool, config_file) for key in _CLASS_DEFAULTS}
-    if of_class or kind == "bert_fast":
-        rules = {
-            key: default if rules.get(key) is None else rules[key]
-            for key, default in _CLASS_DEFAULTS.items()
-        }
+    rules = _rules(said, about) if of_class or kind == "bert_fast" else {}
     if kind == "xlm_roberta":
         rules = {"do_lower_case": False}
+    inputs = setting(said, "model_input_names", list, about)
     return TokenizerSpec(
         kind,
         str(file),
@@ -91,39 +88,58 @@ def describe(
         chinese_characters=rules.get("tokenize_chinese_chars"),
         lowercase_asked=lowercase is not None,
         of_class=of_class,
+        named=tuple(sorted(set(tokenizer_settings.named(said, file).values()))),
+        split_special=bool(setting(said, "split_special_tokens", bool, about)),
+        segments=name not in _XLM_CLASSES if inputs is None else "token_type_ids" in inputs,
+        keep_end=_side(file, said, "truncation") == "left",
     )
 
 
-def _check_added_tokens(file: Path, said: Mapping[str, Any]) -> None:
-    """Raises `ValueError` where files beside the tokenizer's add a token that this does not hold:
-    transformers finds such a token in a text before its rules are asked.
+def _rules(said: Mapping[str, Any], about: Path) -> dict[str, bool | None]:
+    """Those of BERT's classes. Other classes take all rules from `tokenizer.json`."""
+    found = {key: setting(said, key, bool, about) for key in _CLASS_DEFAULTS}
+    return {key: _CLASS_DEFAULTS[key] if found[key] is None else found[key] for key in found}
+
+
+def notes(
+    spec: TokenizerSpec, said: Mapping[str, Any], model: Mapping[str, Any], tokenizer: Tokenizer
+) -> Iterator[str]:
+    """What a user is to know of the files: `tokenizer` is what they were read as."""
+    file = Path(spec.path)
+    yield from tokenizer_settings.notes(file, said)
+    kind = str(model.get("model_type"))
+    if kind == "bert" and _side(file, said, "padding") == "left":
+        yield (
+            "padding_side of the tokenizer is left, with which sentence-transformers gives a text"
+            " other vectors beside longer ones; here they are those of each text alone"
+        )
+    named = _class_of(said, model, file.with_name(tokenizer_settings.CONFIG))
+    if named in _LIBRARY_CLASSES and tokenizer.segments and "model_input_names" not in said:
+        yield (
+            f"{file.name}: tells the texts of a pair apart by segments, as in transformers 4;"
+            f" transformers 5 does not, for a {named}"
+        )
+    name = (named or _OF_MODELS.get(kind, "")).removesuffix("Fast")
+    yield from rebuilt_tokenizers.notes(spec, said, name, tokenizer)
+
+
+def _class_of(said: Mapping[str, Any], model: Mapping[str, Any], about: Path) -> str | None:
+    return setting(said, "tokenizer_class", str, about) or model.get("tokenizer_class")
+
+
+def _side(file: Path, said: Mapping[str, Any], what: str) -> str:
+    """Where texts are cut (`truncation`) or padded: what the settings say, else `tokenizer.json`.
+
+    Raises `ValueError` where that is no side.
     """
-    config_file = file.with_name("tokenizer_config.json")
-    added_file = file.with_name("added_tokens.json")
-    decoder = setting(said, "added_tokens_decoder", dict, config_file) or {}
-    added = [(_content(token), config_file) for token in decoder.values()]
-    more = setting(said, "additional_special_tokens", list, config_file) or []
-    added += [(_content(token), config_file) for token in more]
-    if added_file.is_file():
-        added += [(token, added_file) for token in read_json(added_file)]
-    special = {_content(token) for key, token in said.items() if key.endswith("_token")}
-    others = [(token, source) for token, source in added if token not in _SPECIAL | special]
-    if not others:
-        return
-    held = []
-    if file.name == "tokenizer.json":
-        held = [_content(token) for token in read_json(file).get("added_tokens") or []]
-    for token, source in others:
-        if token not in held:
-            raise ValueError(
-                f"{source}: adds the token {token!r}, which {file.name} does not hold among its"
-                " own; save the tokenizer again, with a tokenizer.json"
-            )
-
-
-def _content(token: Any) -> str:
-    """Of a token that is spelled out, or an object that tells how it is found."""
-    return str(token.get("content")) if isinstance(token, dict) else str(token)
+    about = file.with_name(tokenizer_settings.CONFIG)
+    side = setting(said, f"{what}_side", str, about)
+    if side is None and file.name == "tokenizer.json":
+        of_file = tokenizer_settings.outline(file).get(what) or {}
+        side = str(of_file.get("direction", "right")).lower()
+    if side not in (None, "left", "right"):
+        raise ValueError(f"{about}: {what}_side is {side!r}; it is left or right")
+    return side or "right"
 
 
 def _kind(file: Path, name: str | None, mecab: str | None) -> str:

@@ -64,7 +64,7 @@ class _WordPieces:
     def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
         rules = self._rules
         if rules.lowercase_first:
-            texts = tf.strings.lower(texts, "utf-8")
+            texts = _lowered_by_character(texts)
         texts = tf.strings.regex_replace(texts, self._removed, "")
         texts = tf.strings.regex_replace(texts, self._spaces, " ")
         if rules.lowercase:
@@ -95,16 +95,22 @@ class _SentencePieces:
             for piece, number in numbers.items()
             if piece not in special and not processor.is_control(processor.piece_to_id(piece))
         }
-        self._lowercase = bool(spec.lowercase) or spec.lowercase_first
+        self._lowercase, self._lowercase_first = bool(spec.lowercase), spec.lowercase_first
         self._table = _table(pieces, unknown)
         model = Path(spec.path).read_bytes()
         self._pieces = ops.SentencepieceTokenizer(model=model, out_type=tf.string)
         self.resources = [self._table, self._pieces]
 
     def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        texts = _lowered_by_character(texts) if self._lowercase_first else texts
         texts = tf.strings.lower(texts, "utf-8") if self._lowercase else texts
         ids = tf.ragged.map_flat_values(self._table.lookup, self._pieces.tokenize(texts))
         return tf.cast(ids, tf.int32)
+
+
+def _lowered_by_character(texts: tf.Tensor) -> tf.Tensor:
+    """As sentence-transformers does, without the final sigma."""
+    return tf.strings.lower(tf.strings.regex_replace(texts, "Σ", "σ"), "utf-8")
 
 
 def _of_japanese(spec: TokenizerSpec, processor) -> tuple[dict[str, int], int]:

@@ -98,7 +98,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         segments=library.segments and config.segment_types > 1,
         prompts=modules.prompts if modules else (),
         default_prompt=modules.default_prompt if modules else "",
-        notes=notes,
+        notes=(*notes, *folder_tokenizers.notes(rules, said, values, library)),
     )
 
 

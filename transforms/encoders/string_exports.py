@@ -94,6 +94,7 @@ class _Windows:
     sep: int
     room: int
     prompt: str
+    keep_end: bool
 
     @classmethod
     def of(cls, spec: ModelSpec, plan: StringPlan) -> _Windows:
@@ -102,7 +103,13 @@ class _Windows:
         tokenize = graph_tokenizer(spec.tokenizer)
         assert ours.cls is not None
         assert ours.sep is not None
-        return cls(tokenize, ours.cls[1], ours.sep[1], plan.max_seq_length - 2, plan.prompt)
+        if ours.spelled(plan.prompt) != plan.prompt:
+            raise ValueError(
+                f"--strings: the model's prompt {plan.prompt!r} holds special tokens, which a graph"
+                " does not find; export the model without --strings"
+            )
+        room, keep_end = plan.max_seq_length - 2, spec.tokenizer.keep_end
+        return cls(tokenize, ours.cls[1], ours.sep[1], room, plan.prompt, keep_end)
 
     @property
     def tables(self) -> list:
@@ -111,7 +118,8 @@ class _Windows:
     def __call__(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # Bytes that are no text become U+FFFD, as wherever else texts are read leniently.
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
-        tokens = self.tokenize(self.prompt + texts if self.prompt else texts)[:, : self.room]
+        tokens = self.tokenize(self.prompt + texts if self.prompt else texts)
+        tokens = tokens[:, -self.room :] if self.keep_end else tokens[:, : self.room]
         around = tf.ones_like(texts, tf.int32)[:, None]
         ids = tf.concat([around * self.cls, tokens, around * self.sep], axis=1)
         return ids.to_tensor(), tf.cast(ids.row_lengths(), tf.int32)

@@ -13,6 +13,7 @@ from tokenizers import normalizers, pre_tokenizers
 from transforms.encoders.folders import read_json
 from transforms.specs import TokenizerSpec
 from transforms.stand_ins import StandIns
+from transforms.tokenizers import STRUCTURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def _of_tokenizer_json(spec: TokenizerSpec) -> WordPieceRules:
         "normalizer": (normalizer.get("type"), "BertNormalizer"),
         "normalizer's clean_text": (normalizer.get("clean_text"), True),
         "pre_tokenizer": ((said.get("pre_tokenizer") or {}).get("type"), "BertPreTokenizer"),
-        "tokens found before its rules are asked": (_found_first(said), None),
+        "tokens found before its rules are asked": (_found_first(said, spec), None),
     }
     for part, (value, needed) in parts.items():
         if value != needed:
@@ -103,9 +104,10 @@ def _of_tokenizer_json(spec: TokenizerSpec) -> WordPieceRules:
     )
 
 
-def _found_first(said: dict[str, Any]) -> list[str] | None:
+def _found_first(said: dict[str, Any], spec: TokenizerSpec) -> list[str] | None:
     added = said.get("added_tokens") or []
-    return [token["content"] for token in added if not token["special"]] or None
+    special = STRUCTURE.union(spec.named)
+    return [token["content"] for token in added if token["content"] not in special] or None
 
 
 def _overridden(normalizer: Mapping[str, Any], spec: TokenizerSpec) -> dict[str, Any]:

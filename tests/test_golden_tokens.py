@@ -1,0 +1,55 @@
+"""Tokens are those that a model was trained with: what its files say, whichever version of
+transformers reads them otherwise. `golden/tokens.json` has what versions 4.57 and 5.23 read.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.token_folders import KINDS, LINES, write
+from transforms.elements import Document
+from transforms.encoders import describe_model
+from transforms.tokenization import cut_each
+from transforms.tokenizers import load_tokenizer
+from transforms.windows import WindowPlan
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "tokens.json").read_text())
+OLD, NEW = GOLDEN["4.57.6"], GOLDEN["5.23.0"]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_tokens_are_those_of_the_files(name, tmp_path):
+    """Where the versions agree, they are theirs; else the older one's, and a note says so."""
+    kind = KINDS[name]
+    spec = describe_model(str(write(kind, tmp_path)))
+    assert read(spec, kind.prompt) == OLD[name]
+    told = [note for note in spec.notes if "transformers 5 builds its " in note]
+    assert len(told) == (OLD[name] != NEW[name])
+
+
+def test_both_versions_were_asked_for_every_kind():
+    assert set(OLD) == set(NEW) == set(KINDS)
+    assert sum(OLD[name] != NEW[name] for name in KINDS) > 10
+
+
+def test_the_note_shows_what_differs(tmp_path):
+    def told(name):
+        (note,) = describe_model(str(write(KINDS[name], tmp_path / name))).notes
+        return note
+
+    assert told("short words alone") == (
+        "tokenizer.json: transformers 5 builds its BertTokenizer from this file, which has other"
+        " tokens (of 'quick', for one); here they are those of the file, as in transformers 4"
+    )
+    assert "(of '[DOC]', for one)" in told("settings list fewer tokens")
+    assert "([MASK] and [SEP] around a text, not [CLS] and [SEP])" in told(
+        "settings name another token"
+    )
+
+
+def read(spec, prompt):
+    documents = [(Document(str(n), line), None) for n, line in enumerate(LINES)]
+    plan = WindowPlan(None, prompt=prompt)
+    made = cut_each(documents, load_tokenizer(spec.tokenizer), plan)
+    return [window.ids.tolist() for windows in made for window in windows()]
