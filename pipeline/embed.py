@@ -156,19 +156,16 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
     found, notes = _find(read.documents, job)
     embedded, work = _embed(found.new, job.recipe)
     about, snapshot, tables = job.recipe.describe(job.markup), job.snapshot, job.tables
-    encoding = job.vector_encoding
+    how: dict[str, Any] = {"snapshot": snapshot, "about": about, "encoding": job.vector_encoding}
 
     def write(rows: beam.PCollection, table: str) -> beam.PCollection:
-        writer = WriteTable(snapshot=snapshot, table=table, about=about, encoding=encoding)
-        return rows | f"Write{table.capitalize()}" >> writer
+        return rows | f"Write{table.capitalize()}" >> WriteTable(table=table, **how)
 
     fresh = [write(embedded.sentences, SENTENCES)]
     if TOKENS in tables:
         fresh.append(write(embedded.tokens, TOKENS))
     settled = _settle(found.repeats, fresh, embedded, job)
-    copy = functools.partial(
-        CopyRows, snapshot=snapshot, tables=tables, about=about, encoding=encoding
-    )
+    copy = functools.partial(CopyRows, tables=tables, **how)
     copied = [found.copies | copy(made=REUSED)]
     copied.append(settled.copies | "CopyRepeated" >> copy(made=REPEATED))
     rejected = (read.failures, embedded.failures, settled.failures) | "Rejected" >> beam.Flatten()

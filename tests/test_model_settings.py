@@ -7,12 +7,14 @@ import re
 import subprocess
 from pathlib import Path
 
+import ml_dtypes  # noqa: F401  (tells NumPy what bfloat16 is)
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from pipeline.recipe import Settings
 from pipeline.sample_vectors import LoadedModel
-from tests.model_settings import APPLIED, GOLDEN, LINES, REFUSED, base
+from tests.model_settings import APPLIED, GOLDEN, LINES, REFUSED, base, says
 from transforms.elements import Document
 from transforms.encoders import describe_model
 
@@ -74,6 +76,26 @@ def test_golden_file_is_what_sentence_transformers_makes(expected, tmp_path):
         assert set(made) == set(expected)
         for name, vectors in made.items():
             np.testing.assert_allclose(vectors, expected[name], rtol=0, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("stored", "said", "noted"),
+    [
+        ("float16", None, "float16"),
+        ("bfloat16", None, "bfloat16"),
+        ("float32", "float16", "float16"),
+        ("float16", "float32", None),
+        ("float32", "float32", None),
+    ],
+)
+def test_half_precision_is_a_note(stored, said, noted, tmp_path):
+    folder = base(tmp_path / "model")
+    file = folder / "model.safetensors"
+    save_file({key: value.astype(stored) for key, value in load_file(file).items()}, file)
+    if said:
+        says("config.json", torch_dtype=said)(folder)
+    notes = describe_model(str(folder)).notes
+    assert [f"stored in {noted} " in note for note in notes] == ([True] if noted else [])
 
 
 def test_usual_settings_are_no_note(tmp_path):

@@ -8,7 +8,7 @@ that 5 does not.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,7 @@ _OTHERS = """
     tie_last_hidden_states tie_word_embeddings top_k top_p torch_dtype torchscript
     transformers.js_config transformers_version typical_p use_bfloat16 use_cache
 """
+_HALF = {"F16": "float16", "BF16": "bfloat16"}
 _OF_BERTS = re.compile(r"(Bert|XLMRoberta|Roberta)(Model|LMHeadModel|For[A-Z]\w+)")
 
 
@@ -101,6 +102,19 @@ def read(values: Mapping[str, Any], file: Path) -> tuple[BertConfig, tuple[str, 
         raise ValueError(f"{file}: layer_norm_eps must be a small number, got {epsilon!r}")
     more = {"layer_norm_eps": epsilon, "first_position": first}
     return bert_config(values, file, _ACTIVATIONS, **more), _notes(values, file)
+
+
+def type_note(values: Mapping[str, Any], types: Collection[str]) -> tuple[str, ...]:
+    """A note where transformers computes in half precision: where the configuration says so, or does
+    not say, and the weights, which are of these types, are so.
+    """
+    said = values.get("dtype") or values.get("torch_dtype")
+    found = {str(said)} if said else {_HALF[kind] for kind in types if kind in _HALF}
+    return tuple(
+        f"the model is stored in {name} and computed in float32, or as --precision says;"
+        f" transformers computes it in {name}, which rounds more"
+        for name in sorted(found & set(_HALF.values()))
+    )
 
 
 def refuse_adapters(folder: Path) -> None:

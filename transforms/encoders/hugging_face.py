@@ -72,7 +72,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     config, notes = configurations.read(values, config_file)
     configurations.refuse_adapters(folder)
     weight_files = _weight_files(folder, values)
-    there = _names_and_shapes(weight_files, config, str(folder))
+    there, types = _names_and_shapes(weight_files, config, str(folder))
     has_pooler = weights.POOLER_KERNEL in there
     weights.check_shapes(there, config, has_pooler, str(folder))
     tokenizer_file, said = folder_tokenizers.find(Path(asked.tokenizer or folder))
@@ -98,7 +98,11 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         segments=library.segments and config.segment_types > 1,
         prompts=modules.prompts if modules else (),
         default_prompt=modules.default_prompt if modules else "",
-        notes=(*notes, *folder_tokenizers.notes(rules, said, values, library)),
+        notes=(
+            *notes,
+            *configurations.type_note(values, types),
+            *folder_tokenizers.notes(rules, said, values, library),
+        ),
     )
 
 
@@ -173,18 +177,19 @@ def _shards(index: Path) -> list[Path]:
 
 def _names_and_shapes(
     files: list[Path], config: BertConfig, where: str
-) -> dict[str, tuple[int, ...]]:
-    """The arrays of a BERT by our names. Raises `ValueError` where one is there twice, or holds no
-    floating-point numbers.
+) -> tuple[dict[str, tuple[int, ...]], set[str]]:
+    """The arrays of a BERT by our names, and their types. Raises `ValueError` where one is there
+    twice, or holds no floating-point numbers.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     sources: dict[str, str] = {}
+    types: set[str] = set()
     needed = weights.shapes(config, pooler=True)
     for file in files:
         with safetensors_files.opened(file) as tensors:
             for key, name in _renamed(list(tensors.keys())).items():
                 if name in needed:
-                    safetensors_files.check_type(tensors, key, file)
+                    types.add(safetensors_files.check_type(tensors, key, file))
                 if name in shapes:
                     raise ValueError(f"{file}: {key} and {sources[name]} are the same weight")
                 shape = tuple(tensors.get_slice(key).get_shape())
@@ -192,7 +197,7 @@ def _names_and_shapes(
                 sources[name] = key
     if not shapes:
         raise ValueError(f"{where}: the weights hold no word embeddings of a BERT")
-    return shapes
+    return shapes, types
 
 
 def _renamed(keys: list[str]) -> dict[str, str]:

@@ -25,13 +25,16 @@ def opened(file: Path) -> Iterator[Any]:
         raise ValueError(f"{file}: is not a whole safetensors file ({error})") from error
 
 
-def check_type(tensors: Any, key: str, file: Path) -> None:
-    """Raises `ValueError` where an array holds integers or other codes, as quantized weights do."""
+def check_type(tensors: Any, key: str, file: Path) -> str:
+    """The type of an array, as F32. Raises `ValueError` where it holds integers or other codes, as
+    quantized weights do.
+    """
     if (kind := tensors.get_slice(key).get_dtype()) not in _FLOATS:
         raise ValueError(
             f"{file}: {key} is of type {kind}; weights are read as {', '.join(_FLOATS)}."
             " If the model is quantized, use the one it was made from"
         )
+    return kind
 
 
 def read_arrays(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
