@@ -20,7 +20,7 @@ from transforms.windows import LONG_TEXT, WindowPlan, prompted
 
 # To be raised with whatever gives some text another vector under the same settings, or what nights
 # before have made is taken for what this one would make.
-_RULES = 1
+_RULES = 2
 _CHOICES = {
     "do_lower_case": ("auto", "true", "false"),
     "long_text": LONG_TEXT,

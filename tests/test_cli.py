@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import json
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from pipeline import options
 from pipeline.cli import main
@@ -310,3 +315,81 @@ def test_text_that_looks_like_pairs_gets_a_hint(embed, tiny, tmp_path):
     outcome = embed(tiny, source)
     assert outcome.code == 0
     assert "--input_format=pairs" in outcome.out + outcome.err
+
+
+def test_the_hint_on_pairs_counts_lines_and_knows_what_is_beside_them(embed, tiny, tmp_path):
+    (tmp_path / "a.txt").write_text("a good book ||| the roof\nthe garden\n")
+    (tmp_path / "b.jsonl").write_text('{"text": "rain ||| snow"}\n')
+    said = embed(tiny, tmp_path / "a.txt").out
+    assert (
+        "note: 1 line has ' ||| ' in it and was read as single texts; --input_format=pairs" in said
+    )
+    assert "alone" not in said
+    (tmp_path / "a.txt").write_text("a good book ||| the roof\n||| garden\nrain ||| snow\n")
+    outcome = embed(tiny, tmp_path / "*")
+    assert "note: 2 lines have ' ||| ' in them and were read as single texts" in outcome.out
+    assert "--input_format=pairs reads pairs, in a run of text files alone" in outcome.out
+    manifest = json.loads((outcome.latest / "manifest.json").read_text("utf-8"))
+    assert manifest["counts"]["pair_separators"] == 2
+    assert manifest["input"]["formats"] == {"text": 1, "jsonl": 1}
+
+
+def test_a_pipe_among_the_inputs_is_named_at_once(embed, tiny, tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "a.txt").write_text("a good book\n")
+    os.mkfifo(tmp_path / "d" / "pipe.txt")
+    for pattern in ("d/*.txt", "d/pipe.txt"):
+        outcome = embed(tiny, tmp_path / pattern)
+        assert outcome.code == 2
+        assert re.search(
+            r"^corpusvec: --input=.*pipe\.txt:? is a pipe, not a file; put", outcome.err
+        )
+        assert len(outcome.err.splitlines()) == 1
+    assert not outcome.output.exists()
+
+
+def test_folders_that_a_glob_matches_are_a_note(embed, tiny, tmp_path):
+    (tmp_path / "d" / "more").mkdir(parents=True)
+    (tmp_path / "d" / "a.txt").write_text("a good book\n")
+    said = f"note: --input={tmp_path}/d/*: matches the folder {tmp_path}/d/more and reads no file"
+    assert said in embed(tiny, tmp_path / "d" / "*").out
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.txt.zst", "a.jsonl.bz2"])
+def test_an_input_in_utf_16_is_refused_compressed_or_not(embed, tiny, tmp_path, name):
+    compress = {".gz": gzip.compress, ".zst": zstandard.compress, ".bz2": bz2.compress}
+    data = '{"text": "a good book"}\n'.encode("utf-16-le")
+    source = tmp_path / name
+    source.write_bytes(compress.get(source.suffix, bytes)(data))
+    outcome = embed(tiny, source)
+    assert outcome.code == 1
+    said = f"corpusvec: {source}: the file looks like UTF-16; save it as UTF-8"
+    assert outcome.err.splitlines()[-1] == said
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_an_error_and_nothing_is_published(
+    embed, tiny, tmp_path, monkeypatch
+):
+    from transforms import read
+
+    source = tmp_path / "a.txt"
+    source.write_text("a good book\n" * 100)
+    assert embed(tiny, source).code == 0
+    source.write_text("a good book\n" * 90_000)
+    opens = read.open_input
+
+    def cut(path, on_bytes):
+        stream = opens(path, on_bytes)
+        stream.peek()
+        os.truncate(path, 500_000)
+        return stream
+
+    monkeypatch.setattr(read, "open_input", cut)
+    outcome = embed(tiny, source)
+    assert outcome.code == 1
+    said = (
+        "when the run began it had 1,080,000 bytes, and now it has 500,000; run again when nothing"
+    )
+    assert said in outcome.err.splitlines()[-1]
+    assert len(outcome.table("sentences")) == 100
+    assert len(list((outcome.output / "snapshots").iterdir())) == 1

@@ -15,6 +15,9 @@ from transforms.markup import strip_lines
 SCRAPBOX = Path(__file__).resolve().parents[2] / "shared" / "data" / "scrapbox"
 
 
+USERS = SCRAPBOX.parents[1] / "cases"
+
+
 def stripped(*lines):
     return [
         "".join(line[start:stop] for start, stop in runs)
@@ -71,6 +74,21 @@ CASES = {
     "code without an end": ("a ` b [c]", "a ` b c"),
     "empty code": ("`` [c]", "`` c"),
     "bracket across code": ("[a `b]` c]", "a b] c"),
+    "map": ("see [N35.68,E139.76,Z14 Station] now", "see Station now"),
+    "map, its name before": ("[Old Park N35.68,E139.76,Z14]", "Old Park"),
+    "map of the south and the west": (
+        "[S13.70533,W69.6533372  Lake [x]",
+        "[S13.70533,W69.6533372  Lake x",
+    ),
+    "map without zoom": ("[S13.70533,W69 Lake Titicaca]", "Lake Titicaca"),
+    "map without a name": ("a [N35.68,E139.76] b", "a  b"),
+    "map of two places": ("[N1,E2 N3,E4]", "N1,E2"),
+    "map in Japanese": ("[東京駅\u3000N35.68,E139.76]", "東京駅"),
+    "no map: a space behind it": ("[N1,E2 ]", "N1,E2 "),
+    "no map: a space before it": ("[ N1,E2]", " N1,E2"),
+    "no map: other letters": ("[E1,N2 a] [N1;E2 a] [N1.,E2 a]", "E1,N2 a N1;E2 a N1.,E2 a"),
+    "no map: in a decoration": ("[* [N1,E2 a]] [N1,E2 b]", "N1,E2 a b"),
+    "link with a map's name": ("[https://a.org N1,E2]", "N1,E2"),
     "page of a project": ("[/project/some page]", "/project/some page"),
     "quote": ("> said [he]", " said he"),
     "quote, indented": (" >#tag > b", " tag > b"),
@@ -103,7 +121,27 @@ BLOCKS = {
     "code after code": (["code:a", " [x]", "code:b", " [y]"], ["a", " [x]", "b", " [y]"]),
     "table": (
         ["table:t", " [a]\t`[b]`\t[c\td]", "[e]"],
-        ["t", " a\t[b]\t[c\td]", "e"],
+        ["t", " a\t`[b]`\t[c\td]", "e"],
+    ),
+    "cells are not decorated": (
+        [
+            "table:t",
+            "\tplain\t#tag\t[* deco]\t[[strong]]\t`code`\t[$ x]\t[N1,E2 map]",
+            "\t[* a [b]]",
+        ],
+        ["t", "\tplain\t#tag\t[* deco]\t[[strong]]\t`code`\t[$ x]\t[N1,E2 map]", "\t[* a [b]]"],
+    ),
+    "cells have links and icons": (
+        ["table:t", "\t[a page]\tx [b] y [/p/c]\t[d.icon*2]!\t[[e.icon]]"],
+        ["t", "\ta page\tx b y /p/c\t!\t[[e.icon]]"],
+    ),
+    "cells have no addresses and images": (
+        ["table:t", "\t[https://a.org]\t[l https://a.org]\t[https://a.org/x.png]"],
+        ["t", "\t[https://a.org]\t[l https://a.org]\t[https://a.org/x.png]"],
+    ),
+    "cells that are quotes and the like": (
+        ["table:t", "\t> [q]\t$ [c]\t? [h]\t1. [n]\t1 [x]\t[ ]\t>[q]"],
+        ["t", "\t> [q]\t$ [c]\t? [h]\t1. [n]\t1 x\t[ ]\t>[q]"],
     ),
     "no name": (["code:", " [x]"], ["code:", " x"]),
     "in the middle": (["see code:a", " [x]"], ["see code:a", " x"]),
@@ -168,6 +206,9 @@ HOSTILE = {
     "many strong images": "[[https://a.png? x]]" * 5_000,
     "two images": "[https://" + ".png?" * 10_000 + " https://" + ".png?" * 10_000 + "]",
     "decorated images": "[* " * 10_000 + "[https://" + ".png?" * 10_000 + " x]" * 10_000,
+    "places": "[N1,E2 " + "N1.1,E2" * 20_000 + "]",
+    "digits of a place": "[N" + "1" * 100_000 + "]",
+    "words before a place": "[" + "a  " * 40_000 + "N1,E2]",
     "white space in links": "[" + "a" + " " * 100_000 + "https://b.org]",
     "spaces": " " * 100_000 + "x",
 }
@@ -176,8 +217,20 @@ HOSTILE = {
 @pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE)
 def test_time_is_linear_in_the_length(line):
     start = time.process_time()
-    strip_lines([line])
+    strip_lines([line, "table:t", f"\t{line}"])
     assert time.process_time() - start < 1  # quadratic: minutes
+
+
+@pytest.mark.skipif(not USERS.exists(), reason="the reference data is not beside this checkout")
+def test_notes_of_a_user_read_as_scrapbox_shows_them():
+    (page,) = json.loads((USERS / "scrapbox_notation" / "notes.json").read_bytes())["pages"]
+    assert stripped(*page["lines"]) == [
+        "Map",
+        "Station",
+        "Old Park",
+        "t",
+        "\tplain\t#tagged\t[* deco]",
+    ]
 
 
 @pytest.mark.skipif(not SCRAPBOX.exists(), reason="the real exports are not here")

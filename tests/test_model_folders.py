@@ -3,6 +3,7 @@ refused in one line that names the file and what was looked for.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -582,6 +583,21 @@ def test_place_without_a_model_lists_what_was_looked_for(tmp_path):
     message = refusal(tmp_path)
     for name in ("bert_config.json", "*.ckpt-*.index", "model.safetensors", "vocab.txt"):
         assert name in message
+
+
+@pytest.mark.parametrize("name", ["modules.json", "1_Pooling/config.json", "tokenizer.json"])
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_what_is_no_file_does_not_pass_for_one_that_is_not_there(tmp_path, kind, name):
+    folder = hugging_face_folder(tmp_path / "model")
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        os.symlink("../../blobs/0a1b", folder / name)
+    said = "is a pipe, not a file" if kind == "pipe" else "is a link to ../../blobs/0a1b that leads"
+    with pytest.raises(ValueError, match=rf"{name}: {said}.*; fetch the model again"):
+        describe_model(str(folder))
 
 
 def test_place_that_is_none_is_said_to_be_none():

@@ -55,7 +55,7 @@ def test_other_tokens_of_the_same_texts_are_other_rules(tiny, embed, tmp_path):
     texts = [*TEXTS, "Ça va?\tnaïve ﬁne", "İstanbul 東京 ひらがな", "a" * 300, "x-y_z 3,14 €5"]
     source = write_lines(tmp_path / "in.jsonl", [json.dumps({"text": text}) for text in texts])
     outcome = embed(tiny, source, "--layers=-1", "--max_seq_length=16")
-    assert manifest_of(outcome)["run"]["rules"] == 1
+    assert manifest_of(outcome)["run"]["rules"] == 2
     rows = outcome.table("tokens").sort_by([("id", "ascending"), ("position", "ascending")])
     said = rows.select(["id", "position", "token", "start", "end"]).to_pylist()
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -343,7 +343,16 @@ def test_memory_does_not_grow_with_the_file():
 
 
 NOTATION = ["[a link]", "plain", "code:a.py", "table:t", " [x]\t[y]", "\t`[z]`", " #tag", "[* b]"]
-NOTATION += [" table:t", "  [i.icon] [[s]]", "> [q]", "", "[https://a.example label]"]
+NOTATION += [
+    "[N1,E2 a map]",
+    " > [a]\t[* [b]]\t#c",
+    "  [N1,E2 d]\t[e]",
+    " table:t",
+    "  [i.icon] [[s]]",
+    "> [q]",
+    "",
+    "[https://a.example label]",
+]
 
 
 @given(st.lists(st.sampled_from(NOTATION), max_size=12), st.sampled_from(["page", "line"]))

@@ -416,3 +416,23 @@ def test_an_input_that_may_be_listed_and_not_read_is_one_sentence(
         with pytest.raises((BrokenInput, OSError), match=r"access is refused \(403\)") as caught:
             open_input(first.path).read()
     assert str(caught.value).startswith(f"{first.path}: ")
+
+
+def test_an_input_that_is_written_again_while_it_is_read_is_named(corpus):
+    from transforms.files import check_unchanged, match_inputs
+    from transforms.streams import BrokenInput
+
+    (listed, *_) = match_inputs([f"{corpus.address}/in/*.txt"])
+    (alone,) = match_inputs([listed.path])
+    assert listed.written == pytest.approx(alone.written, abs=1)
+    check_unchanged(listed)
+    check_unchanged(alone)
+    name = listed.path.removeprefix(f"{corpus.address}/")
+    data = corpus.get(name)
+    time.sleep(1.1)
+    corpus.put(name, data)
+    with pytest.raises(BrokenInput, match=r": the file changed .* written to at"):
+        check_unchanged(listed)
+    corpus.put(name, data[:-1])
+    with pytest.raises(BrokenInput, match=r": the file changed .* and now it has"):
+        check_unchanged(listed)

@@ -1,9 +1,11 @@
 """Scrapbox notation, stripped by choosing what stays: nothing is rewritten, so spans map back.
 
-Follows what Scrapbox shows its reader: a link is its words, an external link its label, an icon or
-an image nothing. As in Scrapbox inline code comes before brackets, the lines of a code block are
-verbatim, and brackets that do not match are ordinary text. Time is linear in the length of a line,
-whatever is in it.
+Follows what Scrapbox shows its reader: a link is its words, an external link its label, a map its
+name, an icon or an image nothing. As in Scrapbox inline code comes before brackets, the lines of a
+code block are verbatim, of a table's cells links and icons alone are notation, and brackets that do
+not match are ordinary text. Time is linear in the length of a line, whatever is in it.
+
+Source: github.com/progfay/scrapbox-parser, whose tests were compared with Scrapbox itself.
 """
 
 from __future__ import annotations
@@ -20,10 +22,13 @@ _COMMAND = re.compile(r"\s*[$%] ")  # Scrapbox shows a command line as it is
 _INDENT = re.compile(r"\s*")
 _MARK = re.compile(r"[\[\]`]|#(?=[^\s#])")
 _CELL = re.compile(r"[^\t]+")
+_PLAIN_CELL = re.compile(r"\s*(?:>|[$%?] .|[0-9]+\. )")  # a quote, a command, a number
 _DECORATION = re.compile(r"""[*!"#%&'()+,\-./{|}<>_~]+ """)
 _ICON = re.compile(r".\.icon(?:\*[1-9][0-9]*)?\Z", re.DOTALL)
 _URL = re.compile(r"https?://\S+\Z")
 _HOSTED = re.compile(r"https?://(?:(?:[\w-]+\.)*gyazo\.com/|scrapbox\.io/files/)", re.IGNORECASE)
+# The place of a map: latitude, longitude, perhaps a zoom.
+_PLACE = re.compile(r"[NS][0-9]+(?:\.[0-9]+)?,[EW][0-9]+(?:\.[0-9]+)?(?:,Z[0-9]+)?")
 _ADDRESS = re.compile(r"https?://\S*\Z", re.IGNORECASE)
 _SUFFIX = re.compile(r"\.(?:png|jpe?g|gif|svg|webp)(?:[?#]|\Z)", re.IGNORECASE)
 
@@ -41,7 +46,8 @@ def strip_lines(lines: Sequence[str]) -> list[tuple[Run, ...]]:
         if block == "code":
             cuts: Iterable[Run] = ()
         elif block == "table":
-            cuts = (cut for cell in _CELL.finditer(line) for cut in _cuts(line, *cell.span()))
+            cells = _CELL.finditer(line, _INDENT.match(line).end())  # type: ignore[union-attr]
+            cuts = (cut for cell in cells for cut in _cell_cuts(line, *cell.span()))
         elif header := _HEADER.match(line):
             block, depth = header[2], header.end(1)
             cuts = [(depth, header.end())]
@@ -59,6 +65,45 @@ def _line_cuts(line: str) -> Iterable[Run]:
         start = quote.end()
         return [(start - 1, start), *_cuts(line, start, len(line))]
     return _cuts(line, 0, len(line))
+
+
+def _cell_cuts(line: str, start: int, stop: int) -> Iterable[Run]:
+    """What goes of a table's cell: links lose their brackets and icons go, all else stays."""
+    if _PLAIN.match(line, start, stop) or _PLAIN_CELL.match(line, start, stop):
+        return
+    _, closers, leaves, _ = _scan(line, start, stop)
+    shown = start  # up to here it is shown as it is written
+    for opener, closer in sorted(closers.items()):
+        if opener < shown:
+            continue
+        if (
+            line.startswith("[$ ", opener)
+            or closers.get(opener + 1) == closer - 1
+            or _DECORATION.match(line, opener + 1, closer)
+        ):
+            shown = closer
+        elif opener in leaves and _is_link(content := line[opener + 1 : closer]):
+            yield from _link_cuts(content, opener + 1)
+
+
+def _is_link(content: str) -> bool:
+    """Whether the content of brackets is the name of a page, or of an icon."""
+    words = content.split()
+    if not words or any(map(_URL.match, (words[0], words[-1]))):
+        return False
+    return bool(_ICON.search(content)) or _map_name(content, words) is None
+
+
+def _map_name(content: str, words: Sequence[str]) -> Run | None:
+    """Where the name of a map is in the `content` of its brackets, which has these `words`; None
+    where it is no map. The place stands beside a bracket.
+    """
+    first, last = words[0], words[-1]
+    if len(words) > 1 and _PLACE.fullmatch(last) and content.endswith(last):
+        return 0, len(content[: -len(last)].rstrip())
+    if _PLACE.fullmatch(first) and content.startswith(first) and not content[-1].isspace():
+        return len(content) - len(content[len(first) :].lstrip()), len(content)
+    return None
 
 
 def _rest(length: int, cuts: Iterable[Run]) -> tuple[Run, ...]:
@@ -80,7 +125,8 @@ def _cuts(line: str, start: int, stop: int) -> list[Run]:
         return []
     cuts, closers, leaves, tags = _scan(line, start, stop)
     opaque = set()  # brackets whose content is words, not notation
-    strong = formula = -1  # the inner bracket of [[...]]; the end of a formula
+    # The inner bracket of [[...]]; the end of a formula, and of what has notation inside.
+    strong = formula = nested = -1
     for opener, closer in sorted(closers.items()):
         if opener < formula:
             opaque.add(opener)
@@ -91,16 +137,17 @@ def _cuts(line: str, start: int, stop: int) -> list[Run]:
             formula = closer
             cuts += [(opener, opener + 3), (closer, closer + 1)]
         elif closers.get(opener + 1) == closer - 1:
-            strong = opener + 1
+            strong, nested = opener + 1, max(nested, closer)
             cuts += [(opener, opener + 2), (closer - 1, closer + 1)]
             content = line[opener + 2 : closer - 1] if strong in leaves else ""
             if _ICON.search(content) or _is_image(content):
                 cuts.append((opener, closer + 1))
         elif decoration := _DECORATION.match(line, opener + 1, closer):
+            nested = max(nested, closer)
             cuts += [(opener, decoration.end()), (closer, closer + 1)]
         elif opener in leaves and closer > opener + 1:
             opaque.add(opener)
-            cuts += _link_cuts(line[opener + 1 : closer], opener + 1)
+            cuts += _link_cuts(line[opener + 1 : closer], opener + 1, opener > nested)
     cuts += [(tag, tag + 1) for tag, opener in tags if opener not in opaque]
     return cuts
 
@@ -176,8 +223,10 @@ def _is_image(word: str) -> bool:
     return bool(_HOSTED.match(word) or (_ADDRESS.match(word) and _SUFFIX.search(word)))
 
 
-def _link_cuts(content: str, offset: int) -> Iterator[Run]:
-    """What goes of the link whose `content`, without brackets, begins at `offset`."""
+def _link_cuts(content: str, offset: int, may_be_map: bool = False) -> Iterator[Run]:
+    """What goes of the link whose `content`, without brackets, begins at `offset`; in a decoration
+    Scrapbox knows no maps.
+    """
     stop = offset + len(content)
     keep = (0, len(content))
     words = content.split()
@@ -191,5 +240,7 @@ def _link_cuts(content: str, offset: int) -> Iterator[Run]:
         keep = (len(content) - len(rest.lstrip()), len(content.rstrip()))
     elif len(words) > 1 and _URL.match(last):
         keep = (0, len(content.rstrip()[: -len(last)].rstrip()))
+    elif may_be_map and words and (name := _map_name(content, words)):
+        keep = name
     yield offset - 1, offset + keep[0]
     yield offset + keep[1], stop + 1

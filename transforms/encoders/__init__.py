@@ -81,6 +81,9 @@ def describe_model(path: str, asked: Asked = Asked()) -> ModelSpec:  # noqa: B00
 
 
 def _described(path: str, asked: Asked) -> ModelSpec:
+    from transforms.encoders.folders import refuse_unreadable
+
+    refuse_unreadable(Path(path))
     for kind in KINDS.values():
         module = kind.load_module()
         if module.recognises(path, asked):

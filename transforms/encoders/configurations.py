@@ -105,8 +105,8 @@ def read(values: Mapping[str, Any], file: Path) -> tuple[BertConfig, tuple[str, 
 
 
 def type_note(values: Mapping[str, Any], types: Collection[str]) -> tuple[str, ...]:
-    """A note where transformers computes in half precision: where the configuration says so, or does
-    not say, and the weights, which are of these types, are so.
+    """A note where transformers computes in half precision: where the configuration says so, or
+    says nothing and the weights, which are of these types, are so.
     """
     said = values.get("dtype") or values.get("torch_dtype")
     found = {str(said)} if said else {_HALF[kind] for kind in types if kind in _HALF}

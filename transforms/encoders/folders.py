@@ -8,16 +8,20 @@ import filecmp
 import hashlib
 import json
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any
 
 from transforms.encoders import weights
+from transforms.globs import read_state
 from transforms.model_cache import sha256
 from transforms.specs import POOLER, BertConfig, TokenizerSpec, VectorColumn
 from transforms.tokenizers import Tokenizer, load_tokenizer
 
+_MODULE = re.compile(r"\d+_")  # the folder of a module of sentence-transformers
+_READ = {".json", ".txt", ".ini", ".model", ".vocab", ".safetensors", ".pb"}
 _IN_WORDS: Mapping[Any, str] = {
     bool: "true or false",
     dict: "an object",
@@ -37,6 +41,24 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{file}: holds a {type(value).__name__}, an object was looked for")
     return value
+
+
+def refuse_unreadable(folder: Path) -> None:
+    """Raises `ValueError` for what stands where a file of a model should, in the folder or in those
+    of its modules, and is none: a link that leads nowhere would pass for a file that is not there,
+    and the vectors be others.
+    """
+    if not folder.is_dir():
+        return
+    modules = (inner for inner in folder.iterdir() if _MODULE.match(inner.name) and inner.is_dir())
+    for file in (file for place in (folder, *modules) for file in sorted(place.iterdir())):
+        if file.suffix in _READ and not file.is_dir():
+            try:
+                read_state(str(file))
+            except ValueError as error:
+                raise ValueError(f"{file}: {error}; fetch the model again") from error
+            except OSError as error:
+                raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
 
 
 def whole_number(values: Mapping[str, Any], key: str, file: Path, least: int = 1) -> int:

@@ -71,10 +71,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     values = read_json(config_file)
     config, notes = configurations.read(values, config_file)
     configurations.refuse_adapters(folder)
-    weight_files = _weight_files(folder, values)
-    there, types = _names_and_shapes(weight_files, config, str(folder))
-    has_pooler = weights.POOLER_KERNEL in there
-    weights.check_shapes(there, config, has_pooler, str(folder))
+    weight_files, has_pooler, type_notes = _checked_weights(folder, values, config)
     tokenizer_file, said = folder_tokenizers.find(Path(asked.tokenizer or folder))
     check_own_tokenizer([tokenizer_file], folder_tokenizers.own_files(folder))
     lowercase = say_lowercase(asked.do_lower_case)
@@ -83,6 +80,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     library = fitting_tokenizer(rules, config.vocab_size)
     added = [file for file in [tokenizer_file.with_name("added_tokens.json")] if file.is_file()]
     own = modules.files if modules else ()
+    files = [config_file, *weight_files, tokenizer_file, *added, *own]
     return ModelSpec(
         kind="hugging_face",
         path=path,
@@ -91,8 +89,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         tokenizer=rules,
         max_seq_length=_limit(config, modules, said, tokenizer_file),
         digest=digest_of(
-            [config_file, *weight_files, tokenizer_file, *added, *own],
-            {"do_lower_case": [rules.lowercase, lowercase_first], "tokenizer": said},
+            files, {"do_lower_case": [rules.lowercase, lowercase_first], "tokenizer": said}
         ),
         separators=library.separators,
         segments=library.segments and config.segment_types > 1,
@@ -100,10 +97,21 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         default_prompt=modules.default_prompt if modules else "",
         notes=(
             *notes,
-            *configurations.type_note(values, types),
+            *type_notes,
             *folder_tokenizers.notes(rules, said, values, library),
         ),
     )
+
+
+def _checked_weights(
+    folder: Path, values: Mapping[str, Any], config: BertConfig
+) -> tuple[list[Path], bool, tuple[str, ...]]:
+    """The files of the weights, whether they have a pooler, and what is to be said of them."""
+    files = _weight_files(folder, values)
+    there, types = _names_and_shapes(files, config, str(folder))
+    has_pooler = weights.POOLER_KERNEL in there
+    weights.check_shapes(there, config, has_pooler, str(folder))
+    return files, has_pooler, configurations.type_note(values, types)
 
 
 def _limit(
