@@ -64,7 +64,7 @@ setup(
     entry_points={
         "console_scripts": [
             "corpusvec = pipeline.cli:main",
-            "corpusvec-worker = pipeline.start_worker:main",  # started by a cluster
+            "corpusvec-worker = pipeline.runners.workers:main",  # started by a cluster
         ]
     },
 )

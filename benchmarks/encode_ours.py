@@ -18,10 +18,10 @@ VECTORS = "mean@-1"
 
 def main(model: str, windows: str, precision: str, layers: str | None = None) -> None:
     from pipeline.embed import _BATCH_TOKENS
-    from pipeline.recipe import Settings
+    from pipeline.settings import Settings
     from transforms.batches import cut_batches
-    from transforms.encoders import load_encoder
-    from transforms.encoders.batch_probes import id_window
+    from transforms.models.kinds import load_encoder
+    from transforms.models.probes import id_window
 
     settings = Settings(model=model, precision=precision, vectors=VECTORS, layers=layers)
     recipe = settings.resolve()

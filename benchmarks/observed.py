@@ -83,10 +83,10 @@ class _Noting:
 
 def main() -> None:
     """The command of the arguments, then a line of JSON."""
-    from transforms import encoders
+    from transforms.models import kinds
 
     noted: dict[str, float] = {}
-    load = encoders.load_encoder
+    load = kinds.load_encoder
 
     def load_noting(spec, wanted) -> _Noting:
         nonlocal noted
@@ -94,14 +94,14 @@ def main() -> None:
         noted = encoder.noted
         return encoder
 
-    encoders.load_encoder = load_noting  # before anything imports it from there
+    kinds.load_encoder = load_noting  # before anything imports it from there
     from pipeline.cli import main as command
 
     code = command(sys.argv[1:])
     noted["ended"] = time.time()
-    from transforms import metrics
+    from transforms.measures import counters
 
-    print(json.dumps({**noted, "counts": metrics.totals(), "MiB": machine.held("VmHWM")}))
+    print(json.dumps({**noted, "counts": counters.totals(), "MiB": machine.held("VmHWM")}))
     sys.exit(code)
 
 

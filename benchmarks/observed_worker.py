@@ -31,12 +31,12 @@ class _Noting:
 
 def main() -> int:
     """What `corpusvec-worker` does."""
-    from transforms import encoders
+    from transforms.models import kinds
 
-    load = encoders.load_encoder
+    load = kinds.load_encoder
     # Before anything imports it from there.
-    encoders.load_encoder = lambda spec, wanted: _Noting(load(spec, wanted))
-    from pipeline.start_worker import main as work
+    kinds.load_encoder = lambda spec, wanted: _Noting(load(spec, wanted))
+    from pipeline.runners.workers import main as work
 
     return work()
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from transforms.encoders.folders import read_json
+from transforms.models.berts.folders import read_json
 from transforms.specs import ModelSpec
 
 _SEARCHING = "Represent this sentence for searching relevant passages: "

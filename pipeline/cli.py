@@ -12,26 +12,36 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 
-from pipeline import __version__, logs, options
-from pipeline.embedding import embed
-from pipeline.exits import DONE, FAILED, INTERRUPTED, NOT_PUBLISHED, WRONG_USAGE, failed, say
-from pipeline.flags import COMMANDS
-from pipeline.metrics_file import MetricsFile
-from pipeline.snapshot_flags import Command
-from pipeline.swap_flags import embeds
+from pipeline import __version__
+from pipeline.commands.embed import embed
+from pipeline.flags import parsing
+from pipeline.flags.commands import COMMANDS
+from pipeline.flags.compare_models import embeds
+from pipeline.flags.snapshots import Command
+from pipeline.terminal import logs
+from pipeline.terminal.exits import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    NOT_PUBLISHED,
+    WRONG_USAGE,
+    failed,
+    say,
+)
+from pipeline.terminal.metrics_files import MetricsFile
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command -> exit code. Errors are a sentence on stderr; `--verbose` shows where they
     come from.
     """
-    arguments = options.joined_values(sys.argv[1:] if arguments is None else arguments)
+    arguments = parsing.joined_values(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # texts are shown, whatever the terminal can
             stream.reconfigure(errors="backslashreplace")
     of_embed = arguments if arguments[:1] == ["embed"] else []
     metrics = MetricsFile(of_embed)
-    with logs.written(options.value_of("log_format", of_embed) == "json"):
+    with logs.written(parsing.value_of("log_format", of_embed) == "json"):
         code = _ended(arguments, metrics)
         metrics.write(code)
     return code
@@ -42,7 +52,7 @@ def _ended(arguments: Sequence[str], metrics: MetricsFile) -> int:
     try:
         parser = _parser(metrics)
         if not arguments:
-            raise options.UsageError(f"say what to do: {', '.join(COMMANDS)} (--help tells more)")
+            raise parsing.UsageError(f"say what to do: {', '.join(COMMANDS)} (--help tells more)")
         known, rest = parser.parse_known_args(arguments)
         _quiet(verbose)
         return known.command(known, rest, arguments)
@@ -53,13 +63,13 @@ def _ended(arguments: Sequence[str], metrics: MetricsFile) -> int:
         where = "" if expected else f"{type(error).__name__}, a fault of this program: "
         code = WRONG_USAGE if isinstance(error, ValueError) else FAILED
         told = {"traceback": traceback.format_exc()} if verbose else {}
-        message = options.as_typed(str(error))
+        message = parsing.as_typed(str(error))
         return failed(f"corpusvec: {where}{message}", code, "error", **told)
 
 
 def _parser(metrics: MetricsFile) -> argparse.ArgumentParser:
-    parser = options.Parser(
-        prog=options.program(),
+    parser = parsing.Parser(
+        prog=parsing.program(),
         description="Vectors of every text and token of a corpus, in Parquet.",
         allow_abbrev=False,
     )
@@ -101,10 +111,10 @@ def _add_commands(
 
 def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
     started = time.time()
-    options.refuse_unknown(rest, flags, beam=True)
-    options.refuse_incomplete(flags, output=False)
-    options.refuse_twice(flags, arguments)
-    from pipeline.plan import plan
+    parsing.refuse_unknown(rest, flags, beam=True)
+    parsing.refuse_incomplete(flags, output=False)
+    parsing.refuse_twice(flags, arguments)
+    from pipeline.commands.plan import plan
     from pipeline.run import check_runner, open_file_systems
 
     check_runner(flags)
@@ -114,13 +124,13 @@ def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) 
 
 
 def _snapshots(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    options.refuse_unknown(rest, flags, beam=True)
-    options.refuse_twice(flags, arguments)
-    from pipeline import snapshot_commands
+    parsing.refuse_unknown(rest, flags, beam=True)
+    parsing.refuse_twice(flags, arguments)
+    from pipeline.commands import snapshots
     from pipeline.run import open_file_systems
 
     open_file_systems(rest)
-    lines, whole = snapshot_commands.run(flags)
+    lines, whole = snapshots.run(flags)
     say(lines)
     return DONE if whole else FAILED
 
@@ -130,9 +140,9 @@ def _verify(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
     if not embeds(flags):
         flags.action = "verify"
         return _snapshots(flags, rest, arguments)
-    options.refuse_unknown(rest, flags, beam=True)
-    options.refuse_twice(flags, arguments)
-    from pipeline.model_swap import compare_models, said
+    parsing.refuse_unknown(rest, flags, beam=True)
+    parsing.refuse_twice(flags, arguments)
+    from pipeline.commands.compare_models import compare_models, said
 
     _reach_stores(rest)
     report = compare_models(flags)
@@ -143,9 +153,9 @@ def _verify(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
 
 
 def _inspect(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    options.refuse_unknown(rest, flags, beam=True)
-    options.refuse_twice(flags, arguments)
-    from pipeline.inspection import inspect
+    parsing.refuse_unknown(rest, flags, beam=True)
+    parsing.refuse_twice(flags, arguments)
+    from pipeline.commands.inspect import inspect
 
     _reach_stores(rest)
     say(inspect(flags))
@@ -153,11 +163,11 @@ def _inspect(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str
 
 
 def _export(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    options.refuse_unknown(rest, flags, beam=True)
-    options.refuse_twice(flags, arguments)
-    from pipeline.export_model import export_model
-    from transforms.encoders.signatures import check_whole
-    from transforms.handles import local_model
+    parsing.refuse_unknown(rest, flags, beam=True)
+    parsing.refuse_twice(flags, arguments)
+    from pipeline.commands.export_model import export_model
+    from transforms.models.saved_models.signatures import check_whole
+    from transforms.models.sources.handles import local_model
 
     _reach_stores(rest)
     asked = vars(flags)

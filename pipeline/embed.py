@@ -12,16 +12,14 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from pipeline.recipe import Recipe, Settings
-from transforms.batching import BatchBySize
+from pipeline.settings import Recipe, Settings
+from transforms.batch import BatchBySize
 from transforms.compare import CompareSnapshots
-from transforms.counting import CountElements
-from transforms.earlier_rows import Earlier, EarlierFile
+from transforms.documents.inputs import InputFile
 from transforms.elements import Document, WrittenFile
 from transforms.encode import Encode
-from transforms.files import InputFile
 from transforms.locate import LocateRows
-from transforms.manifests import DEFAULT_LIMITS, REPEATED, REUSED, Limits
+from transforms.measures.counting import CountElements
 from transforms.pool import Pool
 from transforms.read import ReadDocuments
 from transforms.reuse import (
@@ -32,10 +30,12 @@ from transforms.reuse import (
     Found,
     Settled,
 )
-from transforms.schemas import PLAIN, SENTENCES, TOKENS
-from transforms.snapshots import Snapshot
+from transforms.snapshots.commits import Snapshot
+from transforms.snapshots.earlier_rows import Earlier, EarlierFile
+from transforms.snapshots.manifests import DEFAULT_LIMITS, REPEATED, REUSED, Limits
+from transforms.snapshots.schemas import PLAIN, SENTENCES, TOKENS
 from transforms.specs import ModelSpec
-from transforms.tokenization import Tokenize
+from transforms.tokenize import Tokenize
 from transforms.write import CommitSnapshot, CopyRows, WriteRejected, WriteTable
 
 _BATCH_TOKENS, _BATCH_BYTES = 1024, 1 << 15  # padding included

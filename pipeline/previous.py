@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from transforms.attempts import complete_files
-from transforms.earlier_rows import Earlier
 from transforms.elements import WrittenFile
-from transforms.manifests import FORMAT_VERSION, files_of
-from transforms.outputs import (
+from transforms.snapshots.attempts import complete_files
+from transforms.snapshots.commits import Snapshot
+from transforms.snapshots.earlier_rows import Earlier
+from transforms.snapshots.layouts import (
     ENDED,
     LATEST,
     attempt_id,
@@ -23,10 +23,10 @@ from transforms.outputs import (
     read_manifest,
     snapshot_ids,
 )
-from transforms.schemas import SENTENCES
-from transforms.snapshots import Snapshot
-from transforms.stored_files import join
-from transforms.stores import Refused, ask, is_remote, unserved
+from transforms.snapshots.manifests import FORMAT_VERSION, files_of
+from transforms.snapshots.schemas import SENTENCES
+from transforms.storage.files import join
+from transforms.storage.stores import Refused, ask, is_remote, unserved
 
 # The files of each are read to know what is in them.
 _MOST_UNPUBLISHED = 3

@@ -13,12 +13,12 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
-from pipeline import dataflow
 from pipeline.embed import Job, build
-from pipeline.options import command
-from pipeline.progress import Progress
-from transforms.outputs import LATEST
-from transforms.stores import is_remote
+from pipeline.flags.parsing import command
+from pipeline.runners import dataflow
+from pipeline.terminal.progress import Progress
+from transforms.snapshots.layouts import LATEST
+from transforms.storage.stores import is_remote
 
 LOCAL, FLINK = "local", "flink"
 # Runners that are told more than the user says; Beam's name of one may end in `Runner`.
@@ -61,7 +61,7 @@ def beam_arguments(flags: Namespace, given: Sequence[str]) -> list[str]:
     if flags.runner == LOCAL and hands_over(PipelineOptions(list(given))):
         raise ValueError("--no_wait_until_finish: a local run has nobody to go on with it")
     if flags.runner == FLINK:
-        from pipeline.flink import preset as flink
+        from pipeline.runners.flink import presets as flink
 
         flink.refuse_absent(flags, given)
     preset = PRESETS.get(flags.runner.lower().removesuffix("runner"))
@@ -85,7 +85,7 @@ def run(job: Job, flags: Namespace, beam_arguments: Sequence[str]) -> bool:
             with Progress(size, job.limit):
                 return _run(job, beam_arguments, _local_runner())
         if flags.runner == FLINK:
-            from pipeline.flink import preset
+            from pipeline.runners.flink import presets as preset
 
             places = [job.files[0].path, f"{job.snapshot.output}/{LATEST}"]
             remote = [place for place in places if is_remote(place)]

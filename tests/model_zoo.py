@@ -42,10 +42,10 @@ from tests.saved_models import (
     unknown_signature,
 )
 from transforms.elements import Document, Window
-from transforms.encoders import Encoder, describe_model, load_encoder
+from transforms.models.kinds import Encoder, describe_model, load_encoder
 from transforms.specs import Asked, Layer, ModelSpec, Wanted
-from transforms.tokenizers import load_tokenizer
-from transforms.windows import WindowPlan, cut, model_texts, whole_text
+from transforms.tokens.tokenizers import load_tokenizer
+from transforms.tokens.windows import WindowPlan, cut, model_texts, whole_text
 
 ELMO_LAYERS: Mapping[Layer, str] = {
     0: "word_emb",

@@ -11,10 +11,10 @@ from datetime import datetime, timezone
 
 import pytest
 
-from pipeline.flag_values import age
+from pipeline.flags.values import age
 from tests.test_metrics_file import metrics_of
-from transforms import ages
-from transforms.ages import Dates, dated, described, reduced
+from transforms.documents import ages
+from transforms.documents.ages import Dates, dated, described, reduced
 from transforms.elements import Dated
 
 DAY = 86_400

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.elements import window
-from transforms import batching
-from transforms.batching import _BatchFn
-from transforms.stamps import OF_THE_RUN
+from transforms import batch as batching
+from transforms.batch import _BatchFn
+from transforms.measures.beam_times import OF_THE_RUN
 
 
 def sent(lengths, budget=64):

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import blocks
-from pipeline.blocks import Source
-from transforms.files import InputFile
-from transforms.streams import BrokenInput
+from pipeline.plans import blocks
+from pipeline.plans.blocks import Source
+from transforms.documents.inputs import InputFile
+from transforms.documents.streams import BrokenInput
 
 
 def source(*files: Path, input_format: str = "auto") -> Source:

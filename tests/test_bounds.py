@@ -12,13 +12,13 @@ from apache_beam.pvalue import TaggedOutput
 
 from tests.elements import window
 from transforms import encode
-from transforms.batching import _BatchFn
+from transforms.batch import _BatchFn
 from transforms.elements import Document, Encoded, Window
+from transforms.measures.beam_times import OF_THE_RUN, Stamp
 from transforms.reuse import _FindFn
-from transforms.stamps import OF_THE_RUN, Stamp
-from transforms.tokenization import _TokenizeFn
-from transforms.vectors import Gathering
-from transforms.windows import WindowPlan
+from transforms.tokenize import _TokenizeFn
+from transforms.tokens.windows import WindowPlan
+from transforms.vectors.documents import Gathering
 
 MB = 1_000_000
 LARGE = {

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.recipe import Settings
+from pipeline.settings import Settings
 from tests.models import hugging_face_folder
 
 

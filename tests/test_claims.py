@@ -17,16 +17,16 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
-from pipeline.recipe import Settings
+from pipeline.settings import Settings
 from tests import stores
 from tests.conftest import ROOT
 from tests.models import TEXTS
-from transforms import beats, claims
-from transforms.claims import living, reading, remove_dead, writing
-from transforms.holders import Busy
-from transforms.outputs import latest, leftovers, read_manifest, snapshot_ids
-from transforms.stored_files import files_in
-from transforms.stores import ask
+from transforms.snapshots import claims, heartbeats
+from transforms.snapshots.claim_files import Busy
+from transforms.snapshots.claims import living, reading, remove_dead, writing
+from transforms.snapshots.layouts import latest, leftovers, read_manifest, snapshot_ids
+from transforms.storage.files import files_in
+from transforms.storage.stores import ask
 
 RUN = "20260102T030405.678Z-0a1b2c3d"
 HOLD = """
@@ -81,9 +81,9 @@ def output(request, started, tmp_path, monkeypatch) -> str:
     """An output folder on a disk, and on each kind of store, where hearts beat faster."""
     if request.param == "local":
         return str(tmp_path / "out")
-    monkeypatch.setattr(beats, "BEAT_SECONDS", 0.2)
-    monkeypatch.setattr(beats, "SETTLE_SECONDS", 0.5)
-    monkeypatch.setattr(beats, "DEAD_SECONDS", 3.0)
+    monkeypatch.setattr(heartbeats, "BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(heartbeats, "SETTLE_SECONDS", 0.5)
+    monkeypatch.setattr(heartbeats, "DEAD_SECONDS", 3.0)
     bucket = stores.new_bucket(request.param, started(request.param), monkeypatch)
     return f"{bucket.address}/out"
 
@@ -140,7 +140,7 @@ def test_a_run_that_waits_begins_when_the_other_ends(output):
 
 
 def test_of_those_that_begin_at_once_one_has_it(output, monkeypatch):
-    monkeypatch.setattr(beats, "SETTLE_SECONDS", 2.0)  # the servers are slow
+    monkeypatch.setattr(heartbeats, "SETTLE_SECONDS", 2.0)  # the servers are slow
     have, failed, together = [], [], threading.Barrier(4)
 
     def begin() -> None:
@@ -181,9 +181,9 @@ def test_what_cannot_be_marked_as_read_is_read_all_the_same(tmp_path):
 
 def test_a_run_that_was_taken_for_dead_says_so_and_leaves_the_claim(started, monkeypatch, capsys):
     """A machine that slept for too long: both runs go on, and neither claim is torn."""
-    monkeypatch.setattr(beats, "BEAT_SECONDS", 0.5)
-    monkeypatch.setattr(beats, "SETTLE_SECONDS", 0.1)
-    monkeypatch.setattr(beats, "DEAD_SECONDS", 1.0)
+    monkeypatch.setattr(heartbeats, "BEAT_SECONDS", 0.5)
+    monkeypatch.setattr(heartbeats, "SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr(heartbeats, "DEAD_SECONDS", 1.0)
     bucket = stores.new_bucket("s3", started("s3"), monkeypatch)
     output = f"{bucket.address}/out"
     with writing(output) as slept:
@@ -311,8 +311,8 @@ def _complete(attempt: Path, run, output: Path) -> None:
     import json
     import shutil
 
-    from transforms.attempts import note_complete
     from transforms.elements import WrittenFile
+    from transforms.snapshots.attempts import note_complete
 
     run.source.write_text("\n".join(TEXTS), "utf-8")
     other = output.parent / "other"
@@ -333,7 +333,7 @@ def test_another_output_is_claimed_while_it_is_read(run, tiny, tmp_path, monkeyp
     def look(output: str) -> None:
         seen.extend(living(str(tmp_path / "out")))
 
-    monkeypatch.setattr("pipeline.pruning.remove_taken_up", look)
+    monkeypatch.setattr("pipeline.outputs.prunings.remove_taken_up", look)
     place = [f"--model={tiny}", f"--input={run.source}", f"--output={tmp_path}/next"]
     assert main(["embed", *place, f"--previous={tmp_path}/out/"]) == 0
     (holder,) = seen

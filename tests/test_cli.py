@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from pipeline import options
 from pipeline.cli import main
-from pipeline.embed_flags import add_embed_flags
+from pipeline.flags import parsing
+from pipeline.flags.embed import add_embed_flags
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -256,16 +256,16 @@ def test_a_command_is_shown_as_it_is_typed(called, script, shown, monkeypatch):
     monkeypatch.setattr(sys, "argv", [first, "inspect", "out"])
     monkeypatch.setattr(sys, "orig_argv", [*called, "inspect", "out"])
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
-    monkeypatch.delenv(options.TYPED, raising=False)
+    monkeypatch.delenv(parsing.TYPED, raising=False)
     if script:
-        monkeypatch.setenv(options.TYPED, script)
-    assert options.command("embed", "--input=a b") == f"{shown} '--input=a b'"
-    told = options.as_typed("full; make room (`corpusvec snapshots prune`), says corpusvec")
+        monkeypatch.setenv(parsing.TYPED, script)
+    assert parsing.command("embed", "--input=a b") == f"{shown} '--input=a b'"
+    told = parsing.as_typed("full; make room (`corpusvec snapshots prune`), says corpusvec")
     assert told == f"full; make room (`{shown[:-6]} snapshots prune`), says corpusvec"
 
 
 def test_messages_name_commands_as_they_were_typed(embed, tiny, text, monkeypatch):
-    monkeypatch.setenv(options.TYPED, "../my run.sh")
+    monkeypatch.setenv(parsing.TYPED, "../my run.sh")
     text.write_bytes(b"a good book\n\xff\n")
     outcome = embed(tiny, text)
     (made,) = (outcome.output / "snapshots").glob("2*")
@@ -278,7 +278,7 @@ def test_our_flags_are_not_beams():
     parser = argparse.ArgumentParser()
     add_embed_flags(parser)
     ours = {name for action in parser._actions for name in action.option_strings}
-    assert ours & options.beam_flags() == {"--runner"}
+    assert ours & parsing.beam_flags() == {"--runner"}
 
 
 def test_beams_options_are_accepted_beside_ours(embed, tiny, text):

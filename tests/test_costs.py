@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from transforms import costs
-from transforms.costs import PEAK_MEMORY, Spent, peak_memory
 from transforms.elements import Count, WrittenFile
-from transforms.manifests import make_manifest
+from transforms.measures import clocks
+from transforms.measures.clocks import PEAK_MEMORY, Spent, peak_memory
+from transforms.snapshots.manifests import make_manifest
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def clock(monkeypatch):
             self.now += seconds
 
     made = Clock()
-    monkeypatch.setattr(costs.time, "perf_counter", lambda: made.now)
+    monkeypatch.setattr(clocks.time, "perf_counter", lambda: made.now)
     return made
 
 
@@ -104,7 +104,7 @@ def test_times_are_summed_and_of_peaks_the_largest_counts():
 
 def test_the_peak_is_of_this_process_and_in_bytes():
     script = (
-        "from transforms.costs import peak_memory\n"
+        "from transforms.measures.clocks import peak_memory\n"
         "before = peak_memory()\n"
         "held = b'1' * (100 << 20)\n"
         "del held\n"

@@ -14,7 +14,7 @@ import pytest
 from tests import hub_modules, saved_models
 from tests.conftest import ROOT
 from tests.models import checkpoint_folder
-from transforms.model_cache import Entry, kept
+from transforms.models.sources.caches import Entry, kept
 from transforms.specs import Asked
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -88,7 +88,7 @@ def test_every_kind_of_model_in_the_table(command, models, tmp_path, monkeypatch
 
 
 def test_the_table_has_every_kind(models):
-    from transforms.encoders import KINDS, describe_model
+    from transforms.models.kinds import KINDS, describe_model
 
     names = {match[1] for command in TABLE if (match := re.search(r"=models/(\S+)", command))}
     asked = Asked(signature="embed_v2", output_key="vec")
@@ -175,15 +175,16 @@ def test_the_map_names_every_module():
 def test_every_flag_that_is_shown_exists():
     import argparse
 
-    from pipeline import flags, options, snapshot_flags
+    from pipeline.flags import commands as flags
+    from pipeline.flags import parsing, snapshots
 
     parser = argparse.ArgumentParser(conflict_handler="resolve")
     adds = (flags.add_plan_flags, flags.add_inspect_flags, flags.add_export_flags)
-    for add in (*adds, snapshot_flags.add_verify_flags):
+    for add in (*adds, snapshots.add_verify_flags):
         add(parser)
-    snapshot_flags.add_prune_flags(parser)
+    snapshots.add_prune_flags(parser)
     known = {name for action in parser._actions for name in action.option_strings}
-    assert set(re.findall(r"--[a-z_]+", README)) - known - options.beam_flags() <= {
+    assert set(re.findall(r"--[a-z_]+", README)) - known - parsing.beam_flags() <= {
         "--all",
         "--help",
     }

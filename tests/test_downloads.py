@@ -10,7 +10,7 @@ import pytest
 
 from tests import servers
 from tests.servers import Site, body, chunked, cut_short, one_after_another, redirect, status
-from transforms import downloads
+from transforms.models.sources import downloads
 
 CONTENT = os.urandom(700_000)
 

@@ -11,7 +11,7 @@ from tests.elements import window
 from transforms import encode
 from transforms.elements import Encoded
 from transforms.encode import _EncodeFn
-from transforms.stamps import OF_THE_RUN
+from transforms.measures.beam_times import OF_THE_RUN
 
 
 class Echo:

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from pipeline.fetch_model import FILES, fetch
+from pipeline.commands.fetch_model import FILES, fetch
 
 WEIGHTS = b"weights"
 DIGEST = hashlib.sha256(WEIGHTS).hexdigest()

@@ -11,7 +11,7 @@ import socket
 import pytest
 import zstandard
 
-from transforms.files import (
+from transforms.documents.inputs import (
     InputFile,
     check_unchanged,
     match_inputs,
@@ -19,8 +19,8 @@ from transforms.files import (
     refuse_output_inside_inputs,
     split_patterns,
 )
-from transforms.stores import Outage
-from transforms.streams import BrokenInput
+from transforms.documents.streams import BrokenInput
+from transforms.storage.stores import Outage
 
 HIDDEN = [".a.txt", "x/.git/d.md", "x/.c.txt"]
 
@@ -239,9 +239,9 @@ def test_a_store_that_cannot_be_reached_is_told_with_its_package(monkeypatch, sc
     def fail(*paths):
         raise RuntimeError("no\nkey")
 
-    monkeypatch.setattr("transforms.files.FileSystems.exists", fail)
+    monkeypatch.setattr("transforms.documents.inputs.FileSystems.exists", fail)
     path = f"{scheme}://{pattern}"
-    monkeypatch.setattr("transforms.stores._is_installed", lambda package: True)
+    monkeypatch.setattr("transforms.storage.stores._is_installed", lambda package: True)
     with pytest.raises(Outage, match=rf"no key.*apache-beam\[{CLOUDS[scheme]}\]") as caught:
         match_inputs([path])
     assert str(caught.value).startswith(f"--input={path}: ")

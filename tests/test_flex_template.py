@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
-from pipeline import dataflow, options
-from pipeline.embed_flags import add_embed_flags
-from pipeline.flex_template import flags_of, metadata
+from pipeline.flags import parsing
+from pipeline.flags.embed import add_embed_flags
+from pipeline.runners import dataflow
+from pipeline.runners.flex_templates import flags_of, metadata
 from tests.conftest import ROOT
 
 FILE = ROOT / "deploy" / "dataflow" / "metadata.json"
@@ -57,7 +58,7 @@ BAD = {
 
 
 def parser() -> argparse.ArgumentParser:
-    made = options.Parser(allow_abbrev=False)
+    made = parsing.Parser(allow_abbrev=False)
     add_embed_flags(made)
     return made
 
@@ -68,7 +69,10 @@ def fits(name: str, value: str) -> bool:
 
 def test_the_file_is_what_the_flags_say():
     made = subprocess.run(
-        [sys.executable, "-m", "pipeline.flex_template"], cwd=ROOT, check=True, capture_output=True
+        [sys.executable, "-m", "pipeline.runners.flex_templates"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
     )
     assert FILE.read_text("utf-8") == made.stdout.decode(), "make it anew, as its README says"
 
@@ -98,10 +102,10 @@ def test_what_is_needed_is_what_the_program_misses():
         flags = parser().parse_args([])
         vars(flags).update(given)
         if parameter["isOptional"]:
-            options.refuse_incomplete(flags)
+            parsing.refuse_incomplete(flags)
         else:
-            with pytest.raises(options.UsageError, match=f"--{name} is missing"):
-                options.refuse_incomplete(flags)
+            with pytest.raises(parsing.UsageError, match=f"--{name} is missing"):
+                parsing.refuse_incomplete(flags)
 
 
 def test_choices_and_defaults_are_the_flags_own():
@@ -128,7 +132,7 @@ def test_a_number_is_one_for_both(value):
     for name in numbers:
         try:
             parser().parse_args([f"--{name}={value}"])
-        except options.UsageError:
+        except parsing.UsageError:
             assert not fits(name, value)
         else:
             assert fits(name, value)
@@ -175,7 +179,7 @@ def test_the_settings_that_are_shown_are_those_that_are_made():
     """In the README beside the template: options that exist, values as they are."""
     shown = (FILE.parent / "README.md").read_text("utf-8")
     settings = shown[shown.index("## The settings") :]
-    known = options.beam_flags() | {f"--{name}" for name in PARAMETERS} | {"--runner"}
+    known = parsing.beam_flags() | {f"--{name}" for name in PARAMETERS} | {"--runner"}
     assert set(re.findall(r"`(--[a-z_0-9]+)[=`]", settings)) <= known
     for name, value in dataflow._WORKERS.items():
         shown_as = f"`--{name}`" if value is True else f"`--{name}={value}`"

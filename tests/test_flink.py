@@ -36,7 +36,7 @@ from tests.clusters import (
     workers,
 )
 from tests.models import TEXTS, numbered
-from transforms.outputs import latest, read_manifest
+from transforms.snapshots.layouts import latest, read_manifest
 
 _NAMES = ("notes.json", "lines.txt", "records.jsonl")
 EXAMPLES = ",".join(str(ROOT / "examples" / name) for name in _NAMES)
@@ -149,7 +149,7 @@ def test_a_job_that_is_handed_over_goes_on_alone(cluster, corpus, tiny, local, t
 
 
 OTHER_VERSION = (
-    "import pipeline.start_worker as start",
+    "import pipeline.runners.workers as start",
     "start.versions = lambda: 'Beam 2.70 and Python 3.12'",
     "raise SystemExit(start.main())",
 )

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.flink import preset, rest
+from pipeline.runners.flink import presets, rest
 from tests.clusters import counts, embed, latest, manifest, program
 from tests.models import TEXTS
-from transforms.cores import available
+from transforms.models.cores import available
 
 # A worker that tells, at the end of each bundle, what its process has counted.
 TELLS = """
@@ -114,4 +114,4 @@ def test_no_two_workers_of_a_machine_take_all_of_its_cores(monkeypatch, machines
         for host, cores in machines
     ]
     monkeypatch.setattr(rest, "ask", lambda address, path: {"taskmanagers": managers})
-    assert preset._share("jobmanager:8081", each) == share
+    assert presets._share("jobmanager:8081", each) == share

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.elements import Document, Failure
-from transforms.encodings import foreign, marked
-from transforms.formats import (
+from transforms.documents.encodings import foreign, marked
+from transforms.documents.formats import (
     FORMATS,
     format_of,
     has_pair_separator,
@@ -21,7 +20,8 @@ from transforms.formats import (
     read_text,
     reader_for,
 )
-from transforms.streams import BrokenInput
+from transforms.documents.streams import BrokenInput
+from transforms.elements import Document, Failure
 
 
 def read(reader, data):

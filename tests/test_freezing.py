@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from transforms.encoders import freezing, optimized_graphs, signatures
-from transforms.encoders.freezing import Function
-from transforms.encoders.inlined_graphs import InlinedGraph
-from transforms.encoders.runtime import tf
+from transforms.models.hardware import tf
+from transforms.models.saved_models import freezing, optimized_graphs, signatures
+from transforms.models.saved_models.freezing import Function
+from transforms.models.saved_models.inlined_graphs import InlinedGraph
 from transforms.specs import Signature
 
 LETTERS = list("abcdef")

@@ -9,10 +9,10 @@ import pytest
 
 from tests.token_folders import KINDS, LINES, write
 from transforms.elements import Document
-from transforms.encoders import describe_model
-from transforms.tokenization import cut_each
-from transforms.tokenizers import load_tokenizer
-from transforms.windows import WindowPlan
+from transforms.models.kinds import describe_model
+from transforms.tokenize import cut_each
+from transforms.tokens.tokenizers import load_tokenizer
+from transforms.tokens.windows import WindowPlan
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "tokens.json").read_text())
 OLD, NEW = GOLDEN["4.57.6"], GOLDEN["5.23.0"]

@@ -26,10 +26,11 @@ from tests import servers
 from tests.conftest import ROOT
 from tests.servers import Site, body, cut_short, hugging_face_hub, one_after_another, status
 from tests.test_archives import archive, contents, member
-from transforms import downloads, handles, locks, model_cache, stores
-from transforms.archives import pack
-from transforms.encoders import describe_model
-from transforms.handles import download_address, is_handle, local_model
+from transforms.models.kinds import describe_model
+from transforms.models.sources import caches, downloads, handles
+from transforms.models.sources.archives import pack
+from transforms.models.sources.handles import download_address, is_handle, local_model
+from transforms.storage import locks, stores
 
 GRAPH = b"a graph with VarHandleOp in it"
 FILES = {
@@ -74,7 +75,7 @@ def fetched(handle, cache, capsys):
     """An entry that is there, as a path, and nothing said of it any more."""
     folder = Path(local_model(handle, str(cache)))
     capsys.readouterr()
-    model_cache._sha256.cache_clear()  # as in a new process
+    caches._sha256.cache_clear()  # as in a new process
     return folder
 
 
@@ -263,7 +264,7 @@ def test_who_reads_while_another_refreshes_finds_a_whole_entry(site, handle, cac
     other = threading.Thread(target=refresh)
     other.start()
     while other.is_alive():
-        model_cache._sha256.cache_clear()
+        caches._sha256.cache_clear()
         assert local_model(handle, str(cache)) == str(fetched)
     assert site.asked[COMPRESSED] == 1 + 20  # nobody took the moment between for damage
 
@@ -320,7 +321,7 @@ def test_what_fails_leaves_nothing_in_the_cache(site, handle, cache, tmp_path, a
 
 
 def test_an_archive_above_its_limit_leaves_nothing_in_the_cache(site, handle, cache, monkeypatch):
-    monkeypatch.setattr("transforms.archives._limit", lambda size: 1 << 20)
+    monkeypatch.setattr("transforms.models.sources.archives._limit", lambda size: 1 << 20)
     site.answers["/model/1"] = body(archive(member("saved_model.pb", bytes(30 << 20))))
     with pytest.raises(ValueError, match="unpacks to more than the 1048576 B allowed"):
         local_model(handle, str(cache))
@@ -346,7 +347,10 @@ def start(script: str, *arguments: str | os.PathLike) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
-ASK = "import sys; from transforms.handles import local_model; print(local_model(*sys.argv[1:]))"
+ASK = (
+    "import sys; from transforms.models.sources.handles import local_model;"
+    " print(local_model(*sys.argv[1:]))"
+)
 # Fetches anew, and is killed before the change of names with that number.
 DIE_AT = """
 import os, signal, sys
@@ -453,7 +457,7 @@ def test_killed_at_any_moment_an_entry_is_whole_or_not_there(site, handle, cache
         assert not folder.exists() or contents(folder) in (FILES, new)
         before = site.asked[COMPRESSED]
         was_there = folder.exists()
-        model_cache._sha256.cache_clear()
+        caches._sha256.cache_clear()
         assert contents(Path(local_model(handle, str(cache)))) in (FILES, new)
         assert site.asked[COMPRESSED] == before + (not was_there)
         assert not [name for name in left_in(cache) if name.endswith((".tmp", ".lock"))]
@@ -765,7 +769,7 @@ def test_the_default_model_is_the_same_from_the_hub(hub, minilm, cache):
 def test_a_damaged_entry_of_tensorflow_hub_is_fetched_again(site, handle, cache, tmp_path, capsys):
     """Nothing is recorded of it: the model's own index says what its files must hold."""
     from tests.hub_modules import nnlm
-    from transforms.encoders.signatures import check_whole
+    from transforms.models.saved_models.signatures import check_whole
 
     module = nnlm(tmp_path / "nnlm")
     pack(str(module), str(tmp_path / "nnlm.tar.gz"))
@@ -782,7 +786,7 @@ def test_a_damaged_entry_of_tensorflow_hub_is_fetched_again(site, handle, cache,
 
 def test_a_damaged_model_is_not_kept(site, handle, cache, tmp_path):
     from tests.hub_modules import nnlm
-    from transforms.encoders.signatures import check_whole
+    from transforms.models.saved_models.signatures import check_whole
 
     module = nnlm(tmp_path / "nnlm")
     shutil.rmtree(module / "assets")
@@ -796,7 +800,7 @@ def test_a_damaged_model_is_not_kept(site, handle, cache, tmp_path):
 
 def test_a_disk_that_is_full_leaves_nothing_behind(handle, cache):
     script = (
-        "import resource, sys; from transforms.handles import local_model\n"
+        "import resource, sys; from transforms.models.sources.handles import local_model\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
         "try: local_model(*sys.argv[1:])\n"
         "except RuntimeError as error: print(error)"

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
-from pipeline.model_reports import TRIAL
-from pipeline.recipe import poolings_for
+from pipeline.inspections.models import TRIAL
+from pipeline.settings import poolings_for
 from tests.conftest import ROOT
 from tests.hub_modules import bert_module, elmo, nnlm, tf1_saved_bert, use, use_lite
 from tests.hub_modules import word2vec_lookup as word2vec
@@ -29,9 +29,9 @@ from tests.saved_models import (
     token_lookup,
     unknown_signature,
 )
-from transforms.columns import parse_vectors
-from transforms.encoders import describe_model
+from transforms.models.kinds import describe_model
 from transforms.specs import VectorColumn
+from transforms.vectors.columns import parse_vectors
 
 BERTS_LAYERS = [0, 1, 2]
 SENTENCE_MODULES = {

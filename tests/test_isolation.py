@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.elements import window
 from transforms.elements import Document, Encoded
-from transforms.encoders.isolation import BrokenModel, encode_each
+from transforms.models.isolation import BrokenModel, encode_each
 
 GOOD, RAISES, NAN, INFINITE = 1, 2, 3, 4
 

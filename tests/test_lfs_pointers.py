@@ -8,11 +8,11 @@ import pytest
 
 from tests.model_zoo import made
 from tests.models import checkpoint_folder, hugging_face_folder
-from transforms import archives
-from transforms.encoders import describe_model
-from transforms.encoders.word_vectors import spool
-from transforms.lfs_pointers import POINTER
+from transforms.models.exports.word_vectors import spool
+from transforms.models.kinds import describe_model
+from transforms.models.sources import archives
 from transforms.specs import Asked
+from transforms.storage.lfs_pointers import POINTER
 
 TEXT = (
     "version https://git-lfs.github.com/spec/v1\n"

@@ -13,12 +13,12 @@ from datetime import datetime, timezone
 
 import pytest
 
-from pipeline import logs, progress
 from pipeline.cli import main
-from pipeline.logs import Line, say
-from pipeline.progress import Progress
+from pipeline.terminal import logs, progress
+from pipeline.terminal.logs import Line, say
+from pipeline.terminal.progress import Progress
 from tests.conftest import ROOT
-from transforms import metrics
+from transforms.measures import counters
 
 FORMAT = "--log_format=json"
 
@@ -112,7 +112,7 @@ def test_a_run_that_failed_and_one_that_is_not_published(embed, tiny, source):
 
 
 def test_an_interrupted_run(embed, tiny, source, monkeypatch):
-    from transforms.snapshots import Snapshot
+    from transforms.snapshots.commits import Snapshot
 
     def interrupt(self, tables):
         raise KeyboardInterrupt
@@ -137,7 +137,7 @@ def test_progress_has_numbers(monkeypatch):
     log = io.StringIO()
     monkeypatch.setattr(sys, "stderr", log)
     with logs.written(True), Progress(100):
-        metrics.count("records", 7)
+        counters.count("records", 7)
         time.sleep(0.2)
     said = objects(log.getvalue())
     assert len(said) >= 2

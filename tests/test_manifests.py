@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from transforms.elements import Count, Note, WrittenFile
-from transforms.manifests import Limits, files_of, make_manifest, why_not_published
+from transforms.snapshots.manifests import Limits, files_of, make_manifest, why_not_published
 
 
 def written(table: str, rows: int, **counts: int) -> WrittenFile:

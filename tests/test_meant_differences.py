@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.recipe import Settings
-from pipeline.sample_vectors import LoadedModel
+from pipeline.embedders import LoadedModel
+from pipeline.settings import Settings
 from tests.meant_differences import CASES, GOLDEN, vectors_of
 from transforms.elements import Document, Failure
 

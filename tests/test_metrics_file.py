@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline import __version__, metrics_file
+from pipeline import __version__
 from pipeline.cli import main
-from pipeline.metrics_file import COUNTS, MetricsFile
+from pipeline.terminal import metrics_files
+from pipeline.terminal.metrics_files import COUNTS, MetricsFile
 from tests.models import TEXTS
 
 
@@ -86,7 +87,7 @@ def test_a_rerun_says_what_was_reused(embed, tiny, source, prom):
 
 def test_every_count_of_a_manifest_has_its_name(embed, tiny, source, prom):
     """Also those that some runs alone have."""
-    from transforms.manifests import _NAMES
+    from transforms.snapshots.manifests import _NAMES
 
     assert set(_NAMES) <= set(COUNTS)
     source.write_text("a good book ||| the roof\n" * 2 + " ".join(TEXTS * 9) + "\n\n")
@@ -142,7 +143,7 @@ def test_a_run_that_is_not_published_says_what_it_found(embed, tiny, source, pro
 
 
 def test_an_interrupted_run(embed, tiny, source, prom, monkeypatch):
-    from transforms.snapshots import Snapshot
+    from transforms.snapshots.commits import Snapshot
 
     def interrupt(self, tables):
         raise KeyboardInterrupt
@@ -182,7 +183,7 @@ def test_others_may_read_it_and_never_see_a_part_of_it(tmp_path, monkeypatch, pr
             seen.append((os.path.dirname(new), new.endswith(".prom"), Path(new).read_text()))
             replace(new, path)
 
-        monkeypatch.setattr(metrics_file.os, "replace", look)
+        monkeypatch.setattr(metrics_files.os, "replace", look)
         MetricsFile(["embed", f"--metrics_file={prom}", '--output=a"b\\c\nd']).write(1)
     finally:
         os.umask(before)
@@ -221,7 +222,7 @@ def test_what_cannot_be_written_at_the_end_is_a_warning(embed, tiny, source, pro
     def fail(new, path):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(metrics_file, "os", type("os", (), {**vars(os), "replace": fail}))
+    monkeypatch.setattr(metrics_files, "os", type("os", (), {**vars(os), "replace": fail}))
     outcome = embed(tiny, source, f"--metrics_file={prom}")
     assert outcome.code == 0
     assert outcome.latest.exists()

@@ -21,9 +21,9 @@ from tests.models import (
     sentence_piece_model,
     word_piece_vocabulary,
 )
-from transforms.encoders import describe_model
+from transforms.models.kinds import describe_model
 from transforms.specs import Asked
-from transforms.tokenizers import load_tokenizer
+from transforms.tokens.tokenizers import load_tokenizer
 
 
 @pytest.fixture(scope="module")

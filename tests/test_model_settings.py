@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from pipeline.recipe import Settings
-from pipeline.sample_vectors import LoadedModel
+from pipeline.embedders import LoadedModel
+from pipeline.settings import Settings
 from tests.model_settings import APPLIED, GOLDEN, LINES, REFUSED, base, says
 from transforms.elements import Document
-from transforms.encoders import describe_model
+from transforms.models.kinds import describe_model
 
 
 @pytest.fixture(scope="module")

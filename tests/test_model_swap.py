@@ -14,15 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import sample_vectors
+from pipeline import embedders
 from pipeline.cli import main
-from pipeline.recipe import Settings
-from pipeline.swap_facts import Report
-from pipeline.swap_flags import SETTINGS
+from pipeline.comparisons.reports import Report
+from pipeline.flags.compare_models import SETTINGS
+from pipeline.settings import Settings
 from tests import hub_modules, saved_models
 from tests.conftest import ROOT
 from tests.models import TEXTS, hugging_face_folder
-from transforms.encoders import load_encoder
+from transforms.models.kinds import load_encoder
 
 WORDS = ("garden", "quiet", "morning", "tomatoes", "red", "water", "basil", "second", "day", "book")
 WORDS += ("tea", "rain", "roof", "file", "line")
@@ -329,9 +329,7 @@ def test_a_model_that_depends_on_the_batch(verify, embed, tiny, texts, monkeypat
         assert column["same"]
         assert set(column["deviations"]) == {"as_in_a_run", "mixed_lengths", "beside_longest"}
         assert max(one["largest"] for one in column["deviations"].values()) < 1e-5
-    monkeypatch.setattr(
-        sample_vectors, "load_encoder", lambda *given: Drifting(load_encoder(*given))
-    )
+    monkeypatch.setattr(embedders, "load_encoder", lambda *given: Drifting(load_encoder(*given)))
     _, found = verify("--invariance")
     for column in found["invariance"]["columns"]:
         assert not column["same"]
@@ -372,15 +370,15 @@ def test_the_fields_of_the_json_are_those_of_the_report(verify, embed, tiny, oth
         assert list(value) == [field.name for field in dataclasses.fields(kind)]
 
     check(found, Report)
-    from pipeline import swap_facts
+    from pipeline.comparisons import reports
 
-    check(found["swap"], swap_facts.Swap)
-    check(found["swap"]["old"], swap_facts.Side)
-    check(found["swap"]["columns"][0], swap_facts.ColumnChange)
-    check(found["swap"]["columns"][0]["neighbours"], swap_facts.Neighbours)
-    check(found["swap"]["columns"][0]["cosines"], swap_facts.Cosines)
-    check(found["invariance"], swap_facts.Invariance)
-    check(found["invariance"]["columns"][0], swap_facts.Column)
+    check(found["swap"], reports.Swap)
+    check(found["swap"]["old"], reports.Side)
+    check(found["swap"]["columns"][0], reports.ColumnChange)
+    check(found["swap"]["columns"][0]["neighbours"], reports.Neighbours)
+    check(found["swap"]["columns"][0]["cosines"], reports.Cosines)
+    check(found["invariance"], reports.Invariance)
+    check(found["invariance"]["columns"][0], reports.Column)
 
 
 def test_what_it_prints(embed, tiny, other, mixed, tmp_path, capsys):

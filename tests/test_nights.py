@@ -20,8 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from pipeline.cli import main
 from tests.models import TEXTS, hugging_face_folder
-from transforms import tables
-from transforms.snapshots import Snapshot
+from transforms.snapshots import tables
+from transforms.snapshots.commits import Snapshot
 
 POOL = (*TEXTS[:8], "", "a " * 40)  # one is empty, one too long for a window
 FILES = ("a.jsonl", "b.jsonl")

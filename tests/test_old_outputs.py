@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.cli import main
-from pipeline.recipe import Settings
+from pipeline.settings import Settings
 from tests.test_end_to_end import manifest_of, write_lines
-from transforms.attempts import note_complete
 from transforms.elements import WrittenFile
+from transforms.snapshots.attempts import note_complete
 
 OLD = Path(__file__).with_name("golden") / "old_output" / "out"
 FIRST, SECOND = sorted(path.name for path in (OLD / "snapshots").iterdir())

@@ -17,10 +17,10 @@ from tests import servers
 from tests.conftest import ROOT
 from tests.models import hugging_face_folder
 from tests.servers import Site, body
-from transforms import origins
-from transforms.archives import pack
 from transforms.elements import Document
-from transforms.origins import Origin, described, here
+from transforms.models.sources import placements
+from transforms.models.sources.archives import pack
+from transforms.models.sources.placements import Origin, described, here
 from transforms.specs import Asked
 
 
@@ -38,7 +38,7 @@ def elsewhere(monkeypatch, tmp_path):
     """From now on this process is that of another machine, with a cache of its own."""
 
     def move() -> Path:
-        monkeypatch.setattr(origins, "_folders", {})
+        monkeypatch.setattr(placements, "_folders", {})
         monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "elsewhere"))
         return tmp_path / "elsewhere"
 

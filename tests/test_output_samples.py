@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import output_samples
-from pipeline.output_samples import read_sample
+from pipeline.comparisons import samples
+from pipeline.comparisons.samples import read_sample
 from transforms.elements import WrittenFile
 
 WIDTH = 4
@@ -89,13 +89,13 @@ def test_few_row_groups_are_read_however_many_there_are(tmp_path, read):
     files = written(tmp_path, [[50] * 40] * 20)
     sample = read_sample(str(tmp_path), files, 200, ["vector"])
     assert len(sample.documents) == 200
-    assert len(read) == sample.groups == output_samples._PLACES
+    assert len(read) == sample.groups == samples._PLACES
 
 
 def test_more_are_read_only_where_they_are_small(tmp_path, read):
     files = written(tmp_path, [[4] * 100] * 5)
     assert len(read_sample(str(tmp_path), files, 400, ["vector"]).documents) == 400
-    assert output_samples._PLACES < len(read) <= 256
+    assert samples._PLACES < len(read) <= 256
 
 
 def test_a_file_that_is_not_as_the_manifest_says(tmp_path):

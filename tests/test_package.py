@@ -145,11 +145,11 @@ def test_the_image_starts_as_worker_and_as_launcher():
 
 
 def test_the_program_and_the_image_agree_on_names():
-    from pipeline import dataflow, flex_template
+    from pipeline.runners import dataflow, flex_templates
 
     assert f"ENV {dataflow.IMAGE}=" in DOCKERFILE
     assert any(rest.endswith(f" {dataflow.IN_IMAGE}model") for rest in values("COPY"))
-    assert flex_template._IN_IMAGE.startswith(dataflow.IN_IMAGE)
+    assert flex_templates._IN_IMAGE.startswith(dataflow.IN_IMAGE)
 
 
 def test_what_is_copied_into_the_image_is_there_and_installs(tmp_path):

@@ -10,11 +10,11 @@ import pytest
 from tests.models import TEXTS, checkpoint_folder, hugging_face_folder
 from tests.test_oracles import GOLDEN, ROOT, golden_rows, lines_of, needs_golden, pair_of
 from transforms.elements import Document
-from transforms.encoders import describe_model, load_encoder
+from transforms.models.kinds import describe_model, load_encoder
 from transforms.specs import VectorColumn, Wanted
-from transforms.tokenizers import load_tokenizer
-from transforms.vectors import DocumentVectors, VectorPlan
-from transforms.windows import EmptyText, WindowPlan, cut, model_texts
+from transforms.tokens.tokenizers import load_tokenizer
+from transforms.tokens.windows import EmptyText, WindowPlan, cut, model_texts
+from transforms.vectors.documents import DocumentVectors, VectorPlan
 
 MINILM = Path(os.environ.get("CORPUSVEC_MINILM", ROOT / "models" / "all-MiniLM-L6-v2"))
 needs_minilm = pytest.mark.skipif(

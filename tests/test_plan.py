@@ -9,8 +9,8 @@ import random
 
 import pytest
 
-from pipeline import blocks
 from pipeline.cli import main
+from pipeline.plans import blocks
 from tests import saved_models
 
 COUNTS = ("records", "documents", "rejected", "empty", "tokens", "windows")

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from tests.elements import window
 from transforms.elements import OWN, PROMPT, SPECIAL, Encoded
-from transforms.pooling import POOLINGS, finish, start
 from transforms.specs import VectorColumn
+from transforms.vectors.poolings import POOLINGS, finish, start
 
 HIDDEN = 3
 

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from pipeline import progress
-from pipeline.progress import Progress, clock, progress_line
-from transforms import metrics
+from pipeline.terminal import progress
+from pipeline.terminal.progress import Progress, clock, progress_line
+from transforms.measures import counters
 
 LINES = {
     "half": (
@@ -72,7 +72,7 @@ def test_one_line_moves_on_a_terminal_and_is_gone_at_the_end(monkeypatch):
     monkeypatch.setattr(progress, "_TERMINAL_SECONDS", 0.01)
     terminal = Terminal()
     with Progress(100, stream=terminal):
-        metrics.count("records", 7)
+        counters.count("records", 7)
         time.sleep(0.2)
     said = terminal.getvalue()
     assert "7 records read" in said
@@ -90,6 +90,6 @@ def test_elsewhere_it_is_log_lines(monkeypatch):
 
 
 def test_a_run_starts_from_zero():
-    metrics.count("documents", 5)
+    counters.count("documents", 5)
     with Progress(0, stream=io.StringIO()):
-        assert metrics.totals()["documents"] == 0
+        assert counters.totals()["documents"] == 0

@@ -11,11 +11,11 @@ import apache_beam as beam
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from transforms import metrics
-from transforms.ages import reduced
-from transforms.costs import PEAK_MEMORY
+from transforms.documents.ages import reduced
+from transforms.documents.inputs import match_inputs
 from transforms.elements import Count, Dated
-from transforms.files import match_inputs
+from transforms.measures import counters
+from transforms.measures.clocks import PEAK_MEMORY
 from transforms.read import ReadDocuments
 
 OUTPUTS = ("documents", "failures", "counts")
@@ -165,9 +165,9 @@ def test_progress_counts_each_byte_once(corpus):
     data = {"pages": [{"title": str(n), "lines": ["x" * 999]} for n in range(500)], "name": "late"}
     (corpus / "d.json").write_text(json.dumps(data))
     files = match_inputs([f"{corpus}/d.json"])
-    metrics.reset()
+    counters.reset()
     run(files)
-    totals = metrics.totals()
+    totals = counters.totals()
     assert (totals["records"], totals["bytes_read"]) == (500, files[0].size)
 
 

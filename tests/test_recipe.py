@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from pipeline.recipe import Settings
+from pipeline.settings import Settings
 from tests.models import TEXTS, hugging_face_folder
 from tests.test_end_to_end import manifest_of, write_lines
 
@@ -49,7 +49,7 @@ def test_every_setting_changes_the_fingerprint(tiny, change):
 
 
 def test_other_tokens_of_the_same_texts_are_other_rules(tiny, embed, tmp_path):
-    """Where this fails, and the change is meant, raise `_RULES` in `pipeline/recipe.py`, and mend
+    """Where this fails, and the change is meant, raise `_RULES` in `pipeline/settings.py`, and mend
     the digest here.
     """
     texts = [*TEXTS, "Ça va?\tnaïve ﬁne", "İstanbul 東京 ひらがな", "a" * 300, "x-y_z 3,14 €5"]

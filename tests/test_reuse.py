@@ -21,11 +21,11 @@ import pytest
 
 from tests.models import TEXTS
 from tests.test_end_to_end import manifest_of, vectors, write_lines
-from transforms import copies
-from transforms.attempts import note_complete
 from transforms.elements import WrittenFile
-from transforms.manifests import MADE
-from transforms.snapshots import Snapshot
+from transforms.snapshots import copies
+from transforms.snapshots.attempts import note_complete
+from transforms.snapshots.commits import Snapshot
+from transforms.snapshots.manifests import MADE
 
 LOCAL, APART = (), ("--runner=BundleBasedDirectRunner",)
 RUNNERS = pytest.mark.parametrize("runner", [LOCAL, APART], ids=["local", "apart"])
@@ -336,8 +336,8 @@ def test_a_run_that_ended_early_is_taken_up_again(tiny, embed, full, tmp_path, n
 
 def test_rows_are_complete_after_a_while_however_few_they_are(tiny, embed, tmp_path, monkeypatch):
     """So that little is lost of a run whose model is slow."""
-    monkeypatch.setattr("transforms.tables._PATIENCE", 0.0)
-    monkeypatch.setattr("transforms.tables._SHARE", 0.0)
+    monkeypatch.setattr("transforms.snapshots.tables._PATIENCE", 0.0)
+    monkeypatch.setattr("transforms.snapshots.tables._SHARE", 0.0)
     source = write_lines(tmp_path / "in.jsonl", records(**pages(20)))
     outcome = embed(tiny, source)
     assert outcome.code == 0, outcome.err
@@ -397,7 +397,7 @@ def test_bundles_done_twice_in_a_run_that_ended_are_taken_up(tiny, embed, full, 
 
 def test_many_copies_wait_on_the_disk(tiny, embed, full, tmp_path, monkeypatch):
     """And are read file by file, however the input's order has changed."""
-    monkeypatch.setattr("transforms.tables.FILE_BYTES", 1)
+    monkeypatch.setattr("transforms.snapshots.tables.FILE_BYTES", 1)
     texts = pages(60)
     source = write_lines(tmp_path / "in.jsonl", records(**texts))
     monkeypatch.setattr("transforms.write._GROUP_BYTES", 4_000)

@@ -35,10 +35,11 @@ from tests.saved_models import (
 )
 from tests.test_oracles import GOLDEN, needs_golden
 from transforms.batches import cut_batches
-from transforms.encoders import describe_model, load_encoder, saved_bert
-from transforms.encoders.batch_probes import depends_on_batch, id_window, text_window
-from transforms.encoders.isolation import BrokenModel, encode_each
-from transforms.encoders.saved_models import chosen
+from transforms.models.isolation import BrokenModel, encode_each
+from transforms.models.kinds import describe_model, load_encoder
+from transforms.models.probes import depends_on_batch, id_window, text_window
+from transforms.models.saved_models import ids as saved_bert
+from transforms.models.saved_models.choices import chosen
 from transforms.specs import Asked, Wanted
 
 CLOSE = {"rtol": 0, "atol": 1e-5}

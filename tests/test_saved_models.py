@@ -13,20 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.recipe import Settings
+from pipeline.settings import Settings
 from tests.model_zoo import MODELS, asked_of, described, made
 from tests.models import hugging_face_folder
 from tests.saved_models import BROKEN, break_model
-from transforms.encoders import (
-    asset_tokenizers,
-    describe_model,
-    load_encoder,
-    saved_bert,
-    saved_models,
-    signatures,
-)
-from transforms.encoders.saved_functions import in_parts
-from transforms.encoders.saved_models import adapter_of, chosen, digest
+from transforms.models.kinds import describe_model, load_encoder
+from transforms.models.saved_models import asset_tokenizers, choices, ids, signatures
+from transforms.models.saved_models.choices import adapter_of, chosen, digest
+from transforms.models.saved_models.functions import in_parts
 from transforms.specs import OUTPUT, Asked, Signature, Tensor, VectorColumn, Wanted
 
 
@@ -104,8 +98,8 @@ def test_the_trace_without_dropout_is_chosen_whatever_its_place():
 
 def test_of_traces_that_a_python_value_tells_apart_the_usual_one_is_run(tmp_path):
     """The default value's, which is what a call of the loaded model runs too."""
-    from transforms.encoders.batch_probes import text_window
-    from transforms.encoders.runtime import tf
+    from transforms.models.hardware import tf
+    from transforms.models.probes import text_window
 
     def call(texts, unit=False):
         return tf.fill([tf.shape(texts)[0], 4], 0.5 if unit else 3.0)
@@ -233,7 +227,7 @@ def test_a_tokenization_info_of_tensorflow_2_says_whether_texts_are_lower_cased(
     lowercase, kept, tmp_path
 ):
     from tests.saved_models import tf1_style_bert
-    from transforms.encoders.runtime import tf
+    from transforms.models.hardware import tf
 
     def info():
         return tf.Variable(lowercase, trainable=False) if kept else tf.constant(lowercase)
@@ -301,14 +295,14 @@ def test_a_table_cut_in_parts_has_the_rows_of_all(monkeypatch):
     shapes = {"bert/embeddings/word_embeddings/part_0": (200, 16)}
     shapes["bert/embeddings/word_embeddings/part_1"] = (104, 16)
     parted = replace(choice, model=replace(choice.model, variables=shapes))
-    assert saved_bert._rows_of(parted, "word_embeddings") == 304
+    assert ids._rows_of(parted, "word_embeddings") == 304
 
 
 def test_positions_that_are_relative_are_no_limit():
     choice = chosen(str(made("bert module")), Asked())
     shapes = {"encoder/relative_position_embedding": (32, 2)}
     other = replace(choice, model=replace(choice.model, variables=shapes))
-    assert saved_bert._rows_of(other, "position_embedding") is None
+    assert ids._rows_of(other, "position_embedding") is None
 
 
 def nameless_bert(path: Path, positions: int | None) -> Path:
@@ -394,8 +388,8 @@ def test_a_bert_that_gives_its_pooled_output_alone_has_one_vector():
     """Which has two names, `pooler` and its own."""
     output = Tensor("pooled_output", "float32", (None, 8))
     signature = Signature("f", (replace(IDS, name="input_ids"), MASK), (output,))
-    given = saved_bert.given_by(signature)
-    assert saved_models.sentence_column("model", signature, given, Asked()) == (own("pooler"),)
+    given = ids.given_by(signature)
+    assert choices.sentence_column("model", signature, given, Asked()) == (own("pooler"),)
 
 
 def test_of_several_outputs_none_is_guessed():
@@ -416,7 +410,7 @@ def test_of_several_outputs_none_is_guessed():
 def test_layers_are_in_the_order_of_their_numbers():
     names = ("encoder_outputs/10", "encoder_outputs/2", *(f"encoder_outputs/{n}" for n in "01"))
     stack = [replace(STATES, name=name) for name in (*names, "encoder_outputs/last")]
-    given = saved_bert.given_by(Signature("f", (IDS,), tuple(stack)))
+    given = ids.given_by(Signature("f", (IDS,), tuple(stack)))
     assert given.layers == {
         1: "encoder_outputs/0",
         2: "encoder_outputs/1",
@@ -604,7 +598,7 @@ def reexported(folder, *outputs: str) -> tuple[str, str]:
     """
     import tensorflow as tf
 
-    from pipeline.export_model import export_model
+    from pipeline.commands.export_model import export_model
 
     source = hugging_face_folder(folder / "source", modules=("pooling", "normalize"))
     export_model(str(source), str(folder / "exported"))

@@ -23,8 +23,9 @@ import pytest
 import yaml
 from cronsim import CronSim, CronSimError
 
-from pipeline import embed_flags, options
 from pipeline.cli import DONE, FAILED, INTERRUPTED, NOT_PUBLISHED, WRONG_USAGE
+from pipeline.flags import embed as embed_flags
+from pipeline.flags import parsing
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "deploy" / "schedule"
@@ -122,13 +123,13 @@ def test_the_service_may_write_what_it_writes():
 def embed_call(words: list[str]) -> argparse.Namespace:
     """What a command line asks of `embed`; everything in it is a flag of its."""
     assert words[:2] == [PROGRAM, "embed"]
-    parser = options.Parser(allow_abbrev=False)
+    parser = parsing.Parser(allow_abbrev=False)
     embed_flags.add_embed_flags(parser)
     if "--if_running" not in parser._option_string_actions:
         parser.add_argument("--if_running", choices=("wait", "fail"))
     flags = parser.parse_args(words[2:])
-    options.refuse_incomplete(flags)
-    options.refuse_twice(flags, words)
+    parsing.refuse_incomplete(flags)
+    parsing.refuse_twice(flags, words)
     return flags
 
 
@@ -396,7 +397,7 @@ SETS_OFF: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 
 
 def test_alarms_are_of_metrics_that_are_written_and_each_is_explained(tmp_path):
-    from pipeline.metrics_file import COUNTS
+    from pipeline.terminal.metrics_files import COUNTS
 
     source = (ROOT / "pipeline" / "metrics_file.py").read_text("utf-8")
     written = {f"corpusvec_{name}" for name in COUNTS}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from transforms.elements import Document, Failure, SentenceVector, TokenVectors
-from transforms.schemas import size_of
+from transforms.snapshots.schemas import size_of
 
 LARGE = "x" * 1_000_000
 

@@ -18,9 +18,9 @@ from tests.elements import window
 from tests.models import POOLING_MODES, hugging_face_folder
 from tests.oracles import gelu_exact
 from transforms.elements import OWN, PROMPT, SPECIAL, Encoded
-from transforms.encoders import describe_model
+from transforms.models.kinds import describe_model
 from transforms.specs import VectorColumn
-from transforms.vectors import DocumentVectors, VectorPlan
+from transforms.vectors.documents import DocumentVectors, VectorPlan
 
 HIDDEN, LAYERS = 8, 2
 

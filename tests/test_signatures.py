@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from transforms.encoders import requirements, signatures
-from transforms.encoders.runtime import tf
+from transforms.models.hardware import tf
+from transforms.models.saved_models import integrity, signatures
 from transforms.specs import Tensor
 
 LETTERS = list("abc")
@@ -302,7 +302,7 @@ def test_a_broken_model_is_refused_in_one_sentence(request, tmp_path, kind, brea
 def test_a_model_that_needs_tensorflow_text_says_so(tf2, tmp_path, monkeypatch, reason, said):
     folder = shutil.copytree(tf2, tmp_path / "model")
     rename_op(b"LookupTableFindV2", b"SentencepieceAbcd")(folder)
-    monkeypatch.setattr(requirements, "_import_text", lambda: reason)
+    monkeypatch.setattr(integrity, "_import_text", lambda: reason)
     with pytest.raises(
         ValueError, match="needs the op SentencepieceAbcd of tensorflow-text.*" + said
     ):
@@ -319,7 +319,7 @@ def test_tensorflow_text_is_imported_where_a_model_needs_it(tmp_path):
     script = (
         "import sys\n"
         "from transforms.encoders import signatures\n"
-        "from transforms.encoders.freezing import Function\n"
+        "from transforms.models.saved_models.freezing import Function\n"
         "assert 'tensorflow_text' not in sys.modules\n"
         "trace = signatures.read(sys.argv[1]).signatures[0]\n"
         "function = Function.load(sys.argv[1], trace, ['default'])\n"

@@ -14,13 +14,13 @@ from pipeline.cli import main
 from tests import stores
 from tests.models import TEXTS
 from tests.test_claims import RUN, process, started  # noqa: F401
-from transforms import beats, outputs
 from transforms.elements import Count, WrittenFile
-from transforms.manifests import make_manifest
-from transforms.outputs import latest, leftovers, published_ids, snapshot_ids
-from transforms.snapshots import Snapshot, new_id
-from transforms.stored_files import files_in, join, write
-from transforms.stores import Outage, ask
+from transforms.snapshots import heartbeats, layouts
+from transforms.snapshots.commits import Snapshot, new_id
+from transforms.snapshots.layouts import latest, leftovers, published_ids, snapshot_ids
+from transforms.snapshots.manifests import make_manifest
+from transforms.storage.files import files_in, join, write
+from transforms.storage.stores import Outage, ask
 
 START = datetime(2026, 1, 2, tzinfo=timezone.utc)
 
@@ -29,8 +29,8 @@ START = datetime(2026, 1, 2, tzinfo=timezone.utc)
 def output(request, started, tmp_path, monkeypatch) -> str:  # noqa: F811
     if request.param == "local":
         return str(tmp_path / "out")
-    monkeypatch.setattr(beats, "BEAT_SECONDS", 0.2)
-    monkeypatch.setattr(beats, "DEAD_SECONDS", 2.0)
+    monkeypatch.setattr(heartbeats, "BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(heartbeats, "DEAD_SECONDS", 2.0)
     bucket = stores.new_bucket(request.param, started(request.param), monkeypatch)
     return f"{bucket.address}/out"
 
@@ -241,7 +241,7 @@ def test_diff_of_what_is_damaged_is_one_sentence(embed, tiny, texts, capsys):
 @pytest.mark.slow
 def test_rows_of_a_store_are_checked_too(started, tiny, texts, monkeypatch, capsys):  # noqa: F811
     bucket = stores.new_bucket("s3", started("s3"), monkeypatch)
-    monkeypatch.setattr(beats, "SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr(heartbeats, "SETTLE_SECONDS", 0.1)
     output = f"{bucket.address}/out"
     for records in ({"a": "one"}, {"a": "one", "b": "two"}):
         place = [f"--model={tiny}", f"--input={texts(**records)}", f"--output={output}"]
@@ -349,10 +349,10 @@ def test_prune_leaves_what_begins_while_it_looks_who_lives(output, capsys, monke
         Snapshot(output, RUN).begin(["sentences"])
         return []
 
-    monkeypatch.setattr("pipeline.pruning.living", living)
+    monkeypatch.setattr("pipeline.outputs.prunings.living", living)
     said(capsys, "prune", output)
     assert leftovers(output) == [_attempt(output, RUN)]
-    monkeypatch.setattr("pipeline.pruning.living", lambda asked: [])
+    monkeypatch.setattr("pipeline.outputs.prunings.living", lambda asked: [])
     said(capsys, "prune", output)
     assert leftovers(output) == []
     assert snapshot_ids(output) == [whole]
@@ -368,9 +368,9 @@ def test_prune_removes_nothing_where_it_cannot_list(output, capsys, monkeypatch,
 
     place = "matching" if "://" in output else "os.listdir"
     with monkeypatch.context() as patch:
-        patch.setattr(f"transforms.outputs.{place}", refuse)
+        patch.setattr(f"transforms.snapshots.layouts.{place}", refuse)
         with pytest.raises((Outage, OSError, ValueError)):
-            getattr(outputs, which)(output)
+            getattr(layouts, which)(output)
         assert main(["snapshots", "prune", output, "--keep=1"]) in (1, 2)
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert snapshot_ids(output) == ids

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from transforms.attempts import complete_files, note_complete
 from transforms.elements import Count, WrittenFile
-from transforms.manifests import make_manifest
-from transforms.outputs import latest, read_manifest, snapshot_ids
-from transforms.snapshots import Snapshot, new_id
-from transforms.stores import Outage
+from transforms.snapshots.attempts import complete_files, note_complete
+from transforms.snapshots.commits import Snapshot, new_id
+from transforms.snapshots.layouts import latest, read_manifest, snapshot_ids
+from transforms.snapshots.manifests import make_manifest
+from transforms.storage.stores import Outage
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678_000, timezone.utc)
 

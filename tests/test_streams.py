@@ -13,7 +13,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.streams import BrokenInput, MendedJson, decompress
+from transforms.documents.streams import BrokenInput, MendedJson, decompress
 
 COMPRESS = {
     ".gz": gzip.compress,

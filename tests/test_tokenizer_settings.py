@@ -11,10 +11,10 @@ from tokenizers import AddedToken
 
 from tests.models import hugging_face_folder, word_piece_vocabulary
 from transforms.elements import Document
-from transforms.encoders import describe_model
-from transforms.tokenization import cut_each
-from transforms.tokenizers import load_tokenizer
-from transforms.windows import WindowPlan
+from transforms.models.kinds import describe_model
+from transforms.tokenize import cut_each
+from transforms.tokens.tokenizers import load_tokenizer
+from transforms.tokens.windows import WindowPlan
 
 WORDS = (*word_piece_vocabulary(), "[DOC]", "covid-19", "é", "Σ", "σ", "ς")
 

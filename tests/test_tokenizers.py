@@ -26,9 +26,9 @@ from tests.models import (
 )
 from tests.oracles import BertJapanese, GoogleWordPiece, assemble
 from tests.test_oracles import bert_japanese, golden_rows, lines_of, pair_of, word_piece
-from transforms.encoders import hugging_face
+from transforms.models.berts import hugging_face
 from transforms.specs import Asked, TokenizerSpec
-from transforms.tokenizers import load_tokenizer
+from transforms.tokens.tokenizers import load_tokenizer
 
 unhurried = settings(deadline=None, max_examples=100)
 

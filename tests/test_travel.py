@@ -11,11 +11,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipeline.embed import Job, build
-from pipeline.recipe import Recipe, Settings
+from pipeline.settings import Recipe, Settings
 from tests.model_zoo import MODELS, asked_of, made
-from transforms.encoders import KINDS
-from transforms.files import InputFile
-from transforms.snapshots import Snapshot
+from transforms.documents.inputs import InputFile
+from transforms.models.kinds import KINDS
+from transforms.snapshots.commits import Snapshot
 
 # Everything of a graph is made again from its description, as a worker does with its part.
 UNPICKLE = """

@@ -8,7 +8,7 @@ import pytest
 from tests.models import hugging_face_folder
 from transforms.elements import OWN, SPECIAL, Document, Encoded, Failure, Window
 from transforms.specs import VectorColumn
-from transforms.vectors import DocumentVectors, Gathering, Overflow, VectorPlan
+from transforms.vectors.documents import DocumentVectors, Gathering, Overflow, VectorPlan
 
 MEAN = VectorColumn("mean", "mean", (1,))
 

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.cli import main
-from pipeline.recipe import fingerprint
+from pipeline.settings import fingerprint
 from tests.models import TEXTS
-from transforms.schemas import METADATA_KEY
+from transforms.snapshots.schemas import METADATA_KEY
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oracles import assemble
-from transforms import windows as windows_module
 from transforms.elements import OWN, PROMPT, SPECIAL, Alignment, Document
-from transforms.tokenizers import Tokens
-from transforms.windows import (
+from transforms.tokens import windows as windows_module
+from transforms.tokens.tokenizers import Tokens
+from transforms.tokens.windows import (
     EmptyText,
     TextTooLong,
     WindowPlan,

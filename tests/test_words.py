@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.model_zoo import described, made, words_of
 from tests.saved_models import WORDS
 from transforms.specs import TokenizerSpec
-from transforms.tokenizers import load_tokenizer
+from transforms.tokens.tokenizers import load_tokenizer
 
 TEXTS = {
     "one space": ("the cat", ["the", "cat"]),

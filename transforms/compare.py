@@ -12,15 +12,23 @@ from typing import Any
 
 import apache_beam as beam
 
-from transforms.changes import ADDED, CHANGED, REMOVED, changes_table, compare, matched, parts_of
-from transforms.digests import Rows, unpacked
-from transforms.earlier_rows import Damaged, Earlier, EarlierFile, sentence_rows
 from transforms.elements import Count, Note, WrittenFile
-from transforms.manifests import UNREAD
-from transforms.schemas import CHANGES, SENTENCES
-from transforms.snapshots import Snapshot
-from transforms.tables import TableFiles
-from transforms.timing import Timed
+from transforms.measures.timing import Timed
+from transforms.snapshots.changes import (
+    ADDED,
+    CHANGED,
+    REMOVED,
+    changes_table,
+    compare,
+    matched,
+    parts_of,
+)
+from transforms.snapshots.commits import Snapshot
+from transforms.snapshots.earlier_rows import Damaged, Earlier, EarlierFile, sentence_rows
+from transforms.snapshots.manifests import UNREAD
+from transforms.snapshots.schemas import CHANGES, SENTENCES
+from transforms.snapshots.tables import TableFiles
+from transforms.storage.digests import Rows, unpacked
 
 _PART = 250_000  # documents that are compared at once
 _BEFORE, _AFTER = "before", "after"

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
-from transforms import metrics
 from transforms.batches import padded_length
-from transforms.costs import PEAK_MEMORY, peak_memory
 from transforms.elements import Count, Encoded, Window
-from transforms.encoders import Encoder, load_encoder, tokens_at_once
-from transforms.encoders.isolation import encode_each
-from transforms.origins import Origin, here
+from transforms.measures import counters
+from transforms.measures.beam_times import Stamp, stamped
+from transforms.measures.clocks import PEAK_MEMORY, peak_memory
+from transforms.models.isolation import encode_each
+from transforms.models.kinds import Encoder, load_encoder, tokens_at_once
+from transforms.models.sources.placements import Origin, here
 from transforms.specs import ModelSpec, Wanted
-from transforms.stamps import Stamp, stamped
 
 
 @dataclass(kw_only=True, eq=False)
@@ -86,7 +86,7 @@ class _EncodeFn(beam.DoFn):
         return _Loaded(encoder, int(1000 * (time.monotonic() - started)))
 
     def start_bundle(self):
-        self._tally = metrics.Tally()
+        self._tally = counters.Tally()
         self._seconds = 0.0
         self._stamp: Stamp | None = None  # of any window of the bundle: counts go where it does
         self._in_flight: deque[Future[tuple[list[Encoded], float]]] = deque()

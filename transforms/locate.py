@@ -10,10 +10,16 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from transforms.earlier_rows import Damaged, EarlierFile, not_reused, sentence_rows, token_runs
 from transforms.elements import Note, Place
-from transforms.schemas import SENTENCES
-from transforms.timing import Timed
+from transforms.measures.timing import Timed
+from transforms.snapshots.earlier_rows import (
+    Damaged,
+    EarlierFile,
+    not_reused,
+    sentence_rows,
+    token_runs,
+)
+from transforms.snapshots.schemas import SENTENCES
 
 _KEYED = tuple[bytes, Any]
 _Row = tuple[tuple[str, str], tuple]

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from transforms import metrics
-from transforms.costs import Spent
-from transforms.digests import failure_of
 from transforms.elements import Encoded, Failure
-from transforms.origins import Origin, here
-from transforms.stamps import Stamp, stamped
-from transforms.vectors import DocumentVectors, Gathering, Overflow, VectorPlan
+from transforms.measures import counters
+from transforms.measures.beam_times import Stamp, stamped
+from transforms.measures.clocks import Spent
+from transforms.models.sources.placements import Origin, here
+from transforms.storage.digests import failure_of
+from transforms.vectors.documents import DocumentVectors, Gathering, Overflow, VectorPlan
 
 
 @dataclass(kw_only=True, eq=False)
@@ -61,9 +61,9 @@ class _PoolFn(beam.DoFn):
         if isinstance(parts, Failure):
             yield stamped(parts, window.stamp, "failures")
             return
-        metrics.count("documents")
-        metrics.count("tokens", sentence.n_tokens or 0)
-        metrics.count("unknown_tokens", sentence.n_unknown or 0)
+        counters.count("documents")
+        counters.count("tokens", sentence.n_tokens or 0)
+        counters.count("unknown_tokens", sentence.n_unknown or 0)
         yield stamped(sentence, window.stamp)
         if tokens is not None:
             yield stamped(tokens, window.stamp, "tokens")

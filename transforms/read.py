@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from transforms.ages import Dates, dated, reduced
-from transforms.costs import Spent
-from transforms.digests import DigestSet
+from transforms.documents.ages import Dates, dated, reduced
+from transforms.documents.formats import Record, format_of, has_pair_separator, reader_for
+from transforms.documents.inputs import InputFile, check_unchanged, open_input
+from transforms.documents.streams import BrokenInput
 from transforms.elements import Count, Dated, Document, Failure
-from transforms.files import InputFile, check_unchanged, open_input
-from transforms.formats import Record, format_of, has_pair_separator, reader_for
-from transforms.metrics import count
-from transforms.stamps import OF_THE_RUN, stamped
-from transforms.streams import BrokenInput
+from transforms.measures.beam_times import OF_THE_RUN, stamped
+from transforms.measures.clocks import Spent
+from transforms.measures.counters import count
+from transforms.storage.digests import DigestSet
 
 _REPORT_EVERY = 64  # records
 

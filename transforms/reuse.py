@@ -8,21 +8,12 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from transforms.copies import Waiting
-from transforms.costs import Spent
-from transforms.digests import DigestSet, as_keys, key_of
-from transforms.earlier_rows import Earlier, EarlierRows, not_reused
-from transforms.elements import (
-    Copies,
-    Count,
-    Document,
-    Failure,
-    Known,
-    Note,
-    Place,
-    WrittenFile,
-)
-from transforms.stamps import OF_THE_RUN, stamped
+from transforms.elements import Copies, Count, Document, Failure, Known, Note, Place, WrittenFile
+from transforms.measures.beam_times import OF_THE_RUN, stamped
+from transforms.measures.clocks import Spent
+from transforms.snapshots.copies import Waiting
+from transforms.snapshots.earlier_rows import Earlier, EarlierRows, not_reused
+from transforms.storage.digests import DigestSet, as_keys, key_of
 
 _DOCUMENTS, _CHARACTERS = 512, 4_000_000  # looked up at once, at most
 _KEYED = tuple[bytes, Any]

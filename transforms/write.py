@@ -9,18 +9,15 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from transforms import metrics, schemas
-from transforms.copies import by_tokens_file, copied_sentences, copied_tokens
-from transforms.costs import PEAK_MEMORY, Spent, peak_memory
-from transforms.elements import (
-    Copies,
-    Count,
-    Failure,
-    SentenceVector,
-    TokenVectors,
-    WrittenFile,
-)
-from transforms.manifests import (
+from transforms.elements import Copies, Count, Failure, SentenceVector, TokenVectors, WrittenFile
+from transforms.measures import counters
+from transforms.measures.beam_times import OF_THE_RUN, stamped
+from transforms.measures.clocks import PEAK_MEMORY, Spent, peak_memory
+from transforms.snapshots import schemas
+from transforms.snapshots.commits import Snapshot
+from transforms.snapshots.copies import by_tokens_file, copied_sentences, copied_tokens
+from transforms.snapshots.layouts import published_manifest
+from transforms.snapshots.manifests import (
     DEFAULT_LIMITS,
     EMBEDDED,
     Limits,
@@ -28,11 +25,8 @@ from transforms.manifests import (
     make_manifest,
     why_not_published,
 )
-from transforms.outputs import published_manifest
-from transforms.schemas import SENTENCES, TOKENS
-from transforms.snapshots import Snapshot
-from transforms.stamps import OF_THE_RUN, stamped
-from transforms.tables import TableFiles, broken
+from transforms.snapshots.schemas import SENTENCES, TOKENS
+from transforms.snapshots.tables import TableFiles, broken
 
 _GROUP_BYTES = 6 << 20  # of a row group, in memory
 
@@ -213,8 +207,8 @@ class _CopyFn(beam.DoFn):
 
     def _write(self, table: str, rows: pa.Table) -> Iterator[WrittenFile]:
         if table == SENTENCES:
-            metrics.count("documents", len(rows))
-            metrics.count(self._made, len(rows))
+            counters.count("documents", len(rows))
+            counters.count(self._made, len(rows))
         yield from self._files[table].write(rows)
 
     def finish_bundle(self):

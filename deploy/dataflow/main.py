@@ -2,7 +2,7 @@
 
 import sys
 
-from pipeline.flex_template import launch
+from pipeline.runners.flex_templates import launch
 
 if __name__ == "__main__":
     sys.exit(launch(sys.argv[1:]))

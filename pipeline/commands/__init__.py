@@ -1,0 +1,4 @@
+"""One module for each command that a user types.
+
+Start with `embed.py`.
+"""

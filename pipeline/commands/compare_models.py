@@ -1,0 +1,232 @@
+"""A sample of a snapshot embedded again, and what became of its vectors: with another model before
+it takes the old one's place, or with the same to see whether it still gives what it gave.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from pipeline import __version__
+from pipeline.comparisons import texts
+from pipeline.comparisons.batches import invariance, rounding
+from pipeline.comparisons.columns import FEWEST, NEAREST, Row, change
+from pipeline.comparisons.reports import Reason, Report, Side, Swap
+from pipeline.comparisons.samples import Sample, read_sample
+from pipeline.comparisons.settings import Again, again
+from pipeline.embedders import LoadedModel
+from pipeline.flags.compare_models import SAMPLE
+from pipeline.inspections.outputs import one_sentence
+from pipeline.previous import differences
+from pipeline.settings import Recipe
+from transforms.elements import Failure, SentenceVector
+from transforms.models.sources.handles import shown
+from transforms.snapshots.commits import Snapshot
+from transforms.snapshots.layouts import latest, read_manifest
+from transforms.snapshots.manifests import FORMAT_VERSION, files_of
+from transforms.snapshots.schemas import SENTENCES
+from transforms.storage.digests import key_of
+from transforms.storage.stores import ask
+
+_NOT_FINITE = "not finite"  # what failures of that kind say
+
+
+def compare_models(flags: argparse.Namespace) -> Report:
+    """What `verify` with `--model` or `--invariance` finds of a snapshot, the published one where
+    `flags.snapshot` names no other. Nothing is written.
+
+    Raises `ValueError` where the snapshot cannot be read or the model cannot meet its settings,
+    `BrokenModel` where the model fails on everything.
+    """
+    output = os.path.expanduser(flags.output).rstrip("/") or "/"
+    with one_sentence(output):
+        named = ask(output, lambda: latest(output))
+        manifest = _manifest(output, flags.snapshot or named)
+    chosen = again(manifest, flags)
+    recipe = chosen.recipe
+    columns = _columns_of_both(manifest, recipe) if flags.model else []
+    sample = _sample(Snapshot(output, manifest["id"]).folder, manifest, flags, columns)
+    model, name = LoadedModel(recipe), shown(flags.model or manifest["configuration"]["model"])
+    swap = _swap(manifest, recipe, sample, model, name) if flags.model else None
+    varied = invariance(model, recipe, name, sample.documents)
+    report = Report(
+        output=output,
+        snapshot=manifest["id"],
+        documents=sample.rows,
+        sample=len(sample.documents),
+        row_groups=sample.groups,
+        unreadable=len(sample.unreadable),
+        notes=(*_notes(manifest, chosen, flags), *recipe.notes),
+        swap=swap,
+        invariance=varied,
+        min_neighbours=flags.min_neighbours,
+        enough=_enough(swap, flags.min_neighbours),
+    )
+    return replace(report, verdict=tuple(texts.verdict(report)))
+
+
+def said(report: Report, as_json: bool) -> Iterable[str]:
+    """The lines to print."""
+    if as_json:
+        return [json.dumps(asdict(report), indent=1, allow_nan=False)]
+    return texts.lines(report)
+
+
+def _manifest(output: str, asked: str | None) -> dict[str, Any]:
+    """Of a snapshot named as it is, or by its folder."""
+    if asked is None:
+        raise ValueError(f"{output}: has no published snapshot; say which one, after the output")
+    named = asked.rstrip("/").rpartition("/")[2]
+    manifest = read_manifest(output, named)
+    if manifest.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"{output}: {named} was made by another version of corpusvec (its format is"
+            f" {manifest.get('format_version')}, this one's is {FORMAT_VERSION}); embed anew"
+        )
+    return manifest
+
+
+def _columns(run: Mapping[str, Any]) -> list[str]:
+    return [column["name"] for column in run["vectors"]]
+
+
+def _columns_of_both(manifest: Mapping[str, Any], recipe: Recipe) -> list[str]:
+    old, new = _columns(manifest["run"]), [column.name for column in recipe.vectors.columns]
+    if both := [name for name in old if name in new]:
+        return both
+    raise ValueError(
+        f"--vectors: the snapshot has {', '.join(old)}, this would make {', '.join(new)}; name one"
+        f" alike to compare it, as {old[0]}=mean@-1"
+    )
+
+
+def _sample(
+    folder: str, manifest: Mapping[str, Any], flags: argparse.Namespace, columns: Sequence[str]
+) -> Sample:
+    """Raises `ValueError` where there is too little to compare."""
+    files = [file for file in files_of(manifest) if file.table == SENTENCES and file.rows]
+    if not files:
+        raise ValueError(f"{folder}: has no document; there is nothing to compare")
+    with one_sentence(folder):
+        sample = read_sample(folder, files, flags.sample or SAMPLE, columns)
+    distinct = len({key_of(document) for document in sample.documents})
+    if flags.min_neighbours is not None and distinct < FEWEST:
+        raise ValueError(
+            f"--min_neighbours: the sample has {distinct} different texts, and {FEWEST} are"
+            f" the fewest of which {NEAREST} neighbours say anything; take a larger --sample, or"
+            " leave it away"
+        )
+    if not sample.documents:
+        raise ValueError(f"{folder}: what the model read of its texts cannot be found out again")
+    return sample
+
+
+def _notes(manifest: Mapping[str, Any], chosen: Again, flags: argparse.Namespace) -> Iterator[str]:
+    yield from chosen.notes
+    was = manifest["run"]["model"]["digest"]
+    if not flags.model and chosen.recipe.spec.digest != was:
+        yield (
+            "the model is not the one that the snapshot was made with any more: its digest is"
+            f" {chosen.recipe.spec.digest[:12]}…, and was {was[:12]}…"
+        )
+
+
+def _enough(swap: Swap | None, least: float | None) -> bool | None:
+    if swap is None or least is None:
+        return None
+    return all(c.neighbours is not None and c.neighbours.mean >= least for c in swap.columns)
+
+
+def _swap(
+    manifest: Mapping[str, Any], recipe: Recipe, sample: Sample, model: LoadedModel, name: str
+) -> Swap:
+    run = manifest["run"]
+    rows = model.embed(sample.documents)
+    new = _new_side(recipe, name, rows, 1000 * model.seconds / len(rows))
+    failures = [row for row in rows if isinstance(row, Failure)]
+    described = json.loads(json.dumps(recipe.describe(run["scrapbox_markup"])))
+    settings = differences(run, described)
+    old_columns, new_columns = _columns(run), _columns(described)
+    return Swap(
+        same_model=recipe.spec.digest == run["model"]["digest"],
+        settings=tuple(one for one in settings if one.partition(".")[0] != "layers"),
+        versions=dict(_versions(manifest)),
+        old=_old_side(manifest, sample),
+        new=new,
+        rejected=len(failures),
+        reasons=tuple(_reasons(failures)),
+        columns=tuple(change(one, sample, rows, rounding(recipe)) for one in sample.vectors),
+        only_old=tuple(one for one in old_columns if one not in new_columns),
+        only_new=tuple(one for one in new_columns if one not in old_columns),
+    )
+
+
+def _old_side(manifest: Mapping[str, Any], sample: Sample) -> Side:
+    counts, model = manifest["counts"], manifest["run"]["model"]
+    embedded, spent = counts.get("embedded"), counts.get("encode_ms")
+    finite = [np.isfinite(vectors).all(axis=1) for vectors in sample.vectors.values()]
+    return Side(
+        model=manifest["configuration"]["model"],
+        kind=model["kind"],
+        digest=model["digest"],
+        **_tokens(sample.n_tokens, sample.n_unknown, len(sample.documents)),
+        not_finite=int(np.count_nonzero(~np.all(finite, axis=0))),
+        # Of the rows that this run made: with all of them reused nobody knows.
+        seconds_per_1000=spent / embedded if embedded and spent is not None else None,
+    )
+
+
+def _new_side(recipe: Recipe, name: str, rows: Sequence[Row], seconds: float) -> Side:
+    made = [row for row in rows if isinstance(row, SentenceVector)]
+    errors = [row.error for row in rows if isinstance(row, Failure)]
+    tokens = _total([row.n_tokens for row in made])
+    return Side(
+        model=name,
+        kind=recipe.spec.kind,
+        digest=recipe.spec.digest,
+        **_tokens(tokens, _total([row.n_unknown for row in made]), len(made)),
+        not_finite=sum(_NOT_FINITE in error for error in errors),
+        seconds_per_1000=seconds,
+    )
+
+
+def _tokens(tokens: int | None, unknown: int | None, documents: int) -> dict[str, float | None]:
+    return {
+        "tokens_per_document": tokens / documents if tokens is not None and documents else None,
+        "unknown_share": unknown / tokens if tokens and unknown is not None else None,
+    }
+
+
+def _total(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _versions(manifest: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str | None, str | None]]]:
+    """Those that are not what they were."""
+    here: dict[str, str | None] = {"corpusvec": __version__, "python": platform.python_version()}
+    for name, was in manifest.get("versions", {}).items():
+        if name not in here:
+            with contextlib.suppress(PackageNotFoundError):
+                here[name] = version(name)
+        if here.get(name) != was:
+            yield name, (was, here.get(name))
+
+
+def _reasons(failures: Sequence[Failure]) -> Iterator[Reason]:
+    """The most frequent first."""
+    first: dict[str, str] = {}
+    for failure in failures:
+        first.setdefault(failure.error, failure.document_id)
+    for error, count in Counter(failure.error for failure in failures).most_common():
+        yield Reason(error, count, first[error])

@@ -1,0 +1,107 @@
+"""The command `embed`, from its flags to its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.flags import parsing
+from pipeline.terminal import logs
+from pipeline.terminal.exits import DONE, INTERRUPTED, NOT_PUBLISHED, failed, say
+from pipeline.terminal.metrics_files import MetricsFile
+
+if TYPE_CHECKING:
+    from pipeline.embed import Job
+
+
+def embed(
+    metrics: MetricsFile, flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
+) -> int:
+    """Run it -> exit code. Raises what is to be said in one line."""
+    parsing.refuse_unknown(rest, flags, beam=True)
+    parsing.refuse_incomplete(flags)
+    parsing.refuse_twice(flags, arguments)
+    parsing.refuse_misread(rest)
+    parsing.refuse_contradictions(flags)
+    from pipeline import jobs as jobs
+    from pipeline.run import beam_arguments, check_runner, open_file_systems
+
+    check_runner(flags)
+    rest = beam_arguments(flags, rest)
+    metrics.check(rest)
+    open_file_systems(rest)
+    with contextlib.ExitStack() as held:
+        with _interruptible():
+            job = jobs.from_flags(flags, metrics.started, held)
+        return _run(job, metrics, flags, rest)
+
+
+def _run(job: Job, metrics: MetricsFile, flags: argparse.Namespace, rest: list[str]) -> int:
+    from pipeline.outputs.prunings import remove_taken_up
+    from pipeline.run import OutOfSight, run
+    from pipeline.terminal import summaries
+    from transforms.snapshots.layouts import latest, read_manifest
+    from transforms.snapshots.schemas import CHANGES, REJECTED
+
+    snapshot, ended, interrupted = job.snapshot, True, False
+    try:
+        try:
+            with _interruptible():
+                snapshot.begin([*job.tables, REJECTED, CHANGES])
+                ended = run(job, flags, rest)
+        except KeyboardInterrupt:
+            interrupted = True
+            raise
+        except OutOfSight:
+            ended = False
+            raise
+        finally:
+            # Not what a run leaves that failed: its disk may be full.
+            if ended and snapshot.abandon(keep=interrupted):
+                logs.say("what this run had completed is kept for the next one")
+        if not ended:
+            say([f"handed over; {snapshot.folder} will be there when the job is done"])
+            return DONE
+        metrics.manifest = manifest = read_manifest(snapshot.output, snapshot.id)
+        remove_taken_up(job)
+        say(summaries.summary(snapshot, manifest, time.time() - metrics.started))
+    except KeyboardInterrupt:
+        if latest(snapshot.output) != snapshot.id:
+            raise
+        told = f"interrupted, after {snapshot.folder} was published"
+        return failed(told, INTERRUPTED, "interrupted", snapshot=snapshot.id)
+    if latest(snapshot.output) == snapshot.id:
+        return DONE
+    reason = summaries.not_published(snapshot, manifest, job.limits)
+    return failed(f"corpusvec: {reason}", NOT_PUBLISHED, "not_published", snapshot=snapshot.id)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C, and a scheduler's SIGTERM, end the block with `KeyboardInterrupt`, also where Beam
+    wraps it in its own.
+    """
+    interrupted = False
+
+    def interrupt(signum, frame):
+        nonlocal interrupted
+        interrupted = True
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever presses twice means it
+        raise KeyboardInterrupt
+
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    except Exception as error:
+        if interrupted:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

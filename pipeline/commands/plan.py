@@ -1,0 +1,170 @@
+"""`plan`: what a run of `embed` would read, write and take, here and on several workers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline import jobs as jobs
+from pipeline.embed import Job
+from pipeline.plans import texts
+from pipeline.plans.blocks import only_from_start
+from pipeline.plans.estimates import Corpus, Work, corpus, cost
+from pipeline.plans.samples import Sample, take_sample
+from pipeline.plans.trials import Speeds, try_out
+from transforms.measures.clocks import peak_memory
+from transforms.snapshots.schemas import SENTENCES, TOKENS
+from transforms.snapshots.tables import FILE_BYTES
+
+_NO_OUTPUT = os.devnull  # a job has one; nothing is written
+_WORKERS = (1, 10, 100)
+_ID_BYTES = 16  # that a local run keeps of every document
+_RUNNER_SECONDS = 30e-6  # that Beam takes to hand a window from stage to stage
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run on so many workers with so many cores each; `cost` is None where nobody said a
+    price.
+    """
+
+    workers: int
+    cores: int
+    seconds: float
+    core_hours: float
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A plan. `counts` and `bytes` (by table) are of the whole; `margins` how far counts may be
+    off, relatively, in 95 % of all samples (0: all was read; None: unknown). `unit` is what `speed`
+    counts by the second.
+    """
+
+    files: int
+    input_bytes: int
+    counts: Mapping[str, int]
+    margins: Mapping[str, float | None]
+    bytes: Mapping[str, int]
+    output_files: Mapping[str, int]
+    memory_bytes: int
+    unit: str
+    speed: float
+    start_seconds: float
+    runs: Sequence[Run]
+    price: float | None
+    sample: Mapping[str, Any]
+
+
+def plan(flags: argparse.Namespace, started: float) -> Iterable[str]:
+    """The lines to print. Raises `ValueError` where `embed` would, and where no document is
+    found.
+    """
+    flags.output = flags.output or _NO_OUTPUT
+    job = jobs.from_flags(flags, started)
+    ready = time.time() - started
+    sample = take_sample(job)
+    size = sum(file.size for file in job.files)
+    whole = corpus(sample.blocks, size, sample.whole, job.limit)
+    _refuse_nothing(whole)
+    speeds = try_out(job.recipe, sample.windows, job.vector_encoding)
+    work = _work(job, sample, whole, speeds, ready)
+    report = _report(job, sample, whole, speeds, work, flags)
+    if flags.json:
+        return [json.dumps(asdict(report), indent=1, allow_nan=False)]
+    return texts.lines(report)
+
+
+def _refuse_nothing(whole: Corpus) -> None:
+    counts = whole.counts
+    if counts.get("documents"):
+        return
+    where = "the files" if whole.whole else "the sample"
+    if not counts.get("records"):
+        raise ValueError(f"--input: {where} hold no record; there is nothing to plan")
+    raise ValueError(
+        f"--input: no record of {where} is a document ({counts['empty']:,.0f} empty,"
+        f" {counts['rejected']:,.0f} rejected); run `embed` with --limit to see why"
+    )
+
+
+def _work(job: Job, sample: Sample, whole: Corpus, speeds: Speeds, ready: float) -> Work:
+    counts, scale = whole.counts, whole.scale
+    later = sum(
+        (
+            scale * sample.tokenizing.cpu,
+            counts["documents"] * speeds.texts.seconds,
+            counts["windows"] * (speeds.vectors.seconds + _RUNNER_SECONDS),
+            counts["tokens"] * speeds.tokens.seconds,
+        )
+    )
+    read = sum(block.bytes for block in sample.blocks)
+    of_byte = sample.reading.wall / read if read else 0.0
+    return Work(
+        start=ready + speeds.start,
+        encode=counts["size"] / speeds.rate,
+        thread=later + scale * sample.reading.wall,
+        load=later + scale * sample.reading.cpu,
+        longest=min(scale * read, max(file.size for file in job.files)) * of_byte,
+        cores=speeds.streams if not speeds.gpu else os.cpu_count() or 1,
+        gpu=speeds.gpu,
+    )
+
+
+def _report(
+    job: Job, sample: Sample, whole: Corpus, speeds: Speeds, work: Work, flags: argparse.Namespace
+) -> Report:
+    counts = whole.counts
+    written = {
+        SENTENCES: counts["documents"] * (speeds.texts.bytes + speeds.vectors.bytes),
+        TOKENS: counts["tokens"] * speeds.tokens.bytes,
+    }
+    stored = {table: round(size) for table, size in written.items() if size}
+    names = [name for name in counts if name != "size"]
+    return Report(
+        files=len(job.files),
+        input_bytes=sum(file.size for file in job.files),
+        counts={name: round(counts[name]) for name in names},
+        margins={name: whole.margins[name] for name in names},
+        bytes=stored,
+        output_files={table: math.ceil(size / FILE_BYTES) for table, size in stored.items()},
+        memory_bytes=round(peak_memory() + _ID_BYTES * counts["documents"]),
+        unit="tokens" if job.recipe.spec.tokenizer else "bytes",
+        speed=speeds.rate,
+        start_seconds=work.start,
+        runs=_runs(work, flags),
+        price=flags.price,
+        sample={
+            "whole": whole.whole,
+            "share": 1 / whole.scale,
+            "documents": round(counts["documents"] / whole.scale),
+            "seconds": sample.reading.wall + sample.tokenizing.wall,
+            "from_start": bool(job.limit)
+            or any(only_from_start(file, job.input_format) for file in job.files),
+            "encoded": speeds.size,
+            "encode_seconds": speeds.seconds,
+        },
+    )
+
+
+def _runs(work: Work, flags: argparse.Namespace) -> list[Run]:
+    """This machine first."""
+    cores = flags.cores or work.cores
+    asked = [(workers, cores) for workers in flags.workers or _WORKERS]
+    alone = (1, work.cores)
+    return [
+        _run(work.alone() if which == alone else work.shared(*which), *which, flags.price)
+        for which in [alone, *(which for which in asked if which != alone)]
+    ]
+
+
+def _run(seconds: float, workers: int, cores: int, price: float | None) -> Run:
+    hours = cost(seconds, workers, cores, 1)
+    return Run(workers, cores, seconds, hours, None if price is None else price * hours)

@@ -1,0 +1,243 @@
+"""The commands that look after an output's snapshots: lines to say, and whether all is well."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import pyarrow as pa
+from apache_beam.io.filesystem import BeamIOError
+
+from pipeline.flags.parsing import UsageError, command
+from pipeline.inspections import outputs, texts
+from pipeline.inspections.texts import counted
+from pipeline.outputs import differences, listings, prunings
+from pipeline.outputs.verifications import Verified, verify
+from pipeline.plans.texts import bytes_text
+from transforms.snapshots.commits import Snapshot
+from transforms.snapshots.layouts import (
+    LATEST,
+    is_id,
+    latest,
+    leftovers,
+    published_ids,
+    read_manifest,
+    snapshot_ids,
+    was_published,
+)
+from transforms.snapshots.manifests import FORMAT_VERSION
+from transforms.storage.files import files_in, join
+from transforms.storage.stores import Refused, ask
+
+_Said = tuple[Iterable[str], bool]
+
+
+def run(flags: argparse.Namespace) -> _Said:
+    """The command that `flags.action` names -> what it says, and whether what it looked at is
+    whole. Raises `ValueError` for what is not there.
+    """
+    flags.output = os.path.expanduser(flags.output).rstrip("/") or "/"
+    with _one_sentence(flags.output):
+        lines, whole = _COMMANDS[flags.action](flags)
+        return list(lines), whole
+
+
+@contextlib.contextmanager
+def _one_sentence(output: str) -> Iterator[None]:
+    """Beam's file systems and Arrow raise their own."""
+    try:
+        ask(output, lambda: latest(output))  # a store that does not answer is told soon
+        yield
+    except (BeamIOError, OSError, ImportError, Refused, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise RuntimeError(f"{output}: cannot be read or written ({reason})") from error
+
+
+def _named(flags: argparse.Namespace, asked: str | None) -> str:
+    """The id of a snapshot that is there: the one asked for, by its name or folder, else the one
+    that LATEST names. Raises `UsageError`.
+    """
+    named = asked.rstrip("/").rpartition("/")[2] if asked else latest(flags.output)
+    there = snapshot_ids(flags.output)
+    if named is None or not is_id(named):
+        if asked is None and named is not None:
+            mend = command("snapshots", "rollback", flags.output)
+            raise UsageError(f"{flags.output}/{LATEST}: is damaged; to mend it, run: {mend}")
+        if not there:
+            raise UsageError(f"{flags.output}: holds no snapshot; is it an --output of `embed`?")
+        names = ", ".join(there)
+        if named is None:
+            raise UsageError(f"{flags.output}: nothing is published; name one of: {names}")
+    if named not in there and asked:
+        names = ", ".join(there) or "none"
+        raise UsageError(f"{flags.output}: has no snapshot {named!r}; there are: {names}")
+    return named
+
+
+def _manifest(output: str, one: str) -> Mapping[str, Any]:
+    """Raises `RuntimeError` where it cannot be read."""
+    try:
+        manifest = read_manifest(output, one)
+        version = manifest["format_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RuntimeError(
+            f"{output}: the manifest of {one} cannot be read ({error}); to see what is damaged,"
+            f" run: {command('verify', output, one)}"
+        ) from error
+    if version > FORMAT_VERSION:
+        raise RuntimeError(
+            f"{one}: was made by a later version of corpusvec (format {version}); use that one"
+        )
+    return manifest
+
+
+def _json(value: Any) -> list[str]:
+    return [json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)]
+
+
+def _list(flags: argparse.Namespace) -> _Said:
+    found = listings.listing(flags.output)
+    if not (found.snapshots or found.attempts or found.latest or found.running):
+        raise UsageError(f"{flags.output}: holds no snapshot; is it an --output of `embed`?")
+    return _json(found.as_json()) if flags.json else listings.lines(found), True
+
+
+def _show(flags: argparse.Namespace) -> _Said:
+    one = _named(flags, flags.snapshot)
+    _manifest(flags.output, one)
+    report = outputs.read(Snapshot(flags.output, one).folder)
+    own = tuple(line for line in report.snapshots if line.id == one)
+    report = replace(report, snapshots=own, unfinished=())
+    return _json(asdict(report)) if flags.json else texts.lines([report]), True
+
+
+def _diff(flags: argparse.Namespace) -> _Said:
+    new = _manifest(flags.output, _named(flags, flags.new))
+    old = _named(flags, flags.old) if flags.old else _before(flags.output, new)
+    found = differences.changes_between(flags.output, _manifest(flags.output, old), new)
+    said = _json(found.as_json()) if flags.json else differences.lines(found)
+    return said, True
+
+
+def _before(output: str, manifest: Mapping[str, Any]) -> str:
+    """The snapshot that one followed; where that is gone, the one published before it. Raises
+    `UsageError` where there is none.
+    """
+    there, named = snapshot_ids(output), manifest.get("previous")
+    if named in there:
+        return named
+    published = published_ids(output)
+    earlier = [one for one in there if one < manifest["id"]]
+    if known := [one for one in earlier if one in published]:
+        return known[-1]
+    instead = f"; name one of: {', '.join(earlier)}" if earlier else ""
+    raise UsageError(f"{output}: has no published snapshot before {manifest['id']}{instead}")
+
+
+def _verify(flags: argparse.Namespace) -> _Said:
+    found = verify(flags.output, _named(flags, flags.snapshot))
+    if flags.json:
+        whole = {"whole": not found.problems}
+        problems = [problem._asdict() for problem in found.problems]
+        return _json(asdict(found) | whole | {"problems": problems}), not found.problems
+    return _verified(found), not found.problems
+
+
+def _verified(found: Verified) -> Iterator[str]:
+    yield from map(str, found.problems)
+    name = f"{found.snapshot}{' (LATEST names it)' if found.is_latest else ''}"
+    if found.problems:
+        yield f"{name} is damaged: {counted(len(found.problems), 'problem')}"
+        return
+    documents, tokens = found.counts.get("documents", 0), found.counts.get("tokens", 0)
+    yield (
+        f"{name} is whole: {counted(documents, 'document')}, {counted(tokens, 'token')},"
+        f" {counted(found.files, 'file')}, {bytes_text(found.bytes)}"
+    )
+
+
+def _publish(flags: argparse.Namespace) -> _Said:
+    # What `embed` prints is the snapshot's folder: its name will do, and so will all of it.
+    snapshot = Snapshot(flags.output, flags.snapshot.rstrip("/").rpartition("/")[2])
+    manifest = read_manifest(snapshot.output, snapshot.id)
+    if why := manifest.get("incomplete"):
+        raise UsageError(f"{snapshot.id}: is not complete ({why}); run `embed` again")
+    if not manifest["counts"]["documents"]:
+        raise UsageError(f"{snapshot.id}: has no document; there is nothing to publish")
+    if not snapshot.publish():
+        back = command("snapshots", "rollback", snapshot.output, snapshot.id)
+        raise UsageError(
+            f"{snapshot.id}: LATEST names {latest(snapshot.output)}, which is newer; to go back,"
+            f" run: {back}"
+        )
+    return [f"{snapshot.folder} is published: {snapshot.output}/{LATEST} names it"], True
+
+
+def _rollback(flags: argparse.Namespace) -> _Said:
+    output, named = flags.output, latest(flags.output)
+    if named is None:
+        raise UsageError(f"{output}: nothing is published; there is nothing to go back from")
+    known, published = snapshot_ids(output), published_ids(output)
+    earlier = [one for one in known if one < named or not is_id(named)]
+    if flags.snapshot is None:
+        sure = (one for one in reversed(earlier) if one in published)
+        target = next((one for one in sure if not _what_lacks(output, one)), None)
+        if target is None:
+            names = f"; name one of: {', '.join(earlier)}" if earlier else ""
+            raise UsageError(
+                f"{output}: no whole snapshot before {named} is known as published{names}"
+            )
+    else:
+        target = _named(flags, flags.snapshot)
+        if lack := _what_lacks(output, target):
+            raise RuntimeError(lack)
+    manifest = _manifest(output, target)
+    if target not in earlier:
+        raise UsageError(
+            f"{target}: is not older than {named}, which LATEST names; to move forward, run:"
+            f" {command('publish', output, target)}"
+        )
+    if was_published(manifest, published) is False:
+        raise UsageError(f"{target}: was never published; go back to one that was: {output}")
+    Snapshot(output, target).publish_again()
+    lines = [f"{join(output, LATEST)} names {target} now, and no more {named}"]
+    if named in known:
+        lines.append(f"to undo it, run: {command('publish', output, named)}")
+    return [*lines, f"to check it, run: {command('snapshots', 'verify', output)}"], True
+
+
+def _what_lacks(output: str, one: str) -> str:
+    """Why nobody can go back to a snapshot, as far as that is seen without reading its files."""
+    try:
+        files = {file["path"] for file in _manifest(output, one)["files"]}
+    except RuntimeError as error:
+        return str(error)
+    lost = sorted(files - set(files_in(Snapshot(output, one).folder)))
+    if not lost:
+        return ""
+    return f"{one}: {lost[0]} is not there; for more, run: {command('verify', output, one)}"
+
+
+def _prune(flags: argparse.Namespace) -> _Said:
+    output = flags.output
+    there: Sequence[str] = snapshot_ids(output)
+    if not there and not leftovers(output) and latest(output) is None:
+        raise UsageError(f"{output}: holds no snapshot; is it an --output of `embed`?")
+    found = prunings.prune(output, flags.keep, flags.handed_over, flags.dry_run)
+    return prunings.lines(output, found, flags.dry_run), True
+
+
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace], _Said]] = {
+    "list": _list,
+    "show": _show,
+    "diff": _diff,
+    "verify": _verify,
+    "publish": _publish,
+    "rollback": _rollback,
+    "prune": _prune,
+}

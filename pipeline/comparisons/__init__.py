@@ -1,0 +1,1 @@
+"""What another model, or another batch, changes in vectors."""

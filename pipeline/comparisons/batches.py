@@ -1,0 +1,122 @@
+"""Whether a model gives a text the same vectors alone and in whatever batch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pipeline.comparisons.reports import Column, Deviation, Invariance
+from pipeline.embedders import LoadedModel, Vectors
+from pipeline.settings import Recipe
+from transforms.elements import Document, Failure, Window
+from transforms.models.probes import TOLERANCES
+from transforms.vectors.documents import DocumentVectors
+
+_CUT, _DOCUMENTS, _FEWEST = 256, 64, 8
+_SIZE = 1 << 14  # tokens, or bytes: the vectors of all of them are kept
+_BESIDE = 8
+_HALF = 1e-3  # float16 has eleven bits
+_Found = Mapping[int, Vectors]
+
+
+def rounding(recipe: Recipe) -> float:
+    """What of the greatest value a difference may be that means nothing."""
+    half = _HALF if recipe.vectors.dtype == "float16" else 0.0
+    return max(half, TOLERANCES[recipe.wanted.precision])
+
+
+def invariance(
+    model: LoadedModel, recipe: Recipe, name: str, documents: Sequence[Document]
+) -> Invariance | None:
+    """Of some of the documents, of all lengths; None where none of them has a vector."""
+    chosen = _chosen(model, documents)
+    windows = [window for one in chosen for window in one]
+    made = DocumentVectors(recipe.vectors)
+    alone = dict(model.pooled([[window] for window in windows], made))
+    alone = {place: one for place, one in alone.items() if not isinstance(one, Failure)}
+    if not alone:
+        return None
+    values = {place: _arrays(one) for place, one in alone.items()}
+    names = list(next(iter(values.values())))
+    greatest = {one: max(np.abs(v[one]).max(initial=0) for v in values.values()) for one in names}
+    ids = {place: chosen[place][0].document.id for place in alone}
+    deviations: dict[tuple[str, bool], dict[str, Deviation]] = {one: {} for one in names}
+    lost = set()
+    for arrangement, batches in _arrangements(model, recipe, windows):
+        found = dict(model.pooled(batches, made))
+        lost |= {ids[place] for place in alone if isinstance(found[place], Failure)}
+        for one, deviation in _deviations(values, found, names, ids):
+            deviations[one][arrangement] = deviation
+    sizes = [sum(window.size for window in one) for one in chosen]
+    columns = []
+    for one in names:
+        same = all(d.largest <= rounding(recipe) * greatest[one] for d in deviations[one].values())
+        columns.append(Column(*one, float(greatest[one]), deviations[one], same))
+    return Invariance(
+        model=name,
+        documents=len(alone),
+        size=(min(sizes), max(sizes)),
+        unit="tokens" if recipe.spec.tokenizer else "bytes",
+        columns=tuple(columns),
+        lost=tuple(sorted(lost)),
+    )
+
+
+def _chosen(model: LoadedModel, documents: Sequence[Document]) -> list[list[Window]]:
+    """The windows of documents of all lengths, shortest first, stamped with their numbers."""
+    some = [documents[place] for place in _spread(len(documents), _CUT)]
+    found = [one for one in model.cut(some) if not isinstance(one, Failure)]
+    found.sort(key=lambda one: sum(window.size for window in one))
+    found = [found[place] for place in _spread(len(found), _DOCUMENTS)]
+    while len(found) > _FEWEST and sum(w.size for one in found for w in one) > _SIZE:
+        found = [found[place] for place in _spread(len(found), len(found) // 2)]
+    return [[replace(window, stamp=place) for window in one] for place, one in enumerate(found)]
+
+
+def _spread(length: int, most: int) -> list[int]:
+    """`most` places at most, the first and the last among them."""
+    return sorted(set(np.linspace(0, length - 1, min(length, most)).astype(int).tolist()))
+
+
+def _arrangements(
+    model: LoadedModel, recipe: Recipe, windows: Sequence[Window]
+) -> Iterator[tuple[str, list[list[Window]]]]:
+    yield "as_in_a_run", model.batches(windows)
+    if not recipe.spec.padding:
+        return
+    mixed = list(windows)
+    random.Random(0).shuffle(mixed)
+    yield "mixed_lengths", [mixed[at : at + _BESIDE] for at in range(0, len(mixed), _BESIDE)]
+    longest = replace(max(windows, key=lambda window: window.size), stamp=None)
+    yield "beside_longest", [[window, longest] for window in windows]
+
+
+def _arrays(vectors: Vectors) -> dict[tuple[str, bool], np.ndarray]:
+    """By column, and whether it is one of tokens."""
+    assert not isinstance(vectors, Failure)
+    sentence, tokens = vectors
+    found = {(name, False): one for name, one in sentence.vectors.items()}
+    return found | {(name, True): one for name, one in (tokens.layers if tokens else {}).items()}
+
+
+def _deviations(
+    alone: Mapping[int, Mapping[tuple[str, bool], np.ndarray]],
+    found: _Found,
+    names: Sequence[tuple[str, bool]],
+    ids: Mapping[int, str],
+) -> Iterator[tuple[tuple[str, bool], Deviation]]:
+    both = {
+        place: (values, _arrays(found[place]))
+        for place, values in alone.items()
+        if not isinstance(found[place], Failure)
+    }
+    for name in names:
+        largest, at = 0.0, None
+        for place, (one, other) in both.items():
+            apart = np.abs(one[name].astype(np.float32) - other[name].astype(np.float32))
+            if (most := float(apart.max(initial=0))) > largest:
+                largest, at = most, ids[place]
+        yield name, Deviation(largest, at)

@@ -1,0 +1,105 @@
+"""The commands, and their flags beside those of `embed`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+
+from pipeline.flags.embed import EMBED_FLAGS, add_embed_flags
+from pipeline.flags.snapshots import SNAPSHOTS, Command
+from pipeline.flags.values import above_zero, count, numbers, price
+
+
+def add_plan_flags(parser: argparse.ArgumentParser) -> None:
+    """Those of `embed`, of which one word is changed, and what machines to plan for."""
+    add_embed_flags(parser)
+    group = parser.add_argument_group("the plan")
+    group.add_argument(
+        "--workers",
+        type=numbers,
+        metavar="N[,N]",
+        help="machines of a cluster (default: 1,10,100)",
+    )
+    group.add_argument(
+        "--cores",
+        type=above_zero,
+        metavar="N",
+        help="that each of them has (default: as many as this machine)",
+    )
+    group.add_argument("--price", type=price, metavar="X", help="of an hour of a core")
+    group.add_argument("--json", action="store_true", help="as JSON, for programs")
+
+
+def _add(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Flags that another command shares with `embed`."""
+    every = {name: how for flags in EMBED_FLAGS.values() for name, how in flags.items()}
+    for name in names:
+        parser.add_argument(f"--{name}", **every[name])
+
+
+def add_inspect_flags(parser: argparse.ArgumentParser) -> None:
+    """A model or an output folder, how the model is to be read, and in what form to tell."""
+    parser.add_argument("place", metavar="MODEL_OR_OUTPUT")
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    _add(parser, "tokenizer", "do_lower_case", "signature", "output_key")
+    _add(parser, "model_cache", "refresh_model", "verbose")
+
+
+def add_export_flags(parser: argparse.ArgumentParser) -> None:
+    """What to make a SavedModel of, and in which form."""
+    parser.add_argument("source", metavar="SOURCE", help="a BERT, or a text file of word vectors")
+    parser.add_argument("target", metavar="TARGET", help="a folder, or an archive .tar.gz")
+    parser.add_argument(
+        "--strings",
+        action="store_true",
+        help="take raw strings and give sentence vectors, tokenizer inside (needs tensorflow-text)",
+    )
+    parser.add_argument(
+        "--archive",
+        action="store_true",
+        help="write TARGET.tar.gz beside it, the same bytes each time, for a handle to point to",
+    )
+    parser.add_argument(
+        "--oov_buckets",
+        type=count,
+        default=1,
+        metavar="N",
+        help="rows for words that are not in the file of word vectors (default: 1)",
+    )
+    _add(parser, "vectors", "normalize", "tokenizer", "do_lower_case")
+    _add(parser, "model_cache", "refresh_model", "verbose")
+
+
+COMMANDS: Mapping[str, Command] = {
+    "embed": Command(
+        "embed a corpus",
+        "Embed a corpus: read, tokenize, encode, and write vectors to Parquet.",
+        add_embed_flags,
+    ),
+    "plan": Command(
+        "say what embedding a corpus would take",
+        "Read and tokenize a sample, encode for a few seconds, and say what `embed` with the same"
+        " flags would read and write, and how long it would take. Nothing is written; --output may"
+        " be left away.",
+        add_plan_flags,
+    ),
+    "inspect": Command(
+        "show what a model, or an output folder, holds",
+        "Show what is inside a model, and how it would be run; or what an output of `embed` holds.",
+        add_inspect_flags,
+    ),
+    "export-model": Command(
+        "make a SavedModel of a BERT, or of a file of word vectors",
+        "Make a TensorFlow 2 SavedModel of a BERT, or a lookup table of a text file of word"
+        " vectors.",
+        add_export_flags,
+    ),
+    "snapshots": Command(
+        "look after the snapshots of an output",
+        "List the snapshots of an output, show, compare and check them, choose which one LATEST"
+        " names, and remove old ones.",
+        parts=SNAPSHOTS,
+    ),
+    "verify": SNAPSHOTS["verify"],
+    "publish": SNAPSHOTS["publish"],
+}

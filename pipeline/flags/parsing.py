@@ -1,0 +1,179 @@
+"""What of a command line is refused before anything starts, and how it was typed."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import io
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+# What Beam's job server for Flink knows, and Beam itself passes on.
+_FLINK = {
+    *("--execution_mode_for_batch", "--number_of_execution_retries", "--execution_retry_delay"),
+    *("--object_reuse", "--operator_chaining", "--disable_metrics", "--faster_copy"),
+}
+TYPED = "CORPUSVEC_TYPED"  # the environment variable
+_NAME = "corpusvec"
+# What is given without a flag.
+_PLACES = {"command", "action", "place", "source", "target", "snapshot", "old", "new"}
+
+
+class UsageError(ValueError):
+    """A command line that asks for what cannot be."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises `UsageError` where argparse would leave the program."""
+
+    def error(self, message: str) -> NoReturn:
+        if "ignored explicit argument" in message:
+            flag = message.removeprefix("argument ").partition(":")[0]
+            message = f"{flag} takes no value; write it alone, or leave it away"
+        elif "expected one argument" in message:
+            flag = message.removeprefix("argument ").partition(":")[0]
+            message = f"{flag} needs a value; one that begins with - goes after =: {flag}=-…"
+        raise UsageError(f"{message} (--help tells more)")
+
+
+def joined_values(arguments: Sequence[str]) -> list[str]:
+    """`--layers -4:-1` -> `--layers=-4:-1`: argparse would take the value for a flag."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and re.fullmatch(r"--\w+", joined[-1]) and re.match(r"-\d", argument):
+            joined[-1] = f"{joined[-1]}={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def value_of(name: str, arguments: Sequence[str]) -> str | None:
+    """What a flag is given on a command line that may be wrong elsewhere; None where it is not."""
+    found = None
+    for argument, following in zip(arguments, [*arguments[1:], None]):
+        if argument == f"--{name}":
+            found = following
+        elif argument.startswith(f"--{name}="):
+            found = argument.partition("=")[2]
+    return found
+
+
+def refuse_unknown(rest: Sequence[str], flags: argparse.Namespace, beam: bool = False) -> None:
+    """Raises `UsageError` for what neither the command nor `beam` knows, naming the nearest flag:
+    Beam would drop it.
+    """
+    if not rest:
+        return  # Beam takes a second to import
+    known = {f"--{name}" for name in vars(flags).keys() - _PLACES}
+    known |= beam_flags() if beam else set()
+    known |= _FLINK if getattr(flags, "runner", "") == "flink" else set()
+    value_may_follow = False
+    for argument in rest:
+        name = argument.split("=", 1)[0]
+        if name in known:
+            value_may_follow = "=" not in argument
+        elif argument.startswith("-"):
+            nearest = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {nearest[0]}?" if nearest else ""
+            raise UsageError(f"{name}: no such option{hint} (--help lists them)")
+        elif value_may_follow:
+            value_may_follow = False
+        else:
+            raise UsageError(
+                f"{argument!r}: belongs to no option; several files are given with commas, and"
+                " values with spaces or wildcards in quotes"
+            )
+
+
+def refuse_misread(beam_arguments: Sequence[str]) -> None:
+    """Raises `UsageError` where Beam cannot read the value of an option: it would print how it is
+    used, and leave the program.
+    """
+    if not beam_arguments:
+        return
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            PipelineOptions(list(beam_arguments)).get_all_options()
+    except SystemExit as error:
+        why = said.getvalue().strip().rpartition("error: ")[2]
+        raise UsageError(f"{why.removeprefix('argument ')} (--help tells more)") from error
+
+
+def refuse_contradictions(flags: argparse.Namespace) -> None:
+    """Raises `UsageError` for flags of which one makes the other void."""
+    if flags.full and flags.previous:
+        raise UsageError("--full embeds everything anew, --previous reuses: give one of them")
+
+
+def refuse_incomplete(flags: argparse.Namespace, output: bool = True) -> None:
+    """Raises `UsageError` where a flag that `embed` needs is missing or empty; `plan` needs no
+    `output`.
+    """
+    for name, what in (("input", "files to read"), ("output", "a folder"), ("model", "a model")):
+        if name == "output" and not output:
+            continue
+        if getattr(flags, name) is None:
+            raise UsageError(f"--{name} is missing: {what} (--help lists all flags)")
+        if not "".join(getattr(flags, name)).strip():
+            raise UsageError(f"--{name}: is empty, {what} was looked for")
+
+
+def refuse_twice(flags: argparse.Namespace, arguments: Sequence[str]) -> None:
+    """Raises `UsageError` where a flag that has one meaning is given twice."""
+    names = [argument.split("=", 1)[0] for argument in arguments if argument.startswith("--")]
+    for name in names:
+        if name != "--input" and name[2:] in vars(flags) and names.count(name) > 1:
+            raise UsageError(f"{name} is given twice; give it once")
+
+
+def beam_flags() -> set[str]:
+    """The names of Beam's own options, of all that are installed."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    flags: set[str] = set()
+    classes = [PipelineOptions]
+    while classes:
+        current = classes.pop()
+        classes += current.__subclasses__()
+        if "_add_argparse_args" in vars(current):
+            parser = argparse.ArgumentParser(
+                add_help=False, allow_abbrev=False, conflict_handler="resolve"
+            )
+            current._add_argparse_args(parser)
+            flags |= {name for action in parser._actions for name in action.option_strings}
+    return flags
+
+
+def program() -> str:
+    """How this program was called, to be typed again: by its name, by a path, by `python -m`, or by
+    a script that says so in `CORPUSVEC_TYPED`.
+    """
+    called = sys.argv[0]
+    if typed := os.environ.get(TYPED):
+        return shlex.quote(typed)
+    if os.path.abspath(called) == str(Path(__file__).parents[1] / "__main__.py"):
+        before = len(sys.orig_argv) - len(sys.argv) + 1  # what is Python's own
+        return shlex.join(sys.orig_argv[:before])
+    if os.path.basename(called) != _NAME or shutil.which(_NAME) == called:
+        return _NAME
+    return shlex.quote(called)
+
+
+def command(*words: str) -> str:
+    """A command of this program, to be typed."""
+    return " ".join([program(), *map(shlex.quote, words)])
+
+
+def as_typed(message: str) -> str:
+    """A message of `transforms`, which does not know how this program was called."""
+    return message.replace(f"`{_NAME} ", f"`{program()} ")

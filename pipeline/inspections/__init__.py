@@ -1,0 +1,1 @@
+"""Facts of models and outputs, and how they are shown."""

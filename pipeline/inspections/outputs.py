@@ -1,0 +1,254 @@
+"""What an output folder holds, or one snapshot: the facts that `inspect` shows of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+
+from pipeline.flags.parsing import command
+from pipeline.inspections.output_facts import (
+    ColumnType,
+    OutputReport,
+    Row,
+    SnapshotLine,
+    SnapshotReport,
+    TableReport,
+    VectorStart,
+)
+from pipeline.terminal.summaries import shortened
+from transforms.snapshots.commits import Snapshot
+from transforms.snapshots.layouts import (
+    LATEST,
+    MANIFEST,
+    is_attempt,
+    is_id,
+    latest,
+    leftovers,
+    published_ids,
+    snapshot_ids,
+    was_published,
+)
+from transforms.snapshots.schemas import SENTENCES
+from transforms.storage.stores import Refused, ask
+
+_ROWS, _NUMBERS = 3, 4
+
+
+def is_there(place: str) -> bool:
+    """Whether an output folder or a snapshot's own is there, on any file system.
+
+    Raises `ValueError` where it cannot be known, or is an attempt that is not finished.
+    """
+    place = _whole(place)
+    if is_attempt(place.rpartition("/")[2]):
+        raise ValueError(
+            f"{place}: is an unfinished attempt, of a run that goes on or was killed; it is no"
+            " snapshot"
+        )
+    with one_sentence(place):
+        return ask(place, lambda: _is_output(place) or _manifest(place) is not None)
+
+
+def read(place: str) -> OutputReport:
+    """Of an output folder or a snapshot's own that is there.
+
+    Raises `ValueError` where it cannot be read.
+    """
+    place = _whole(place)
+    parent, _, name = place.rpartition("/")
+    output, _, folder = parent.rpartition("/")
+    with one_sentence(place):
+        manifest = _manifest(place)
+        if manifest is None:
+            return _of_output(place, None)
+        if folder == "snapshots" and is_id(name):
+            return _of_output(output, name)
+        notes = _missing(place, manifest)
+        return OutputReport(path=None, snapshot=_snapshot(place, manifest), notes=notes)
+
+
+def _whole(place: str) -> str:
+    place = place.rstrip("/") or "/"
+    return place if "://" in place else os.path.abspath(place)
+
+
+@contextlib.contextmanager
+def one_sentence(place: str) -> Iterator[None]:
+    """Beam's file systems and Arrow raise their own."""
+    try:
+        yield
+    except (BeamIOError, OSError, ImportError, Refused, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{place}: cannot be read ({reason})") from error
+
+
+def _is_output(place: str) -> bool:
+    """Whether LATEST or snapshots/ is there; other programs have folders of that name too."""
+    if "://" in place:
+        return FileSystems.exists(f"{place}/{LATEST}") or bool(snapshot_ids(place))
+    if os.path.isfile(f"{place}/{LATEST}"):
+        return True
+    if not os.path.isdir(f"{place}/snapshots"):
+        return False
+    names = os.listdir(f"{place}/snapshots")
+    return not names or any(is_id(n) or is_attempt(n) for n in names)
+
+
+def _manifest(folder: str) -> dict[str, Any] | None:
+    """The manifest of a snapshot; None where there is none, or another program's."""
+    if not FileSystems.exists(f"{folder}/{MANIFEST}"):
+        return None
+    with FileSystems.open(f"{folder}/{MANIFEST}") as stream:
+        content = stream.read()
+    try:
+        manifest = json.loads(content)
+    except ValueError as error:
+        raise ValueError(f"{folder}/{MANIFEST}: is not JSON ({error})") from error
+    ours = isinstance(manifest, dict) and {"id", "counts", "files"} <= manifest.keys()
+    return manifest if ours else None
+
+
+def _of_output(output: str, asked: str | None) -> OutputReport:
+    """`asked`: the snapshot to show; else LATEST's, else the newest."""
+    named, published = latest(output), published_ids(output)
+    manifests = {
+        one: manifest
+        for one in snapshot_ids(output)
+        if (manifest := _manifest(Snapshot(output, one).folder))
+    }
+    shown = asked or (named if named in manifests else max(manifests, default=None))
+    folder = Snapshot(output, shown).folder if shown else ""
+    fingerprints = {_run(manifest).get("fingerprint") for manifest in manifests.values()}
+    notes = []
+    if named is not None and named not in manifests:
+        notes.append(f"LATEST names {named}, which is not there")
+    if named is None and manifests:
+        accept = command("publish", output, max(manifests))
+        notes.append(f"nothing is published: there is no LATEST; to accept a snapshot: {accept}")
+    if shown:
+        notes += _missing(folder, manifests[shown])
+    if len(fingerprints) > 1:
+        notes.append(
+            f"the snapshots were made in {len(fingerprints)} ways: vectors of different"
+            " fingerprints do not belong together"
+        )
+    return OutputReport(
+        path=output,
+        latest=named,
+        snapshots=tuple(
+            _line(one, manifest, named, published) for one, manifest in manifests.items()
+        ),
+        unfinished=tuple(leftovers(output)),
+        same_fingerprint=len(fingerprints) == 1 if manifests else None,
+        snapshot=_snapshot(folder, manifests[shown]) if shown else None,
+        notes=tuple(notes),
+    )
+
+
+def _line(
+    one: str, manifest: Mapping[str, Any], named: str | None, published: set[str]
+) -> SnapshotLine:
+    return SnapshotLine(
+        id=one,
+        finished=manifest["finished"],
+        documents=manifest["counts"]["documents"],
+        rejected=manifest["counts"]["rejected"],
+        is_latest=one == named,
+        published=was_published(manifest, published),
+        fingerprint=_run(manifest).get("fingerprint"),
+    )
+
+
+def _run(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    return manifest.get("run") or {}
+
+
+def _missing(folder: str, manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Files that are not as the manifest says."""
+    sizes = _sizes(folder)
+    return tuple(
+        f"{file['path']}: has {sizes[file['path']]:,} bytes, the manifest says {file['bytes']:,}"
+        if file["path"] in sizes
+        else f"{file['path']}: is in the manifest, and is not there"
+        for file in manifest["files"]
+        if sizes.get(file["path"]) != file["bytes"]
+    )
+
+
+def _sizes(folder: str) -> dict[str, int]:
+    """Sizes by path in the folder, of all files."""
+    found = FileSystems.match([f"{folder}/**"])[0].metadata_list
+    return {file.path[len(folder) + 1 :]: file.size_in_bytes for file in found}
+
+
+def _snapshot(folder: str, manifest: Mapping[str, Any]) -> SnapshotReport:
+    sizes, run = _sizes(folder), _run(manifest)
+    files = [file for file in manifest["files"] if sizes.get(file["path"]) == file["bytes"]]
+    tables = {name: _table(folder, name, files) for name in sorted({f["table"] for f in files})}
+    model = run.get("model") or {}
+    return SnapshotReport(
+        id=manifest["id"],
+        folder=folder,
+        started=manifest.get("started"),
+        finished=manifest.get("finished"),
+        counts=manifest["counts"],
+        model_kind=model.get("kind"),
+        model_digest=model.get("digest"),
+        fingerprint=run.get("fingerprint"),
+        run=run,
+        configuration=manifest.get("configuration") or {},
+        versions=manifest.get("versions") or {},
+        files=len(sizes),
+        bytes=sum(sizes.values()),
+        tables=tables,
+        rows=tuple(_rows(folder, files)),
+    )
+
+
+def _table(folder: str, name: str, files: Sequence[Mapping[str, Any]]) -> TableReport:
+    own = [file for file in files if file["table"] == name]
+    columns: tuple[ColumnType, ...] = ()
+    if own[0]["path"].endswith(".parquet"):
+        with FileSystems.open(f"{folder}/{own[0]['path']}") as stream:
+            schema = pq.ParquetFile(stream).schema_arrow
+        columns = tuple(_column(field) for field in schema)
+    rows, bytes_ = (sum(file[key] for file in own) for key in ("rows", "bytes"))
+    return TableReport(len(own), rows, bytes_, columns)
+
+
+def _column(field: pa.Field) -> ColumnType:
+    if pa.types.is_fixed_size_list(field.type):
+        numbers = f"float{field.type.value_type.bit_width}"
+        return ColumnType(field.name, numbers, field.type.list_size)
+    is_map = pa.types.is_map(field.type)
+    return ColumnType(field.name, "map<string, string>" if is_map else str(field.type), None)
+
+
+def _rows(folder: str, files: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
+    paths = [file["path"] for file in files if file["table"] == SENTENCES and file["rows"]]
+    if not paths:
+        return
+    with FileSystems.open(f"{folder}/{paths[0]}") as stream:
+        batch = next(pq.ParquetFile(stream).iter_batches(batch_size=_ROWS))
+    widths = {field.name: _column(field).width for field in batch.schema}
+    for row in batch.to_pylist():
+        vectors = {
+            name: VectorStart(tuple(_finite(value) for value in row[name][:_NUMBERS]), width)
+            for name, width in widths.items()
+            if width is not None
+        }
+        yield Row(row["id"], shortened(row["text"], 60), vectors)
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no other numbers. Seven digits are all that a float32 has."""
+    return float(f"{value:.7g}") if math.isfinite(value) else None

@@ -1,0 +1,168 @@
+"""The flags of `embed`, checked, as a job."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+from pipeline import __version__
+from pipeline.embed import Job
+from pipeline.previous import Previous, previous
+from pipeline.run import LOCAL
+from pipeline.settings import Settings
+from transforms.documents.formats import format_of
+from transforms.documents.inputs import (
+    InputFile,
+    check_names,
+    match_inputs,
+    refuse_output_inside_inputs,
+    split_patterns,
+)
+from transforms.models.sources.downloads import without_secrets
+from transforms.snapshots.claims import reading, writing
+from transforms.snapshots.commits import Snapshot, alone, new_id
+from transforms.snapshots.layouts import latest
+from transforms.snapshots.manifests import Limits
+
+_LIBRARIES = ("apache-beam", "tensorflow", "tokenizers", "sentencepiece", "pyarrow", "numpy")
+
+
+def from_flags(
+    flags: argparse.Namespace, started: float, held: contextlib.ExitStack | None = None
+) -> Job:
+    """With `held` the output is claimed until that is closed, as is what the run reads elsewhere.
+
+    Raises `ValueError` before any work, with the flag, the value, what is allowed and what to do;
+    `Busy` where another run has the output.
+    """
+    spread = flags.runner != LOCAL
+    _make_whole(flags, spread)
+    patterns = _patterns(flags, spread)
+    notes: list[str] = []
+    files = _files(patterns, flags, notes)
+    settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
+    recipe = Settings(**settings).resolve()
+    run = recipe.describe(flags.scrapbox_markup)
+    begun = _begin(flags, started, run, held)
+    if begun.late:  # by now there may be others
+        notes = []
+        files = _files(patterns, flags, notes)
+    before = begun.before
+    return Job(
+        files=files,
+        input_format=flags.input_format,
+        unit=flags.unit,
+        markup=flags.scrapbox_markup,
+        limit=flags.limit,
+        spread=spread,
+        recipe=recipe,
+        snapshot=begun.snapshot,
+        earlier=before.earlier,
+        before=before.before,
+        alike=before.alike,
+        limits=Limits(flags.max_rejected, flags.max_shrink, flags.max_input_age),
+        vector_encoding=flags.vector_encoding,
+        manifest=_about(flags, begun.at, files)
+        | {"previous": before.id, "notes": [*recipe.notes, *notes, *before.notes]},
+    )
+
+
+def _make_whole(flags: argparse.Namespace, spread: bool) -> None:
+    """The paths of the flags but --input."""
+    for name in ("output", "previous", "model", "tokenizer", "model_cache", "id_root"):
+        if path := getattr(flags, name):
+            # Shells expand ~ at the start of a word only, not behind =.
+            path = os.path.expanduser(path)
+            setattr(flags, name, _absolute(path) if spread and name != "model_cache" else path)
+
+
+def _patterns(flags: argparse.Namespace, spread: bool) -> list[str]:
+    """Those of --input, none of which reads the output."""
+    patterns = [pattern for text in flags.input for pattern in split_patterns(text)]
+    if not patterns:
+        raise ValueError("--input: names no file")
+    patterns = [_absolute(pattern) if spread else pattern for pattern in patterns]
+    refuse_output_inside_inputs(flags.output, patterns)
+    return patterns
+
+
+def _absolute(path: str) -> str:
+    """Workers are at home in other folders."""
+    return path if "://" in path else os.path.abspath(path)
+
+
+class _Begun(NamedTuple):
+    """A run's snapshot, when it began, what it can take over, and whether it was `late`: another
+    one published after the start of this one.
+    """
+
+    snapshot: Snapshot
+    at: datetime
+    before: Previous
+    late: bool
+
+
+def _begin(
+    flags: argparse.Namespace,
+    started: float,
+    run: Mapping[str, Any],
+    held: contextlib.ExitStack | None,
+) -> _Begun:
+    """What is there is looked at only when the claims are made: until then another run may be at
+    it, or somebody prunes.
+    """
+    output = flags.output.rstrip("/") or "/"
+    begun = datetime.fromtimestamp(started, timezone.utc)
+    if held is None:
+        before = previous(output, flags.previous, flags.full, run)
+        return _Begun(Snapshot(output, new_id(begun)), begun, before, late=False)
+    claim = held.enter_context(writing(output, flags.if_running == "wait"))
+    other = held.enter_context(reading(flags.previous)) if flags.previous else None
+    # To resolve a model may take long: of two runs the one that claims first need not be the one
+    # that was started first, and LATEST would be newer than the other.
+    now = datetime.now(timezone.utc)
+    snapshot = Snapshot(output, new_id(now))
+    with alone(output):
+        late = claim.waited or (latest(output) or "") > new_id(begun)
+        before = previous(output, flags.previous, flags.full, run)
+        claim.tell(snapshot.id, before.names_in(output))
+    if other:
+        other.tell(snapshot.id, before.names_in(flags.previous))
+    return _Begun(snapshot, now if late else begun, before, late)
+
+
+def _files(patterns: list[str], flags: argparse.Namespace, notes: list[str]) -> list[InputFile]:
+    """Formats are looked at before names: ids of Scrapbox pages hold no file name, so theirs may be
+    the same.
+    """
+    files = match_inputs(patterns, flags.id_root, unique_names=False, notes=notes)
+    formats = {format_of(file.path, flags.input_format) for file in files}
+    if formats != {"scrapbox"}:
+        check_names(files)
+    return files
+
+
+def _about(
+    flags: argparse.Namespace, begun: datetime, files: Sequence[InputFile]
+) -> dict[str, Any]:
+    """What the manifest says beside counts, files and the recipe."""
+    asked = {name: value for name, value in vars(flags).items() if not callable(value)}
+    asked["model"] = without_secrets(flags.model) if "://" in flags.model else flags.model
+    return {
+        "started": begun.isoformat(timespec="milliseconds"),
+        "input": {
+            "files": len(files),
+            "bytes": sum(file.size for file in files),
+            "formats": dict(Counter(format_of(file.path, flags.input_format) for file in files)),
+        },
+        "configuration": asked,
+        "versions": {"corpusvec": __version__, "python": platform.python_version()}
+        | {name: version(name) for name in _LIBRARIES},
+    }

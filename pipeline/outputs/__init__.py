@@ -1,0 +1,1 @@
+"""Snapshots of an output listed, compared, verified and pruned."""

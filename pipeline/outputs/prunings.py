@@ -1,0 +1,214 @@
+"""Old snapshots, and what runs that ended early have left, are removed.
+
+No reader sees half a snapshot: on a local disk one rename takes it away, on an object store its
+manifest goes first. Whatever is here when a prune ends early, the next one removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.embed import Job
+from pipeline.flags.parsing import command
+from pipeline.outputs.listings import HANDED_OVER, RUNNING, Attempt, attempts
+from transforms.snapshots.claim_files import Holder
+from transforms.snapshots.claims import living, remove_dead
+from transforms.snapshots.commits import Snapshot, alone, forget_published
+from transforms.snapshots.layouts import (
+    ENDED,
+    LATEST,
+    attempt_id,
+    is_id,
+    latest,
+    published_ids,
+    read_manifest,
+    snapshot_ids,
+    was_published,
+)
+from transforms.storage.files import files_in, join, remove
+from transforms.storage.stores import is_remote
+
+_REMOVED = ".removed"  # the end of a local folder's name that is being removed
+
+
+@dataclass(slots=True)
+class Pruned:
+    """What was removed, or would be: snapshots, and leftovers of runs. `completed` are snapshots
+    whose run ended in its very last step. `kept` says why what is old stays.
+    """
+
+    snapshots: list[str] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
+    completed: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+
+
+def prune(output: str, keep: int, handed_over: bool = False, dry_run: bool = False) -> Pruned:
+    """Of an output: what is older than the newest `keep` snapshots that were published, what was
+    never published and is older than LATEST, and what no run that is alive has begun. With
+    `handed_over` attempts of which nobody here knows, too.
+    """
+    if is_remote(output):
+        found = _chosen(output, keep, handed_over)
+        if not dry_run:
+            _remove_remote(output, found)
+            remove_dead(output)
+        return found
+    # A run looks at what is there under the same lock, when it has its claim: so it sees either
+    # what is kept here, or nothing of the rest.
+    with alone(output):
+        found = _chosen(output, keep, handed_over)
+        folders = [] if dry_run else [*_taken_away(output, found)]
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not dry_run:
+        remove_dead(output)
+    return found
+
+
+def _chosen(output: str, keep: int, handed_over: bool) -> Pruned:
+    """What is there is asked before who lives, which takes seconds on an object store: what a run
+    begins meanwhile is not known here then. What is whole is asked last: what is no attempt any
+    more is among that.
+
+    A run reads what LATEST named when it began, or what is newer, and claims that before: so what
+    is neither named nor claimed now is read by no run.
+    """
+    named, there = latest(output), _names(output)
+    holders = living(output)
+    unfinished = attempts(output, holders)
+    whole = snapshot_ids(output)
+    found = Pruned()
+    if named is not None and not is_id(named):
+        mend = command("snapshots", "rollback", output)
+        found.kept.append(f"everything: {LATEST} is damaged; to mend it, run: {mend}")
+        return found
+    readers = {name: holder for holder in holders for name in holder.reads or ()}
+    unsure = [holder for holder in holders if holder.reads is None]
+    if unsure:
+        found.kept.append(f"everything: {unsure[0]} is just beginning; prune again")
+        return found
+    for one in _old(output, whole, keep, named):
+        if one == named:
+            found.kept.append(f"{one}: LATEST names it")
+        elif one in readers:
+            found.kept.append(f"{one}: {readers[one]} reads it")
+        else:
+            found.snapshots.append(one)
+    for attempt in (one for one in unfinished if one.name in there):
+        if why := _why_kept(attempt, readers, handed_over):
+            found.kept.append(f"{attempt.name}: {why}")
+        else:
+            gone = found.completed if attempt.name in whole else found.leftovers
+            gone.append(attempt.name)
+    known = {*whole, *(attempt.name for attempt in unfinished), *(one.run for one in holders)}
+    found.leftovers += _scattered(output, there - known)
+    return found
+
+
+def _why_kept(attempt: Attempt, readers: Mapping[str, Holder], handed_over: bool) -> str:
+    if attempt.name in readers:
+        return f"{readers[attempt.name]} reads it"
+    if attempt.state == RUNNING:
+        return f"{attempt.by} is running"
+    if attempt.state == HANDED_OVER and not handed_over:
+        return (
+            "its job was handed over to a cluster; where that has ended, --handed_over removes it"
+        )
+    return ""
+
+
+def _names(output: str) -> set[str]:
+    """Of snapshots, attempts and what is left of them."""
+    if is_remote(output):
+        paths = (path.split("/") for path in files_in(join(output, "snapshots")))
+        return {path[0] for path in paths if len(path) > 1}
+    folder = join(output, "snapshots")
+    return set(os.listdir(folder)) if os.path.isdir(folder) else set()
+
+
+def _old(output: str, whole: Sequence[str], keep: int, named: str | None) -> list[str]:
+    """The snapshots before the oldest that is to be kept, and those that LATEST has overtaken: they
+    cannot be published any more. Where nobody knows whether one was, it counts as if it were.
+    """
+    published = published_ids(output)
+    known = [one for one in whole if _is_published(output, one, published)]
+    cut = known[-keep] if len(known) > keep else ""
+    return [one for one in whole if one < cut or (one not in known and one < (named or ""))]
+
+
+def _is_published(output: str, one: str, published: Collection[str]) -> bool:
+    try:
+        return was_published(read_manifest(output, one), published) is not False
+    except (ValueError, KeyError, TypeError):
+        return one in published
+
+
+def _scattered(output: str, unknown: Collection[str]) -> Iterator[str]:
+    """What is neither a snapshot nor an attempt: on an object store files of one that is half
+    removed, on a local disk a LATEST that was not put in its place.
+    """
+    if is_remote(output):
+        yield from sorted(filter(is_id, unknown))
+        return
+    for name in sorted(os.listdir(output)):
+        if name.startswith(f"{LATEST}.") and is_id(name.removeprefix(f"{LATEST}.")):
+            yield name
+
+
+def _taken_away(output: str, found: Pruned) -> Iterator[str]:
+    """Folders of a local output that are out of the way now, and can be removed."""
+    there = join(output, "snapshots")
+    for one in found.snapshots:
+        hidden = join(there, f".{one}{_REMOVED}")
+        os.rename(join(there, one), hidden)
+        forget_published(output, one)
+        yield hidden
+    for name in found.leftovers:
+        if name.startswith(f"{LATEST}."):
+            remove(join(output, name))
+        elif name.endswith(_REMOVED):
+            yield join(there, name)
+        else:
+            with contextlib.suppress(FileNotFoundError):  # its run has just abandoned it
+                os.rename(join(there, name), join(there, f"{name}{_REMOVED}"))
+                yield join(there, f"{name}{_REMOVED}")
+
+
+def _remove_remote(output: str, found: Pruned) -> None:
+    for one in found.completed:
+        Snapshot(output, one).complete()
+    for one in [*found.snapshots, *found.leftovers]:
+        if latest(output) == one:
+            continue  # somebody went back to it just now
+        Snapshot(output, one).remove_remote()
+        forget_published(output, one)
+
+
+def remove_taken_up(job: Job) -> None:
+    """After a run was published: the attempts of earlier runs whose files it has taken over."""
+    output = job.snapshot.output
+    if is_remote(output) or latest(output) != job.snapshot.id:
+        return
+    for earlier in job.earlier:
+        name = os.path.basename(earlier.folder)
+        if name.endswith((".attempt", ENDED)) and attempt_id(name):
+            hidden = f"{earlier.folder}{_REMOVED}"
+            with contextlib.suppress(OSError):
+                os.rename(earlier.folder, hidden)
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+def lines(output: str, found: Pruned, dry_run: bool) -> Iterable[str]:
+    """What was done, as text."""
+    done = "would be removed" if dry_run else "removed"
+    yield from (f"{done}: {one}" for one in found.snapshots)
+    yield from (f"{done}: {one} (left by a run that ended early)" for one in found.leftovers)
+    yield from (f"completed: {one}" for one in found.completed if not dry_run)
+    yield from (f"stays: {line}" for line in found.kept)
+    if not (found.snapshots or found.leftovers or found.completed or found.kept):
+        yield f"{output}: has nothing to remove"

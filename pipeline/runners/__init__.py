@@ -1,0 +1,1 @@
+"""Where a run goes: Flink, Dataflow, and what is on their workers."""

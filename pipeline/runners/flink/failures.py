@@ -1,0 +1,78 @@
+"""Why a job failed, in a sentence: what Flink says of it is Java's stack traces around Python's."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+
+from pipeline.run import RunFailed, explanation, kind_and_message
+from pipeline.runners.flink import rest
+from pipeline.runners.workers import OTHER_VERSIONS, REMEDY, versions
+
+__all__ = ["RunFailed", "explain"]
+
+# Of the input, the model and the disk, which are no other the next time.
+_LASTING = ("BrokenInput", "BrokenModel", "BrokenOutput")
+
+_FROM_WORKER = re.compile(
+    r"Error received from SDK harness for instruction \S+?: (?P<error>.*?)(?=\n\s*at |\Z)",
+    re.DOTALL,
+)
+_NO_PROGRAM = re.compile(
+    r'Cannot run program "(?P<program>[^"]*)"[^\n]*?(?:error=\d+, )(?P<why>[^\n]*)'
+)
+_ENDED = re.compile(r"Process died with exit code (?P<code>-?\d+)")
+_CAUSE = re.compile(r"^(?:Caused by: )?(?P<kind>[\w.$]+): (?P<message>[^\n]+)", re.MULTILINE)
+
+
+def explain(address: str, job: str, error: BaseException, logs: str) -> str:
+    """What failed, and where more is told."""
+    try:
+        told = rest.cause(address, job)
+    except (OSError, ValueError, KeyError):
+        return f"the JobManager at {address} is gone; see {logs}"
+    return sentence(told or str(error), logs)
+
+
+def sentence(told: str, logs: str) -> str:
+    """The one sentence of Java's stack traces."""
+    if found := _FROM_WORKER.search(told):
+        return explanation(RuntimeError(found["error"]))
+    if found := _NO_PROGRAM.search(told):
+        return (
+            f"{found['program']}: the worker does not start on a TaskManager ({found['why']});"
+            " --environment_config names another"
+        )
+    if found := _ENDED.search(told):
+        if int(found["code"]) == OTHER_VERSIONS:
+            return _refusal(f"{logs}/workers.log")
+        return f"a worker ended with code {found['code']}; see {logs}/workers.log"
+    if "StatusCode.UNAVAILABLE" in told:
+        return f"the job server is gone; see {logs}"
+    if "NoResourceAvailableException" in told:
+        return f"the cluster has not as many free slots as the job wants; see {logs}"
+    if causes := _CAUSE.findall(told):
+        kind, message = causes[-1]
+        return f"{kind.rpartition('.')[2]}: {message}; see {logs}"
+    return f"{told.splitlines()[0] if told else 'the job failed'}; see {logs}"
+
+
+def lasts(told: str) -> bool:
+    """Whether a job that failed so would fail so again; a store may answer the next time, and a
+    worker that died is started again.
+    """
+    if (found := _FROM_WORKER.search(told)) is None:
+        return False
+    kind, message = kind_and_message(RuntimeError(found["error"]))
+    if "://" in message.split(": ")[0]:
+        return False
+    return kind in _LASTING or (kind == "ValueError" and message.startswith("--"))
+
+
+def _refusal(log: str) -> str:
+    """What a worker of this machine said last; others' logs are not here."""
+    with contextlib.suppress(OSError, IndexError):
+        said = Path(log).read_text(errors="replace").splitlines()
+        return [line for line in said if line.endswith(REMEDY)][-1]
+    return f"a worker has not {versions()}, as the client has; {REMEDY}"

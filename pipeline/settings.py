@@ -1,0 +1,248 @@
+"""Settings of an embedding, checked against the model that they are for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline import card_prompts
+from transforms.models.saved_models.choices import layer_widths, undecided
+from transforms.models.sources.placements import Origin, described
+from transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorColumn, Wanted
+from transforms.tokens.tokenizers import HUGGING_FACES, load_tokenizer
+from transforms.tokens.windows import LONG_TEXT, WindowPlan, prompted
+from transforms.vectors.columns import parse_layers, parse_vectors
+from transforms.vectors.documents import VectorPlan
+from transforms.vectors.poolings import POOLINGS
+
+# To be raised with whatever gives some text another vector under the same settings, or what nights
+# before have made is taken for what this one would make.
+_RULES = 2
+_CHOICES = {
+    "do_lower_case": ("auto", "true", "false"),
+    "long_text": LONG_TEXT,
+    "precision": ("float32", "bfloat16"),
+    "vector_dtype": ("float32", "float16"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What a user says of model and vectors; the flags of the same names explain each."""
+
+    model: str
+    tokenizer: str = ""
+    do_lower_case: str = "auto"
+    signature: str = ""
+    output_key: str = ""
+    model_cache: str | None = None
+    refresh_model: bool = False
+    layers: str | None = None
+    vectors: str | None = None
+    normalize: bool = False
+    mask_special: bool = False
+    prompt: str | None = None
+    max_seq_length: int | None = None
+    long_text: str = "window"
+    window_overlap: int | None = None
+    precision: str = "float32"
+    vector_dtype: str = "float32"
+
+    def resolve(self) -> Recipe:
+        """Raises `ValueError` with the flag, the value, what is allowed and what to do."""
+        for name, allowed in _CHOICES.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise ValueError(f"--{name}={value}: use one of {', '.join(allowed)}")
+        spec, origin = self.describe_model()
+        token_layers = parse_layers(self.layers, spec.layers) if self.layers is not None else ()
+        columns = self._columns(spec)
+        plan = WindowPlan(
+            max_seq_length=self._max_seq_length(spec),
+            long_text=self.long_text,
+            overlap=self.window_overlap,
+            prompt=self._prompt(spec),
+            spans=bool(token_layers),
+            pairs=spec.pairs,
+            keep_end=spec.tokenizer is not None and spec.tokenizer.keep_end,
+            b_first=spec.tokenizer is not None and spec.tokenizer.kind in HUGGING_FACES,
+        )
+        _check_windows(plan, spec)
+        self._check_use(spec, columns)
+        _check_widths(spec, columns)
+        missing = card_prompts.notes(self.model, spec) if self.prompt is None else ()
+        return Recipe(
+            spec=spec,
+            origin=origin,
+            wanted=_wanted(columns, token_layers, self.precision),
+            windows=plan,
+            vectors=VectorPlan(
+                columns, token_layers, self.normalize, self.mask_special, self.vector_dtype
+            ),
+            notes=(*spec.notes, *missing),
+        )
+
+    def describe_model(self) -> tuple[ModelSpec, Origin]:
+        """The model, fetched where `model` is a handle."""
+        asked = Asked(self.tokenizer, self.do_lower_case, self.signature, self.output_key)
+        return described(self.model, self.model_cache, self.refresh_model, asked)
+
+    def _columns(self, spec: ModelSpec) -> tuple[VectorColumn, ...]:
+        if self.vectors is None and not spec.default_columns:
+            raise ValueError(f"--model={self.model}: {undecided(spec)}")
+        if self.vectors is None:
+            return spec.default_columns
+        return parse_vectors(self.vectors, poolings_for(spec), spec.layers, spec.outputs)
+
+    def _check_use(self, spec: ModelSpec, columns: tuple[VectorColumn, ...]) -> None:
+        """Raises `ValueError` where a flag would change nothing, or a vector would be of a part."""
+        for name, unsaid in (("long_text", "window"), ("window_overlap", None)):
+            if (value := getattr(self, name)) == unsaid:
+                continue
+            if spec.tokenizer is None:
+                raise ValueError(
+                    f"--{name}={value}: the model takes whole strings and cuts them itself; leave"
+                    " it away"
+                )
+            if spec.max_seq_length is None and self.max_seq_length is None:
+                raise ValueError(
+                    f"--{name}={value}: the model takes texts of any length; say with"
+                    " --max_seq_length how many tokens it is to see at once"
+                )
+        if self.mask_special and not spec.specials:
+            raise ValueError("--mask_special: the model has no special tokens; leave it away")
+        own = [column.output for column in columns if column.pooling == OUTPUT]
+        cut = self.max_seq_length is not None and self.long_text == "window"
+        if own and cut and spec.max_seq_length is None:
+            instead = ", or a pooling of a layer in --vectors" if spec.layers else ""
+            raise ValueError(
+                f"--max_seq_length={self.max_seq_length}: output {own[0]} is one vector of a whole"
+                " text, which cannot be cut into windows; use --long_text=truncate or"
+                f" error{instead}"
+            )
+
+    def _prompt(self, spec: ModelSpec) -> str:
+        if self.prompt is None:
+            return spec.default_prompt
+        return dict(spec.prompts).get(self.prompt, self.prompt)
+
+    def _max_seq_length(self, spec: ModelSpec) -> int | None:
+        if self.max_seq_length is None:
+            return spec.max_seq_length
+        if spec.tokenizer is None:
+            raise ValueError(
+                f"--max_seq_length={self.max_seq_length}: the model takes whole strings and cuts"
+                " them itself; leave it away"
+            )
+        if spec.longest is not None and self.max_seq_length > spec.longest:
+            raise ValueError(
+                f"--max_seq_length={self.max_seq_length}: the model has {spec.longest} positions;"
+                " use that or less"
+            )
+        return self.max_seq_length
+
+
+def poolings_for(spec: ModelSpec) -> tuple[str, ...]:
+    """The poolings that a model's layers can have."""
+    if not spec.layers:
+        return ()
+    return tuple(name for name in POOLINGS if spec.specials or name not in ("cls", "sep"))
+
+
+def _check_widths(spec: ModelSpec, columns: tuple[VectorColumn, ...]) -> None:
+    for column in columns:
+        if len(column.layers) < 2 or column.combine == "concat":
+            continue
+        known = layer_widths(spec)
+        widths = {width for layer in column.layers if (width := known.get(layer))}
+        if len(widths) > 1:
+            wide = " and ".join(map(str, sorted(widths)))
+            raise ValueError(
+                f"--vectors: {column.name} would be the {column.combine} of layers that are {wide}"
+                " wide; use concat, or layers of one width (`inspect` shows them)"
+            )
+
+
+def _wanted(
+    columns: tuple[VectorColumn, ...], token_layers: tuple[tuple[str, Layer], ...], precision: str
+) -> Wanted:
+    layers = {layer for column in columns for layer in column.layers}
+    layers |= {layer for _, layer in token_layers}
+    outputs = {column.output for column in columns if column.output}
+    in_order = sorted(layers, key=lambda layer: (isinstance(layer, str), layer))
+    return Wanted(tuple(in_order), tuple(sorted(outputs)), precision)
+
+
+def _check_windows(plan: WindowPlan, spec: ModelSpec) -> None:
+    plan.check(spec.special_tokens)
+    if not plan.prompt:
+        return
+    try:
+        plan.prompt.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"--prompt={plan.prompt!r}: is not valid text") from error
+    if spec.tokenizer is None:
+        return
+    tokens = prompted(plan, load_tokenizer(spec.tokenizer)).prompt_tokens
+    if plan.max_seq_length is None:
+        return
+    room = plan.max_seq_length - spec.special_tokens
+    if tokens >= room:
+        raise ValueError(
+            f"--prompt: takes {tokens} of the {room} tokens that --max_seq_length"
+            f"={plan.max_seq_length} leaves; no text would fit"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that decides which vectors a text gets, and what the user is to know of it."""
+
+    spec: ModelSpec
+    origin: Origin
+    wanted: Wanted
+    windows: WindowPlan
+    vectors: VectorPlan
+    notes: tuple[str, ...] = ()
+
+    def describe(self, markup: str) -> dict[str, Any]:
+        """What manifest and files say of the run: vectors of two kinds shall not be mixed
+        unnoticed.
+        """
+        spec = self.spec
+        about = {
+            "model": {
+                "kind": spec.kind,
+                "digest": spec.digest,
+                "signature": spec.signature.name if spec.signature else None,
+            },
+            "tokenizer": _without_paths(asdict(spec.tokenizer)) if spec.tokenizer else None,
+            "layers": dict(self.vectors.token_layers),
+            "vectors": [_without_paths(asdict(column)) for column in self.vectors.columns],
+            "normalize": self.vectors.normalize,
+            "mask_special": self.vectors.mask_special,
+            "max_seq_length": self.windows.max_seq_length,
+            "long_text": self.windows.long_text,
+            "window_overlap": self.windows.overlap,
+            "prompt": self.windows.prompt,
+            "scrapbox_markup": markup,
+            "precision": self.wanted.precision,
+            "vector_dtype": self.vectors.dtype,
+            "rules": _RULES,
+        }
+        return about | {"fingerprint": fingerprint(about)}
+
+
+def fingerprint(about: Mapping[str, Any]) -> str:
+    """SHA-256 of a description, as hexadecimal."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def _without_paths(values: dict[str, Any]) -> dict[str, Any]:
+    """Where a file lies changes no vector: its content is in the model's digest."""
+    kept = {key: value for key, value in values.items() if key not in ("path", "vocabulary")}
+    if "modules" in kept:
+        kept["modules"] = [module.rsplit("/", 1)[-1] for module in kept["modules"]]
+    return kept

@@ -1,0 +1,167 @@
+"""What a run says at its end."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from apache_beam.io.filesystems import FileSystems
+
+from pipeline.flags.parsing import command
+from pipeline.terminal.logs import Line
+from transforms.documents import ages
+from transforms.snapshots.commits import Snapshot
+from transforms.snapshots.layouts import latest, leftovers, published_manifest
+from transforms.snapshots.manifests import EMBEDDED, REPEATED, REUSED, Limits, why_not_published
+from transforms.snapshots.schemas import REJECTED, SENTENCES
+
+_UNKNOWN_SHARE = 0.05
+_ROWS = 3
+
+
+def summary(
+    snapshot: Snapshot, manifest: Mapping[str, Any], seconds: float
+) -> Iterator[str | Line]:
+    """Lines: where the vectors are, how many documents and tokens, how long it took, what to look
+    at, a few rows.
+    """
+    counts = manifest["counts"]
+    published = latest(snapshot.output) == snapshot.id
+    about = {"snapshot": snapshot.id, "published": published}
+    named = f"{snapshot.folder}{' (LATEST names it)' if published else ''}"
+    yield Line(named, "snapshot", {"folder": snapshot.folder, **about})
+    tokens = f" {counts['tokens']:,} tokens;" if counts["tokens"] else ""
+    told = (
+        f"{counts['documents']:,} documents{_made(counts)}, {counts['rejected']:,} rejected,"
+        f" {counts['empty']:,} empty, of {counts['records']:,} records;{tokens} {seconds:.1f} s"
+    )
+    read = manifest["input"]
+    age = {"input_age_seconds": read["age_seconds"]} if "age_seconds" in read else {}
+    yield Line(told, "summary", {**about, "seconds": round(seconds, 3), **age, **counts})
+    yield from _input(read)
+    yield from _work(counts)
+    yield from (f"note: {note}" for note in manifest.get("notes", ()))
+    yield from _advice(counts, read)
+    yield from _first_windows(counts, manifest["run"]["vectors"])
+    yield from _rejected(snapshot, manifest)
+    if left := leftovers(snapshot.output, but=snapshot.id):
+        yield (
+            f"note: {snapshot.output}/snapshots has {len(left)} unfinished attempts of other runs"
+            f" ({left[0]}, …); `{command('snapshots', 'prune', snapshot.output)}` removes"
+            " those of runs that were killed"
+        )
+    yield from _rows(snapshot, manifest)
+
+
+def _input(about: Mapping[str, Any]) -> Iterator[str]:
+    """What was read, and how old it is."""
+    files = f"{about['files']:,} file{'' if about['files'] == 1 else 's'}"
+    age = f"; {known}" if (known := ages.told(about)) else ""
+    yield f"input: {files}, {about['bytes']:,} bytes{age}"
+
+
+def _made(counts: Mapping[str, int]) -> str:
+    """How the documents got their vectors, where some of these were copied."""
+    copied = [f"{counts[name]:,} {name}" for name in (REUSED, REPEATED) if counts.get(name)]
+    return f" ({', '.join([f'{counts[EMBEDDED]:,} embedded', *copied])})" if copied else ""
+
+
+def _work(counts: Mapping[str, int]) -> Iterator[str]:
+    """What the model took, summed over processes and streams."""
+    if counts.get("batches"):
+        loading, encoding = counts.get("model_load_ms", 0) / 1000, counts["encode_ms"] / 1000
+        times = f" {counts['models']} times" if counts.get("models", 0) > 1 else ""
+        tokens = counts.get("encoded_tokens")
+        padding = f", {counts['padded_tokens'] / tokens - 1:.1%} padding" if tokens else ""
+        yield (
+            f"model loaded{times} in {loading:,.1f} s; {encoding:,.1f} s of encoding, all streams"
+            f" together, {counts['batches']:,} batches{padding}"
+        )
+
+
+def _advice(counts: Mapping[str, int], read: Mapping[str, Any]) -> Iterator[str]:
+    unknown, tokens = counts.get("unknown_tokens", 0), counts["tokens"]
+    if tokens and unknown / tokens > _UNKNOWN_SHARE:
+        yield (
+            f"warning: {unknown / tokens:.1%} of the tokens are unknown to the model's vocabulary;"
+            " is it a model for this language?"
+        )
+    if counts.get("dropped_tokens"):
+        yield f"note: {counts['dropped_tokens']:,} tokens were cut off (--long_text=truncate)"
+    if n := counts.get("pair_separators"):
+        lines = (
+            f"{n:,} lines have ' ||| ' in them and were"
+            if n > 1
+            else "1 line has ' ||| ' in it and was"
+        )
+        beside = "" if len(read.get("formats", ())) < 2 else ", in a run of text files alone"
+        yield f"note: {lines} read as single texts; --input_format=pairs reads pairs{beside}"
+
+
+def _first_windows(
+    counts: Mapping[str, int], columns: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Outputs of a model's own are of what it sees at once, however long the text is."""
+    own = [column["name"] for column in columns if column["output"]]
+    if own and counts["windows"] > counts["documents"]:
+        yield (
+            f"note: some texts are longer than the model; {', '.join(own)} of such a text is that"
+            " of its first window (n_windows says of how many)"
+        )
+
+
+def _rejected(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """The first rejected records and why; all of them are in the snapshot."""
+    files = [file["path"] for file in manifest["files"] if file["table"] == REJECTED]
+    if files:
+        with FileSystems.open(f"{snapshot.folder}/{files[0]}") as stream:
+            for line in itertools.islice(io.BufferedReader(stream), _ROWS):
+                failure = json.loads(line)
+                name = shortened(failure["id"] or failure["source"])
+                yield f"rejected: {name}: {shortened(failure['error'], 120)}"
+
+
+def _rows(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
+    files = [file["path"] for file in manifest["files"] if file["table"] == SENTENCES]
+    if not files:
+        return
+    with FileSystems.open(f"{snapshot.folder}/{files[0]}") as stream:
+        rows = next(pq.ParquetFile(stream).iter_batches(batch_size=_ROWS)).to_pylist()
+    for row in rows:
+        name = list(row)[-1] if "vector" not in row else "vector"
+        start = ", ".join(f"{value:.4f}" for value in np.array(row[name][:3], np.float32))
+        text = shortened(row["text"])
+        yield f"  {shortened(row['id'])}  {text}  {name}: [{start}, … {len(row[name])}]"
+
+
+def shortened(text: str, length: int = 40) -> str:
+    """One line of at most `length` characters, also of a text without spaces."""
+    line = " ".join(text[: 20 * length].split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def not_published(snapshot: Snapshot, manifest: Mapping[str, Any], limits: Limits) -> str:
+    """Why a finished snapshot is not published, and what to do."""
+    current = latest(snapshot.output)
+    stays = f"LATEST still names {current}" if current else "no snapshot is published yet"
+    why = why_not_published(manifest, published_manifest(snapshot.output), limits)
+    if not why:
+        return (
+            "not published: a newer snapshot was published meanwhile, which is the one to use;"
+            f" {stays}"
+        )
+    said = f"not published: {why}; {stays}"
+    if manifest.get("incomplete"):
+        return said
+    where = f"; see {snapshot.folder}/{REJECTED}/" if manifest["counts"]["rejected"] else ""
+    if not manifest["counts"]["documents"]:
+        return f"{said}{where or '; check --input'}"
+    return (
+        f"{said}{where}; mend the input, or accept it with:"
+        f" {command('publish', snapshot.output, snapshot.id)}"
+    )

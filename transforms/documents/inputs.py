@@ -1,0 +1,321 @@
+"""Input files on any of Beam's file systems: which there are, their names in ids, their bytes, and
+whether they are still what they were.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, BinaryIO
+
+from apache_beam.io.filesystem import CompressionTypes, FileSystem
+from apache_beam.io.filesystems import FileSystems
+
+from transforms.documents.streams import BrokenInput, decompress
+from transforms.storage.globs import hidden_names, match, read_state
+from transforms.storage.lfs_pointers import POINTER, is_pointer
+from transforms.storage.stores import EXTRAS, Refused, ask, is_remote, reason, unserved
+
+_WILDCARD = re.compile(r"[*?\[]")
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+_BUFFER = 1 << 18
+
+# One of each kind of file that an output folder holds.
+_SNAPSHOT = "snapshots/20250102T030405.678Z-0a1b2c3d"
+_OUTPUT_FILES = (
+    "LATEST",
+    f"{_SNAPSHOT}/manifest.json",
+    f"{_SNAPSHOT}/sentences/0a1b2c3d-00000.parquet",
+    f"{_SNAPSHOT}/tokens/0a1b2c3d-00000.parquet",
+    f"{_SNAPSHOT}/rejected/0a1b2c3d-00000.jsonl",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file to read: its path as matched, its name in ids, its size in bytes as it lies there, and
+    when it was last written, in seconds since 1970 (0: nobody knows).
+    """
+
+    path: str
+    name: str
+    size: int
+    written: float = 0.0
+
+
+def split_patterns(text: str) -> list[str]:
+    """The patterns of --input: separated by commas, unless all of it names one file that exists.
+
+    A `~` in front of one is the home folder.
+    """
+    whole = os.path.expanduser(text.strip())
+    if "," in whole and not _SCHEME.match(whole) and os.path.isfile(whole):
+        return [whole]
+    return [os.path.expanduser(part.strip()) for part in text.split(",") if part.strip()]
+
+
+def match_inputs(
+    patterns: Sequence[str],
+    id_root: str | None = None,
+    unique_names: bool = True,
+    notes: list[str] | None = None,
+) -> list[InputFile]:
+    """The files that the patterns match, each once, sorted by path.
+
+    A name is the path from the folder before the pattern's first wildcard, or from `id_root`. A
+    path that exists is taken as it is, whatever characters are in it. As in a shell, files and
+    folders whose names begin with a dot are matched only by a dot. `unique_names=False` is for
+    formats whose ids hold no file name. `notes` get a sentence on folders that match: they are not
+    read.
+
+    Raises: ValueError for a pattern without a file or with what is none (a pipe, a link that leads
+    nowhere), and for two files of one name; Outage for a store that does not answer.
+    """
+    found: dict[str, InputFile] = {}
+    for pattern in patterns:
+        root, matches = _matches(pattern, [] if notes is None else notes)
+        for path, size, written in matches:
+            name = _name(path, root if id_root is None else id_root, id_root)
+            found.setdefault(_absolute(path), InputFile(path, name, size, written))
+    files = sorted(found.values(), key=lambda file: file.path)
+    if unique_names:
+        check_names(files)
+    return files
+
+
+def open_input(
+    path: str,
+    on_bytes: Callable[[int], None] | None = None,
+    start: int = 0,
+    buffer: int = _BUFFER,
+) -> BinaryIO:
+    """The content of a file, decompressed by its suffix; `on_bytes` is told of all bytes read, at
+    most `buffer` at a time. What is not compressed can be read from any `start` on.
+
+    Raises: BrokenInput, for a Git LFS pointer, and while reading, for a compressed file that is cut
+    off or damaged.
+    """
+    try:
+        raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+        if start:
+            raw.seek(start)
+    except Exception as error:
+        if (why := reason(path, error)) is None:
+            raise
+        raise BrokenInput(f"{path}: cannot be opened ({why}); check --input") from error
+    counted = io.BufferedReader(_Counted(raw, path, on_bytes or (lambda n: None)), buffer)
+    if not start and is_pointer(counted.peek()):
+        raise BrokenInput(f"{path}: {POINTER}")
+    return decompress(counted, path)
+
+
+def refuse_output_inside_inputs(output: str, patterns: Iterable[str]) -> None:
+    """Raises: ValueError if a file of the output folder would be an input of the next run."""
+    folder = _real(output).rstrip("/")
+    for pattern in patterns:
+        if _SCHEME.match(pattern) and not _SCHEME.match(output):
+            continue
+        wildcard = None if os.path.isfile(pattern) else _WILDCARD.search(pattern)
+        if wildcard is None:
+            inside = _real(pattern) in {f"{folder}/{file}" for file in _OUTPUT_FILES}
+        else:
+            root = _folder(pattern[: wildcard.start()])
+            base = _real(root or ".").rstrip("/") + "/"
+            rest = FileSystem.translate_pattern(pattern[len(root) :]).removeprefix("(?ms)")
+            matches = re.compile(f"(?ms){re.escape(base)}{rest}").match
+            inside = any(matches(f"{folder}/{file}") for file in _OUTPUT_FILES)
+            inside = inside or base.startswith(f"{folder}/snapshots/")
+        if inside:
+            raise ValueError(
+                f"--output={output} lies inside --input={pattern}: its files would be read as "
+                "input; choose another folder for --output or a narrower pattern"
+            )
+
+
+_State = tuple[str, int, float]  # path, size in bytes, when it was written
+
+
+def check_unchanged(file: InputFile) -> None:
+    """Raises: BrokenInput for a file that is not what it was when the run began; RuntimeError for a
+    store that does not answer.
+    """
+    began = f"when the run began it had {file.size:,} bytes"
+    try:
+        size, written = _state(file.path)
+    except FileNotFoundError as error:
+        raise _changed(file, f"{began}, and now it is gone") from error
+    except (Refused, OSError, ValueError) as error:
+        raise RuntimeError(f"{file.path}: cannot be looked at again ({error})") from error
+    if size != file.size:
+        raise _changed(file, f"{began}, and now it has {size:,}")
+    # One store gives fractions of a second in listings alone.
+    if file.written and abs(written - file.written) >= (1.0 if is_remote(file.path) else 1e-6):
+        at = datetime.fromtimestamp(written, timezone.utc)
+        raise _changed(file, f"it was written to at {at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _changed(file: InputFile, how: str) -> BrokenInput:
+    return BrokenInput(
+        f"{file.path}: the file changed while the run was at it: {how}; run again when nothing"
+        " writes to it, or read a copy"
+    )
+
+
+def _state(path: str) -> tuple[int, float]:
+    if not is_remote(path):
+        return read_state(path)
+    found = ask(path, lambda: FileSystems.get_filesystem(path).metadata(path))
+    return found.size_in_bytes, found.last_updated_in_seconds
+
+
+def _matches(pattern: str, notes: list[str]) -> tuple[str, list[_State]]:
+    """The folder that names start from, and each file."""
+    if _is_folder(pattern):
+        raise ValueError(
+            f"--input={pattern}: is a folder; say which of its files, "
+            f"as in {pattern.rstrip('/')}/*.txt"
+        )
+    wildcard = _WILDCARD.search(pattern)
+    root = _folder(pattern[: wildcard.start()] if wildcard else pattern)
+    try:
+        if _is_there(pattern):
+            return _folder(pattern), [(pattern, *_state(pattern))]
+        listed = _listed if _SCHEME.match(pattern) else _found
+        files = listed(pattern, root, notes) if wildcard else []
+    except (Refused, OSError) as error:
+        raise unserved(_unlisted(pattern, error), error) from error
+    except ValueError as error:
+        raise ValueError(
+            f"--input={pattern}: {error}; put a file in its place, or leave it out of the pattern"
+        ) from error
+    if not files:
+        raise ValueError(f"--input={pattern}: matches no file; {_check(pattern)} (quote wildcards)")
+    return root, files
+
+
+def _found(pattern: str, root: str, notes: list[str]) -> list[_State]:
+    """The files that a pattern matches on a local disk."""
+    rest = pattern[len(root) :] + ("*" if pattern.endswith("/") else "")
+    found = match(root, rest, lambda part: re.compile(FileSystem.translate_pattern(part)).match)
+    if n := len(found.folders):
+        first = min(found.folders)
+        what = f"the folder {first}" if n == 1 else f"{n:,} folders ({first}, …)"
+        notes.append(
+            f"--input={pattern}: matches {what} and reads no file in it; {root}** reads all below"
+        )
+    return found.files
+
+
+def _listed(pattern: str, root: str, notes: list[str]) -> list[_State]:
+    """The files that a pattern matches in a store, which has no folders."""
+    hidden = hidden_names(pattern[len(root) :])
+    return [
+        (file.path, file.size_in_bytes, file.last_updated_in_seconds)
+        for file in ask(pattern, lambda: FileSystems.match([pattern])[0].metadata_list)
+        if not file.path.endswith("/") and hidden_names(file.path.removeprefix(root)) <= hidden
+    ]
+
+
+def _check(pattern: str) -> str:
+    return "check the bucket and the path" if _SCHEME.match(pattern) else "check the path"
+
+
+def _unlisted(pattern: str, error: Exception) -> str:
+    """Why the files of a pattern cannot be listed, and what to do; Beam's own words name neither
+    the flag nor the right package.
+    """
+    scheme = pattern.partition("://")[0].lower() if _SCHEME.match(pattern) else ""
+    if scheme and scheme not in EXTRAS:
+        known = ", ".join(f"{name}://" for name in EXTRAS)
+        return (
+            f"--input={pattern}: {scheme}:// is no file system that can be read; "
+            f"fetch the files first, or use a path or one of {known}"
+        )
+    return f"--input={pattern}: cannot be listed: {error}"
+
+
+def _name(path: str, root: str, id_root: str | None) -> str:
+    """The path of a file as seen from `root`."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"--input: the name of {path!a} is not UTF-8; rename the file") from error
+    base = _absolute(root or ".").rstrip("/") + "/"
+    absolute = _absolute(path)
+    if absolute.startswith(base):
+        return absolute[len(base) :]
+    if id_root is None:
+        return _folder_and_base(path)[1]
+    raise ValueError(f"--id_root={id_root}: {path} is not inside of it; choose a folder above all")
+
+
+def check_names(files: Iterable[InputFile]) -> None:
+    """Raises: ValueError for two files of one name."""
+    paths: dict[str, str] = {}
+    for file in files:
+        if (other := paths.setdefault(file.name, file.path)) != file.path:
+            raise ValueError(
+                f"--input: {other} and {file.path} would both be called {file.name} in ids; "
+                "name a folder above both with --id_root"
+            )
+
+
+def _is_folder(path: str) -> bool:
+    return not _SCHEME.match(path) and os.path.isdir(path)
+
+
+def _is_there(path: str) -> bool:
+    if not _SCHEME.match(path):
+        return os.path.lexists(path)
+    return not path.endswith("/") and ask(path, lambda: FileSystems.exists(path))
+
+
+def _absolute(path: str) -> str:
+    """One spelling for each path; addresses with a scheme have only one."""
+    return path if _SCHEME.match(path) else os.path.abspath(path)
+
+
+def _real(path: str) -> str:
+    """As `_absolute`, links followed."""
+    return path if _SCHEME.match(path) else os.path.realpath(path)
+
+
+def _folder_and_base(path: str) -> tuple[str, str]:
+    head, slash, base = path.rpartition("/")
+    return head + slash, base
+
+
+def _folder(path: str) -> str:
+    """The part of a path up to its last slash."""
+    return _folder_and_base(path)[0]
+
+
+class _Counted(io.RawIOBase):
+    """A raw stream that tells how much of it was read; errors name the file."""
+
+    def __init__(self, raw: Any, path: str, on_bytes: Callable[[int], None]):
+        self._raw, self._path, self._on_bytes = raw, path, on_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._raw.read(len(buffer))
+        except Exception as error:
+            if (why := reason(self._path, error)) is None:
+                raise
+            raise OSError(f"{self._path}: reading failed: {why}") from error
+        buffer[: len(data)] = data
+        if data:
+            self._on_bytes(len(data))
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()

@@ -1,0 +1,358 @@
+"""Scrapbox exports: JSON of any size, read page by page; one document per page or per line.
+
+An export is `{"name": project, "pages": [{"title", "created", "updated", "views", "lines": [...]},
+...], "users": ...}`, its keys in any order, a line either a string or an object with `text`,
+`created`, `updated`; `exported` is when it was made. Of `users` nothing is read.
+"""
+
+from __future__ import annotations
+
+import codecs
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, BinaryIO
+
+import ijson
+
+from transforms.documents.ages import Dates, as_seconds
+from transforms.documents.scrapbox_markup import Run, strip_lines
+from transforms.documents.streams import BrokenInput, MendedJson, from_start
+from transforms.elements import Alignment, Document, Failure
+from transforms.storage.digests import model_text_sha256
+
+_UNPARSED = (ijson.JSONError, ArithmeticError, ValueError, RecursionError)
+_END = object()
+_LONGEST_LINE = 1 << 20  # bytes; a longer one tells as little as its start
+
+
+class _BadRecordError(Exception):
+    """Why a page or a line becomes a `Failure`."""
+
+
+class _Object(dict):
+    """An object of JSON; `twice` is a key that stands in it more than once."""
+
+    twice: str | None = None
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key in self:
+            self.twice = key
+        super().__setitem__(key, value)
+
+
+class _Watched:
+    """The bytes of an export, as `MendedJson` gives them; what it has beside its pages is looked at
+    as they are read.
+    """
+
+    def __init__(self, mended: MendedJson, source: str, dates: Dates):
+        self._mended, self._source, self._dates = mended, source, dates
+        self._events = ijson.sendable_list()
+        self._parser = ijson.parse_coro(self._events)
+        self._keys: set[str] = set()
+
+    def read(self, size: int = -1) -> bytes:
+        """As of any file. Raises: BrokenInput for a key that the export has twice."""
+        data = self._mended.read(size)
+        if size == 0:
+            return data
+        # Who reads parses the same, and can say where it is broken.
+        with suppress(*_UNPARSED, StopIteration):
+            self._parser.send(data)
+        for prefix, event, value in self._events:
+            if event == "map_key" and not prefix:
+                self._see_key(value)
+            elif event == "number" and prefix == "exported":
+                self._dates.exported = as_seconds(value)
+        self._events.clear()
+        return data
+
+    def _see_key(self, key: str) -> None:
+        if key in self._keys:
+            raise BrokenInput(
+                f"{self._source}: the export has its key `{self._mended.readable(key)}` twice, and"
+                " one would count for both; export it again"
+            )
+        self._keys.add(key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Export:
+    """What all pages of a file have in common."""
+
+    source: str
+    project: str
+    strip: bool
+    mended: MendedJson  # knows the marks that stand for broken text
+
+    def failure(self, document_id: str, row: int, error: str) -> Failure:
+        return Failure("read", document_id, self.source, row, error)
+
+
+def read_scrapbox(
+    open_: Callable[[], BinaryIO],
+    source: str,
+    name: str,
+    unit: str = "page",
+    markup: str = "strip",
+    dates: Dates | None = None,
+) -> Iterator[Document | Failure]:
+    """One result for each page (`unit="page"`) or line (`unit="line"`) of the export, in order.
+
+    `name` is not used: an id is `project/title` or `project/title#line`. With `markup="strip"` the
+    alignment of a document leaves its notation out. `open_` is called at least twice: for the head
+    of the file, and for its pages. `dates` is told what the export says of its time.
+
+    Raises: BrokenInput for a file that is cut off or no Scrapbox export.
+    """
+    dates = dates or Dates()
+    try:
+        project = _project(open_, source)
+    except BrokenInput:
+        _check_kind(open_, source)
+        raise
+    with closing(open_()) as stream:
+        mended = MendedJson(stream)
+        export = _Export(source, project, markup == "strip", mended)
+        row = 0
+        for ordinal, page in _pages(_Watched(mended, source, dates), mended, source):
+            dates.see_page(page.get("updated") if isinstance(page, dict) else None)
+            if unit == "page":
+                yield _page_result(export, page, ordinal)
+                continue
+            for result in _line_results(export, page, ordinal, row):
+                row += 1
+                yield result
+
+
+def _pages(
+    stream: MendedJson | _Watched, mended: MendedJson, source: str
+) -> Iterator[tuple[int, Any]]:
+    """The pages of a file, counted from 1."""
+    pages = ijson.items(stream, "pages.item", map_type=_Object)
+    place = "before its first page ends"
+    for ordinal in itertools.count(1):
+        with _parsing(source, place):
+            page = next(pages, _END)
+        if page is _END:
+            return
+        yield ordinal, page
+        title = json.dumps(_readable_title(mended, page, ordinal), ensure_ascii=False)
+        place = f"after page {ordinal} {title}"
+
+
+@contextmanager
+def _parsing(source: str, place: str) -> Iterator[None]:
+    """Names the file, and the place in it, when its JSON cannot be parsed."""
+    try:
+        yield
+    except BrokenInput:
+        raise
+    except _UNPARSED as error:
+        what = str(error).strip().partition("\n")[0].strip() or type(error).__name__
+        raise BrokenInput(
+            f"{source}: the file is cut off or no JSON {place} ({what}); export it again"
+        ) from error
+
+
+def _project(open_: Callable[[], BinaryIO], source: str) -> str:
+    """The name of the project, after a check of the file's shape up to its first page."""
+    name = None
+    with closing(open_()) as stream, _parsing(source, "before its pages"):
+        mended = MendedJson(from_start(stream, source))
+        events = ijson.parse(mended)
+        if next(events)[1] != "start_map":
+            raise _no_export(source, "it is not an object with `name` and `pages`")
+        for prefix, event, value in events:
+            if prefix == "name":
+                name = value
+            elif prefix == "pages":
+                if event != "start_array":
+                    raise _no_export(source, "its `pages` are not a list")
+                break
+        else:
+            raise _no_export(source, "it has no `pages`")
+    if name is None:
+        name = _late_name(open_, source)
+    if not isinstance(name, str) or mended.mark in name:
+        raise _no_export(source, "its `name`, the project, is missing or not a text")
+    return name
+
+
+def _check_kind(open_: Callable[[], BinaryIO], source: str) -> None:
+    """Raises: BrokenInput for a file that is something else, where that says more than an error of
+    the parser.
+    """
+    with closing(open_()) as stream:
+        first, second = stream.readline(_LONGEST_LINE), stream.readline(_LONGEST_LINE)
+        rest = stream.read(_LONGEST_LINE)
+    if not (first.removeprefix(codecs.BOM_UTF8) + second + rest).strip():
+        raise BrokenInput(f"{source}: the file is empty; export it again or leave it out")
+    try:
+        record = json.loads(first)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(record, dict) and second.lstrip().startswith(b"{"):
+        raise _no_export(source, "each line is JSON of its own, as --input_format=jsonl reads it")
+
+
+def _late_name(open_: Callable[[], BinaryIO], source: str) -> str | None:
+    """The name of a project that stands after its pages; they are parsed, but not built."""
+    with closing(open_()) as stream:
+        mended = MendedJson(stream)
+        try:
+            name = next(ijson.items(mended, "name"), None)
+        except _UNPARSED:
+            with closing(open_()) as again:
+                mended = MendedJson(again)
+                for _ in _pages(mended, mended, source):  # raises, and says where
+                    pass
+            raise
+    return None if isinstance(name, str) and mended.mark in name else name
+
+
+def _no_export(source: str, why: str) -> BrokenInput:
+    return BrokenInput(
+        f"{source}: not a Scrapbox export: {why}; "
+        "say with --input_format what it is, or export it again"
+    )
+
+
+def _page_result(export: _Export, page: Any, ordinal: int) -> Document | Failure:
+    """One document of all lines, joined by newlines."""
+    page_id = f"{export.project}/{_readable_title(export.mended, page, ordinal)}"
+    try:
+        metadata, lines = _page_parts(export, page)
+        texts = [
+            _text(export, _text_of(export, line, number), "line", number)
+            for number, line in enumerate(lines, 1)
+        ]
+    except _BadRecordError as bad:
+        return export.failure(page_id, ordinal, f"page {ordinal}: {bad}")
+    text = "\n".join(texts)
+    alignment = _joined(texts, strip_lines(texts)) if export.strip else None
+    return Document(page_id, text, None, export.source, ordinal, metadata, alignment)
+
+
+def _line_results(
+    export: _Export, page: Any, ordinal: int, row: int
+) -> Iterator[Document | Failure]:
+    """One document for each line; `row` lines of the file were before them."""
+    page_id = f"{export.project}/{_readable_title(export.mended, page, ordinal)}"
+    try:
+        metadata, lines = _page_parts(export, page)
+    except _BadRecordError as bad:
+        given = page.get("lines") if isinstance(page, dict) else None
+        for number in range(max(1, len(given)) if isinstance(given, list) else 1):
+            error = f"page {ordinal}: {bad}"
+            yield export.failure(f"{page_id}#{number}", row + number + 1, error)
+        return
+    texts = [line.get("text") if isinstance(line, dict) else line for line in lines]
+    kept = strip_lines([text if isinstance(text, str) else "" for text in texts])
+    for number, (line, value, runs) in enumerate(zip(lines, texts, kept, strict=True)):
+        line_id = f"{page_id}#{number}"
+        try:
+            _refuse_twice(export, line, f"its line {number + 1} has")
+            text = _text(export, value, "line", number + 1)
+            own = _stamps(export, line, "created", "updated") if isinstance(line, dict) else {}
+        except _BadRecordError as bad:
+            yield export.failure(line_id, row + number + 1, f"page {ordinal}: {bad}")
+            continue
+        alignment = _joined([text], [runs]) if export.strip else None
+        yield Document(
+            line_id, text, None, export.source, row + number + 1, {**metadata, **own}, alignment
+        )
+
+
+def _page_parts(export: _Export, page: Any) -> tuple[dict[str, str], Sequence[Any]]:
+    """The metadata and the lines, not yet checked, of a page."""
+    if not isinstance(page, dict):
+        raise _BadRecordError("it is not an object")
+    _refuse_twice(export, page, "it has")
+    title = _text(export, page.get("title"), "title")
+    lines = page.get("lines")
+    if not isinstance(lines, list):
+        raise _BadRecordError("its `lines` are missing or not a list")
+    metadata = {"title": title, **_stamps(export, page, "created", "updated", "views")}
+    return metadata, lines or [title]
+
+
+def _refuse_twice(export: _Export, record: Any, what: str) -> None:
+    if isinstance(record, _Object) and record.twice is not None:
+        key = export.mended.readable(record.twice)
+        raise _BadRecordError(f"{what} the key `{key}` twice; only one of them can be meant")
+
+
+def _text_of(export: _Export, line: Any, number: int) -> Any:
+    """What may be the text of a line."""
+    _refuse_twice(export, line, f"its line {number} has")
+    return line.get("text") if isinstance(line, dict) else line
+
+
+def _text(export: _Export, value: Any, *what: object) -> str:
+    if not isinstance(value, str):
+        raise _BadRecordError(f"its {' '.join(map(str, what))} is missing or not a text")
+    if export.mended.mark in value:
+        bad = export.mended.bad_bytes in value
+        why = "has bytes that are not UTF-8" if bad else "has half a surrogate pair"
+        raise _BadRecordError(f"its {' '.join(map(str, what))} {why}")
+    return value
+
+
+def _stamps(export: _Export, record: dict[str, Any], *keys: str) -> dict[str, str]:
+    """The given fields, where they are there, as strings."""
+    found = {}
+    for key in keys:
+        value = record.get(key)
+        if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+            found[key] = str(value)
+        elif value is not None:
+            found[key] = _text(export, value, f"`{key}`")
+    return found
+
+
+def _readable_title(mended: MendedJson, page: Any, ordinal: int) -> str:
+    """The title, for ids and messages, whatever the page is."""
+    title = page.get("title") if isinstance(page, dict) else None
+    if not isinstance(title, str):
+        return f"(page {ordinal})"
+    return mended.readable(title)
+
+
+def alignment_again(text: str, digest: str) -> Alignment | None:
+    """How a document's text was stripped, by the SHA-256 of what the model read of it; None where
+    that cannot be found out.
+
+    A line alone does not say whether it was part of a table: both are tried. A line of a page may
+    hold a newline of its own, which looks like the end of a line now.
+    """
+    lines = text.split("\n")
+    for texts, kept in (
+        (lines, strip_lines(lines)),
+        ([text], strip_lines([text])),
+        ([text], strip_lines(["table:a", text])[1:]),
+    ):
+        alignment = _joined(texts, kept)
+        if model_text_sha256(Document("", text, alignment=alignment)) == digest:
+            return alignment
+    return None
+
+
+def _joined(texts: Sequence[str], kept: Sequence[tuple[Run, ...]]) -> Alignment | None:
+    """The runs of lines in the text that they make, newlines kept; None if that is all of it."""
+    runs: list[Run] = []
+    offset = 0
+    for text, line_runs in zip(texts, kept, strict=True):
+        newline = [(offset - 1, offset)] if offset else []
+        for start, stop in (*newline, *((offset + a, offset + b) for a, b in line_runs)):
+            if runs and runs[-1][1] == start:
+                runs[-1] = (runs[-1][0], stop)
+            else:
+                runs.append((start, stop))
+        offset += len(text) + 1
+    whole = [(0, offset - 1)] if offset > 1 else []
+    return None if runs == whole else Alignment(tuple(runs))

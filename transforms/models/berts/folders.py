@@ -1,0 +1,185 @@
+"""What the readers of model folders share: small files read with errors that name them, digests,
+common checks.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+import json
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any
+
+from transforms.models.berts import weights
+from transforms.storage.globs import read_state
+from transforms.models.sources.caches import sha256
+from transforms.specs import POOLER, BertConfig, TokenizerSpec, VectorColumn
+from transforms.tokens.tokenizers import Tokenizer, load_tokenizer
+
+_MODULE = re.compile(r"\d+_")  # the folder of a module of sentence-transformers
+_READ = {".json", ".txt", ".ini", ".model", ".vocab", ".safetensors", ".pb"}
+_IN_WORDS: Mapping[Any, str] = {
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+}
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object. Raises `ValueError` naming the file."""
+    try:
+        value = json.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ValueError(f"{file}: is not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{file}: holds a {type(value).__name__}, an object was looked for")
+    return value
+
+
+def refuse_unreadable(folder: Path) -> None:
+    """Raises `ValueError` for what stands where a file of a model should, in the folder or in those
+    of its modules, and is none: a link that leads nowhere would pass for a file that is not there,
+    and the vectors be others.
+    """
+    if not folder.is_dir():
+        return
+    modules = (inner for inner in folder.iterdir() if _MODULE.match(inner.name) and inner.is_dir())
+    for file in (file for place in (folder, *modules) for file in sorted(place.iterdir())):
+        if file.suffix in _READ and not file.is_dir():
+            try:
+                read_state(str(file))
+            except ValueError as error:
+                raise ValueError(f"{file}: {error}; fetch the model again") from error
+            except OSError as error:
+                raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+def whole_number(values: Mapping[str, Any], key: str, file: Path, least: int = 1) -> int:
+    """A whole number of a configuration. Raises `ValueError` naming file and key."""
+    value = values.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{file}: {key} is {value!r}, a whole number from {least} was looked for")
+    return value
+
+
+def setting(values: Mapping[str, Any], key: str, types: type | UnionType, file: Path) -> Any:
+    """A value of a configuration, None where it is null or not there. Raises `ValueError` naming
+    file and key where it is of another type.
+    """
+    value = values.get(key)
+    wrong = not isinstance(value, types) or (isinstance(value, bool) and types is not bool)
+    if value is not None and wrong:
+        looked_for = _IN_WORDS.get(types, "a number")
+        raise ValueError(f"{file}: {key} is {value!r}, {looked_for} was looked for")
+    return value
+
+
+def no_others(values: Mapping[str, Any], known: Collection[str], file: Path) -> None:
+    """Raises `ValueError` with the first setting that is none of the `known` ones."""
+    for key, value in values.items():
+        if key not in known:
+            raise ValueError(
+                f"{file}: {key} is {json.dumps(value, ensure_ascii=False)}; corpusvec does not know"
+                " this setting, and it may change vectors"
+            )
+
+
+def bert_config(
+    values: Mapping[str, Any], file: Path, activations: Mapping[str, str], **more: Any
+) -> BertConfig:
+    """A BERT's shape, from the names that both google-research and transformers give its numbers.
+
+    `activations` are ours by the file's names, `more` what only one of the programs has. Raises
+    `ValueError` where a number is missing, or the numbers contradict each other.
+    """
+    activation = values.get("hidden_act", "gelu")
+    if str(activation) not in activations:
+        raise ValueError(f"{file}: hidden_act {activation!r} is none of {', '.join(activations)}")
+    config = BertConfig(
+        vocab_size=whole_number(values, "vocab_size", file),
+        hidden_size=whole_number(values, "hidden_size", file),
+        layer_count=whole_number(values, "num_hidden_layers", file),
+        heads=whole_number(values, "num_attention_heads", file),
+        intermediate_size=whole_number(values, "intermediate_size", file),
+        positions=whole_number(values, "max_position_embeddings", file),
+        segment_types=whole_number(values, "type_vocab_size", file),
+        activation=activations[activation],
+        **more,
+    )
+    if config.hidden_size % config.heads:
+        raise ValueError(
+            f"{file}: hidden_size {config.hidden_size} cannot be divided among"
+            f" num_attention_heads {config.heads}"
+        )
+    if config.positions <= config.first_position:
+        raise ValueError(
+            f"{file}: max_position_embeddings {config.positions} leaves no place for a token:"
+            f" the first is at {config.first_position}"
+        )
+    return config
+
+
+def of_our_own(
+    config: BertConfig, pooler: bool, columns: tuple[VectorColumn, ...] = ()
+) -> dict[str, Any]:
+    """What a `ModelSpec` says of any BERT that `bert` runs; `columns` where its files name some."""
+    shapes = weights.shapes(config, pooler).values()
+    return {
+        "bert": config,
+        "hidden_size": config.hidden_size,
+        "longest": config.positions - config.first_position,
+        "layers": tuple(range(config.layer_count + 1)),
+        "outputs": (POOLER,) if pooler else (),
+        "parameters": sum(math.prod(shape) for shape in shapes),
+        "default_columns": columns or second_to_last(config.layer_count),
+    }
+
+
+def second_to_last(layer_count: int) -> tuple[VectorColumn, ...]:
+    """The sentence vector of a BERT that does not say which is its own: the last layer is too near
+    to what it was trained for.
+    """
+    return (VectorColumn("vector", "mean", (max(layer_count - 1, 1),)),)
+
+
+def say_lowercase(do_lower_case: str) -> bool | None:
+    """`--do_lower_case`: true, false, or None for auto."""
+    return {"true": True, "false": False, "auto": None}[do_lower_case]
+
+
+def check_own_tokenizer(files: Sequence[Path], own: Sequence[Path]) -> None:
+    """Raises `ValueError` where the tokenizer in `files` is another than the model's `own`."""
+    for file in files:
+        if own and not any(filecmp.cmp(file, one, shallow=False) for one in own):
+            raise ValueError(
+                f"--tokenizer={file}: the model has its own tokenizer {own[0]}; leave --tokenizer"
+                " away"
+            )
+
+
+def fitting_tokenizer(spec: TokenizerSpec, vocab_size: int) -> Tokenizer:
+    """Raises `ValueError` where a tokenizer gives ids that the embedding table does not have."""
+    tokenizer = load_tokenizer(spec)
+    if tokenizer.size > vocab_size:
+        raise ValueError(
+            f"{spec.vocabulary or spec.path}: has {tokenizer.size} tokens, the model's embedding"
+            f" table {vocab_size}; is it another model's?"
+        )
+    return tokenizer
+
+
+def digest_of(files: Iterable[Path], settings: Mapping[str, Any]) -> str:
+    """SHA-256 over the contents of the files, in the order given, and the settings; not over where
+    they are.
+    """
+    total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for file in files:
+        total.update(bytes.fromhex(sha256(str(file))))
+    return total.hexdigest()

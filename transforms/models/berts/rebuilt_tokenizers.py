@@ -1,0 +1,174 @@
+"""What transformers 5 puts in the place of a folder's tokenizer, and whether a text shows it.
+
+Until version 4 a fast tokenizer was what `tokenizer.json` says. Version 5 takes the vocabulary
+alone from it and builds the rest from the class that a folder names, or that its model has. Models
+were trained with the tokens of their files, which is what corpusvec reads.
+
+Source: transformers 5.23, tokenization_utils_tokenizers.py, tokenization_bert.py and
+tokenization_xlm_roberta.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from transforms.models.berts.folders import read_json
+from transforms.models.berts.tokenizer_settings import named, outline, unheld
+from transforms.specs import TokenizerSpec
+from transforms.tokens.tokens import Tokenizer
+
+_PROBES = (
+    "The quick brown foxes aren't JUMPING over 13 lazy dogs, are they?",
+    "Crème brûlée, Ångström, İstanbul, ΣΊΣΥΦΟΣ, naïve e\u0301",
+    "東京タワーで会いましょう。ｶﾞｷﾞｸﾞ ＡＢＣ１２３ 北京大学",
+    "안녕하세요 мир! Привет, Ёлка. नमस्ते",
+    "a_b-c/d@e.com  two  spaces\ttab\nline C++ #tag 3.14 €5 \u00ab x \u00bb",
+    "Donaudampfschifffahrtselektrizitaetenhauptbetriebswerkbauunterbeamtengesellschaft" * 2,
+    "x\u200by\u00adz\ufeff ☃ 😀 \u0007 end ",
+)
+
+
+def notes(
+    spec: TokenizerSpec, said: Mapping[str, Any], name: str, tokenizer: Tokenizer
+) -> Iterator[str]:
+    """A note where transformers 5 has other tokens; `name` is the class, `tokenizer` ours."""
+    file = Path(spec.path)
+    if file.name == "vocab.txt" or name not in _REBUILT:
+        return
+    if file.name != "tokenizer.json":
+        if name != "XLMRobertaTokenizer":
+            yield (
+                f"{file.name}: no file names the class of the tokenizer, which transformers 4"
+                f" refuses and transformers 5 takes for {name}; here it is XLMRobertaTokenizer"
+            )
+        return
+    if spec.lowercase_asked:
+        said = {**said, "do_lower_case": spec.lowercase}
+    build, ends = _REBUILT[name]
+    names = {**ends, "unk_token": _UNKNOWN[name], **named(said, file)}
+    rebuilt, written = build(outline(file), said, names), outline(file)
+    around = [names[key] for key in ends]
+    ours = [token[0] for token in (tokenizer.cls, tokenizer.sep) if token]
+    if around != ours:
+        shown = f" ({' and '.join(around)} around a text, not {' and '.join(ours)})"
+    elif unheld(said) or any(rebuilt[part] != written.get(part) for part in rebuilt):
+        shown = _difference(spec, rebuilt, said, tokenizer)
+    else:
+        return
+    if shown:
+        yield (
+            f"{file.name}: transformers 5 builds its {name} from this file, which has other"
+            f" tokens{shown}; here they are those of the file, as in transformers 4"
+        )
+
+
+def _bert(contents, said: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    model = {
+        "type": "WordPiece",
+        "unk_token": names["unk_token"],
+        "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": 100,
+    }
+    normalizer = {
+        "type": "BertNormalizer",
+        "clean_text": True,
+        "handle_chinese_chars": _or(said.get("tokenize_chinese_chars"), True),
+        "strip_accents": said.get("strip_accents"),
+        "lowercase": _or(said.get("do_lower_case"), True),
+    }
+    return {
+        "model": model,
+        "normalizer": normalizer,
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "added_tokens": _added(contents, said),
+    }
+
+
+def _xlm(contents, said: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    model = {
+        "type": "Unigram",
+        "unk_id": 3,
+        "byte_fallback": False,
+    }
+    normalizer = contents.get("normalizer") or {}
+    parts = normalizer.get("normalizers") or [normalizer]
+    precompiled = [part for part in parts if part.get("type") == "Precompiled"]
+    scheme = "always" if _or(said.get("add_prefix_space"), True) else "never"
+    spaces = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": True}
+    words = {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, spaces]}
+    older = {"type": "Metaspace", "replacement": "▁", "add_prefix_space": scheme == "always"}
+    written = contents.get("pre_tokenizer") or {}
+    same = written.get("pretokenizers") == [{"type": "WhitespaceSplit"}, older]
+    return {
+        "model": model,
+        "normalizer": precompiled[0] if precompiled else None,
+        "pre_tokenizer": written if same else words,
+        "added_tokens": _added(contents, said),
+    }
+
+
+# How each class is built, and what it calls the tokens around a text.
+_REBUILT = {
+    "BertTokenizer": (_bert, {"cls_token": "[CLS]", "sep_token": "[SEP]"}),
+    "XLMRobertaTokenizer": (_xlm, {"bos_token": "<s>", "eos_token": "</s>"}),
+}
+_UNKNOWN = {"BertTokenizer": "[UNK]", "XLMRobertaTokenizer": "<unk>"}
+
+
+def _added(contents, said: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tokens that are found before the rules are asked: those that the settings list, and else
+    the file's.
+    """
+    added = contents.get("added_tokens") or []
+    decoder = said.get("added_tokens_decoder")
+    if decoder is None:
+        return added
+    held = {token.get("content"): token for token in added}
+    return [held.get(t["content"], {"id": int(number), **t}) for number, t in decoder.items()]
+
+
+def _or(value: Any, default: bool) -> bool:
+    return default if value is None else bool(value)
+
+
+def _difference(
+    spec: TokenizerSpec, rebuilt: Mapping[str, Any], said: Mapping[str, Any], ours: Tokenizer
+) -> str:
+    """The first text that has other tokens, in brackets; empty where none has."""
+    contents = read_json(Path(spec.path))
+    theirs = _library(contents, rebuilt, spec.lowercase_first)
+    if theirs is None:
+        return ", or none"
+    theirs.add_special_tokens(unheld(said))
+    found = [{t["content"] for t in one["added_tokens"] or ()} for one in (contents, rebuilt)]
+    texts = [*_PROBES, *sorted((found[0] ^ found[1]).union(unheld(said)))]
+    words = [word for text in texts for word in (*text.split(), text)]
+    for word, tokens in zip(words, ours.encode(words, spans=False)):
+        if theirs.encode(word, add_special_tokens=False).ids != tokens.ids.tolist():
+            return f" (of {word!r}, for one)"
+    return ""
+
+
+def _library(contents: Mapping[str, Any], rebuilt: Mapping[str, Any], lowercase_first: bool):
+    """A tokenizer of the rebuilt parts and the file's pieces; None where it cannot be."""
+    from tokenizers import Tokenizer as Library
+    from tokenizers import normalizers
+
+    pieces = contents["model"]["vocab"]
+    if rebuilt["model"]["type"] == "WordPiece" and isinstance(pieces, list):
+        pieces = {piece: number for number, (piece, _) in enumerate(pieces)}
+    bare = dict.fromkeys(("truncation", "padding", "post_processor", "decoder"))
+    whole = {**contents, **rebuilt, **bare, "model": {**rebuilt["model"], "vocab": pieces}}
+    try:
+        library = Library.from_str(json.dumps(whole))
+    except Exception as error:  # the library raises bare ones
+        if type(error) is not Exception:
+            raise
+        return None
+    if lowercase_first:
+        rest = [library.normalizer] if library.normalizer else []
+        library.normalizer = normalizers.Sequence([normalizers.Lowercase(), *rest])
+    return library

@@ -1,0 +1,261 @@
+"""What a sentence-transformers model says of its sentence vector: its modules, their settings, its
+prompts.
+
+Every setting of these files is applied, or known to change no vector of `encode`, or refused by
+file and name. Source: sentence-transformers 6.2, base/ and sentence_transformer/.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from transforms.models.berts import transformer_settings
+from transforms.vectors.dense_layers import NORMALIZE, TRUNCATE, width_after
+from transforms.models.berts.folders import no_others, read_json, setting, whole_number
+from transforms.specs import BertConfig, VectorColumn
+
+_LISTING = "modules.json"
+_ABOUT = "config_sentence_transformers.json"
+
+# Full names of the classes that are implemented, with ours. `models` is where older versions had
+# them, as a class and as a module of the class's name.
+_CLASSES: Mapping[str, str] = {
+    f"sentence_transformers.{home.format(name, name.lower())}.{name}": name
+    for name in ("Transformer", "Pooling", "Dense", "Normalize", "Dropout")
+    for home in (
+        "models",
+        "models.{0}",
+        "base.modules",
+        "base.modules.{1}",
+        "sentence_transformer.modules",
+        "sentence_transformer.modules.{1}",
+        "sparse_encoder.models",
+        "cross_encoder.modules",
+    )
+}
+
+# Newer files name the modes, and their vectors stand in the order of the names.
+_MODES = {
+    "cls": "cls",
+    "max": "max",
+    "mean": "mean",
+    "mean_sqrt_len_tokens": "mean_sqrt",
+    "weightedmean": "weighted_mean",
+    "lasttoken": "sep",  # the last token that is not padding
+}
+# Older ones have a switch for each, and their vectors stand in this order.
+_SWITCHES = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+_WIDTHS = ("embedding_dimension", "word_embedding_dimension")  # the newer name and the older
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceModules:
+    """A model's modules. `steps` follow the pooling, see `dense_layers`."""
+
+    transformer: Path
+    poolings: tuple[str, ...]
+    include_prompt: bool
+    pooled_width: int
+    steps: tuple[str, ...]
+    max_seq_length: int | None
+    lowercase: bool
+    prompts: tuple[tuple[str, str], ...]
+    default_prompt: str
+    files: tuple[Path, ...]
+
+    def columns(self, config: BertConfig) -> tuple[VectorColumn, ...]:
+        """The one column of the model. Raises `ValueError` where the widths do not fit."""
+        if self.pooled_width != config.hidden_size:
+            raise ValueError(
+                f"{self.transformer}: Pooling is for {self.pooled_width} dimensions, the model has"
+                f" {config.hidden_size}"
+            )
+        width_after(self.steps, config.hidden_size * len(self.poolings))
+        return (
+            VectorColumn(
+                name="vector",
+                pooling="+".join(self.poolings),
+                layers=(config.layer_count,),
+                modules=self.steps,
+                skip_prompt=not self.include_prompt,
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What `config_sentence_transformers.json` says."""
+
+    prompts: tuple[tuple[str, str], ...] = ()
+    default_prompt: str = ""
+    dimensions: int | None = None
+
+
+def read(folder: Path) -> SentenceModules | None:
+    """The modules of a folder; None where it is no model of sentence-transformers.
+
+    Raises `ValueError` where a module or a setting is not implemented, or files are missing.
+    """
+    listing, about_file = folder / _LISTING, folder / _ABOUT
+    if not listing.is_file():
+        _check_whole(folder)
+        return None
+    modules = [(name, folder / path) for name, path in _listed(listing)]
+    names = [name for name, _ in modules]
+    if names[:2] != ["Transformer", "Pooling"] or not {"Transformer", "Pooling"}.isdisjoint(
+        names[2:]
+    ):
+        raise ValueError(
+            f"{listing}: has {', '.join(names)}; implemented are Transformer, Pooling, then Dense"
+            " and Normalize"
+        )
+    transformer, pooling_file = modules[0][1], modules[1][1] / "config.json"
+    settings = transformer_settings.read(transformer)
+    pooling = read_json(pooling_file)
+    no_others(pooling, (*_WIDTHS, *_SWITCHES, "pooling_mode", "include_prompt"), pooling_file)
+    about = _about(about_file) if about_file.is_file() else _About()
+    steps = [step for name, path in modules[2:] for step in _steps(name, path)]
+    if about.dimensions:
+        steps.append(f"{TRUNCATE}{about.dimensions}")
+    width = next((key for key in _WIDTHS if key in pooling), _WIDTHS[0])
+    return SentenceModules(
+        transformer=transformer,
+        poolings=_poolings(pooling_file, pooling),
+        include_prompt=setting(pooling, "include_prompt", bool, pooling_file) is not False,
+        pooled_width=whole_number(pooling, width, pooling_file),
+        steps=tuple(steps),
+        max_seq_length=settings.max_seq_length,
+        lowercase=settings.lowercase,
+        prompts=about.prompts,
+        default_prompt=about.default_prompt,
+        files=_files(folder, [pooling_file, settings.file, about_file], modules),
+    )
+
+
+def _check_whole(folder: Path) -> None:
+    """Raises `ValueError` where files of sentence-transformers lie in a folder without a list of
+    modules: what the model's vectors are is not known then.
+    """
+    left = [folder / _ABOUT, folder / "1_Pooling", *sorted(folder.glob("sentence_*_config.json"))]
+    for file in left:
+        if file.exists():
+            raise ValueError(
+                f"{file}: belongs to a model of sentence-transformers, but there is no {_LISTING}"
+                f" beside it; copy all files of the model, or remove {file.name} to use the"
+                " transformer alone"
+            )
+
+
+def _steps(name: str, path: Path) -> list[str]:
+    """What a module after the pooling does, as steps of `dense_layers`."""
+    file = path / "config.json"
+    if name == "Dense":
+        return [str(path)]
+    if name == "Dropout":  # acts in training only
+        return []
+    config = read_json(file) if file.is_file() else {}
+    keys = ("module_input_name", "module_output_name")
+    no_others(config, keys, file)
+    for key in keys:
+        if config.get(key) not in (None, "sentence_embedding"):
+            raise ValueError(
+                f"{file}: {key} is {config[key]!r}; only sentence_embedding is implemented"
+            )
+    return [NORMALIZE]
+
+
+def _files(
+    folder: Path, settings: list[Path | None], modules: list[tuple[str, Path]]
+) -> tuple[Path, ...]:
+    """All that matter. Raises `ValueError` where one of a dense layer is missing."""
+    files = [folder / _LISTING, *(file for file in settings if file and file.is_file())]
+    for name, path in modules[2:]:
+        if name == "Dense":
+            files += [path / "config.json", path / "model.safetensors"]
+        elif name == "Normalize" and (path / "config.json").is_file():
+            files.append(path / "config.json")
+    for file in files:
+        if not file.is_file():
+            hint = ""
+            if file.with_name("pytorch_model.bin").is_file():
+                hint = "; pytorch_model.bin is not read, save the model as safetensors"
+            raise ValueError(
+                f"{folder}: {_LISTING} asks for {file.relative_to(folder)}, which is missing{hint}"
+            )
+    return tuple(files)
+
+
+def _about(file: Path) -> _About:
+    values = read_json(file)
+    without_effect = ("__version__", "similarity_fn_name", "requirements")
+    known = ("model_type", "prompts", "default_prompt_name", "truncate_dim", *without_effect)
+    no_others(values, known, file)
+    if (kind := values.get("model_type", "SentenceTransformer")) != "SentenceTransformer":
+        raise ValueError(f"{file}: model_type is {kind!r}; only SentenceTransformer is implemented")
+    said = setting(values, "prompts", dict, file) or {}
+    for name, prompt in said.items():
+        if not isinstance(prompt, str | None):
+            raise ValueError(f"{file}: prompts: {name!r} must be a text or null, got {prompt!r}")
+    # Every model has these two names, and null is no prompt.
+    prompts = {"query": "", "document": ""} | {name: text or "" for name, text in said.items()}
+    default = setting(values, "default_prompt_name", str, file)
+    if default is not None and default not in prompts:
+        raise ValueError(f"{file}: default_prompt_name {default!r} is none of its prompts")
+    dimensions = values.get("truncate_dim")
+    return _About(
+        prompts=tuple(sorted((name, text) for name, text in prompts.items() if name in said)),
+        default_prompt=prompts[default] if default is not None else "",
+        dimensions=None if dimensions is None else whole_number(values, "truncate_dim", file),
+    )
+
+
+def _listed(listing: Path) -> list[tuple[str, str]]:
+    """Class and folder of each module, in the order in which they run: that of the file."""
+    try:
+        modules = json.loads(listing.read_text("utf-8"))
+        listed = [(module["type"], module["path"]) for module in modules]
+        names = [module["name"] for module in modules if "name" in module]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{listing}: is not a list of modules ({error!r})") from error
+    for module, (kind, path) in zip(modules, listed):
+        no_others(module, ("idx", "name", "path", "type", "kwargs"), listing)
+        for key, value in (("type", kind), ("path", path)):
+            if not isinstance(value, str):
+                raise ValueError(f"{listing}: {key} must be a text, got {value!r}")
+        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            raise ValueError(f"{listing}: path {path!r} leads out of the model's folder")
+        if kind not in _CLASSES:
+            raise ValueError(
+                f"{listing}: the class {kind} is not implemented; implemented are Transformer,"
+                " Pooling, Dense and Normalize of sentence_transformers"
+            )
+    if len(set(map(str, names))) < len(names):
+        raise ValueError(f"{listing}: two modules have the same name; one would replace the other")
+    return [(_CLASSES[kind], path) for kind, path in listed]
+
+
+def _poolings(file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Our names of the poolings, in the order in which their vectors stand."""
+    said = config.get("pooling_mode")
+    if said is not None:
+        modes = said if isinstance(said, list) else [said]
+    else:
+        modes = [mode for key, mode in _SWITCHES.items() if setting(config, key, bool, file)]
+        modes = modes or ["mean"]
+    if not modes or not all(isinstance(mode, str) and mode in _MODES for mode in modes):
+        raise ValueError(
+            f"{file}: pooling_mode is {said!r}; implemented are {', '.join(_MODES)}, and lists of"
+            " these"
+        )
+    return tuple(_MODES[mode] for mode in modes)

@@ -1,0 +1,155 @@
+"""The tokenizer of a Hugging Face folder: its file, and the rules that the files beside it give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from transforms.models.berts import rebuilt_tokenizers, tokenizer_settings
+from transforms.models.berts.folders import setting
+from transforms.specs import TokenizerSpec
+from transforms.tokens.tokenizers import Tokenizer
+
+_WORD_PIECE_CLASSES = ("BertTokenizer", "BertTokenizerFast")
+_XLM_CLASSES = ("XLMRobertaTokenizer", "XLMRobertaTokenizerFast")
+_LIBRARY_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
+_KINDS = {
+    "tokenizer.json": (
+        "tokenizer.json",
+        (*_WORD_PIECE_CLASSES, *_XLM_CLASSES, *_LIBRARY_CLASSES),
+    ),
+    "vocab.txt": ("bert_fast", _WORD_PIECE_CLASSES),
+    "sentencepiece.bpe.model": ("xlm_roberta", _XLM_CLASSES),
+}
+
+_CLASS_DEFAULTS: Mapping[str, bool | None] = {
+    "do_lower_case": True,
+    "strip_accents": None,
+    "tokenize_chinese_chars": True,
+}
+# The classes that transformers takes where no file names one.
+_OF_MODELS = {"bert": "BertTokenizer", "xlm-roberta": "XLMRobertaTokenizer"}
+
+
+def find(place: Path) -> tuple[Path, dict[str, Any]]:
+    """The file that holds the tokenizer, and what the files beside it say, see
+    `tokenizer_settings`.
+    """
+    if place.is_file():
+        file, folder = place, place.parent
+    else:
+        folder = place
+        there = own_files(folder)
+        if not there:
+            raise ValueError(
+                f"{folder}: no {', '.join(_KINDS)};"
+                " name the tokenizer's folder or file with --tokenizer"
+            )
+        file = there[0]
+    return file, tokenizer_settings.read(folder)
+
+
+def own_files(folder: Path) -> list[Path]:
+    """The tokenizer's files in a folder, the one that is read first."""
+    return [folder / name for name in _KINDS if (folder / name).is_file()]
+
+
+def describe(
+    file: Path,
+    said: Mapping[str, Any],
+    model: Mapping[str, Any],
+    lowercase: bool | None,
+    lowercase_first: bool,
+) -> TokenizerSpec:
+    """`said` is what the files beside the tokenizer's say, `model` the model's configuration,
+    `lowercase` what the user asks for. Raises `ValueError` where they ask for what is not
+    implemented.
+
+    Source: transformers, BertTokenizerFast: what `tokenizer_config.json` says, and else the
+    defaults of the class that it names, overrides `tokenizer.json`.
+    """
+    about = file.with_name(tokenizer_settings.CONFIG)
+    name = _class_of(said, model, about)
+    kind = _kind(file, name, said.get("word_tokenizer_type") or said.get("subword_tokenizer_type"))
+    tokenizer_settings.check(file, said)
+    name = name or _OF_MODELS.get(str(model.get("model_type")))
+    of_class = name in _WORD_PIECE_CLASSES
+    rules = _rules(said, about) if of_class or kind == "bert_fast" else {}
+    if kind == "xlm_roberta":
+        rules = {"do_lower_case": False}
+    inputs = setting(said, "model_input_names", list, about)
+    return TokenizerSpec(
+        kind,
+        str(file),
+        lowercase=rules.get("do_lower_case") if lowercase is None else lowercase,
+        lowercase_first=lowercase_first,
+        strip_accents=rules.get("strip_accents"),
+        chinese_characters=rules.get("tokenize_chinese_chars"),
+        lowercase_asked=lowercase is not None,
+        of_class=of_class,
+        named=tuple(sorted(set(tokenizer_settings.named(said, file).values()))),
+        split_special=bool(setting(said, "split_special_tokens", bool, about)),
+        segments=name not in _XLM_CLASSES if inputs is None else "token_type_ids" in inputs,
+        keep_end=_side(file, said, "truncation") == "left",
+    )
+
+
+def _rules(said: Mapping[str, Any], about: Path) -> dict[str, bool | None]:
+    """Those of BERT's classes. Other classes take all rules from `tokenizer.json`."""
+    found = {key: setting(said, key, bool, about) for key in _CLASS_DEFAULTS}
+    return {key: _CLASS_DEFAULTS[key] if found[key] is None else found[key] for key in found}
+
+
+def notes(
+    spec: TokenizerSpec, said: Mapping[str, Any], model: Mapping[str, Any], tokenizer: Tokenizer
+) -> Iterator[str]:
+    """What a user is to know of the files: `tokenizer` is what they were read as."""
+    file = Path(spec.path)
+    yield from tokenizer_settings.notes(file, said)
+    kind = str(model.get("model_type"))
+    if kind == "bert" and _side(file, said, "padding") == "left":
+        yield (
+            "padding_side of the tokenizer is left, with which sentence-transformers gives a text"
+            " other vectors beside longer ones; here they are those of each text alone"
+        )
+    named = _class_of(said, model, file.with_name(tokenizer_settings.CONFIG))
+    if named in _LIBRARY_CLASSES and tokenizer.segments and "model_input_names" not in said:
+        yield (
+            f"{file.name}: tells the texts of a pair apart by segments, as in transformers 4;"
+            f" transformers 5 does not, for a {named}"
+        )
+    name = (named or _OF_MODELS.get(kind, "")).removesuffix("Fast")
+    yield from rebuilt_tokenizers.notes(spec, said, name, tokenizer)
+
+
+def _class_of(said: Mapping[str, Any], model: Mapping[str, Any], about: Path) -> str | None:
+    return setting(said, "tokenizer_class", str, about) or model.get("tokenizer_class")
+
+
+def _side(file: Path, said: Mapping[str, Any], what: str) -> str:
+    """Where texts are cut (`truncation`) or padded: what the settings say, else `tokenizer.json`.
+
+    Raises `ValueError` where that is no side.
+    """
+    about = file.with_name(tokenizer_settings.CONFIG)
+    side = setting(said, f"{what}_side", str, about)
+    if side is None and file.name == "tokenizer.json":
+        of_file = tokenizer_settings.outline(file).get(what) or {}
+        side = str(of_file.get("direction", "right")).lower()
+    if side not in (None, "left", "right"):
+        raise ValueError(f"{about}: {what}_side is {side!r}; it is left or right")
+    return side or "right"
+
+
+def _kind(file: Path, name: str | None, mecab: str | None) -> str:
+    """Our name for the tokenizer of class `name`. Raises `ValueError` where it is another's."""
+    if file.name not in _KINDS:
+        raise ValueError(f"--tokenizer={file}: looked for {', '.join(_KINDS)}")
+    kind, classes = _KINDS[file.name]
+    if mecab or (name is not None and name not in classes):
+        raise ValueError(
+            f"{file}: the model's tokenizer is {name or mecab!r}, which is not implemented;"
+            f" {file.name} is read as one of {', '.join(classes)}"
+        )
+    return kind

@@ -1,0 +1,170 @@
+"""BERTs of our own as TF2 SavedModels with the BERT contract, for anyone to run and to train.
+
+The forward pass is `bert`'s, with the weights in variables.
+"""
+
+from __future__ import annotations
+
+import string
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from shutil import copyfile
+
+import numpy as np
+
+from transforms.models.berts import forward as bert
+from transforms.models.exports import notes, repeatable
+from transforms.models.hardware import tf
+from transforms.models.exports.sources import Dropout, read_arrays, read_dropout
+from transforms.specs import BertConfig, ModelSpec, TokenizerSpec
+from transforms.tokens.tokenizers import load_tokenizer
+
+_INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """`bert.Arrays` that can be trained, float32."""
+
+    variables: Mapping[str, tf.Variable]
+    dropout: Dropout
+    dtype: tf.DType = tf.float32
+
+    def __call__(self, name: str) -> tf.Tensor:
+        return tf.convert_to_tensor(self.variables[name])
+
+    def dense(self, x: tf.Tensor, *names: str) -> tf.Tensor:
+        # One product for all: once the variables are frozen, it is the encoder's own.
+        kernels, biases = (
+            [self(f"{name}/{part}") for name in names] for part in ("kernel", "bias")
+        )
+        product = tf.matmul(x, tf.concat(kernels, axis=1))
+        return tf.nn.bias_add(product, tf.concat(biases, axis=0))
+
+    def norm(self, x: tf.Tensor, name: str, epsilon: float) -> tf.Tensor:
+        gamma, beta = self(f"{name}/LayerNorm/gamma"), self(f"{name}/LayerNorm/beta")
+        return bert.norm(x, gamma, beta, epsilon)
+
+    def dropped(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.dropout(x, self.dropout.rows)
+
+    def dropped_attention(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.dropout(x, self.dropout.attention)
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """The whole forward pass for ids, mask and types [B, T] int32."""
+
+    config: BertConfig
+    segments: bool  # whether the model is told which text a token is of
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> Forward:
+        assert spec.bert is not None
+        return cls(spec.bert, spec.segments)
+
+    def layers(
+        self, arrays: bert.Arrays, ids, mask, types, count: int
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Layers 0 to `count`, each [B, T, H], and the rows [B*T, H] of the last one."""
+        words = arrays("embeddings/word_embeddings")
+        types = types if self.segments else tf.zeros_like(types)
+        x = bert.embeddings(self.config, arrays, words, ids, types)
+        attention = bert.attention_mask(mask, arrays.dtype)
+        shape = tf.concat([tf.shape(ids), [self.config.hidden_size]], axis=0)
+        found = [tf.reshape(x, shape)]
+        for i in range(count):
+            x = bert.layer(f"encoder/layer_{i}", self.config, arrays, x, attention)
+            found.append(tf.reshape(x, shape))
+        return found, x
+
+
+def make_variables(spec: ModelSpec, layers: int, pooler: bool) -> dict[str, tf.Variable]:
+    """The weights up to a layer by our names; theirs are those of google-research/bert."""
+    assert spec.bert is not None
+    lower = replace(spec, bert=replace(spec.bert, layer_count=layers))
+    arrays = read_arrays(lower, pooler)
+    return {name: tf.Variable(arrays.pop(name), name=f"bert/{name}") for name in list(arrays)}
+
+
+def save_bert(spec: ModelSpec, folder: Path) -> None:
+    """Write a SavedModel with the BERT contract: `__call__(inputs, training=False)`.
+
+    Without a pooler there is no `pooled_output` and no `default`.
+    """
+    variables = make_variables(spec, spec.layer_count, spec.has_pooler)
+    forward = Forward.of(spec)
+    providers = {
+        True: Variables(variables, read_dropout(spec)),
+        False: Variables(variables, Dropout()),
+    }
+
+    def outputs(training, ids, mask, types):
+        return _contract(spec, forward, providers[training], ids, mask, types)
+
+    def call(inputs, training=False):
+        return outputs(bool(training), *(inputs[name] for name in _INPUTS))
+
+    model = trackable(variables)
+    model.__call__ = tf.function(call, autograph=False)
+    specs = {name: tf.TensorSpec([None, None], tf.int32, name) for name in _INPUTS}
+    for training in (True, False):
+        model.__call__.get_concrete_function(specs, training=training)
+
+    def serve(input_word_ids, input_mask, input_type_ids):
+        found = outputs(False, input_word_ids, input_mask, input_type_ids)
+        layers = found.pop("encoder_outputs")
+        return found | {f"encoder_outputs/{i}": layer for i, layer in enumerate(layers)}
+
+    signature = tf.function(serve, autograph=False, input_signature=list(specs.values()))
+    save(spec, model, folder, signature)
+
+
+def _contract(spec: ModelSpec, forward: Forward, arrays: Variables, ids, mask, types):
+    """The outputs of the contract: `encoder_outputs` are layers 1 to L."""
+    layers, rows = forward.layers(arrays, ids, mask, types, spec.layer_count)
+    found = {"sequence_output": layers[-1], "encoder_outputs": layers[1:]}
+    if spec.has_pooler:
+        pooled = bert.pooler(forward.config, arrays, rows, tf.shape(ids)[0])
+        found |= {"pooled_output": pooled, "default": pooled}
+    return found
+
+
+def trackable(variables: Mapping[str, tf.Variable]) -> tf.train.Checkpoint:
+    """An object to save, with the attributes that hub.KerasLayer looks for."""
+    model = tf.train.Checkpoint()
+    model.variables = list(variables.values())
+    model.trainable_variables = list(variables.values())
+    model.regularization_losses = []
+    return model
+
+
+def save(spec: ModelSpec, model: tf.train.Checkpoint, folder: Path, serve) -> None:
+    """Write a model with its vocabulary: `vocab_file` and `do_lower_case` are where models of TF
+    Hub have them.
+    """
+    assert spec.tokenizer is not None
+    lowercase = tf.Variable(lowers(spec.tokenizer), trainable=False, name="do_lower_case")
+    model.do_lower_case = lowercase
+    with tempfile.TemporaryDirectory() as place:
+        for name, source in notes.files(spec).items():
+            copyfile(source, Path(place, name))
+        notes.dump(spec, Path(place, notes.NAME))
+        names = [*notes.files(spec), notes.NAME]
+        model.files = [tf.saved_model.Asset(str(Path(place, name))) for name in names]
+        model.vocab_file = model.files[names.index("vocab.txt") if "vocab.txt" in names else 0]
+        repeatable.save(model, folder, {"serving_default": serve})
+
+
+def lowers(tokenizer: TokenizerSpec) -> bool:
+    """Whether a tokenizer sees no difference between upper and lower case. Of some only the
+    library knows.
+    """
+    if tokenizer.lowercase is not None:
+        return tokenizer.lowercase or tokenizer.lowercase_first
+    rows = [" ".join(letters) for letters in (string.ascii_lowercase, string.ascii_uppercase)]
+    lower, upper = load_tokenizer(tokenizer).encode(rows, spans=False)
+    return np.array_equal(lower.ids, upper.ids)

@@ -1,0 +1,142 @@
+"""Text files of word vectors, in word2vec's form (a first line `COUNT DIMENSIONS`) or GloVe's
+(none).
+
+A line is a word and its numbers, with single spaces between. A word may hold spaces, as some of
+GloVe's 840B do: the numbers are counted from the right.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from transforms.storage.lfs_pointers import POINTER, is_pointer
+
+_HEADER = re.compile(rb"\d+ \d+ ?")
+_MARK = b"\xef\xbb\xbf"
+_LONGEST_LINE = 1 << 20  # bytes
+
+
+@dataclass(slots=True)
+class WordVectors:
+    """What `spool` found: `words` in order, each once, and how many lines repeated one."""
+
+    words: int
+    dimensions: int
+    repeated: int
+
+
+def spool(source: Path, vocabulary: Path, table: Path) -> WordVectors:
+    """Write the words of `source`, a line each, to `vocabulary`, and their vectors [N, D] float32
+    to `table`, as a bare array. Of words that stand twice, the first counts.
+
+    Raises `ValueError` naming the line that is wrong and the reason.
+    """
+    known: set[bytes] = set()
+    repeated = 0
+    with vocabulary.open("wb") as words, table.open("wb") as vectors:
+        lines = _Lines(source)
+        for word, numbers in lines:
+            if word in known:
+                repeated += 1
+                continue
+            known.add(word)
+            words.write(word + b"\n")
+            vectors.write(numbers.tobytes())
+    return WordVectors(len(known), lines.dimensions, repeated)
+
+
+class _Lines:
+    """Words and vectors [D] float32 of a file."""
+
+    def __init__(self, source: Path):
+        self._source = source
+        self.dimensions = 0
+
+    def __iter__(self) -> Iterator[tuple[bytes, np.ndarray]]:
+        with self._source.open("rb") as raw:
+            zipped = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if zipped else raw  # type: ignore[assignment]
+            try:
+                yield from self._of(stream)
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise ValueError(f"{self._source}: is no whole gzip file ({error})") from error
+
+    def _of(self, stream: IO[bytes]) -> Iterator[tuple[bytes, np.ndarray]]:
+        first = stream.readline(_LONGEST_LINE).removeprefix(_MARK)
+        if is_pointer(first):
+            raise ValueError(f"{self._source}: {POINTER}")
+        expected, number = None, 0
+        if _HEADER.fullmatch(first.rstrip(b"\r\n")):
+            expected, self.dimensions = map(int, first.split())
+            self._check(self.dimensions > 0, 1, "says that vectors have no dimension")
+            first, number = stream.readline(_LONGEST_LINE), 1
+        found, line = 0, first
+        while line:
+            number += 1
+            following = stream.readline(_LONGEST_LINE)
+            if found and not following and not line.strip():
+                break  # an editor's last line
+            yield self._parsed(line, number)
+            found += 1
+            line = following
+        if found == 0:
+            raise ValueError(f"{self._source}: holds no word vector")
+        if expected not in (None, found):
+            raise ValueError(
+                f"{self._source}: holds {found} lines of vectors, its first line says {expected};"
+                " is it cut off?"
+            )
+
+    def _parsed(self, line: bytes, number: int) -> tuple[bytes, np.ndarray]:
+        text = line.rstrip(b"\r\n").removesuffix(b" ")
+        self.dimensions = self.dimensions or text.count(b" ")
+        word, *numbers = text.rsplit(b" ", self.dimensions)
+        self._check(
+            0 < self.dimensions == len(numbers),
+            number,
+            f"is {_shown(text)}, a word and {self.dimensions or 'its'} numbers were looked for",
+        )
+        self._check(word != b"", number, "has no word before its numbers")
+        self._check(b"\r" not in word, number, "has a carriage return in its word")
+        try:
+            word.decode()
+        except UnicodeDecodeError as error:
+            raise self._wrong(number, f"is not UTF-8 ({error})") from error
+        try:
+            vector = np.array(numbers).astype(np.float32)
+        except ValueError:
+            wrong = next(value for value in numbers if not _is_number(value))
+            reason = f"has {_shown(wrong)} where a number was looked for"
+            raise self._wrong(number, reason) from None
+        self._check(bool(np.isfinite(vector).all()), number, "has a value that is not finite")
+        return word, vector
+
+    def _check(self, right: bool, number: int, reason: str) -> None:
+        if not right:
+            raise self._wrong(number, reason)
+
+    def _wrong(self, number: int, reason: str) -> ValueError:
+        doubt = "; is it a text file of word vectors?" if number <= 2 else ""
+        return ValueError(f"{self._source}: line {number} {reason}{doubt}")
+
+
+def _is_number(value: bytes) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _shown(value: bytes) -> str:
+    text = value.decode(errors="replace")
+    return repr(text if len(text) <= 40 else f"{text[:40]}…")

@@ -1,0 +1,107 @@
+"""TensorFlow, imported without its greetings, and its threads."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from transforms.models.cores import available
+
+_ARENA_MAX = -8  # of mallopt(), in glibc's malloc.h
+_GREETING = re.compile(rb"WARNING: All log messages before absl|[IW]\d{4} ")
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """TensorFlow's greetings on stderr are not shown unless the block fails; all else is, after it.
+
+    TensorFlow 2.21 greets before its logging starts, where no setting of it is heard. Meanwhile
+    other threads, and the user's Ctrl-C, may have something to say.
+    """
+    wanted: Callable[[bytes], bytes] = _other_lines
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as said:
+        stderr = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            wanted = bytes
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            said.seek(0)
+            os.write(2, wanted(said.read()))
+
+
+def _other_lines(said: bytes) -> bytes:
+    lines = said.splitlines(keepends=True)
+    return b"".join(line for line in lines if not _GREETING.match(line))
+
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with _quietly():
+    import tensorflow as tf
+
+__all__ = ["has_amx", "has_gpu", "prepare_threads", "tf"]
+
+
+def prepare_threads() -> int:
+    """One stream a core, each with one thread, or one for a GPU -> the number of streams.
+
+    TensorFlow takes it only before it starts: in someone's own program, where it is running
+    already, its threads stay as they are.
+    """
+    if has_gpu():
+        tf.config.experimental.enable_tensor_float_32_execution(False)  # float32 means float32
+        _share_gpus()
+        return 1
+    cores = _cores()
+    _share_heaps(cores)
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(cores)
+    return cores
+
+
+def _cores() -> int:
+    """Those that this process may use: where CORPUSVEC_CORES says so, a share of them."""
+    cores = available()
+    share = os.environ.get("CORPUSVEC_CORES", "")
+    return min(cores, int(share)) if share.isdecimal() and int(share) else cores
+
+
+def _share_heaps(count: int) -> None:
+    """Let the threads share `count` heaps where glibc would give them eight times as many: each
+    keeps what it once needed for the products of a stream.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another libc, which has no such
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, count)
+
+
+def _share_gpus() -> None:
+    """Take a GPU's memory as it is needed: there may be other processes."""
+    for gpu in tf.config.get_visible_devices("GPU"):
+        with contextlib.suppress(RuntimeError, ValueError):  # it is running, or has its limits
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow sees one that it can use."""
+    return bool(tf.config.get_visible_devices("GPU"))
+
+
+def has_amx() -> bool:
+    """Whether the processor multiplies matrices of bfloat16 as such (Linux tells)."""
+    try:
+        return " amx_bf16" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False

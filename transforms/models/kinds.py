@@ -1,0 +1,117 @@
+"""Models that turn windows into vectors: one module for each kind, one row for it in `KINDS`.
+
+Describing a model reads small files only; TensorFlow is imported when one is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol
+
+from transforms.storage import lfs_pointers
+from transforms.elements import Encoded, Window
+from transforms.specs import Asked, ModelSpec, Wanted
+
+
+class Encoder(Protocol):
+    """A loaded model, safe from several threads. `streams` is how many calls at once keep the
+    machine busy.
+    """
+
+    streams: int
+
+    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
+        """One result for each window, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A row of the table: the module that knows the kind, and what it looks for, in a user's
+    words.
+    """
+
+    module: str
+    looks_for: str
+
+    def load_module(self) -> ModuleType:
+        return importlib.import_module(f"transforms.models.{self.module}")
+
+
+# A kind's module has `recognises(path, asked)`, `describe(path, asked)` and `load(spec, wanted)`;
+# those of our own BERT have `read_arrays(spec, pooler)` too, those of SavedModels
+# `takes(signature)`.
+KINDS: Mapping[str, Kind] = {
+    "checkpoint": Kind(
+        "berts.checkpoints",
+        "a TensorFlow 1 checkpoint (bert_config.json or config.ini, *.ckpt-*.index with its data,"
+        " vocab.txt or a SentencePiece .model with its .vocab)",
+    ),
+    "hugging_face": Kind(
+        "berts.hugging_face",
+        "a Hugging Face folder (config.json, model.safetensors, tokenizer.json or vocab.txt or"
+        " sentencepiece.bpe.model)",
+    ),
+    # Functions of SavedModels and TF1 Hub modules (saved_model.pb and its variables). The first
+    # that takes a function runs it.
+    "saved_bert": Kind(
+        "saved_models.ids",
+        "a SavedModel or TF1 Hub module that takes token ids (a vocabulary in assets)",
+    ),
+    "saved_words": Kind("saved_models.words", "one that takes words (ELMo, word vectors)"),
+    "saved_pieces": Kind("saved_models.pieces", "one that takes SentencePiece ids (USE-lite)"),
+    "saved_strings": Kind("saved_models.strings", "one that takes strings (USE, NNLM)"),
+}
+
+
+def describe_model(path: str, asked: Asked = Asked()) -> ModelSpec:  # noqa: B008 (it is frozen)
+    """What a folder, or a checkpoint's prefix, holds.
+
+    Raises `ValueError` where nothing known is there, something is missing, or its files contradict
+    each other.
+    """
+    try:
+        return _described(path, asked)
+    except ValueError as error:
+        places = [Path(place) for place in (path, asked.tokenizer) if place]
+        lfs_pointers.refuse_blamed(str(error), *places)
+        raise
+
+
+def _described(path: str, asked: Asked) -> ModelSpec:
+    from transforms.models.berts.folders import refuse_unreadable
+
+    refuse_unreadable(Path(path))
+    for kind in KINDS.values():
+        module = kind.load_module()
+        if module.recognises(path, asked):
+            spec = module.describe(path, asked)
+            for flag in ("signature", "output_key"):
+                if (value := getattr(asked, flag)) and spec.signature is None:
+                    raise ValueError(f"--{flag}={value}: {path} has none; leave it away")
+            return spec
+    if not Path(path).exists():
+        raise ValueError(
+            f"--model={path}: no such folder; models of hubs are named as https://… or hf://…"
+        )
+    looked_for = "; ".join(kind.looks_for for kind in KINDS.values())
+    raise ValueError(f"--model={path}: no model that corpusvec knows. Looked for: {looked_for}")
+
+
+def load_encoder(spec: ModelSpec, wanted: Wanted) -> Encoder:
+    """Load the weights and build what computes `wanted`, no more. Takes seconds: once per
+    process.
+    """
+    return KINDS[spec.kind].load_module().load(spec, wanted)
+
+
+def tokens_at_once() -> int:
+    """Padded tokens that a call should have where it can, once a model is loaded: on a GPU, which
+    idles through small batches; 0 where batches are good as they come.
+    """
+    from transforms.models.hardware import has_gpu
+
+    return 1 << 14 if has_gpu() else 0

@@ -1,0 +1,256 @@
+"""Models named by a handle: an address, or an archive, in place of a folder.
+
+`https://`, `http://`: an archive, or a TF Hub handle. `gs://`, `s3://`: a folder or an archive.
+`hf://owner/name@revision`: a model of the Hugging Face Hub. `file://`, or a path: a local archive.
+Each is fetched into the cache once.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from transforms.models.sources import archives, downloads
+from transforms.models.sources.caches import Entry, anything, cache_folder, kept, say, sha256
+from transforms.storage.stores import ask
+
+STORES = ("gs", "s3")
+_KINDS = "https://…, http://…, gs://…, s3://…, hf://owner/name, file://… or a .tar.gz file"
+_COMPRESSED = "tf-hub-format=compressed"
+
+# Of a repository, which has the same model in many forms, what corpusvec reads.
+_READ = (
+    "*.json",
+    "*.txt",
+    "*.model",
+    "*.vocab",
+    "*.safetensors",
+    "config.ini",
+    "*.ckpt*.index",
+    "*.ckpt*.data-*",
+    "*.pb",
+    "variables/*",
+    "assets/*",
+)
+_NOT_READ = ("onnx/*", "openvino/*", "coreml/*")
+
+
+def is_handle(model: str) -> bool:
+    """Whether a model is named by an address or an archive: `local_model` makes a folder of it."""
+    return "://" in model or (model.endswith(archives.SUFFIXES) and os.path.isfile(model))
+
+
+def local_model(
+    model: str,
+    cache: str | None,
+    refresh: bool = False,
+    check: Callable[[str], None] = anything,
+) -> str:
+    """The local path of a model: a path as it is, a handle through the cache.
+
+    `cache` is the cache's folder, None for tensorflow-hub's own; `refresh` fetches even what is
+    there. `check(folder)` raises ValueError for a model that is damaged: it is asked of what was
+    fetched, and of what tensorflow-hub left. Where a whole copy is there no other machine is asked.
+    Raises: ValueError or RuntimeError, in one sentence, where the model cannot be had.
+    """
+    if not is_handle(model):
+        return model
+    name = shown(model)
+    folder = cache_folder(cache)
+    try:
+        return _local_model(model, name, folder, refresh, check)
+    except RuntimeError as error:
+        raise RuntimeError(f"--model={name}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"--model={name}: {error}") from error
+    except OSError as error:
+        what = error.strerror or str(error)
+        raise RuntimeError(
+            f"--model={name}: cannot be kept in {folder} ({what});"
+            " choose a folder that can be written and has room with --model_cache"
+        ) from error
+
+
+def shown(model: str) -> str:
+    """A handle without what is secret in it."""
+    if "://" not in model:
+        return model
+    try:
+        return downloads.without_secrets(model)
+    except ValueError:  # an address that is none may hold a password anywhere
+        raise ValueError(f"--model: this address cannot be read; give {_KINDS}") from None
+
+
+def _local_model(
+    model: str, name: str, cache: str, refresh: bool, check: Callable[[str], None]
+) -> str:
+    scheme = model.partition("://")[0].lower() if "://" in model else "file"
+    source = ""
+    if scheme in ("http", "https"):
+        fetch = functools.partial(_fetch_http, model, name)
+    elif scheme in STORES:
+        fetch = functools.partial(_fetch_store, model)
+    elif scheme == "hf":
+        fetch = functools.partial(_fetch_hugging_face, model)
+    elif scheme == "file":
+        path = os.path.abspath(_local_path(model))
+        if os.path.isdir(path):
+            return path
+        model, name, source = f"file://{path}", path, _archive_digest(path)
+        fetch = functools.partial(_unpack, path)
+    else:
+        raise ValueError(f"{scheme}:// is no kind of address that a model can have; give {_KINDS}")
+    entry = Entry(cache, model, name, source, check)
+    try:
+        return archives.inner_folder(kept(entry, fetch, refresh))
+    except FileNotFoundError:  # another process replaces it this very moment
+        return archives.inner_folder(kept(entry, fetch))
+
+
+def _local_path(model: str) -> str:
+    if "://" not in model:
+        return os.path.expanduser(model)
+    address = urlsplit(model)
+    if address.netloc not in ("", "localhost"):
+        raise ValueError("a file:// address has three slashes, as in file:///models/bert.tar.gz")
+    return unquote(address.path)
+
+
+def _archive_digest(path: str) -> str:
+    if not os.path.isfile(path):
+        raise ValueError(f"there is no file {path}")
+    if not path.endswith(archives.SUFFIXES):
+        raise ValueError(f"{path} is neither a folder nor a .tar.gz archive")
+    return sha256(path)
+
+
+def _unpack(archive: str, folder: str, scratch: str = "") -> None:
+    try:
+        archives.unpack(archive, folder)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; nothing of it is kept; check what is there, or give a folder"
+        ) from error
+
+
+def _fetch_http(handle: str, shown: str, folder: str, scratch: str) -> None:
+    say(f"fetching {shown}")
+    archive = os.path.join(scratch, "archive.tar.gz")
+    downloads.fetch(download_address(handle), archive, lambda text: say(f"{shown}: {text}"))
+    _unpack(archive, folder)
+
+
+def download_address(handle: str) -> str:
+    """Where the archive of an http handle is: a TF Hub handle is asked for its compressed form."""
+    parts = urlsplit(handle)
+    given = parts.query.split("&") if parts.query else []
+    asked = any(item.startswith("tf-hub-format=") for item in given)
+    if parts.path.endswith(archives.SUFFIXES) or asked:
+        return handle
+    return urlunsplit((*parts[:3], "&".join([*given, _COMPRESSED]), ""))
+
+
+def _fetch_store(handle: str, folder: str, scratch: str) -> None:
+    """From a store that Beam knows: one archive, or all files of a folder."""
+    from apache_beam.io.filesystem import CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
+    say(f"fetching {handle}")
+    handle = handle.rstrip("/")
+    is_archive = handle.endswith(archives.SUFFIXES)
+    pattern = handle if is_archive else f"{handle}/**"
+    try:
+        files = [
+            file
+            for file in ask(handle, lambda: FileSystems.match([pattern])[0].metadata_list)
+            if not file.path.endswith("/")
+        ]
+        if (total := sum(file.size_in_bytes for file in files)) > downloads.LARGEST:
+            raise ValueError(f"has {total >> 30} GiB; {downloads.LARGEST >> 30} are allowed")
+        for file in files:
+            parts = archives.relative_parts(file.path[len(handle) + 1 :])
+            target = os.path.join(scratch, "archive.tar.gz")
+            if not is_archive:
+                target = os.path.join(folder, *parts)
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+            raw = FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED)
+            _copy(raw, target, file.size_in_bytes)
+    except Exception as error:  # each file system raises its own library's errors
+        what = " ".join(str(error).split())
+        raise RuntimeError(f"cannot be fetched: {what}") from error
+    if not files:
+        raise RuntimeError("no files are there; check the bucket and the path")
+    if is_archive:
+        _unpack(target, folder)
+
+
+def _copy(raw: Any, target: str, size: int) -> None:
+    with raw, open(target, "wb") as copy:
+        while data := raw.read(1 << 20):
+            copy.write(data)
+    if os.path.getsize(target) != size:
+        raise ValueError(f"{os.path.basename(target)} was cut short")
+
+
+def _fetch_hugging_face(handle: str, folder: str, scratch: str) -> None:
+    """From the Hub, or HF_ENDPOINT; the library finds the user's token by itself."""
+    name, _, revision = handle.partition("://")[2].strip("/").partition("@")
+    if name.count("/") != 1 or not all(name.split("/")) or handle.endswith("@"):
+        raise ValueError("is no model of the Hugging Face Hub; write hf://owner/name[@revision]")
+    try:
+        import huggingface_hub
+        from huggingface_hub.utils import disable_progress_bars
+    except ImportError as error:
+        raise RuntimeError(
+            "needs the package huggingface_hub: pip install 'corpusvec[hf]'"
+        ) from error
+    say(f"fetching {handle}")
+    disable_progress_bars()
+    try:
+        huggingface_hub.snapshot_download(
+            name,
+            revision=revision or None,
+            local_dir=folder,
+            cache_dir=scratch,
+            endpoint=os.environ.get("HF_ENDPOINT") or None,
+            allow_patterns=list(_READ),
+            ignore_patterns=list(_NOT_READ),
+        )
+    except Exception as error:  # the library's own and those of its HTTP client
+        raise RuntimeError(_why_not_had(error, name)) from error
+    shutil.rmtree(os.path.join(folder, ".cache"), ignore_errors=True)  # the library's notes
+
+
+def _why_not_had(error: BaseException, name: str) -> str:
+    """What the Hub said, in one sentence; the library's own are pages."""
+    from huggingface_hub import errors
+
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    answers = (getattr(link, "response", None) for link in chain)
+    status = next((answer.status_code for answer in answers if answer is not None), None)
+    log_in = "log in with `hf auth login` or HF_TOKEN"
+    if any(isinstance(link, errors.GatedRepoError) for link in chain):
+        return f"is gated (status {status}); accept its terms on its page and {log_in}"
+    if any(isinstance(link, errors.RevisionNotFoundError) for link in chain):
+        return f"{name} has no such revision (status {status}); check what follows the @"
+    if any(isinstance(link, errors.RepositoryNotFoundError) for link in chain):
+        return f"no such model (status {status}); check the name, or {log_in} if it is private"
+    if any(isinstance(link, errors.OfflineModeIsEnabled) for link in chain):
+        return "is not in the cache, and HF_HUB_OFFLINE forbids to fetch it; unset it"
+    if isinstance(error, errors.HFValidationError):
+        return f"{name!r} is no name of a model; write hf://owner/name[@revision]"
+    said = f"the server answers {status}" if status else _first_line(chain[-1])
+    return (
+        f"cannot be fetched: {said}; check the network (and HF_ENDPOINT), or download the"
+        " model elsewhere and give its folder as --model=FOLDER"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

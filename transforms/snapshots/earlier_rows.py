@@ -1,0 +1,197 @@
+"""Rows of earlier snapshots: where the vectors of a text lie already.
+
+A text is known again by its key, see `digests`. An `EarlierRows` keeps 36 bytes a row.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from transforms.elements import Place, WrittenFile
+from transforms.snapshots.schemas import SENTENCES, TOKENS
+from transforms.storage.digests import Rows
+from transforms.storage.files import open_file, size_and_digest
+
+_HEX = 64  # digits of a SHA-256
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """Files with rows to reuse, all of one fingerprint: of a snapshot, or of an attempt. Those of
+    this very run are `fresh`, and are not checked.
+    """
+
+    folder: str
+    files: tuple[WrittenFile, ...]
+    fresh: bool = False
+
+    def of(self, table: str) -> list[EarlierFile]:
+        """The files of a table."""
+        return [
+            EarlierFile(self.folder, file, self.fresh) for file in self.files if file.table == table
+        ]
+
+
+class EarlierFile(NamedTuple):
+    """One of them."""
+
+    folder: str
+    file: WrittenFile
+    fresh: bool
+
+    @property
+    def path(self) -> str:
+        return f"{self.folder}/{self.file.path}"
+
+
+class Damaged(Exception):
+    """A file that is not as its report says; the message is a sentence for the user."""
+
+
+def not_reused(damage: str) -> str:
+    """What a user is told of a damaged file."""
+    return f"{damage}; its documents are embedded again"
+
+
+class Runs(NamedTuple):
+    """Documents in a file of tokens: the id of each, its first row and how many there are."""
+
+    ids: pa.Array
+    starts: np.ndarray  # [N] int64
+    lengths: np.ndarray  # [N] int64
+
+
+def check_file(file: EarlierFile) -> None:
+    """Raises `Damaged` where a file that is not of this run is gone, or its bytes are others than
+    were written.
+    """
+    if file.fresh:
+        return
+    path = file.path
+    try:
+        _, digest = size_and_digest(path)
+    except Exception as error:  # each file system has its own
+        raise Damaged(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+    if digest != file.file.digest:
+        raise Damaged(f"{path}: is not the file that was written (its digest is another)")
+
+
+def sentence_rows(file: EarlierFile) -> Rows:
+    """Which texts a file of sentences has. Raises `Damaged`."""
+    check_file(file)
+    with open_file(file.path) as stream:
+        names = ["id", "text_sha256", "model_text_sha256"]
+        table = pq.ParquetFile(stream).read(names, use_threads=False).combine_chunks()
+    keys = _halves(table["text_sha256"])
+    stripped = table["model_text_sha256"]
+    return Rows(table["id"].combine_chunks(), keys ^ _halves(stripped.fill_null("0" * _HEX)))
+
+
+def _halves(digests: pa.ChunkedArray) -> np.ndarray:
+    """[N] hexadecimal digests -> the first 16 bytes of each, [N, 2] uint64."""
+    text = "".join(digests.to_pylist())
+    full = np.frombuffer(binascii.unhexlify(text), np.uint8).reshape(-1, _HEX // 2)
+    return np.ascontiguousarray(full[:, :16]).view("<u8")
+
+
+def token_runs(file: EarlierFile) -> Runs:
+    """Which documents a file of tokens has. Raises `Damaged`."""
+    check_file(file)
+    ids: list[pa.Array] = []
+    ends: list[np.ndarray] = []
+    row = 0
+    with open_file(file.path) as stream:
+        for batch in pq.ParquetFile(stream).iter_batches(columns=["id"]):
+            runs = pc.run_end_encode(batch["id"], run_end_type=pa.int64())
+            ids.append(runs.values)
+            ends.append(runs.run_ends.to_numpy() + row)
+            row += len(batch)
+    return _joined(pa.concat_arrays(ids), np.concatenate(ends))
+
+
+def _joined(ids: pa.Array, ends: np.ndarray) -> Runs:
+    """Runs of batches -> of documents: one may go on in the next batch."""
+    last = np.append(pc.not_equal(ids[:-1], ids[1:]).to_numpy(zero_copy_only=False), True)
+    ends = ends[last]
+    starts = np.concatenate([[0], ends[:-1]])
+    return Runs(ids.filter(pa.array(last)), starts, ends - starts)
+
+
+class EarlierRows:
+    """Where the rows of texts lie, by their keys."""
+
+    def __init__(self, earlier: Sequence[Earlier], tokens: bool):
+        """`tokens`: only those whose token vectors are there too. `damaged` says what was left
+        out.
+        """
+        self.damaged: list[str] = []
+        self._files: list[str] = []
+        self._token_files: list[str] = [""]
+        most = sum(file.file.rows for one in earlier for file in one.of(SENTENCES))
+        keys, where, n = np.empty((most, 2), np.uint64), np.empty((most, 5), np.int32), 0
+        for one in earlier:
+            for some_keys, places in self._parts(one, tokens):
+                there = slice(n, n := n + len(places))
+                keys[there], where[there] = some_keys, places
+        order = np.argsort(keys[:n, 0], kind="stable")  # of equal texts the first
+        self._keys = keys[order]
+        del keys
+        self._where = where[order]
+
+    def find(self, keys: np.ndarray) -> list[Place | None]:
+        """[N, 2] uint64 -> where the rows of each text lie."""
+        at = np.searchsorted(self._keys[:, 0], keys[:, 0])
+        return [self._place(key, place) for key, place in zip(keys, at.tolist())]
+
+    def _place(self, key: np.ndarray, at: int) -> Place | None:
+        while at < len(self._keys) and self._keys[at, 0] == key[0]:
+            if self._keys[at, 1] == key[1]:
+                file, row, tokens_file, tokens_row, n_tokens = self._where[at].tolist()
+                tokens_path = self._token_files[tokens_file]
+                return Place(self._files[file], row, tokens_path, tokens_row, n_tokens)
+            at += 1
+        return None
+
+    def _parts(self, earlier: Earlier, tokens: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Keys [N, 2] and places [N, 5] of each file of sentences."""
+        runs = self._runs(earlier) if tokens else None
+        for file in earlier.of(SENTENCES):
+            try:
+                rows = sentence_rows(file)
+            except Damaged as error:
+                self.damaged.append(str(error))
+                continue
+            where = np.zeros((len(rows.ids), 5), np.int32)  # files have fewer rows than 2**31
+            where[:, 0], where[:, 1] = len(self._files), np.arange(len(rows.ids))
+            self._files.append(file.path)
+            if runs is None:
+                yield rows.keys, where
+                continue
+            ids, places = runs
+            found = pc.index_in(rows.ids, ids)
+            there = pc.is_valid(found).to_numpy(zero_copy_only=False)
+            where[there, 2:] = places[found.drop_null().to_numpy()]
+            yield rows.keys[there], where[there]
+
+    def _runs(self, earlier: Earlier) -> tuple[pa.Array, np.ndarray]:
+        """The ids of documents that have tokens, and for each its file, first row and length."""
+        ids, places = [pa.array([], pa.string())], [np.empty((0, 3), np.int64)]
+        for file in earlier.of(TOKENS):
+            try:
+                runs = token_runs(file)
+            except Damaged as error:
+                self.damaged.append(str(error))
+                continue
+            files = np.full(len(runs.ids), len(self._token_files))
+            self._token_files.append(file.path)
+            ids.append(runs.ids)
+            places.append(np.stack([files, runs.starts, runs.lengths], axis=1))
+        return pa.concat_arrays(ids), np.concatenate(places)

@@ -1,0 +1,189 @@
+"""The manifest of a snapshot: what was read, what became of it, and whether it may be published."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from transforms.documents import ages
+from transforms.elements import Count, Dated, Note, WrittenFile
+from transforms.measures.clocks import PEAK
+from transforms.snapshots.schemas import CHANGES, REJECTED, SENTENCES
+
+FORMAT_VERSION = 2  # 2: `model_text_sha256`, and counts of rows embedded and reused
+UNREAD = "unread_before"  # files of the snapshot before that could not be compared
+_WORTH_A_NOTE = 3  # snapshots in a row that brought nothing new
+# Of the documents: their vectors were made, copied from earlier files, or copied from those of an
+# equal text of the same run.
+MADE = EMBEDDED, REUSED, REPEATED = ("embedded", "reused", "repeated")
+_NAMES = ("records", "documents", "rejected", "empty", *MADE, "tokens", "windows")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a snapshot that is published may be: so many records rejected, of the documents of the
+    one before at most this share lost, and of an input that is at most so many seconds old.
+    """
+
+    max_rejected: int = 0
+    max_shrink: float = 1.0
+    max_input_age: float | None = None
+
+
+DEFAULT_LIMITS = Limits()
+Report = WrittenFile | Count | Dated | Note
+
+
+def make_manifest(
+    snapshot_id: str,
+    reports: Sequence[Report],
+    about: Mapping[str, Any],
+    before: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Of all reports of a run; `about` is what it has beside counts and files, `before` the
+    manifest of the snapshot published before it. Where records or rows are not all accounted for,
+    `incomplete` says so.
+    """
+    files = [report for report in reports if isinstance(report, WrittenFile)]
+    totals = _totals(reports)
+    told = sorted({report.text for report in reports if isinstance(report, Note)})
+    incomplete = _incomplete(totals)
+    if totals.pop(UNREAD, 0):  # the table of changes is no difference to that snapshot
+        about = {**about, "previous": None}
+    finished = datetime.now(timezone.utc)
+    made = {
+        "format_version": FORMAT_VERSION,
+        "id": snapshot_id,
+        "finished": finished.isoformat(timespec="milliseconds"),
+        "seconds": _seconds(about, finished),
+        "counts": {name: totals[name] for name in _NAMES} | dict(sorted(totals.items())),
+        "bytes": _bytes(files),
+        **about,
+        "notes": [*about.get("notes", ()), *told],
+        **({"incomplete": incomplete} if incomplete else {}),
+        "files": [_listed(file) for file in sorted(files, key=lambda file: file.path)],
+    }
+    if "input" in about:
+        times = [report for report in reports if isinstance(report, Dated)]
+        _describe_input(made, times, before)
+    return made
+
+
+def _totals(reports: Sequence[Report]) -> Counter[str]:
+    totals: Counter[str] = Counter()
+    files = [report for report in reports if isinstance(report, WrittenFile)]
+    for report in reports:
+        if isinstance(report, Count):
+            _add(totals, {report.name: report.n})
+        elif isinstance(report, WrittenFile):
+            _add(totals, report.counts)
+            _add(totals, report.work)
+    for name, table in (("documents", SENTENCES), ("rejected", REJECTED)):
+        totals[name] = sum(file.rows for file in files if file.table == table)
+    return totals
+
+
+def _describe_input(
+    made: dict[str, Any], times: Sequence[Dated], before: Mapping[str, Any] | None
+) -> None:
+    """Add what is known only at the end: how old it is, and whether it brought anything new."""
+    known = ages.described(times, datetime.fromisoformat(made["started"]))
+    made["input"] = {**made["input"], **known}
+    if same := _unchanged(made, before or {}):
+        made["input"]["unchanged"] = same
+        if (n := same["snapshots"]) >= _WORTH_A_NOTE:
+            since = datetime.fromisoformat(same["since"]).date()
+            made["notes"].append(f"the input has not changed for {n:,} snapshots, since {since}")
+
+
+def _unchanged(made: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """How many snapshots in a row brought nothing new, and since when; empty where this one did."""
+    if "input" not in before or made.get("previous") != before["id"]:
+        return {}
+    if any(file["rows"] for file in made["files"] if file["table"] == CHANGES):
+        return {}
+    if any(made["counts"][name] != before["counts"][name] for name in ("records", "documents")):
+        return {}
+    earlier = before["input"].get("unchanged", {"snapshots": 0, "since": before["started"]})
+    return {**earlier, "snapshots": earlier["snapshots"] + 1}
+
+
+def _add(totals: Counter[str], counts: Mapping[str, int]) -> None:
+    """Sums, and of peaks the largest."""
+    for name, n in counts.items():
+        totals[name] = max(totals[name], n) if name.startswith(PEAK) else totals[name] + n
+
+
+def _seconds(about: Mapping[str, Any], finished: datetime) -> float | None:
+    """From the start of the program to its manifest; the clocks of two machines may differ."""
+    if "started" not in about:
+        return None
+    return round((finished - datetime.fromisoformat(about["started"])).total_seconds(), 3)
+
+
+def _bytes(files: Sequence[WrittenFile]) -> dict[str, int]:
+    """By table."""
+    sizes = dict.fromkeys(sorted({file.table for file in files}), 0)
+    for file in files:
+        sizes[file.table] += file.bytes
+    return sizes
+
+
+def _listed(file: WrittenFile) -> dict[str, Any]:
+    """What making it took is among the counts of the run."""
+    return {name: value for name, value in asdict(file).items() if name != "work"}
+
+
+def files_of(manifest: Mapping[str, Any]) -> tuple[WrittenFile, ...]:
+    """The files of a snapshot."""
+    return tuple(WrittenFile(**file) for file in manifest["files"])
+
+
+def _incomplete(totals: Mapping[str, int]) -> str:
+    """What is missing, empty where all is there."""
+    documents = totals["documents"]
+    accounted = documents + totals["rejected"] + totals["empty"]
+    if accounted != totals["records"]:
+        return (
+            f"{totals['records']} records were read, but documents ({documents}), rejected"
+            f" ({totals['rejected']}) and empty ({totals['empty']}) are {accounted}"
+        )
+    if (rows := sum(totals[name] for name in MADE)) != documents:
+        parts = ", ".join(f"{name} ({totals[name]})" for name in MADE)
+        return f"{documents} documents were written, but those {parts} are {rows}"
+    return ""
+
+
+def why_not_published(
+    manifest: Mapping[str, Any], before: Mapping[str, Any] | None, limits: Limits
+) -> str:
+    """Why a snapshot is not to be published after the one `before` it; empty where it is."""
+    counts = manifest["counts"]
+    documents, rejected = counts["documents"], counts["rejected"]
+    if manifest.get("incomplete"):
+        return manifest["incomplete"]
+    if not documents:
+        return "no record became a document"
+    if rejected > limits.max_rejected:
+        return f"{rejected:,} rejected, {limits.max_rejected} allowed (--max_rejected)"
+    had = before["counts"]["documents"] if before else 0
+    if documents < (1 - limits.max_shrink) * had:
+        return (
+            f"{documents:,} documents where the snapshot before had {had:,}: more than"
+            f" {limits.max_shrink:.0%} are gone (--max_shrink); is the input whole?"
+        )
+    oldest = limits.max_input_age
+    return "" if oldest is None else _too_old(manifest.get("input", {}), oldest)
+
+
+def _too_old(about: Mapping[str, Any], limit: float) -> str:
+    """Why the input is too old; empty where it is not."""
+    allowed = f"{ages.in_words(limit)} (--max_input_age)"
+    if (age := about.get("age_seconds")) is None:
+        return f"nobody knows whether the input is older than {allowed}"
+    if age <= limit:
+        return ""
+    return f"the input is older than {allowed}: {ages.told(about)}; is it still made anew?"

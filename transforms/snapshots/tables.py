@@ -1,0 +1,212 @@
+"""Files of the output's tables: rows in, and at the end reports of what is in the files."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import secrets
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.elements import Failure, WrittenFile
+from transforms.measures.clocks import Spent
+from transforms.snapshots import schemas
+from transforms.snapshots.attempts import note_complete
+from transforms.storage.files import create
+from transforms.storage.stores import is_remote, reason
+
+FILE_BYTES = 256 << 20  # a file that has so many is closed
+_PATIENCE, _SHARE = 30.0, 0.1  # seconds, and of the time gone by: so long after the one before it
+
+
+class BrokenOutput(RuntimeError):
+    """A disk that cannot be written; the message names the file and says what to do."""
+
+
+def broken(path: str, error: Exception) -> BrokenOutput:
+    """What to raise where a disk or a store fails."""
+    why = f"{path}: cannot be written ({reason(path, error)})"
+    return BrokenOutput(
+        f"{why}; make room (`corpusvec snapshots prune` removes old snapshots), or choose another"
+        " --output"
+    )
+
+
+class _Hashed:
+    """A stream that knows the digest and the number of the bytes written to it."""
+
+    def __init__(self, path: str):
+        self._path, self.digest, self.bytes = path, hashlib.sha256(), 0
+        self.closed = False
+        with self._named():
+            self._stream = create(path)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if reason(self._path, error) is None:
+                raise
+            raise broken(self._path, error) from error
+
+    def write(self, data) -> int:
+        view = memoryview(data).cast("B")
+        self.digest.update(view)
+        self.bytes += len(view)
+        with self._named():
+            while len(view):  # a raw file may take less than all
+                view = view[self._stream.write(view) or len(view) :]
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            with self._named():
+                self._stream.close()
+
+
+class _TableFile(ABC):
+    """A file of a table, open."""
+
+    def __init__(self, folder: str, table: str, path: str):
+        self._table, self._path = table, path
+        self._stream = _Hashed(f"{folder}/{path}")
+        self._rows, self._counts = 0, Counter[str]()
+
+    def size(self) -> int:
+        return self._stream.bytes
+
+    def close(self) -> WrittenFile:
+        self._stream.close()
+        digest = self._stream.digest.hexdigest()
+        return WrittenFile(
+            self._table, self._path, self._rows, self._stream.bytes, digest, dict(self._counts)
+        )
+
+    @abstractmethod
+    def write(self, rows: Any) -> None:
+        """Append rows, as one group."""
+
+    def abort(self) -> None:
+        """Let go of a file that nobody will report."""
+        self._stream.close()
+
+
+class _Lines(_TableFile):
+    def write(self, rows: Sequence[Failure]) -> None:
+        self._stream.write(b"".join(map(schemas.rejected_line, rows)))
+        self._rows += len(rows)
+
+
+class _Parquet(_TableFile):
+    _writer: pq.ParquetWriter | None = None
+
+    def __init__(self, folder: str, table: str, path: str, encoding: str):
+        super().__init__(folder, table, path)
+        self._encoding = encoding
+
+    def write(self, rows: pa.Table) -> None:
+        if self._writer is None:
+            options = schemas.parquet_options(rows.schema, self._encoding)
+            self._writer = pq.ParquetWriter(self._stream, rows.schema, **options)
+        # Rows of another run may have their columns in another order.
+        rows = rows.select(self._writer.schema.names)
+        if len(rows):  # Hugging Face `datasets` cannot read a group without a row
+            self._writer.write_table(rows, row_group_size=len(rows))
+        self._rows += len(rows)
+        if self._table == schemas.SENTENCES:
+            self._counts.update(schemas.sentence_counts(rows))
+
+    def abort(self) -> None:
+        if self._writer is not None:
+            self._writer.is_open = False  # or it writes its end into a closed file when it is freed
+        super().abort()
+
+    def close(self) -> WrittenFile:
+        if self._writer is not None:
+            self._writer.close()
+        return super().close()
+
+
+class TableFiles:
+    """The files of `table` that a bundle writes into a folder, one after the other: Parquet with
+    `about` in each file's metadata and vectors in `encoding`, or JSON lines for rejected records.
+    `made` is how documents are counted: as `embedded`, `reused` or `repeated`. Each file reports
+    what was `spent` since the one before it.
+
+    Locally each is written down when it is complete, so that the run after one that was killed can
+    use it: so one is closed after a tenth of the time that has gone by, too.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        table: str,
+        about: Mapping[str, Any],
+        made: str = "",
+        spent: Spent | None = None,
+        encoding: str = schemas.PLAIN,
+    ):
+        self._folder, self._table, self._about, self._made = folder, table, about, made
+        self._spent, self._encoding = spent, encoding
+        self._began = time.monotonic()
+        self._since: float | None = None  # when the oldest row came that is in no complete file
+        self._name, self._count = secrets.token_hex(4), 0
+        self._file: _TableFile | None = None
+
+    def write(self, rows: pa.Table | Sequence[Failure]) -> Iterator[WrittenFile]:
+        """Append rows, as one group; gives out the file if that completes it."""
+        if isinstance(rows, pa.Table):
+            rows = schemas.with_metadata(rows, self._about)
+        if self._file is None:
+            self._file = self._open()
+        self._file.write(rows)
+        if self.is_overdue() or self._file.size() >= FILE_BYTES:
+            yield from self.close()
+
+    def is_overdue(self) -> bool:
+        """Whether rows, of which the next may still wait for others to be written with, have waited
+        for long enough to be in a complete file.
+        """
+        if is_remote(self._folder):  # where nobody takes it up
+            return False
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        return now - self._since > max(_PATIENCE, (now - self._began) * _SHARE)
+
+    def _open(self) -> _TableFile:
+        path = f"{self._table}/{self._name}-{self._count:05}"
+        self._count += 1
+        if self._table == schemas.REJECTED:
+            return _Lines(self._folder, self._table, f"{path}.jsonl")
+        return _Parquet(self._folder, self._table, f"{path}.parquet", self._encoding)
+
+    def close(self) -> Iterator[WrittenFile]:
+        """The file that is open, complete."""
+        self._since = None
+        if self._file is not None:
+            file, self._file = self._file, None
+            report = file.close()
+            if self._table == schemas.SENTENCES:
+                report = replace(report, counts={**report.counts, self._made: report.rows})
+            note_complete(self._folder, report, self._about)
+            if self._spent:
+                report = replace(report, work=self._spent.counts())
+            yield report
+
+    def abort(self) -> None:
+        """Let go of what nobody will report."""
+        if self._file is not None:
+            self._file.abort()

@@ -1,0 +1,315 @@
+"""Texts to tokens, each by the program that its model was made for, with every token's span.
+
+WordPiece and Hugging Face's tokenizers run in the `tokenizers` library, SentencePiece models in
+`sentencepiece`. Special tokens are not added here (`windows` does). A literal `[CLS]` in a text is
+text, unlike in sentence-transformers: what a model's files name as [CLS], [SEP] and so on goes by
+names here that no text has, and `spelled` puts them into a prompt.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from transforms.specs import TokenizerSpec
+from transforms.tokens import sentence_pieces, words
+from transforms.tokens import spans as span_maps
+from transforms.tokens.tokens import Named, Tokenizer, Tokens
+
+CLS, SEP, UNKNOWN = "[CLS]", "[SEP]", "[UNK]"
+# What the tokens around and between texts are called, whoever else names them.
+STRUCTURE = frozenset({CLS, SEP, UNKNOWN, "[PAD]", "[MASK]"}) | {
+    f"<{name}>" for name in ("s", "/s", "pad", "unk", "mask")
+}
+HUGGING_FACES = ("tokenizer.json", "bert_fast", "xlm_roberta")  # kinds of the `TOKENIZERS`
+MARK = "\ufdd0"  # a noncharacter, which begins the names that no text has
+
+
+def load_tokenizer(spec: TokenizerSpec) -> Tokenizer:
+    """Raises `ValueError` with the file and what is wrong with it."""
+    try:
+        return TOKENIZERS[spec.kind](spec)
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{spec.path}: cannot be read as a {spec.kind} tokenizer ({error})"
+        ) from error
+    except Exception as error:  # the tokenizers library raises bare Exceptions
+        if type(error) is not Exception:
+            raise
+        raise ValueError(
+            f"{spec.path}: not a tokenizer that the tokenizers library reads ({error})"
+        ) from error
+
+
+# What a tokenizer is shown instead of a text, and where that comes from: see `spans.lowercase`.
+_See = Callable[[str], tuple[str, np.ndarray | None]]
+
+
+class _Library:
+    """A tokenizer of the `tokenizers` library. `names`: tokens by id; `special`: of its own tokens
+    [CLS], [SEP] and, where it has one, [UNK]; `hidden`: those that no text can hold.
+    """
+
+    separators, segments, strings = 1, True, False
+    unknown: int | None
+    cls: tuple[str, int] | None
+    sep: tuple[str, int] | None
+
+    def __init__(
+        self,
+        tokenizer,
+        names: Mapping[int, str],
+        special: tuple[int, int, int],
+        hidden: Sequence[str] = (),
+        see: _See | None = None,
+    ):
+        self._tokenizer, self._names, self._see = tokenizer, names, see
+        longest_first = sorted(hidden, key=len, reverse=True)
+        self._hidden = re.compile("|".join(map(re.escape, longest_first))) if hidden else None
+        cls, sep, self.unknown = special
+        self.cls, self.sep = (names[cls], cls), (names[sep], sep)
+        self.size = max(names) + 1
+        blank = tokenizer.token_to_id("▁")
+        self._blank = -1 if blank is None else blank
+        # It leaves white space out, so that no span begins with any.
+        self._has_spaces = type(tokenizer.pre_tokenizer).__name__ != "BertPreTokenizer"
+
+    def spelled(self, prompt: str) -> str:
+        return self._hidden.sub(lambda token: _hidden(token[0]), prompt) if self._hidden else prompt
+
+    def encode(self, texts: Sequence[str], spans: bool) -> list[Tokens]:
+        seen: Sequence[str] = texts
+        origins: Iterable[np.ndarray | None] = itertools.repeat(None)
+        if self._see and texts:
+            seen, origins = zip(*map(self._see, texts))
+        run = self._tokenizer.encode_batch if spans else self._tokenizer.encode_batch_fast
+        encodings = run(list(seen), add_special_tokens=False)
+        return [
+            self._tokens(encoding, text, origin, spans)
+            for encoding, text, origin in zip(encodings, texts, origins)
+        ]
+
+    def _tokens(self, encoding, text: str, origins: np.ndarray | None, spans: bool) -> Tokens:
+        numbers = encoding.ids
+        ids = np.array(numbers, np.int32)
+        # Not `encoding.tokens`: slower, and empty strings from `encode_batch_fast`.
+        tokens = Named(numbers, self._names)
+        if not spans:
+            return Tokens(tokens, ids, None)
+        flat = itertools.chain.from_iterable(encoding.offsets)
+        places = np.fromiter(flat, np.int32, 2 * len(ids)).reshape(-1, 2)
+        if origins is not None:
+            places = span_maps.through_origins(places, origins)
+        if self._has_spaces:
+            places = span_maps.without_space(places, text, ids == self._blank)
+        return Tokens(tokens, ids, places.astype(np.int32, copy=False))
+
+
+def _hidden(token: str) -> str:
+    """The name that a special token goes by: no piece of a text has both a mark and a space."""
+    return f"{MARK} {token}"
+
+
+def _word_piece(spec: TokenizerSpec) -> Tokenizer:
+    """google-research/bert's tokenizer, whose words have up to 200 characters.
+
+    Source: google-research/bert, tokenization.py, FullTokenizer; TensorFlow's `GFile.readline`
+    ends lines at line feeds only and drops carriage returns.
+    """
+    from transforms.tokens.bert_characters import StandIns
+
+    text = Path(spec.path).read_bytes().decode().replace("\r", "")
+    lines = [line.strip() for line in text.removesuffix("\n").split("\n")]
+    vocabulary, special = _numbered(lines, spec)
+    stand_ins = StandIns(vocabulary, bool(spec.lowercase))
+    tokenizer = _library(stand_ins.vocabulary, UNKNOWN, 200, stand_ins.normalizer)
+    return _Library(tokenizer, dict(enumerate(lines)), special, see=stand_ins.see)
+
+
+def _bert_fast(spec: TokenizerSpec) -> Tokenizer:
+    """Hugging Face's BertTokenizerFast from `vocab.txt`, whose words have up to 100 characters.
+
+    Source: transformers, tokenization_bert.py, load_vocab: lines end as in any text file and keep
+    their white space.
+    """
+    from tokenizers import normalizers
+
+    lines = Path(spec.path).read_text("utf-8").removesuffix("\n").split("\n")
+    normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=spec.chinese_characters is not False,
+        strip_accents=spec.strip_accents,
+        lowercase=bool(spec.lowercase),
+    )
+    vocabulary, special = _numbered(lines, spec)
+    hidden = _to_hide(spec, vocabulary.get)
+    for token in hidden:
+        vocabulary[_hidden(token)] = vocabulary.pop(token)
+    tokenizer = _library(vocabulary, _hidden(UNKNOWN), 100, _lowered_first(normalizer, spec))
+    tokenizer.add_special_tokens([_findable(token, None) for token in hidden])
+    found = () if spec.split_special else hidden
+    library = _Library(tokenizer, dict(enumerate(lines)), special, found)
+    library.segments = spec.segments
+    return library
+
+
+def _numbered(
+    lines: Sequence[str], spec: TokenizerSpec
+) -> tuple[dict[str, int], tuple[int, int, int]]:
+    """Ids by token, and those of [CLS], [SEP] and [UNK]. A token that stands twice has the number
+    of its last line, in either original.
+    """
+    vocabulary = {line: number for number, line in enumerate(lines)}
+    for token in (UNKNOWN, CLS, SEP):
+        if token not in vocabulary:
+            raise ValueError(f"{spec.path}: has no {token}; is it the vocabulary of a BERT?")
+    return vocabulary, (vocabulary[CLS], vocabulary[SEP], vocabulary[UNKNOWN])
+
+
+def _library(vocabulary: dict[str, int], unknown: str, max_word_length: int, normalizer):
+    from tokenizers import Tokenizer as Library
+    from tokenizers import models, pre_tokenizers
+
+    model = models.WordPiece(
+        vocabulary, unk_token=unknown, max_input_chars_per_word=max_word_length
+    )
+    tokenizer = Library(model)
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
+
+
+def _tokenizer_json(spec: TokenizerSpec) -> Tokenizer:
+    """`tokenizer.json` has all rules, but for what `tokenizer_config.json` says otherwise."""
+    from tokenizers import Tokenizer as Library
+    from tokenizers import models
+
+    tokenizer = Library.from_file(spec.path)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    around = tokenizer.encode("")
+    if len(around) != 2:
+        raise ValueError(
+            f"{spec.path}: puts {around.tokens} around a text;"
+            " a BERT wants one token before it and one after"
+        )
+    _override(tokenizer, spec)
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    if isinstance(tokenizer.model, models.Unigram):  # SentencePiece's, which does not tell
+        unknown = "<unk>"
+    unknown_id = tokenizer.token_to_id(unknown) if unknown else None
+    names = {number: token for token, number in tokenizer.get_vocab().items()}
+    cls, sep = around.ids
+    special = (cls, sep, -1 if unknown_id is None else unknown_id)
+    separators, segments = _pair_rules(tokenizer, spec, cls, sep)
+    hidden = _to_hide(spec, tokenizer.token_to_id, names[cls], names[sep], unknown)
+    found = () if spec.split_special else hidden
+    library = _Library(_without(hidden, tokenizer, spec), names, special, found)
+    library.separators, library.segments = separators, segments and spec.segments
+    return library
+
+
+def _pair_rules(tokenizer, spec: TokenizerSpec, cls: int, sep: int) -> tuple[int, bool]:
+    """How many separators are between the texts of a pair, and whether B has a segment of its own.
+
+    Raises `ValueError` where anything else stands around the texts, or the segments are others.
+    """
+    pair = tokenizer.encode("a", "b")
+    a, b = (tokenizer.encode(text, add_special_tokens=False).ids for text in "ab")
+    separators = len(pair) - len(a) - len(b) - 2
+    if pair.ids != [cls, *a, *[sep] * separators, *b, sep]:
+        raise ValueError(
+            f"{spec.path}: puts a pair together as {pair.tokens}; only separators between the"
+            " texts are implemented"
+        )
+    of_b = pair.type_ids[-1]
+    expected = [0] * (1 + len(a) + separators) + [of_b] * (len(b) + 1)
+    if of_b not in (0, 1) or pair.type_ids != expected or any(tokenizer.encode("a").type_ids):
+        raise ValueError(
+            f"{spec.path}: post_processor gives the texts of a pair the segments {pair.type_ids};"
+            " implemented are 0 for the first text and 0 or 1 for the second"
+        )
+    return separators, bool(of_b)
+
+
+def _to_hide(
+    spec: TokenizerSpec, number: Callable[[str], int | None], *found: str | None
+) -> list[str]:
+    """The special tokens that no text can hold, of those that the vocabulary has."""
+    special = STRUCTURE.union(spec.named, filter(None, found))
+    return sorted(token for token in special if number(token) is not None)
+
+
+def _findable(token: str, added):
+    """A hidden token for the library, which finds it in a prompt by its name. `added` is how the
+    file has it found, None where it does not say.
+    """
+    from tokenizers import AddedToken
+
+    flags = {} if added is None else {"lstrip": added.lstrip, "rstrip": added.rstrip}
+    return AddedToken(_hidden(token), special=True, normalized=False, **flags)
+
+
+def _without(hidden: Sequence[str], tokenizer, spec: TokenizerSpec):
+    """The tokenizer, where special tokens go by their hidden names: among the tokens that are found
+    before its rules are asked, and as pieces. In a text for XLM-R, `<s>` would be the best piece
+    for `<s>`.
+    """
+    added = {token.content: token for token in tokenizer.get_added_tokens_decoder().values()}
+    state = tokenizer.to_str()
+    for token in hidden:
+        old, new = (json.dumps(name, ensure_ascii=False) for name in (token, _hidden(token)))
+        state = state.replace(old, new)
+    renamed = type(tokenizer).from_str(state)
+    renamed.add_special_tokens([_findable(token, added.get(token)) for token in hidden])
+    renamed.encode_special_tokens = spec.split_special
+    return renamed
+
+
+def _override(tokenizer, spec: TokenizerSpec) -> None:
+    from tokenizers import normalizers
+
+    normalizer = tokenizer.normalizer
+    if isinstance(normalizer, normalizers.BertNormalizer):
+        if spec.lowercase is not None:
+            normalizer.lowercase = spec.lowercase
+        if spec.strip_accents is not None or spec.of_class:
+            normalizer.strip_accents = spec.strip_accents
+        if spec.chinese_characters is not None:
+            normalizer.handle_chinese_chars = spec.chinese_characters
+        tokenizer.normalizer = normalizer
+    elif spec.lowercase_asked:
+        raise ValueError(
+            f"--do_lower_case: {spec.path} has its own rules for case; leave the flag away (auto)"
+        )
+    if spec.lowercase_first:
+        tokenizer.normalizer = _lowered_first(normalizer, spec)
+
+
+def _lowered_first(normalizer, spec: TokenizerSpec):
+    """Source: sentence-transformers, Transformer: lower case comes before the tokenizer's rules,
+    and after the tokens that are found before those.
+    """
+    from tokenizers import normalizers
+
+    if not spec.lowercase_first or getattr(normalizer, "lowercase", False):
+        return normalizer
+    rest = [] if normalizer is None else [normalizer]
+    return normalizers.Sequence([normalizers.Lowercase(), *rest])
+
+
+TOKENIZERS: Mapping[str, Callable[[TokenizerSpec], Tokenizer]] = {
+    "wordpiece": _word_piece,
+    "bert_fast": _bert_fast,
+    "tokenizer.json": _tokenizer_json,
+    "sentencepiece": sentence_pieces.bert_japanese,
+    "xlm_roberta": sentence_pieces.xlm_roberta,
+    "sentencepiece_ids": sentence_pieces.own_numbers,
+    "pieces": sentence_pieces.plain,
+    "words": words.split_at_spaces,
+}
