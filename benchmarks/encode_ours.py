@@ -17,9 +17,8 @@ VECTORS = "mean@-1"
 
 
 def main(model: str, windows: str, precision: str, layers: str | None = None) -> None:
-    from pipeline.embed import _BATCH_TOKENS
     from pipeline.settings import Settings
-    from transforms.batches import cut_batches
+    from transforms.batches import _BATCH_TOKENS, cut_batches
     from transforms.models.kinds import load_encoder
     from transforms.models.probes import id_window
 

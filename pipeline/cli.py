@@ -18,6 +18,7 @@ from pipeline.flags import parsing
 from pipeline.flags.commands import COMMANDS
 from pipeline.flags.compare_models import embeds
 from pipeline.flags.snapshots import Command
+from pipeline.runners.options import beam_flags, check_runner, open_file_systems
 from pipeline.terminal import logs
 from pipeline.terminal.exits import (
     DONE,
@@ -111,11 +112,10 @@ def _add_commands(
 
 def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
     started = time.time()
-    parsing.refuse_unknown(rest, flags, beam=True)
+    parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_incomplete(flags, output=False)
     parsing.refuse_twice(flags, arguments)
     from pipeline.commands.plan import plan
-    from pipeline.run import check_runner, open_file_systems
 
     check_runner(flags)
     open_file_systems(rest)
@@ -124,10 +124,9 @@ def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) 
 
 
 def _snapshots(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    parsing.refuse_unknown(rest, flags, beam=True)
+    parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_twice(flags, arguments)
     from pipeline.commands import snapshots
-    from pipeline.run import open_file_systems
 
     open_file_systems(rest)
     lines, whole = snapshots.run(flags)
@@ -140,7 +139,7 @@ def _verify(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
     if not embeds(flags):
         flags.action = "verify"
         return _snapshots(flags, rest, arguments)
-    parsing.refuse_unknown(rest, flags, beam=True)
+    parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_twice(flags, arguments)
     from pipeline.commands.compare_models import compare_models, said
 
@@ -153,7 +152,7 @@ def _verify(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
 
 
 def _inspect(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    parsing.refuse_unknown(rest, flags, beam=True)
+    parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_twice(flags, arguments)
     from pipeline.commands.inspect import inspect
 
@@ -163,7 +162,7 @@ def _inspect(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str
 
 
 def _export(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    parsing.refuse_unknown(rest, flags, beam=True)
+    parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_twice(flags, arguments)
     from pipeline.commands.export_model import export_model
     from transforms.models.saved_models.signatures import check_whole
@@ -181,8 +180,6 @@ def _export(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
 def _reach_stores(beam_arguments: Sequence[str]) -> None:
     """Beam takes a second to import: only where something is said."""
     if beam_arguments:
-        from pipeline.run import open_file_systems
-
         open_file_systems(beam_arguments)
 
 

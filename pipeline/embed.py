@@ -7,15 +7,15 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 
+from pipeline.jobs import Job
 from pipeline.settings import Recipe, Settings
 from transforms.batch import BatchBySize
+from transforms.batches import batch_budget
 from transforms.compare import CompareSnapshots
-from transforms.documents.inputs import InputFile
 from transforms.elements import Document, WrittenFile
 from transforms.encode import Encode
 from transforms.locate import LocateRows
@@ -30,46 +30,13 @@ from transforms.reuse import (
     Found,
     Settled,
 )
-from transforms.snapshots.commits import Snapshot
-from transforms.snapshots.earlier_rows import Earlier, EarlierFile
-from transforms.snapshots.manifests import DEFAULT_LIMITS, REPEATED, REUSED, Limits
-from transforms.snapshots.schemas import PLAIN, SENTENCES, TOKENS
-from transforms.specs import ModelSpec
+from transforms.snapshots.earlier_rows import EarlierFile
+from transforms.snapshots.manifests import REPEATED, REUSED
+from transforms.snapshots.schemas import SENTENCES, TOKENS
 from transforms.tokenize import Tokenize
 from transforms.write import CommitSnapshot, CopyRows, WriteRejected, WriteTable
 
-_BATCH_TOKENS, _BATCH_BYTES = 1024, 1 << 15  # padding included
 _WIDE = 1024  # dimensions of layers of which nobody says it
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
-    """A run: what to read, how to embed it, where it goes."""
-
-    files: Sequence[InputFile]
-    input_format: str
-    unit: str
-    markup: str
-    limit: int | None
-    spread: bool = False  # over workers: reading by file, all else by document
-    recipe: Recipe
-    snapshot: Snapshot
-    earlier: Sequence[Earlier] = ()  # rows to reuse
-    before: Earlier | None = None  # the snapshot that this one follows
-    alike: bool = True  # both have the same vectors for the same texts
-    limits: Limits = DEFAULT_LIMITS
-    vector_encoding: str = PLAIN  # in the files; it is no part of what decides the vectors
-    manifest: dict[str, Any]  # what the manifest says beside counts and files
-
-    @property
-    def apart(self) -> bool:
-        """Whether documents are in several processes; the first few need an order."""
-        return self.spread and self.limit is None
-
-    @property
-    def tables(self) -> list[str]:
-        """Those of vectors that the run writes."""
-        return [SENTENCES] + ([TOKENS] if self.recipe.vectors.token_layers else [])
 
 
 class Embedded(NamedTuple):
@@ -112,11 +79,6 @@ def to_document(text: str | tuple[str, str] | Document) -> Document:
     if isinstance(text, tuple) and len(text) == 2 and all(isinstance(part, str) for part in text):
         return Document(*text)
     raise TypeError(f"Embed takes a string, (id, text) or a Document, not {text!r:.80}")
-
-
-def batch_budget(spec: ModelSpec) -> int:
-    """What a batch may have: tokens, padding included; bytes where the model takes strings."""
-    return _BATCH_TOKENS if spec.tokenizer else _BATCH_BYTES
 
 
 def _token_bytes(recipe: Recipe) -> int:

@@ -7,16 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from pipeline.embed import batch_budget
 from pipeline.settings import Recipe
-from transforms.batches import cut_batches
+from transforms.batches import batch_budget, cut_batches
 from transforms.elements import Document, Failure, SentenceVector, TokenVectors, Window
 from transforms.models.isolation import encode_each
 from transforms.models.kinds import load_encoder, tokens_at_once
 from transforms.storage.digests import failure_of
-from transforms.tokenize import cut_each
 from transforms.tokens.tokenizers import load_tokenizer
-from transforms.tokens.windows import EmptyText, TextTooLong, UnwantedPair
+from transforms.tokens.windows import EmptyText, TextTooLong, UnwantedPair, cut_each
 from transforms.vectors.documents import DocumentVectors, Gathering, Overflow, WindowPart
 
 _TOGETHER = 256  # documents whose windows are in memory at once

@@ -1,4 +1,4 @@
-"""The flags of `embed`, checked, as a job."""
+"""A run as a value: the flags of `embed`, checked."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from pipeline import __version__
-from pipeline.embed import Job
 from pipeline.previous import Previous, previous
-from pipeline.run import LOCAL
-from pipeline.settings import Settings
+from pipeline.runners.options import LOCAL
+from pipeline.settings import Recipe, Settings
 from transforms.documents.formats import format_of
 from transforms.documents.inputs import (
     InputFile,
@@ -28,10 +28,42 @@ from transforms.documents.inputs import (
 from transforms.models.sources.downloads import without_secrets
 from transforms.snapshots.claims import reading, writing
 from transforms.snapshots.commits import Snapshot, alone, new_id
+from transforms.snapshots.earlier_rows import Earlier
 from transforms.snapshots.layouts import latest
-from transforms.snapshots.manifests import Limits
+from transforms.snapshots.manifests import DEFAULT_LIMITS, Limits
+from transforms.snapshots.schemas import PLAIN, SENTENCES, TOKENS
 
 _LIBRARIES = ("apache-beam", "tensorflow", "tokenizers", "sentencepiece", "pyarrow", "numpy")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """A run: what to read, how to embed it, where it goes."""
+
+    files: Sequence[InputFile]
+    input_format: str
+    unit: str
+    markup: str
+    limit: int | None
+    spread: bool = False  # over workers: reading by file, all else by document
+    recipe: Recipe
+    snapshot: Snapshot
+    earlier: Sequence[Earlier] = ()  # rows to reuse
+    before: Earlier | None = None  # the snapshot that this one follows
+    alike: bool = True  # both have the same vectors for the same texts
+    limits: Limits = DEFAULT_LIMITS
+    vector_encoding: str = PLAIN  # in the files; it is no part of what decides the vectors
+    manifest: dict[str, Any]  # what the manifest says beside counts and files
+
+    @property
+    def apart(self) -> bool:
+        """Whether documents are in several processes; the first few need an order."""
+        return self.spread and self.limit is None
+
+    @property
+    def tables(self) -> list[str]:
+        """Those of vectors that the run writes."""
+        return [SENTENCES] + ([TOKENS] if self.recipe.vectors.token_layers else [])
 
 
 def from_flags(

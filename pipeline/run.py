@@ -3,55 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 
 import apache_beam as beam
-from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
-from pipeline.embed import Job, build
+from pipeline.embed import build
 from pipeline.flags.parsing import command
+from pipeline.jobs import Job
 from pipeline.runners import dataflow
+from pipeline.runners.failures import OutOfSight, RunFailed, explanation
+from pipeline.runners.options import FLINK, LOCAL, hands_over
 from pipeline.terminal.progress import Progress
 from transforms.snapshots.layouts import LATEST
 from transforms.storage.stores import is_remote
 
-LOCAL, FLINK = "local", "flink"
 # Runners that are told more than the user says; Beam's name of one may end in `Runner`.
 PRESETS: Mapping[str, Callable[[Namespace, Sequence[str]], list[str]]] = {
     "dataflow": dataflow.arguments,
 }
-_LAST_LINE = re.compile(r"^(?P<kind>[\w.]+): (?P<message>.*)$")
-# Errors whose messages are sentences for a user.
-_SPEAKING = ("BrokenInput", "BrokenModel", "BrokenOutput", "ValueError", "RuntimeError")
-_WHILE = re.compile(r"\s*\[while running '(?P<stage>[^']*)'\]")
-
-
-class RunFailed(RuntimeError):
-    """A run that ended without a snapshot; the message is for a user."""
-
-
-class OutOfSight(RunFailed):
-    """A run whose job may go on without this process."""
-
-
-def check_runner(flags: Namespace) -> None:
-    """Raises `ValueError` for a runner that Beam does not have."""
-    from apache_beam.runners import create_runner
-
-    if flags.flink_endpoint and flags.runner != FLINK:
-        raise ValueError("--flink_endpoint: is for --runner=flink")
-    if flags.runner not in (LOCAL, FLINK):
-        try:
-            create_runner(flags.runner)
-        except (ValueError, ImportError) as error:
-            raise ValueError(
-                f"--runner={flags.runner}: use local, flink, dataflow, or a runner of Beam. {error}"
-            ) from error
 
 
 def beam_arguments(flags: Namespace, given: Sequence[str]) -> list[str]:
@@ -66,13 +39,6 @@ def beam_arguments(flags: Namespace, given: Sequence[str]) -> list[str]:
         flink.refuse_absent(flags, given)
     preset = PRESETS.get(flags.runner.lower().removesuffix("runner"))
     return preset(flags, given) if preset else list(given)
-
-
-def open_file_systems(beam_arguments: Sequence[str]) -> None:
-    """Let Beam's options, as `--s3_endpoint_url`, count for what is read and written before and
-    after the run.
-    """
-    FileSystems.set_options(PipelineOptions(list(beam_arguments)))
 
 
 def run(job: Job, flags: Namespace, beam_arguments: Sequence[str]) -> bool:
@@ -140,23 +106,3 @@ def _has_ended(result: PipelineResult) -> bool:
     with contextlib.suppress(Exception):  # each runner has its own
         return PipelineState.is_terminal(result.state)
     return False
-
-
-def hands_over(options: PipelineOptions) -> bool:
-    """Whether nobody waits for the job's end."""
-    return bool(options.view_as(StandardOptions).no_wait_until_finish)
-
-
-def explanation(error: BaseException) -> str:
-    """One sentence of an error that Beam carried over from a worker."""
-    kind, message = kind_and_message(error)
-    return message if kind in _SPEAKING else f"{kind}: {message}"
-
-
-def kind_and_message(error: BaseException) -> tuple[str, str]:
-    """What an error is; its text may be that of a traceback, which tells of another."""
-    lines = [line for line in _WHILE.sub("", str(error)).splitlines() if line.strip()]
-    kind, message = type(error).__name__, lines[-1] if lines else "no message"
-    if len(lines) > 1 and (match := _LAST_LINE.match(message)):
-        kind, message = match["kind"].rsplit(".", 1)[-1], match["message"]
-    return kind, message

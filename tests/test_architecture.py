@@ -1,82 +1,115 @@
-"""The direction rules of the house."""
+"""The direction rules of the house. What a module may import follows from the folder it is in."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# The left column: Beam's wiring. `SHARED` is what several stages use.
-STAGES = {"read", "tokenization", "batching", "encode", "pool", "write", "counting"}
-STAGES |= {"reuse", "locate", "compare"}
-SHARED = {"files", "handles", "metrics", "snapshots", "stamps", "stores", "tables"}
-SHARED |= {
-    "attempts",
-    "outputs",
-    "beats",
-    "claims",
-    "copies",
-    "earlier_rows",
-    "stored_files",
-    "timing",
+FILES = sorted([*ROOT.glob("pipeline/**/*.py"), *ROOT.glob("transforms/**/*.py")])
+PATHS = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in FILES
 }
-MODULES = sorted([*ROOT.glob("pipeline/**/*.py"), *ROOT.glob("transforms/**/*.py")])
-NAMES = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in MODULES]
-LIBRARY = [
-    name
-    for name in NAMES
-    if name.startswith("transforms.")
-    and name.split(".")[1] not in STAGES | SHARED
-    and not name.endswith("__init__")
-]
-# Imported only when a model is loaded.
-LOADED_LATE = {
-    f"transforms.encoders.{name}"
-    for name in (
-        *("bert", "freezing", "inlined_graphs", "optimized_graphs", "runtime"),
-        *("exports", "graph_poolings", "graph_tokenizers", "lookups", "repeatable"),
-        "string_exports",
-    )
-}
+ROOMS = {name for name, path in PATHS.items() if path.stem == "__init__"}
+BOTH = list(PATHS.items())
+# Beam is for the stages, which are the modules of `transforms` itself, for the graph and the
+# program that runs it, and for two rooms that work with its files and counters.
+BEAM = {"transforms", "pipeline", "transforms.measures", "transforms.storage", "pipeline.runners"}
+BEAM |= {"pipeline.runners.flink"}
 
 
-def imports(path: Path, top_level_only: bool = False) -> set[str]:
-    tree = ast.parse(path.read_text("utf-8"))
+def room(name: str) -> str:
+    """The room that a module stands in."""
+    return name if name in ROOMS else name.rpartition(".")[0]
+
+
+@cache
+def imports(name: str, at_once: bool = False) -> frozenset[str]:
+    """The modules that a module imports; `at_once` those alone that come with it."""
+    tree = ast.parse(PATHS[name].read_text("utf-8"))
     found = set()
-    for node in tree.body if top_level_only else ast.walk(tree):
+    for node in _at_once(tree) if at_once else ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {module for module in inner if module in PATHS} or {node.module}
+    return frozenset(found)
 
 
-@pytest.mark.parametrize(("name", "path"), list(zip(NAMES, MODULES)), ids=NAMES)
-def test_imports_go_one_way(name, path):
-    imported = imports(path)
-    tops = {module.split(".")[0] for module in imported}
+def place(module: str) -> str:
+    """Its room; of the two folders themselves the module."""
+    return module if room(module) in ("transforms", "pipeline") else room(module)
+
+
+def _at_once(node: ast.AST) -> Iterator[ast.AST]:
+    """What runs when a module is imported."""
+    yield node
+    late = isinstance(node, ast.FunctionDef)
+    late |= isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+    for child in () if late else ast.iter_child_nodes(node):
+        yield from _at_once(child)
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_imports_go_one_way(name):
+    tops = {module.split(".")[0] for module in imports(name)}
     if name.startswith("transforms"):
         assert "pipeline" not in tops
-    if name in LIBRARY:
-        assert "apache_beam" not in tops
-    if not name.startswith("transforms.encoders"):
-        assert "tensorflow" not in tops
-    if name.split(".")[-1] in STAGES:
-        assert not {m for m in imported if m in {f"transforms.{stage}" for stage in STAGES}}
+    if "apache_beam" in tops:
+        assert room(name) in BEAM
+    if "tensorflow" in tops:
+        assert name.startswith("transforms.models.")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=NAMES)
-def test_a_module_is_short_and_named_for_what_it_holds(path):
+def test_stages_import_no_stages():
+    stages = {
+        name
+        for name in PATHS
+        if room(name) == "transforms" and "apache_beam" in "".join(sorted(imports(name)))
+    }
+    assert {"transforms.read", "transforms.encode", "transforms.write"} <= stages
+    for name in stages:
+        assert not imports(name) & stages, name
+
+
+def test_rooms_have_no_circles():
+    graph: dict[str, set[str]] = {}
+    for name in PATHS:
+        graph.setdefault(place(name), set()).update(
+            place(module)
+            for module in imports(name)
+            if module in PATHS and place(module) != place(name)
+        )
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("name", sorted(ROOMS))
+def test_a_room_says_what_it_is_for_and_is_not_crowded(name):
+    assert len((ast.get_docstring(ast.parse(PATHS[name].read_text("utf-8"))) or "").split()) > 4
+    inside = [module for module in PATHS if module not in ROOMS and room(module) == name]
+    assert 0 < len(inside) <= 16
+
+
+@pytest.mark.parametrize(("name", "path"), BOTH, ids=PATHS)
+def test_a_module_is_short_and_named_for_what_it_holds(name, path):
     assert len(path.read_text("utf-8").splitlines()) <= 500
     vague = {"utils", "helpers", "common", "base", "manager", "handler"}
-    assert not vague & set(path.stem.split("_"))
+    assert not vague & set(name.split(".")[-1].split("_"))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=NAMES)
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 def test_functions_are_short(path):
     functions = (
         node
@@ -87,11 +120,25 @@ def test_functions_are_short(path):
     assert not long
 
 
-def test_library_modules_bring_neither_beam_nor_tensorflow():
-    late = sorted(set(LIBRARY) - LOADED_LATE)
+@cache
+def brings_tensorflow(name: str) -> bool:
+    """Whether importing a module imports TensorFlow."""
+    found = imports(name, at_once=True)
+    return any(
+        brings_tensorflow(module) if module in PATHS else module.split(".")[0] == "tensorflow"
+        for module in found
+    )
+
+
+def test_models_alone_bring_tensorflow_and_stages_and_runners_beam():
+    heavy = {name for name in PATHS if brings_tensorflow(name)}
+    assert heavy
+    assert all(name.startswith("transforms.models.") for name in heavy)
+    light = [name for name in PATHS if room(name) not in BEAM and name not in heavy]
+    assert len(light) > 90
     script = (
         "import importlib, sys\n"
-        f"for name in {late}:\n"
+        f"for name in {light}:\n"
         "    importlib.import_module(name)\n"
         "    heavy = {'apache_beam', 'tensorflow'} & set(sys.modules)\n"
         "    assert not heavy, (name, heavy)\n"

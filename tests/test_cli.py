@@ -18,6 +18,7 @@ import zstandard
 from pipeline.cli import main
 from pipeline.flags import parsing
 from pipeline.flags.embed import add_embed_flags
+from pipeline.runners.options import beam_flags
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -278,7 +279,7 @@ def test_our_flags_are_not_beams():
     parser = argparse.ArgumentParser()
     add_embed_flags(parser)
     ours = {name for action in parser._actions for name in action.option_strings}
-    assert ours & parsing.beam_flags() == {"--runner"}
+    assert ours & beam_flags() == {"--runner"}
 
 
 def test_beams_options_are_accepted_beside_ours(embed, tiny, text):

@@ -20,7 +20,7 @@ from apache_beam.portability.api import beam_runner_api_pb2
 
 from pipeline.cli import main
 from pipeline.runners import dataflow
-from pipeline.runners.flex_templates import launch
+from pipeline.runners.flex_templates import flags_of
 from tests.servers import Site, body, serving, status
 from transforms.snapshots.commits import Snapshot
 from transforms.snapshots.layouts import leftovers
@@ -82,7 +82,7 @@ class Made(NamedTuple):
 def made(bucket, *parameters: str) -> Made:
     """What the template's launcher makes of parameters."""
     place = [*JOB, "--runner=DataflowRunner", "--template_location=gs://bucket/launch/job"]
-    assert launch([*place, *PLACES, *parameters]) == 0
+    assert main(["embed", *flags_of([*place, *PLACES, *parameters])]) == 0
     environment = json.loads(bucket.blob("launch/job").download_as_bytes())["environment"]
     graph = environment["sdkPipelineOptions"]["options"]["pipelineUrl"]
     content = bucket.blob(graph.removeprefix("gs://bucket/")).download_as_bytes()

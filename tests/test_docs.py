@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.runners.options import beam_flags
 from tests import hub_modules, saved_models
 from tests.conftest import ROOT
 from tests.models import checkpoint_folder
@@ -176,7 +177,7 @@ def test_every_flag_that_is_shown_exists():
     import argparse
 
     from pipeline.flags import commands as flags
-    from pipeline.flags import parsing, snapshots
+    from pipeline.flags import snapshots
 
     parser = argparse.ArgumentParser(conflict_handler="resolve")
     adds = (flags.add_plan_flags, flags.add_inspect_flags, flags.add_export_flags)
@@ -184,7 +185,7 @@ def test_every_flag_that_is_shown_exists():
         add(parser)
     snapshots.add_prune_flags(parser)
     known = {name for action in parser._actions for name in action.option_strings}
-    assert set(re.findall(r"--[a-z_]+", README)) - known - parsing.beam_flags() <= {
+    assert set(re.findall(r"--[a-z_]+", README)) - known - beam_flags() <= {
         "--all",
         "--help",
     }

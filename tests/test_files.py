@@ -239,7 +239,7 @@ def test_a_store_that_cannot_be_reached_is_told_with_its_package(monkeypatch, sc
     def fail(*paths):
         raise RuntimeError("no\nkey")
 
-    monkeypatch.setattr("transforms.documents.inputs.FileSystems.exists", fail)
+    monkeypatch.setattr("apache_beam.io.filesystems.FileSystems.exists", fail)
     path = f"{scheme}://{pattern}"
     monkeypatch.setattr("transforms.storage.stores._is_installed", lambda package: True)
     with pytest.raises(Outage, match=rf"no key.*apache-beam\[{CLOUDS[scheme]}\]") as caught:

@@ -13,6 +13,7 @@ from pipeline.flags import parsing
 from pipeline.flags.embed import add_embed_flags
 from pipeline.runners import dataflow
 from pipeline.runners.flex_templates import flags_of, metadata
+from pipeline.runners.options import beam_flags
 from tests.conftest import ROOT
 
 FILE = ROOT / "deploy" / "dataflow" / "metadata.json"
@@ -179,7 +180,7 @@ def test_the_settings_that_are_shown_are_those_that_are_made():
     """In the README beside the template: options that exist, values as they are."""
     shown = (FILE.parent / "README.md").read_text("utf-8")
     settings = shown[shown.index("## The settings") :]
-    known = parsing.beam_flags() | {f"--{name}" for name in PARAMETERS} | {"--runner"}
+    known = beam_flags() | {f"--{name}" for name in PARAMETERS} | {"--runner"}
     assert set(re.findall(r"`(--[a-z_0-9]+)[=`]", settings)) <= known
     for name, value in dataflow._WORKERS.items():
         shown_as = f"`--{name}`" if value is True else f"`--{name}={value}`"

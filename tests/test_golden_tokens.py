@@ -10,9 +10,8 @@ import pytest
 from tests.token_folders import KINDS, LINES, write
 from transforms.elements import Document
 from transforms.models.kinds import describe_model
-from transforms.tokenize import cut_each
 from transforms.tokens.tokenizers import load_tokenizer
-from transforms.tokens.windows import WindowPlan
+from transforms.tokens.windows import WindowPlan, cut_each
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "tokens.json").read_text())
 OLD, NEW = GOLDEN["4.57.6"], GOLDEN["5.23.0"]

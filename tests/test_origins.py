@@ -163,7 +163,7 @@ def test_workers_load_the_model_from_where_they_have_it(site, tiny, tmp_path, mo
 
 
 def test_workers_without_the_model_end_the_run_with_a_sentence(tiny, tmp_path, monkeypatch):
-    from pipeline.run import explanation
+    from pipeline.runners.failures import explanation
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     shutil.copytree(tiny, tmp_path / "model")

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from pipeline.terminal import progress
-from pipeline.terminal.progress import Progress, clock, progress_line
+from pipeline.terminal.formats import clock
+from pipeline.terminal.progress import Progress, progress_line
 from transforms.measures import counters
 
 LINES = {

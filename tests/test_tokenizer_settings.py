@@ -12,9 +12,8 @@ from tokenizers import AddedToken
 from tests.models import hugging_face_folder, word_piece_vocabulary
 from transforms.elements import Document
 from transforms.models.kinds import describe_model
-from transforms.tokenize import cut_each
 from transforms.tokens.tokenizers import load_tokenizer
-from transforms.tokens.windows import WindowPlan
+from transforms.tokens.windows import WindowPlan, cut_each
 
 WORDS = (*word_piece_vocabulary(), "[DOC]", "covid-19", "é", "Σ", "σ", "ς")
 

@@ -10,7 +10,8 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from pipeline.embed import Job, build
+from pipeline.embed import build
+from pipeline.jobs import Job
 from pipeline.settings import Recipe, Settings
 from tests.model_zoo import MODELS, asked_of, made
 from transforms.documents.inputs import InputFile

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from transforms.elements import Window
+from transforms.specs import ModelSpec
 
+_BATCH_TOKENS, _BATCH_BYTES = 1024, 1 << 15  # padding included
 _STEPS = 16  # lengths between a power of two and the next
 
 
@@ -47,3 +49,8 @@ def cut_batches(
         batch.append(window)
     if batch:
         yield batch
+
+
+def batch_budget(spec: ModelSpec) -> int:
+    """What a batch may have: tokens, padding included; bytes where the model takes strings."""
+    return _BATCH_TOKENS if spec.tokenizer else _BATCH_BYTES

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import apache_beam as beam
 
-from transforms.elements import Document, Window
+from transforms.elements import Document
 from transforms.measures import counters
 from transforms.measures.beam_times import Stamp, keys, stamped
 from transforms.measures.clocks import Spent
 from transforms.models.sources.placements import Origin, here
 from transforms.specs import TokenizerSpec
 from transforms.storage.digests import failure_of
-from transforms.tokens.tokenizers import MARK, load_tokenizer
-from transforms.tokens.tokens import Tokenizer
+from transforms.tokens.tokenizers import load_tokenizer
 from transforms.tokens.windows import (
     EmptyText,
     TextTooLong,
     UnwantedPair,
     WindowPlan,
-    cut,
-    model_texts,
-    prompted,
-    whole_text,
+    cut_each,
 )
 
 _DOCUMENTS, _CHARACTERS = 256, 1 << 20  # the library is fastest on many texts at once
-_OTHER_MARK = "\ufdd1"  # which tokenizers treat alike
 _COUNTED = 1 << 14  # tokens: the progress line needs no more
 
 
@@ -113,32 +106,6 @@ class _TokenizeFn(beam.DoFn):
             except (TextTooLong, UnwantedPair) as error:
                 yield stamped(failure_of("tokenize", document, str(error)), stamp, "failures")
         counters.count("read_tokens", size)
-
-
-def cut_each(
-    waiting: Sequence[tuple[Document, Any]], tokenizer: Tokenizer | None, plan: WindowPlan
-) -> Iterator[Callable[[], Iterable[Window]]]:
-    """For each document, with what its windows are stamped with, what makes them or raises."""
-    if tokenizer is None:
-        for document, stamp in waiting:
-            yield functools.partial(whole_text, document, plan, stamp)
-        return
-    plan = prompted(plan, tokenizer)
-    texts = [_read(document, plan.prompt) for document, _ in waiting]
-    spans = plan.spans or bool(plan.prompt)
-    firsts = tokenizer.encode([a for a, _ in texts], spans)
-    seconds = iter(tokenizer.encode([b for _, b in texts if b is not None], spans))
-    for (document, stamp), a, (_, pair) in zip(waiting, firsts, texts):
-        b = next(seconds) if pair is not None else None
-        yield functools.partial(cut, document, a, b, tokenizer, plan, stamp)
-
-
-def _read(document: Document, prompt: str) -> tuple[str, str | None]:
-    """What the tokenizer reads of a document. A text has no name of a special token."""
-    text, pair = model_texts(document, "")
-    if MARK in text or (pair and MARK in pair):
-        text, pair = text.replace(MARK, _OTHER_MARK), pair and pair.replace(MARK, _OTHER_MARK)
-    return prompt + text, pair
 
 
 def _is_unicode(text: str) -> bool:

@@ -2,7 +2,8 @@
 
 import sys
 
-from pipeline.runners.flex_templates import launch
+from pipeline.cli import main
+from pipeline.runners.flex_templates import flags_of
 
 if __name__ == "__main__":
-    sys.exit(launch(sys.argv[1:]))
+    sys.exit(main(["embed", *flags_of(sys.argv[1:])]))

@@ -10,25 +10,26 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.flags import parsing
+from pipeline.runners.options import beam_flags, check_runner, open_file_systems, refuse_misread
 from pipeline.terminal import logs
 from pipeline.terminal.exits import DONE, INTERRUPTED, NOT_PUBLISHED, failed, say
 from pipeline.terminal.metrics_files import MetricsFile
 
 if TYPE_CHECKING:
-    from pipeline.embed import Job
+    from pipeline.jobs import Job
 
 
 def embed(
     metrics: MetricsFile, flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
 ) -> int:
     """Run it -> exit code. Raises what is to be said in one line."""
-    parsing.refuse_unknown(rest, flags, beam=True)
+    parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_incomplete(flags)
     parsing.refuse_twice(flags, arguments)
-    parsing.refuse_misread(rest)
+    refuse_misread(rest)
     parsing.refuse_contradictions(flags)
     from pipeline import jobs as jobs
-    from pipeline.run import beam_arguments, check_runner, open_file_systems
+    from pipeline.run import beam_arguments
 
     check_runner(flags)
     rest = beam_arguments(flags, rest)
@@ -42,7 +43,8 @@ def embed(
 
 def _run(job: Job, metrics: MetricsFile, flags: argparse.Namespace, rest: list[str]) -> int:
     from pipeline.outputs.prunings import remove_taken_up
-    from pipeline.run import OutOfSight, run
+    from pipeline.run import run
+    from pipeline.runners.failures import OutOfSight
     from pipeline.terminal import summaries
     from transforms.snapshots.layouts import latest, read_manifest
     from transforms.snapshots.schemas import CHANGES, REJECTED

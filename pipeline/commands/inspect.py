@@ -18,13 +18,13 @@ from typing import Any
 from pipeline.flags.parsing import command
 from pipeline.inspections import broken_models, models, texts
 from pipeline.inspections.model_facts import ModelReport
-from transforms.models.berts.folders import read_json
 from transforms.models.kinds import KINDS, describe_model
 from transforms.models.saved_models import choices, signatures
 from transforms.models.saved_models.signatures import check_whole
 from transforms.models.sources.downloads import without_secrets
 from transforms.models.sources.handles import is_handle, local_model
 from transforms.specs import Asked, ModelSpec
+from transforms.storage.json_files import read_json
 
 _HUBS = ("http", "https", "hf")  # where there are no outputs
 _FLAGS = ("signature", "output_key", "tokenizer", "model_cache")

@@ -7,15 +7,15 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import asdict
 
 from pipeline import jobs as jobs
-from pipeline.embed import Job
+from pipeline.jobs import Job
 from pipeline.plans import texts
 from pipeline.plans.blocks import only_from_start
 from pipeline.plans.estimates import Corpus, Work, corpus, cost
+from pipeline.plans.reports import Report, Run
 from pipeline.plans.samples import Sample, take_sample
 from pipeline.plans.trials import Speeds, try_out
 from transforms.measures.clocks import peak_memory
@@ -26,41 +26,6 @@ _NO_OUTPUT = os.devnull  # a job has one; nothing is written
 _WORKERS = (1, 10, 100)
 _ID_BYTES = 16  # that a local run keeps of every document
 _RUNNER_SECONDS = 30e-6  # that Beam takes to hand a window from stage to stage
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run on so many workers with so many cores each; `cost` is None where nobody said a
-    price.
-    """
-
-    workers: int
-    cores: int
-    seconds: float
-    core_hours: float
-    cost: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A plan. `counts` and `bytes` (by table) are of the whole; `margins` how far counts may be
-    off, relatively, in 95 % of all samples (0: all was read; None: unknown). `unit` is what `speed`
-    counts by the second.
-    """
-
-    files: int
-    input_bytes: int
-    counts: Mapping[str, int]
-    margins: Mapping[str, float | None]
-    bytes: Mapping[str, int]
-    output_files: Mapping[str, int]
-    memory_bytes: int
-    unit: str
-    speed: float
-    start_seconds: float
-    runs: Sequence[Run]
-    price: float | None
-    sample: Mapping[str, Any]
 
 
 def plan(flags: argparse.Namespace, started: float) -> Iterable[str]:

@@ -11,14 +11,12 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import pyarrow as pa
-from apache_beam.io.filesystem import BeamIOError
 
 from pipeline.flags.parsing import UsageError, command
 from pipeline.inspections import outputs, texts
-from pipeline.inspections.texts import counted
 from pipeline.outputs import differences, listings, prunings
 from pipeline.outputs.verifications import Verified, verify
-from pipeline.plans.texts import bytes_text
+from pipeline.terminal.formats import bytes_text, counted
 from transforms.snapshots.commits import Snapshot
 from transforms.snapshots.layouts import (
     LATEST,
@@ -53,7 +51,7 @@ def _one_sentence(output: str) -> Iterator[None]:
     try:
         ask(output, lambda: latest(output))  # a store that does not answer is told soon
         yield
-    except (BeamIOError, OSError, ImportError, Refused, pa.ArrowException) as error:
+    except (OSError, ImportError, Refused, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise RuntimeError(f"{output}: cannot be read or written ({reason})") from error
 

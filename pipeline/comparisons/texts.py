@@ -8,8 +8,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from pipeline.comparisons.reports import ColumnChange, Invariance, Lengths, Report, Side, Swap
-from pipeline.inspections.texts import counted
-from pipeline.terminal.summaries import shortened
+from pipeline.terminal.formats import counted, shortened
 
 _WIDTH, _LABEL, _CELL = 100, 24, 36
 _REASONS = 5  # that are shown

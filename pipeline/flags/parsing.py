@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import difflib
-import io
 import os
 import re
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -65,14 +63,16 @@ def value_of(name: str, arguments: Sequence[str]) -> str | None:
     return found
 
 
-def refuse_unknown(rest: Sequence[str], flags: argparse.Namespace, beam: bool = False) -> None:
-    """Raises `UsageError` for what neither the command nor `beam` knows, naming the nearest flag:
-    Beam would drop it.
+def refuse_unknown(
+    rest: Sequence[str], flags: argparse.Namespace, of_beam: Callable[[], set[str]]
+) -> None:
+    """Raises `UsageError` for what is no flag of the command, nor one `of_beam`, naming the nearest
+    one: Beam would drop it.
     """
     if not rest:
         return  # Beam takes a second to import
     known = {f"--{name}" for name in vars(flags).keys() - _PLACES}
-    known |= beam_flags() if beam else set()
+    known |= of_beam()
     known |= _FLINK if getattr(flags, "runner", "") == "flink" else set()
     value_may_follow = False
     for argument in rest:
@@ -90,23 +90,6 @@ def refuse_unknown(rest: Sequence[str], flags: argparse.Namespace, beam: bool = 
                 f"{argument!r}: belongs to no option; several files are given with commas, and"
                 " values with spaces or wildcards in quotes"
             )
-
-
-def refuse_misread(beam_arguments: Sequence[str]) -> None:
-    """Raises `UsageError` where Beam cannot read the value of an option: it would print how it is
-    used, and leave the program.
-    """
-    if not beam_arguments:
-        return
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            PipelineOptions(list(beam_arguments)).get_all_options()
-    except SystemExit as error:
-        why = said.getvalue().strip().rpartition("error: ")[2]
-        raise UsageError(f"{why.removeprefix('argument ')} (--help tells more)") from error
 
 
 def refuse_contradictions(flags: argparse.Namespace) -> None:
@@ -134,24 +117,6 @@ def refuse_twice(flags: argparse.Namespace, arguments: Sequence[str]) -> None:
     for name in names:
         if name != "--input" and name[2:] in vars(flags) and names.count(name) > 1:
             raise UsageError(f"{name} is given twice; give it once")
-
-
-def beam_flags() -> set[str]:
-    """The names of Beam's own options, of all that are installed."""
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    flags: set[str] = set()
-    classes = [PipelineOptions]
-    while classes:
-        current = classes.pop()
-        classes += current.__subclasses__()
-        if "_add_argparse_args" in vars(current):
-            parser = argparse.ArgumentParser(
-                add_help=False, allow_abbrev=False, conflict_handler="resolve"
-            )
-            current._add_argparse_args(parser)
-            flags |= {name for action in parser._actions for name in action.option_strings}
-    return flags
 
 
 def program() -> str:

@@ -12,13 +12,13 @@ from typing import Any
 from pipeline.inspections.model_facts import ModelReport
 from pipeline.inspections.models import form_of, of_signatures, size_of, vectors_given
 from transforms.models.berts import configurations, sentence_modules
-from transforms.models.berts.folders import read_json
 from transforms.models.berts.tokenizer_files import describe as describe_tokenizer
 from transforms.models.berts.tokenizer_files import find as find_tokenizer
 from transforms.models.saved_models import asset_tokenizers, choices
 from transforms.models.saved_models.choices import adapter_of
 from transforms.models.saved_models.signatures import SavedModel
 from transforms.specs import Asked, Signature
+from transforms.storage.json_files import read_json
 
 
 def broken(kind: str | None, path: str, place: str, problem: str) -> ModelReport:

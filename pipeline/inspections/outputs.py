@@ -11,8 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
 
 from pipeline.flags.parsing import command
 from pipeline.inspections.output_facts import (
@@ -24,7 +22,7 @@ from pipeline.inspections.output_facts import (
     TableReport,
     VectorStart,
 )
-from pipeline.terminal.summaries import shortened
+from pipeline.terminal.formats import shortened
 from transforms.snapshots.commits import Snapshot
 from transforms.snapshots.layouts import (
     LATEST,
@@ -38,6 +36,7 @@ from transforms.snapshots.layouts import (
     was_published,
 )
 from transforms.snapshots.schemas import SENTENCES
+from transforms.storage.files import exists, listed, open_file
 from transforms.storage.stores import Refused, ask
 
 _ROWS, _NUMBERS = 3, 4
@@ -86,7 +85,7 @@ def one_sentence(place: str) -> Iterator[None]:
     """Beam's file systems and Arrow raise their own."""
     try:
         yield
-    except (BeamIOError, OSError, ImportError, Refused, pa.ArrowException) as error:
+    except (OSError, ImportError, Refused, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{place}: cannot be read ({reason})") from error
 
@@ -94,7 +93,7 @@ def one_sentence(place: str) -> Iterator[None]:
 def _is_output(place: str) -> bool:
     """Whether LATEST or snapshots/ is there; other programs have folders of that name too."""
     if "://" in place:
-        return FileSystems.exists(f"{place}/{LATEST}") or bool(snapshot_ids(place))
+        return exists(f"{place}/{LATEST}") or bool(snapshot_ids(place))
     if os.path.isfile(f"{place}/{LATEST}"):
         return True
     if not os.path.isdir(f"{place}/snapshots"):
@@ -105,9 +104,9 @@ def _is_output(place: str) -> bool:
 
 def _manifest(folder: str) -> dict[str, Any] | None:
     """The manifest of a snapshot; None where there is none, or another program's."""
-    if not FileSystems.exists(f"{folder}/{MANIFEST}"):
+    if not exists(f"{folder}/{MANIFEST}"):
         return None
-    with FileSystems.open(f"{folder}/{MANIFEST}") as stream:
+    with open_file(f"{folder}/{MANIFEST}") as stream:
         content = stream.read()
     try:
         manifest = json.loads(content)
@@ -186,8 +185,7 @@ def _missing(folder: str, manifest: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _sizes(folder: str) -> dict[str, int]:
     """Sizes by path in the folder, of all files."""
-    found = FileSystems.match([f"{folder}/**"])[0].metadata_list
-    return {file.path[len(folder) + 1 :]: file.size_in_bytes for file in found}
+    return {file.path[len(folder) + 1 :]: file.size for file in listed(f"{folder}/**")}
 
 
 def _snapshot(folder: str, manifest: Mapping[str, Any]) -> SnapshotReport:
@@ -218,7 +216,7 @@ def _table(folder: str, name: str, files: Sequence[Mapping[str, Any]]) -> TableR
     own = [file for file in files if file["table"] == name]
     columns: tuple[ColumnType, ...] = ()
     if own[0]["path"].endswith(".parquet"):
-        with FileSystems.open(f"{folder}/{own[0]['path']}") as stream:
+        with open_file(f"{folder}/{own[0]['path']}") as stream:
             schema = pq.ParquetFile(stream).schema_arrow
         columns = tuple(_column(field) for field in schema)
     rows, bytes_ = (sum(file[key] for file in own) for key in ("rows", "bytes"))
@@ -237,7 +235,7 @@ def _rows(folder: str, files: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
     paths = [file["path"] for file in files if file["table"] == SENTENCES and file["rows"]]
     if not paths:
         return
-    with FileSystems.open(f"{folder}/{paths[0]}") as stream:
+    with open_file(f"{folder}/{paths[0]}") as stream:
         batch = next(pq.ParquetFile(stream).iter_batches(batch_size=_ROWS))
     widths = {field.name: _column(field).width for field in batch.schema}
     for row in batch.to_pylist():

@@ -20,6 +20,7 @@ from pipeline.inspections.output_facts import (
     SnapshotReport,
     TableReport,
 )
+from pipeline.terminal.formats import counted
 from transforms.models.saved_models.choices import shape_text
 from transforms.specs import Tensor
 
@@ -293,11 +294,6 @@ def _table(table: TableReport) -> Iterator[str]:
 
 def _pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in values.items())
-
-
-def counted(number: int, what: str) -> str:
-    """`1 file`, `1,200 files`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _bytes(number: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.plans.texts import bytes_text
+from pipeline.terminal.formats import bytes_text
 from transforms.snapshots.claim_files import Holder
 from transforms.snapshots.claims import living
 from transforms.snapshots.commits import Snapshot

@@ -12,8 +12,8 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.embed import Job
 from pipeline.flags.parsing import command
+from pipeline.jobs import Job
 from pipeline.outputs.listings import HANDED_OVER, RUNNING, Attempt, attempts
 from transforms.snapshots.claim_files import Holder
 from transforms.snapshots.claims import living, remove_dead

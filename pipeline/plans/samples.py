@@ -9,16 +9,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
-from pipeline.embed import Job
+from pipeline.jobs import Job
 from pipeline.plans.blocks import Source
 from pipeline.plans.estimates import Block
 from pipeline.settings import Recipe
 from transforms.elements import Document, Failure, Window
 from transforms.snapshots.manifests import REPEATED
 from transforms.storage.digests import DigestSet, key_of
-from transforms.tokenize import cut_each
 from transforms.tokens.tokenizers import load_tokenizer
-from transforms.tokens.windows import EmptyText, TextTooLong, UnwantedPair
+from transforms.tokens.windows import EmptyText, TextTooLong, UnwantedPair, cut_each
 
 # What is counted; `long` are documents in several windows, `repeated` those whose text one before
 # has, `size` is what the encoder is given.

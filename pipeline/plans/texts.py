@@ -6,13 +6,12 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.inspections.texts import counted
 from pipeline.plans.estimates import EFFICIENCY
-from pipeline.terminal.progress import clock
+from pipeline.terminal.formats import bytes_text, clock, counted
 from transforms.snapshots.manifests import REPEATED
 
 if TYPE_CHECKING:
-    from pipeline.commands.plan import Report
+    from pipeline.plans.reports import Report
 
 _WIDTH, _LABEL = 100, 13
 
@@ -100,12 +99,3 @@ def _grounds(report: Report) -> Iterator[str]:
         )
     if report.price is not None:
         yield f"Costs are at {report.price:g} for the hour of a core."
-
-
-def bytes_text(n: float) -> str:
-    """`1.5 GB`, in powers of a thousand."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if n < 1000:
-            return f"{n:,.0f} bytes" if unit == "bytes" else f"{n:.1f} {unit}"
-        n /= 1000
-    return f"{n:,.1f} TB"

@@ -15,10 +15,9 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.embed import batch_budget
 from pipeline.plans.samples import Clock
 from pipeline.settings import Recipe
-from transforms.batches import cut_batches
+from transforms.batches import batch_budget, cut_batches
 from transforms.elements import Document, Encoded, SentenceVector, TokenVectors, Window
 from transforms.models.isolation import encode_each
 from transforms.models.kinds import Encoder, load_encoder, tokens_at_once

@@ -105,12 +105,5 @@ def flags_of(parameters: Sequence[str]) -> list[str]:
     ]
 
 
-def launch(parameters: Sequence[str]) -> int:
-    """Start `embed` as the template's launcher asks for it -> exit code."""
-    from pipeline.cli import main
-
-    return main(["embed", *flags_of(parameters)])
-
-
 if __name__ == "__main__":
     print(json.dumps(metadata(), indent=2, ensure_ascii=False))

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import TextIO
 
+from pipeline.terminal.formats import clock
 from pipeline.terminal.logs import Line, say
 from transforms.measures import counters
 from transforms.snapshots.manifests import REPEATED, REUSED
@@ -83,10 +84,3 @@ def progress_line(totals: Mapping[str, int], seconds: float, size: int, limit: i
     if 0 < share <= 1:
         parts += [f"{share:.0%}", f"{clock(seconds * (1 - share) / share)} left"]
     return ", ".join(parts)
-
-
-def clock(seconds: float) -> str:
-    """`1:05`, `2:01:05`"""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

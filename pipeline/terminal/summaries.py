@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
 
 from pipeline.flags.parsing import command
+from pipeline.terminal.formats import shortened
 from pipeline.terminal.logs import Line
 from transforms.documents import ages
 from transforms.snapshots.commits import Snapshot
 from transforms.snapshots.layouts import latest, leftovers, published_manifest
 from transforms.snapshots.manifests import EMBEDDED, REPEATED, REUSED, Limits, why_not_published
 from transforms.snapshots.schemas import REJECTED, SENTENCES
+from transforms.storage.files import open_file
 
 _UNKNOWN_SHARE = 0.05
 _ROWS = 3
@@ -119,7 +120,7 @@ def _rejected(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
     """The first rejected records and why; all of them are in the snapshot."""
     files = [file["path"] for file in manifest["files"] if file["table"] == REJECTED]
     if files:
-        with FileSystems.open(f"{snapshot.folder}/{files[0]}") as stream:
+        with open_file(f"{snapshot.folder}/{files[0]}") as stream:
             for line in itertools.islice(io.BufferedReader(stream), _ROWS):
                 failure = json.loads(line)
                 name = shortened(failure["id"] or failure["source"])
@@ -130,19 +131,13 @@ def _rows(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
     files = [file["path"] for file in manifest["files"] if file["table"] == SENTENCES]
     if not files:
         return
-    with FileSystems.open(f"{snapshot.folder}/{files[0]}") as stream:
+    with open_file(f"{snapshot.folder}/{files[0]}") as stream:
         rows = next(pq.ParquetFile(stream).iter_batches(batch_size=_ROWS)).to_pylist()
     for row in rows:
         name = list(row)[-1] if "vector" not in row else "vector"
         start = ", ".join(f"{value:.4f}" for value in np.array(row[name][:3], np.float32))
         text = shortened(row["text"])
         yield f"  {shortened(row['id'])}  {text}  {name}: [{start}, … {len(row[name])}]"
-
-
-def shortened(text: str, length: int = 40) -> str:
-    """One line of at most `length` characters, also of a text without spaces."""
-    line = " ".join(text[: 20 * length].split())
-    return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 def not_published(snapshot: Snapshot, manifest: Mapping[str, Any], limits: Limits) -> str:

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, BinaryIO
 
-from apache_beam.io.filesystem import CompressionTypes, FileSystem
-from apache_beam.io.filesystems import FileSystems
-
 from transforms.documents.streams import BrokenInput, decompress
-from transforms.storage.globs import hidden_names, match, read_state
+from transforms.storage.files import FileState, as_expression, exists, listed, open_file, state
+from transforms.storage.globs import hidden_names, match
 from transforms.storage.lfs_pointers import POINTER, is_pointer
 from transforms.storage.stores import EXTRAS, Refused, ask, is_remote, reason, unserved
 
@@ -100,7 +98,7 @@ def open_input(
     off or damaged.
     """
     try:
-        raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+        raw = open_file(path)
         if start:
             raw.seek(start)
     except Exception as error:
@@ -125,7 +123,7 @@ def refuse_output_inside_inputs(output: str, patterns: Iterable[str]) -> None:
         else:
             root = _folder(pattern[: wildcard.start()])
             base = _real(root or ".").rstrip("/") + "/"
-            rest = FileSystem.translate_pattern(pattern[len(root) :]).removeprefix("(?ms)")
+            rest = as_expression(pattern[len(root) :]).removeprefix("(?ms)")
             matches = re.compile(f"(?ms){re.escape(base)}{rest}").match
             inside = any(matches(f"{folder}/{file}") for file in _OUTPUT_FILES)
             inside = inside or base.startswith(f"{folder}/snapshots/")
@@ -136,16 +134,13 @@ def refuse_output_inside_inputs(output: str, patterns: Iterable[str]) -> None:
             )
 
 
-_State = tuple[str, int, float]  # path, size in bytes, when it was written
-
-
 def check_unchanged(file: InputFile) -> None:
     """Raises: BrokenInput for a file that is not what it was when the run began; RuntimeError for a
     store that does not answer.
     """
     began = f"when the run began it had {file.size:,} bytes"
     try:
-        size, written = _state(file.path)
+        _, size, written = _state(file.path)
     except FileNotFoundError as error:
         raise _changed(file, f"{began}, and now it is gone") from error
     except (Refused, OSError, ValueError) as error:
@@ -165,14 +160,11 @@ def _changed(file: InputFile, how: str) -> BrokenInput:
     )
 
 
-def _state(path: str) -> tuple[int, float]:
-    if not is_remote(path):
-        return read_state(path)
-    found = ask(path, lambda: FileSystems.get_filesystem(path).metadata(path))
-    return found.size_in_bytes, found.last_updated_in_seconds
+def _state(path: str) -> FileState:
+    return ask(path, lambda: state(path))
 
 
-def _matches(pattern: str, notes: list[str]) -> tuple[str, list[_State]]:
+def _matches(pattern: str, notes: list[str]) -> tuple[str, list[FileState]]:
     """The folder that names start from, and each file."""
     if _is_folder(pattern):
         raise ValueError(
@@ -183,7 +175,7 @@ def _matches(pattern: str, notes: list[str]) -> tuple[str, list[_State]]:
     root = _folder(pattern[: wildcard.start()] if wildcard else pattern)
     try:
         if _is_there(pattern):
-            return _folder(pattern), [(pattern, *_state(pattern))]
+            return _folder(pattern), [_state(pattern)]
         listed = _listed if _SCHEME.match(pattern) else _found
         files = listed(pattern, root, notes) if wildcard else []
     except (Refused, OSError) as error:
@@ -197,25 +189,25 @@ def _matches(pattern: str, notes: list[str]) -> tuple[str, list[_State]]:
     return root, files
 
 
-def _found(pattern: str, root: str, notes: list[str]) -> list[_State]:
+def _found(pattern: str, root: str, notes: list[str]) -> list[FileState]:
     """The files that a pattern matches on a local disk."""
     rest = pattern[len(root) :] + ("*" if pattern.endswith("/") else "")
-    found = match(root, rest, lambda part: re.compile(FileSystem.translate_pattern(part)).match)
+    found = match(root, rest, lambda part: re.compile(as_expression(part)).match)
     if n := len(found.folders):
         first = min(found.folders)
         what = f"the folder {first}" if n == 1 else f"{n:,} folders ({first}, …)"
         notes.append(
             f"--input={pattern}: matches {what} and reads no file in it; {root}** reads all below"
         )
-    return found.files
+    return [FileState(*file) for file in found.files]
 
 
-def _listed(pattern: str, root: str, notes: list[str]) -> list[_State]:
+def _listed(pattern: str, root: str, notes: list[str]) -> list[FileState]:
     """The files that a pattern matches in a store, which has no folders."""
     hidden = hidden_names(pattern[len(root) :])
     return [
-        (file.path, file.size_in_bytes, file.last_updated_in_seconds)
-        for file in ask(pattern, lambda: FileSystems.match([pattern])[0].metadata_list)
+        file
+        for file in ask(pattern, lambda: listed(pattern))
         if not file.path.endswith("/") and hidden_names(file.path.removeprefix(root)) <= hidden
     ]
 
@@ -271,7 +263,7 @@ def _is_folder(path: str) -> bool:
 def _is_there(path: str) -> bool:
     if not _SCHEME.match(path):
         return os.path.lexists(path)
-    return not path.endswith("/") and ask(path, lambda: FileSystems.exists(path))
+    return not path.endswith("/") and ask(path, lambda: exists(path))
 
 
 def _absolute(path: str) -> str:

@@ -12,8 +12,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 
-from apache_beam.metrics import Metrics
-
 from transforms.elements import Count
 
 _lock = threading.Lock()
@@ -29,6 +27,8 @@ def count(name: str, n: int = 1) -> None:
 
 @functools.cache  # making one costs more than counting with it
 def _counter(name: str):
+    from apache_beam.metrics import Metrics
+
     return Metrics.counter("corpusvec", name)
 
 

@@ -6,6 +6,7 @@ Describing a model reads small files only; TensorFlow is imported when one is lo
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from types import ModuleType
 from typing import Protocol
 
 from transforms.storage import lfs_pointers
+from transforms.storage.globs import read_state
 from transforms.elements import Encoded, Window
 from transforms.specs import Asked, ModelSpec, Wanted
 
@@ -82,8 +84,6 @@ def describe_model(path: str, asked: Asked = Asked()) -> ModelSpec:  # noqa: B00
 
 
 def _described(path: str, asked: Asked) -> ModelSpec:
-    from transforms.models.berts.folders import refuse_unreadable
-
     refuse_unreadable(Path(path))
     for kind in KINDS.values():
         module = kind.load_module()
@@ -115,3 +115,25 @@ def tokens_at_once() -> int:
     from transforms.models.hardware import has_gpu
 
     return 1 << 14 if has_gpu() else 0
+
+_MODULE = re.compile(r"\d+_")  # the folder of a module of sentence-transformers
+
+_READ = {".json", ".txt", ".ini", ".model", ".vocab", ".safetensors", ".pb"}
+
+
+def refuse_unreadable(folder: Path) -> None:
+    """Raises `ValueError` for what stands where a file of a model should, in the folder or in those
+    of its modules, and is none: a link that leads nowhere would pass for a file that is not there,
+    and the vectors be others.
+    """
+    if not folder.is_dir():
+        return
+    modules = (inner for inner in folder.iterdir() if _MODULE.match(inner.name) and inner.is_dir())
+    for file in (file for place in (folder, *modules) for file in sorted(place.iterdir())):
+        if file.suffix in _READ and not file.is_dir():
+            try:
+                read_state(str(file))
+            except ValueError as error:
+                raise ValueError(f"{file}: {error}; fetch the model again") from error
+            except OSError as error:
+                raise ValueError(f"{file}: cannot be read ({error.strerror})") from error

@@ -12,9 +12,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from apache_beam.io.filesystems import FileSystems
-
-from transforms.storage.files import exists, join, matching
+from transforms.storage.files import exists, join, matching, open_file
 from transforms.storage.stores import Refused, ask, is_remote, unserved
 
 LATEST, MANIFEST = "LATEST", "manifest.json"
@@ -51,13 +49,13 @@ def latest(output: str) -> str | None:
     """
     if not exists(join(output, LATEST)):
         return None
-    with FileSystems.open(join(output, LATEST)) as stream:
+    with open_file(join(output, LATEST)) as stream:
         return stream.read().decode(errors="replace").strip()
 
 
 def read_manifest(output: str, snapshot_id: str) -> dict[str, Any]:
     """The manifest of a snapshot that is whole. Raises `ValueError` where there is none."""
-    with FileSystems.open(manifest_path(output, snapshot_id)) as stream:
+    with open_file(manifest_path(output, snapshot_id)) as stream:
         return json.loads(stream.read())
 
 

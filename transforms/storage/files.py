@@ -1,4 +1,4 @@
-"""Files of an output folder, on a local disk and on object stores."""
+"""Files on a local disk and in object stores, which are reached through Beam's file systems."""
 
 from __future__ import annotations
 
@@ -6,32 +6,40 @@ import contextlib
 import hashlib
 import io
 import os
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
-
+from transforms.storage.globs import read_state
 from transforms.storage.stores import is_remote
 
 _CHUNK = 1 << 20  # bytes that are read at once
+
+
+class FileState(NamedTuple):
+    """A file: its size in bytes as it is stored, and when it was last written, in seconds since
+    1970 (0: unknown).
+    """
+
+    path: str
+    size: int
+    written: float
 
 
 def create(path: str) -> BinaryIO:
     """A new file on any file system; on a local disk its bytes are there for good once it is
     closed.
     """
-    return (
-        FileSystems.create(path, "application/octet-stream")
-        if is_remote(path)
-        else _Lasting(path, "wb")
-    )
+    if is_remote(path):
+        return _file_systems().create(path, "application/octet-stream")
+    return _Lasting(path, "wb")
 
 
 def open_file(path: str) -> BinaryIO:
     """A file to read, at any place in it."""
-    if is_remote(path):
-        return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
-    return open(path, "rb")
+    if not is_remote(path):
+        return open(path, "rb")
+    from apache_beam.io.filesystem import CompressionTypes
+
+    return _file_systems().open(path, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
 def size_and_digest(path: str) -> tuple[int, str]:
@@ -81,13 +89,13 @@ def write(path: str, content: bytes) -> None:
 
 def exists(path: str) -> bool:
     """Whether a file is there, or a local folder."""
-    return FileSystems.exists(path)
+    return _file_systems().exists(path) if is_remote(path) else os.path.exists(path)
 
 
 def remove(*paths: str) -> None:
     """Files of one file system; those that are gone already are no error."""
     if paths and is_remote(paths[0]):
-        FileSystems.delete(list(paths))
+        _file_systems().delete(list(paths))
         return
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
@@ -101,5 +109,34 @@ def join(*parts: str) -> str:
 
 def matching(*parts: str) -> list[str]:
     """The files of a pattern."""
-    matched = FileSystems.match([join(*parts)])[0].metadata_list
-    return [match.path.replace("\\", "/") for match in matched]
+    return [file.path for file in listed(join(*parts))]
+
+
+def listed(pattern: str) -> list[FileState]:
+    """The files of a pattern, in the order in which the file system gives them."""
+    return [
+        FileState(file.path, file.size_in_bytes, file.last_updated_in_seconds)
+        for file in _file_systems().match([pattern])[0].metadata_list
+    ]
+
+
+def state(path: str) -> FileState:
+    """Of one file. Raises `ValueError` for what is none, `OSError` for what is not there."""
+    if not is_remote(path):
+        return FileState(path, *read_state(path))
+    found = _file_systems().get_filesystem(path).metadata(path)
+    return FileState(path, found.size_in_bytes, found.last_updated_in_seconds)
+
+
+def as_expression(pattern: str) -> str:
+    """A glob as a regular expression, by the rules of Beam's file systems."""
+    from apache_beam.io.filesystem import FileSystem
+
+    return FileSystem.translate_pattern(pattern)
+
+
+def _file_systems() -> Any:
+    """Beam's; it takes a second to import."""
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,8 +17,9 @@ import numpy as np
 
 from transforms.elements import OWN, PROMPT, SPECIAL, Document, Window
 from transforms.tokens import spans as span_maps
-from transforms.tokens.tokenizers import Tokenizer, Tokens
+from transforms.tokens.tokenizers import MARK, Tokenizer, Tokens
 
+_OTHER_MARK = "\ufdd1"  # which tokenizers treat like MARK
 LONG_TEXT = ("window", "truncate", "error")
 
 
@@ -338,3 +339,29 @@ def _windows(
             position=own_start,
             n_unknown=_unknown([whole.ids[own][whole.roles[own] != SPECIAL]], unknown),
         )
+
+
+def cut_each(
+    waiting: Sequence[tuple[Document, Any]], tokenizer: Tokenizer | None, plan: WindowPlan
+) -> Iterator[Callable[[], Iterable[Window]]]:
+    """For each document, with what its windows are stamped with, what makes them or raises."""
+    if tokenizer is None:
+        for document, stamp in waiting:
+            yield functools.partial(whole_text, document, plan, stamp)
+        return
+    plan = prompted(plan, tokenizer)
+    texts = [_read(document, plan.prompt) for document, _ in waiting]
+    spans = plan.spans or bool(plan.prompt)
+    firsts = tokenizer.encode([a for a, _ in texts], spans)
+    seconds = iter(tokenizer.encode([b for _, b in texts if b is not None], spans))
+    for (document, stamp), a, (_, pair) in zip(waiting, firsts, texts):
+        b = next(seconds) if pair is not None else None
+        yield functools.partial(cut, document, a, b, tokenizer, plan, stamp)
+
+
+def _read(document: Document, prompt: str) -> tuple[str, str | None]:
+    """What the tokenizer reads of a document. A text has no name of a special token."""
+    text, pair = model_texts(document, "")
+    if MARK in text or (pair and MARK in pair):
+        text, pair = text.replace(MARK, _OTHER_MARK), pair and pair.replace(MARK, _OTHER_MARK)
+    return prompt + text, pair

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from transforms.models.berts.folders import no_others, read_json, setting, whole_number
-from transforms.models.berts.safetensors_files import read_arrays
+from transforms.storage.json_files import no_others, read_json, setting, whole_number
+from transforms.storage.safetensors_files import read_arrays
 
 NORMALIZE = "normalize"
 TRUNCATE = "truncate:"

@@ -6,7 +6,7 @@ import contextlib
 import re
 from pathlib import Path
 
-from pipeline.run import RunFailed, explanation, kind_and_message
+from pipeline.runners.failures import RunFailed, explanation, kind_and_message
 from pipeline.runners.flink import rest
 from pipeline.runners.workers import OTHER_VERSIONS, REMEDY, versions
 

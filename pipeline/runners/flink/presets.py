@@ -22,13 +22,13 @@ from apache_beam.options.pipeline_options import (
     PortableOptions,
 )
 
-from pipeline.run import hands_over
 from pipeline.runners.flink import clusters as local_cluster
 from pipeline.runners.flink import job_servers, rest
 from pipeline.runners.flink.checks import check
 from pipeline.runners.flink.failures import RunFailed, explain
 from pipeline.runners.flink.patience import no_longer_than_useful
 from pipeline.runners.flink.processes import ClusterError, answers
+from pipeline.runners.options import hands_over
 from pipeline.runners.workers import CLIENT, CORES, LOGS, versions
 
 _WORKER = "corpusvec-worker"

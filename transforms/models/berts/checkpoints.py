@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from transforms.models.berts import weights
-from transforms.models.berts.folders import (bert_config, check_own_tokenizer, digest_of, fitting_tokenizer, of_our_own, read_json, say_lowercase)
+from transforms.models.berts.folders import (bert_config, check_own_tokenizer, digest_of, fitting_tokenizer, of_our_own, say_lowercase)
+from transforms.storage.json_files import read_json
 from transforms.specs import Asked, BertConfig, ModelSpec, TokenizerSpec, Wanted
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from transforms.models.berts.folders import bert_config, setting, whole_number
+from transforms.models.berts.folders import bert_config
+from transforms.storage.json_files import setting, whole_number
 from transforms.specs import BertConfig
 
 _ARCHITECTURES = ("bert", "xlm-roberta")  # the latter counts positions from its padding id + 1

@@ -16,79 +16,21 @@ from typing import Any
 
 from transforms.models.berts import weights
 from transforms.storage.globs import read_state
-from transforms.models.sources.caches import sha256
+from transforms.storage.file_digests import sha256
 from transforms.specs import POOLER, BertConfig, TokenizerSpec, VectorColumn
 from transforms.tokens.tokenizers import Tokenizer, load_tokenizer
-
-_MODULE = re.compile(r"\d+_")  # the folder of a module of sentence-transformers
-_READ = {".json", ".txt", ".ini", ".model", ".vocab", ".safetensors", ".pb"}
-_IN_WORDS: Mapping[Any, str] = {
-    bool: "true or false",
-    dict: "an object",
-    list: "a list",
-    str: "a text",
-}
+from transforms.storage.json_files import whole_number
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object. Raises `ValueError` naming the file."""
-    try:
-        value = json.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise ValueError(f"{file}: is not JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{file}: holds a {type(value).__name__}, an object was looked for")
-    return value
 
 
-def refuse_unreadable(folder: Path) -> None:
-    """Raises `ValueError` for what stands where a file of a model should, in the folder or in those
-    of its modules, and is none: a link that leads nowhere would pass for a file that is not there,
-    and the vectors be others.
-    """
-    if not folder.is_dir():
-        return
-    modules = (inner for inner in folder.iterdir() if _MODULE.match(inner.name) and inner.is_dir())
-    for file in (file for place in (folder, *modules) for file in sorted(place.iterdir())):
-        if file.suffix in _READ and not file.is_dir():
-            try:
-                read_state(str(file))
-            except ValueError as error:
-                raise ValueError(f"{file}: {error}; fetch the model again") from error
-            except OSError as error:
-                raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
 
 
-def whole_number(values: Mapping[str, Any], key: str, file: Path, least: int = 1) -> int:
-    """A whole number of a configuration. Raises `ValueError` naming file and key."""
-    value = values.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{file}: {key} is {value!r}, a whole number from {least} was looked for")
-    return value
 
 
-def setting(values: Mapping[str, Any], key: str, types: type | UnionType, file: Path) -> Any:
-    """A value of a configuration, None where it is null or not there. Raises `ValueError` naming
-    file and key where it is of another type.
-    """
-    value = values.get(key)
-    wrong = not isinstance(value, types) or (isinstance(value, bool) and types is not bool)
-    if value is not None and wrong:
-        looked_for = _IN_WORDS.get(types, "a number")
-        raise ValueError(f"{file}: {key} is {value!r}, {looked_for} was looked for")
-    return value
 
 
-def no_others(values: Mapping[str, Any], known: Collection[str], file: Path) -> None:
-    """Raises `ValueError` with the first setting that is none of the `known` ones."""
-    for key, value in values.items():
-        if key not in known:
-            raise ValueError(
-                f"{file}: {key} is {json.dumps(value, ensure_ascii=False)}; corpusvec does not know"
-                " this setting, and it may change vectors"
-            )
+
 
 
 def bert_config(

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transforms.models.berts import (configurations, tokenizer_files, safetensors_files, sentence_modules, weights)
-from transforms.models.berts.folders import (check_own_tokenizer, digest_of, fitting_tokenizer, of_our_own, read_json, say_lowercase, setting)
+from transforms.models.berts import configurations, sentence_modules, tokenizer_files, weights
+from transforms.storage import safetensors_files
+from transforms.models.berts.folders import (check_own_tokenizer, digest_of, fitting_tokenizer, of_our_own, say_lowercase)
+from transforms.storage.json_files import read_json, setting
 from transforms.specs import Asked, BertConfig, ModelSpec, Wanted
 
 if TYPE_CHECKING:

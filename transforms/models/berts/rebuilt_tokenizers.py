@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from transforms.models.berts.folders import read_json
+from transforms.storage.json_files import read_json
 from transforms.models.berts.tokenizer_settings import named, outline, unheld
 from transforms.specs import TokenizerSpec
 from transforms.tokens.tokens import Tokenizer

@@ -15,7 +15,7 @@ from typing import Any
 
 from transforms.models.berts import transformer_settings
 from transforms.vectors.dense_layers import NORMALIZE, TRUNCATE, width_after
-from transforms.models.berts.folders import no_others, read_json, setting, whole_number
+from transforms.storage.json_files import no_others, read_json, setting, whole_number
 from transforms.specs import BertConfig, VectorColumn
 
 _LISTING = "modules.json"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from transforms.models.berts import rebuilt_tokenizers, tokenizer_settings
-from transforms.models.berts.folders import setting
+from transforms.storage.json_files import setting
 from transforms.specs import TokenizerSpec
 from transforms.tokens.tokenizers import Tokenizer
 

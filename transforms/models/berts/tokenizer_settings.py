@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from transforms.models.berts.folders import read_json, setting
+from transforms.storage.json_files import read_json, setting
 from transforms.tokens.tokenizers import STRUCTURE
 
 CONFIG, MAP, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"

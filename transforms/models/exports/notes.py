@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from transforms.vectors.dense_layers import dense_folders
-from transforms.models.berts.folders import read_json, whole_number
+from transforms.storage.json_files import read_json, whole_number
 from transforms.specs import ModelSpec, TokenizerSpec, VectorColumn
 
 NAME = "corpusvec.json"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from transforms.models.kinds import KINDS
-from transforms.models.berts.folders import read_json
+from transforms.storage.json_files import read_json
 from transforms.specs import ModelSpec
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tokenizers import normalizers, pre_tokenizers
 
-from transforms.models.berts.folders import read_json
+from transforms.storage.json_files import read_json
 from transforms.specs import TokenizerSpec
 from transforms.tokens.bert_characters import StandIns
 from transforms.tokens.tokenizers import STRUCTURE

@@ -26,6 +26,7 @@ from typing import Any
 
 from transforms.storage import locks
 from transforms.models.sources.archives import inner_folder
+from transforms.storage.file_digests import sha256
 
 _WEIGHTS = ("saved_model.pb", "*.safetensors", "*.ckpt*.index")
 _VARIABLE_OPS = (b"VarHandleOp", b"VariableV2")
@@ -134,16 +135,8 @@ def missing_part(folder: str) -> str | None:
     return "variables/variables.data-* is missing" if has_variables else None
 
 
-def sha256(path: str) -> str:
-    """Of a file; done once in a process while its size and times stay the same."""
-    about = os.stat(path)
-    return _sha256(path, about.st_ino, about.st_size, about.st_mtime_ns)
 
 
-@functools.lru_cache(maxsize=10_000)
-def _sha256(path: str, inode: int, size: int, mtime: int) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _files(folder: str) -> dict[str, str]:

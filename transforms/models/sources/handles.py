@@ -15,7 +15,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from transforms.models.sources import archives, downloads
-from transforms.models.sources.caches import Entry, anything, cache_folder, kept, say, sha256
+from transforms.models.sources.caches import Entry, anything, cache_folder, kept, say
+from transforms.storage.file_digests import sha256
+from transforms.storage.files import listed, open_file
 from transforms.storage.stores import ask
 
 STORES = ("gs", "s3")
@@ -156,9 +158,6 @@ def download_address(handle: str) -> str:
 
 def _fetch_store(handle: str, folder: str, scratch: str) -> None:
     """From a store that Beam knows: one archive, or all files of a folder."""
-    from apache_beam.io.filesystem import CompressionTypes
-    from apache_beam.io.filesystems import FileSystems
-
     say(f"fetching {handle}")
     handle = handle.rstrip("/")
     is_archive = handle.endswith(archives.SUFFIXES)
@@ -166,10 +165,10 @@ def _fetch_store(handle: str, folder: str, scratch: str) -> None:
     try:
         files = [
             file
-            for file in ask(handle, lambda: FileSystems.match([pattern])[0].metadata_list)
+            for file in ask(handle, lambda: listed(pattern))
             if not file.path.endswith("/")
         ]
-        if (total := sum(file.size_in_bytes for file in files)) > downloads.LARGEST:
+        if (total := sum(file.size for file in files)) > downloads.LARGEST:
             raise ValueError(f"has {total >> 30} GiB; {downloads.LARGEST >> 30} are allowed")
         for file in files:
             parts = archives.relative_parts(file.path[len(handle) + 1 :])
@@ -177,8 +176,7 @@ def _fetch_store(handle: str, folder: str, scratch: str) -> None:
             if not is_archive:
                 target = os.path.join(folder, *parts)
                 os.makedirs(os.path.dirname(target), exist_ok=True)
-            raw = FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED)
-            _copy(raw, target, file.size_in_bytes)
+            _copy(open_file(file.path), target, file.size)
     except Exception as error:  # each file system raises its own library's errors
         what = " ".join(str(error).split())
         raise RuntimeError(f"cannot be fetched: {what}") from error
