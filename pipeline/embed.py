@@ -19,7 +19,7 @@ from transforms.compare import CompareSnapshots
 from transforms.elements import Document, WrittenFile
 from transforms.encode import Encode
 from transforms.locate import LocateRows
-from transforms.measures.counting import CountElements
+from transforms.measures.stages import CountElements
 from transforms.pool import Pool
 from transforms.read import ReadDocuments
 from transforms.reuse import (

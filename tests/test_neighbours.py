@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.comparisons import neighbours
+from pipeline.comparisons import columns
 
 
 def by_sorting(vectors: np.ndarray, count: int) -> list[set[int]]:
@@ -44,10 +44,8 @@ ZEROS = np.concatenate([vectors(15, 4, 5), np.zeros((6, 4), np.float32)])
 )
 @pytest.mark.parametrize("block", [1, 1 << 22], ids=["row by row", "at once"])
 def test_the_nearest_are_those_of_sorting(found, count, block, monkeypatch):
-    monkeypatch.setattr(neighbours, "_BLOCK", block)
-    assert [set(row) for row in neighbours.nearest(found, count).tolist()] == by_sorting(
-        found, count
-    )
+    monkeypatch.setattr(columns, "_BLOCK", block)
+    assert [set(row) for row in columns.nearest(found, count).tolist()] == by_sorting(found, count)
 
 
 def test_what_is_kept_is_what_both_have():
@@ -58,29 +56,29 @@ def test_what_is_kept_is_what_both_have():
     expected = np.zeros(80)
     for place, row in zip(places, after):
         expected[place] = len(by_sorting(old, 10)[place] & row) / 10
-    assert np.allclose(neighbours.kept(old, new, there, 10), expected)
+    assert np.allclose(columns.neighbours_kept(old, new, there, 10), expected)
     assert 0.2 < expected[there].mean() < 0.9
 
 
 def test_rounding_moves_nobody():
     for old in (vectors(300, 16, 0), TWINS):
         new = old * np.float32(1 + 1e-7) + np.float32(1e-9)
-        assert neighbours.kept(old, new, np.ones(len(old), bool), 10).min() == 1
+        assert columns.neighbours_kept(old, new, np.ones(len(old), bool), 10).min() == 1
 
 
 def test_one_vector_for_all_keeps_nearly_nothing():
     old, there = vectors(500, 16, 0), np.ones(500, bool)
-    assert neighbours.kept(old, np.ones_like(old), there, 10).mean() < 0.05
+    assert columns.neighbours_kept(old, np.ones_like(old), there, 10).mean() < 0.05
 
 
 @pytest.mark.parametrize("left", [0, 1])
 def test_without_new_vectors_nothing_is_kept(left):
     old = vectors(20, 4, 0)
-    assert neighbours.kept(old, old, np.arange(20) < left, 10).max() == 0
+    assert columns.neighbours_kept(old, old, np.arange(20) < left, 10).max() == 0
 
 
 def test_cosines_and_lengths():
     old = np.array([[3, 4], [0, 0], [0, 0], [1, 0]], np.float32)
     new = np.array([[6, 8], [0, 0], [1, 0], [0, 2]], np.float32)
-    assert neighbours.cosines(old, new).tolist() == [1, 1, 0, 0]
-    assert neighbours.lengths(old).tolist() == [5, 0, 0, 1]
+    assert columns.cosines(old, new).tolist() == [1, 1, 0, 0]
+    assert columns.lengths(old).tolist() == [5, 0, 0, 1]

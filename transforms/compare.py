@@ -13,7 +13,7 @@ from typing import Any
 import apache_beam as beam
 
 from transforms.elements import Count, Note, WrittenFile
-from transforms.measures.timing import Timed
+from transforms.measures.stages import Timed
 from transforms.snapshots.changes import (
     ADDED,
     CHANGED,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 
 from transforms.elements import Note, Place
-from transforms.measures.timing import Timed
+from transforms.measures.stages import Timed
 from transforms.snapshots.earlier_rows import (
     Damaged,
     EarlierFile,

@@ -148,7 +148,7 @@ def _strings(recipe: Recipe) -> Callable[[Path], list[str]]:
 
 def _lookup(source: Path, oov_buckets: int) -> Callable[[Path], list[str]]:
     def write(folder: Path) -> list[str]:
-        from transforms.models.exports.lookups import save_lookup
+        from transforms.models.exports.word_vectors import save_lookup
 
         found = save_lookup(source, oov_buckets, folder)
         lines = [

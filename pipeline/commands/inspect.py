@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline.flags.parsing import command
 from pipeline.inspections import broken_models, models, texts
-from pipeline.inspections.model_facts import ModelReport
+from pipeline.inspections.models import ModelReport
 from transforms.models.kinds import KINDS, describe_model
 from transforms.models.saved_models import choices, signatures
 from transforms.models.saved_models.signatures import check_whole

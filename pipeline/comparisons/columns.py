@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.comparisons import neighbours
 from pipeline.comparisons.reports import ColumnChange, Cosines, Lengths, Neighbours
 from pipeline.comparisons.samples import Sample
 from transforms.elements import Failure, SentenceVector
@@ -49,7 +48,7 @@ def change(name: str, sample: Sample, rows: Sequence[Row], tolerance: float) -> 
     largest = float(apart.max())
     return replace(
         found,
-        cosines=_cosines(neighbours.cosines(old[there], new), those),
+        cosines=_cosines(cosines(old[there], new), those),
         largest_difference=largest,
         largest_at=those[int(apart.argmax())],
         same=bool(there.all()) and largest <= tolerance * float(np.abs(old).max()),
@@ -59,7 +58,7 @@ def change(name: str, sample: Sample, rows: Sequence[Row], tolerance: float) -> 
 def _lengths(vectors: np.ndarray) -> Lengths | None:
     if not len(vectors):
         return None
-    found = neighbours.lengths(vectors)
+    found = lengths(vectors)
     return Lengths(float(found.mean()), float(found.min()), float(found.max()))
 
 
@@ -81,7 +80,7 @@ def _neighbours(
     first.sort()
     if len(first) < FEWEST:
         return None
-    shares = neighbours.kept(old[first], new[first], there[first], NEAREST)
+    shares = neighbours_kept(old[first], new[first], there[first], NEAREST)
     return Neighbours(
         at=NEAREST,
         documents=len(first),
@@ -90,3 +89,57 @@ def _neighbours(
         least_at=documents[first[int(shares.argmin())]].id,
         by_chance=NEAREST / (len(first) - 1),
     )
+
+
+_BLOCK = 1 << 22  # likenesses that are in memory at once
+
+_STEPS = 1_000_000  # of a cosine; nearer than that, two are as near
+
+
+def lengths(vectors: np.ndarray) -> np.ndarray:
+    """[N] float64."""
+    return np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+
+
+def cosines(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """[N] float64, of each row with its own; 1 where both are zeros, 0 where one is."""
+    of_old, of_new = lengths(old), lengths(new)
+    both = np.einsum("nd,nd->n", old, new, dtype=np.float64)
+    zeros = (of_old == 0) | (of_new == 0)
+    found = both / np.where(zeros, 1, of_old * of_new)
+    return np.where(zeros, (of_old == 0) & (of_new == 0), found)
+
+
+def nearest(vectors: np.ndarray, count: int) -> np.ndarray:
+    """The `count` other rows that are nearest to each by cosine, [N, count] in no order. Of those
+    that are as near, the first: so rounding moves nobody.
+    """
+    n = len(vectors)
+    of_each = lengths(vectors)
+    unit = (vectors / np.where(of_each == 0, 1, of_each)[:, None]).astype(np.float32)
+    first = np.arange(n - 1, -1, -1)
+    found = np.empty((n, count), np.int64)
+    block = max(1, _BLOCK // max(1, n))
+    for start in range(0, n, block):
+        likeness = np.rint(unit[start : start + block] @ unit.T * _STEPS).astype(np.int64)
+        ranks = likeness * n + first  # no two of a row are the same
+        own = np.arange(len(ranks))
+        ranks[own, start + own] = -np.iinfo(np.int64).max
+        found[start : start + block] = np.argpartition(-ranks, count - 1)[:, :count]
+    return found
+
+
+def neighbours_kept(old: np.ndarray, new: np.ndarray, there: np.ndarray, count: int) -> np.ndarray:
+    """For each row the share of its `count` nearest by `old` that are among those by `new`, [N].
+    `there` [N] bool: rows without are nowhere by `new`, and keep nothing.
+    """
+    before = nearest(old, count)
+    shares = np.zeros(len(old))
+    places = np.flatnonzero(there)
+    few = min(count, len(places) - 1)
+    if few < 1:
+        return shares
+    after = places[nearest(new[places], few)]  # [there, few]
+    same = (before[places][:, :, None] == after[:, None, :]).any(axis=2)
+    shares[places] = same.mean(axis=1)
+    return shares

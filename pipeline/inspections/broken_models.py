@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.inspections.model_facts import ModelReport
-from pipeline.inspections.models import form_of, of_signatures, size_of, vectors_given
+from pipeline.inspections.models import ModelReport, form_of, of_signatures, size_of, vectors_given
 from transforms.models.berts import configurations, sentence_modules
 from transforms.models.berts.tokenizer_files import describe as describe_tokenizer
 from transforms.models.berts.tokenizer_files import find as find_tokenizer

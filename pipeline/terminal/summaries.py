@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -121,7 +120,7 @@ def _rejected(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
     files = [file["path"] for file in manifest["files"] if file["table"] == REJECTED]
     if files:
         with open_file(f"{snapshot.folder}/{files[0]}") as stream:
-            for line in itertools.islice(io.BufferedReader(stream), _ROWS):
+            for line in itertools.islice(stream, _ROWS):
                 failure = json.loads(line)
                 name = shortened(failure["id"] or failure["source"])
                 yield f"rejected: {name}: {shortened(failure['error'], 120)}"

@@ -14,7 +14,7 @@ from transforms.models.exports.berts import Forward, Variables, make_variables, 
 from transforms.models.exports.string_poolings import Column
 from transforms.models.exports.string_tokenizers import GraphTokenizer, graph_tokenizer
 from transforms.models.hardware import tf
-from transforms.models.exports.sources import Dropout
+from transforms.models.exports.berts import Dropout
 from transforms.specs import POOLER, ModelSpec, VectorColumn
 from transforms.tokens.tokenizers import load_tokenizer
 

@@ -18,6 +18,11 @@ from typing import IO
 import numpy as np
 
 from transforms.storage.lfs_pointers import POINTER, is_pointer
+import tempfile
+from pathlib import Path
+import numpy as np
+from transforms.models.exports import repeatable
+from transforms.models.hardware import tf
 
 _HEADER = re.compile(rb"\d+ \d+ ?")
 _MARK = b"\xef\xbb\xbf"
@@ -140,3 +145,52 @@ def _is_number(value: bytes) -> bool:
 def _shown(value: bytes) -> str:
     text = value.decode(errors="replace")
     return repr(text if len(text) <= 40 else f"{text[:40]}…")
+
+VOCABULARY = "tokens.txt"
+
+
+def save_lookup(source: Path, oov_buckets: int, folder: Path) -> WordVectors:
+    """Write a SavedModel: `__call__(tokens [N])` -> [N, D], and a signature `default`.
+
+    A token that is not in the file has the row of one of `oov_buckets` behind the table's own, by
+    its hash. Those rows are zero, as the original's, and trained as all others. Raises `ValueError`
+    where the file is wrong.
+    """
+    # Beside the target: a table may be larger than the system's folder for temporary files.
+    with tempfile.TemporaryDirectory(dir=folder.parent) as place:
+        vocabulary, rows = Path(place, VOCABULARY), Path(place, "rows")
+        found = spool(source, vocabulary, rows)
+        with rows.open("ab") as stream:
+            stream.write(bytes(4 * found.dimensions * oov_buckets))
+        shape = (found.words + oov_buckets, found.dimensions)
+        table = tf.Variable(np.memmap(rows, np.float32, "r", shape=shape), name="embeddings")
+        model = _lookup(table, vocabulary, oov_buckets)
+        repeatable.save(model, folder, {"default": model.serve})
+    return found
+
+
+def _lookup(table: tf.Variable, vocabulary: Path, oov_buckets: int) -> tf.train.Checkpoint:
+    numbers = tf.lookup.StaticVocabularyTable(
+        tf.lookup.TextFileInitializer(
+            str(vocabulary),
+            tf.string,
+            tf.lookup.TextFileIndex.WHOLE_LINE,
+            tf.int64,
+            tf.lookup.TextFileIndex.LINE_NUMBER,
+        ),
+        oov_buckets,
+    )
+    signature = [tf.TensorSpec([None], tf.string, "tokens")]
+
+    def call(tokens):
+        return tf.gather(table, numbers.lookup(tokens))
+
+    model = tf.train.Checkpoint()
+    model.numbers = numbers
+    model.variables = model.trainable_variables = [table]
+    model.regularization_losses = []
+    model.__call__ = tf.function(call, input_signature=signature, autograph=False)
+    model.serve = tf.function(
+        lambda tokens: {"default": call(tokens)}, input_signature=signature, autograph=False
+    )
+    return model

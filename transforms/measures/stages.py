@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
 
+from transforms.elements import Count
 from transforms.measures.beam_times import OF_THE_RUN, stamped
 from transforms.measures.clocks import Spent
 
@@ -27,3 +29,28 @@ class Timed(beam.DoFn):
 
     def finish_bundle(self):
         yield from (stamped(count, OF_THE_RUN, "notes") for count in self._spent.reports())
+
+
+@dataclass(kw_only=True, eq=False)
+class CountElements(beam.PTransform):
+    """Any elements -> `Count`s of `name`, one for each bundle."""
+
+    name: str
+
+    def expand(self, elements):
+        return elements | beam.ParDo(_CountFn(self.name))
+
+
+class _CountFn(beam.DoFn):
+    def __init__(self, name: str):
+        self._name = name
+
+    def start_bundle(self):
+        self._n = 0
+
+    def process(self, element):
+        self._n += 1
+
+    def finish_bundle(self):
+        if self._n:
+            yield stamped(Count(self._name, self._n), OF_THE_RUN)
