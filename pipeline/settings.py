@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline import card_prompts
+from transforms.models.placements import Origin, described
 from transforms.models.saved_models.choices import layer_widths, undecided
-from transforms.models.sources.placements import Origin, described
 from transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorColumn, Wanted
 from transforms.tokens.tokenizers import HUGGING_FACES, load_tokenizer
 from transforms.tokens.windows import LONG_TEXT, WindowPlan, prompted

@@ -13,8 +13,8 @@ import pytest
 
 from tests.clusters import Cluster, cluster_sh, commands_with
 from tests.models import checkpoint_folder, hugging_face_folder
+from tests.packages import ROOT, RUNTIME, Installed, built
 
-ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
 
@@ -66,19 +66,28 @@ class Outcome:
 
 @pytest.fixture
 def embed(tmp_path, capsys) -> Callable[..., Outcome]:
-    """`embed(model, input, *flags)` runs the command in this process, into one output folder."""
+    """`embed(model, input, *flags)` runs the command in this process, into one output folder,
+    whatever recipe that has.
+    """
     from pipeline.cli import main
 
     output = tmp_path / "out"
 
     def run(model, source, *flags: str) -> Outcome:
-        code = main(
-            ["embed", f"--model={model}", f"--input={source}", f"--output={output}", *flags]
-        )
+        place = [f"--model={model}", f"--input={source}", f"--output={output}"]
+        code = main(["embed", *place, "--new_recipe", *flags])
         said = capsys.readouterr()
         return Outcome(code, said.out, said.err, output)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory) -> Installed:
+    """The wheel of this tree, in an environment with what it needs and nothing else."""
+    if not any(RUNTIME.glob(".installed-*")):
+        pytest.skip("the environment is not there; ./run_tests.sh makes it")
+    return Installed.from_wheel(built("wheel", tmp_path_factory.mktemp("wheel")))
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,9 @@ from tests.conftest import ROOT
 from tests.models import hugging_face_folder
 from tests.servers import Site, body
 from transforms.elements import Document
-from transforms.models.sources import placements
+from transforms.models import placements
+from transforms.models.placements import Origin, described, here
 from transforms.models.sources.archives import pack
-from transforms.models.sources.placements import Origin, described, here
 from transforms.specs import Asked
 
 

@@ -18,7 +18,7 @@ from transforms.measures.beam_times import Stamp, stamped
 from transforms.measures.clocks import PEAK_MEMORY, peak_memory
 from transforms.models.isolation import encode_each
 from transforms.models.kinds import Encoder, load_encoder, tokens_at_once
-from transforms.models.sources.placements import Origin, here
+from transforms.models.placements import Origin, here
 from transforms.specs import ModelSpec, Wanted
 
 

@@ -11,7 +11,7 @@ from transforms.elements import Encoded, Failure
 from transforms.measures import counters
 from transforms.measures.beam_times import Stamp, stamped
 from transforms.measures.clocks import Spent
-from transforms.models.sources.placements import Origin, here
+from transforms.models.placements import Origin, here
 from transforms.storage.digests import failure_of
 from transforms.vectors.documents import DocumentVectors, Gathering, Overflow, VectorPlan
 

@@ -11,7 +11,7 @@ from transforms.elements import Document
 from transforms.measures import counters
 from transforms.measures.beam_times import Stamp, keys, stamped
 from transforms.measures.clocks import Spent
-from transforms.models.sources.placements import Origin, here
+from transforms.models.placements import Origin, here
 from transforms.specs import TokenizerSpec
 from transforms.storage.digests import failure_of
 from transforms.tokens.tokenizers import load_tokenizer

@@ -209,6 +209,9 @@ class _CopyFn(beam.DoFn):
         if table == SENTENCES:
             counters.count("documents", len(rows))
             counters.count(self._made, len(rows))
+            n_tokens = schemas.sentence_counts(rows)["tokens"]
+            counters.count("tokens", n_tokens)
+            counters.count("copied_tokens", n_tokens)
         yield from self._files[table].write(rows)
 
     def finish_bundle(self):

@@ -27,13 +27,13 @@ from pipeline.comparisons.settings import Again, again
 from pipeline.embedders import LoadedModel
 from pipeline.flags.compare_models import SAMPLE
 from pipeline.inspections.outputs import one_sentence
-from pipeline.previous import differences
 from pipeline.settings import Recipe
 from transforms.elements import Failure, SentenceVector
 from transforms.models.sources.handles import shown
 from transforms.snapshots.commits import Snapshot
 from transforms.snapshots.layouts import latest, read_manifest
 from transforms.snapshots.manifests import FORMAT_VERSION, files_of
+from transforms.snapshots.recipes import differences
 from transforms.snapshots.schemas import SENTENCES
 from transforms.storage.digests import key_of
 from transforms.storage.stores import ask

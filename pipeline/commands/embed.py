@@ -30,6 +30,7 @@ def embed(
     parsing.refuse_contradictions(flags)
     from pipeline import jobs as jobs
     from pipeline.run import beam_arguments
+    from pipeline.terminal import summaries
 
     check_runner(flags)
     rest = beam_arguments(flags, rest)
@@ -38,6 +39,8 @@ def embed(
     with contextlib.ExitStack() as held:
         with _interruptible():
             job = jobs.from_flags(flags, metrics.started, held)
+            for line in summaries.ahead(job):
+                logs.say(line)
         return _run(job, metrics, flags, rest)
 
 

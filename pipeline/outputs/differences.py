@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.flags.parsing import command
-from pipeline.previous import differences
 from transforms.snapshots.changes import ADDED, CHANGED, MOVED, REMOVED, compare, matched
 from transforms.snapshots.commits import Snapshot
 from transforms.snapshots.earlier_rows import Damaged, Earlier, sentence_rows
 from transforms.snapshots.manifests import files_of
+from transforms.snapshots.recipes import differences
 from transforms.snapshots.schemas import SENTENCES
 from transforms.storage.digests import Rows, joined
 

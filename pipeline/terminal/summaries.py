@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from pipeline.flags.embed import EMBED_FLAGS
 from pipeline.flags.parsing import command
+from pipeline.jobs import Job
 from pipeline.terminal.formats import shortened
 from pipeline.terminal.logs import Line
 from transforms.documents import ages
 from transforms.snapshots.commits import Snapshot
 from transforms.snapshots.layouts import latest, leftovers, published_manifest
-from transforms.snapshots.manifests import EMBEDDED, REPEATED, REUSED, Limits, why_not_published
+from transforms.snapshots.manifests import (
+    EMBEDDED,
+    REPEATED,
+    REUSED,
+    Limits,
+    other_recipe,
+    why_not_published,
+)
 from transforms.snapshots.schemas import REJECTED, SENTENCES
 from transforms.storage.files import open_file
 
 _UNKNOWN_SHARE = 0.05
+_MANY_LANGUAGES = "hf://intfloat/multilingual-e5-small"
+# What a run with another model is given, too, where it is not the default.
+_KEPT = {name: flag.get("default") for name, flag in EMBED_FLAGS["what to read"].items()}
+_KEPT["max_rejected"] = EMBED_FLAGS["what to write"]["max_rejected"]["default"]
 _ROWS = 3
 
 
@@ -46,6 +61,7 @@ def summary(
     yield from _input(read)
     yield from _work(counts)
     yield from (f"note: {note}" for note in manifest.get("notes", ()))
+    yield from _unknown(counts, manifest["configuration"])
     yield from _advice(counts, read)
     yield from _first_windows(counts, manifest["run"]["vectors"])
     yield from _rejected(snapshot, manifest)
@@ -84,13 +100,37 @@ def _work(counts: Mapping[str, int]) -> Iterator[str]:
         )
 
 
-def _advice(counts: Mapping[str, int], read: Mapping[str, Any]) -> Iterator[str]:
+def _unknown(counts: Mapping[str, int], asked: Mapping[str, Any]) -> Iterator[str]:
+    """Of texts in a language that the model does not know, and how to embed them with one that
+    does.
+    """
     unknown, tokens = counts.get("unknown_tokens", 0), counts["tokens"]
-    if tokens and unknown / tokens > _UNKNOWN_SHARE:
-        yield (
-            f"warning: {unknown / tokens:.1%} of the tokens are unknown to the model's vocabulary;"
-            " is it a model for this language?"
-        )
+    if not tokens or unknown / tokens <= _UNKNOWN_SHARE:
+        return
+    said = f"warning: {unknown / tokens:.1%} of the tokens are unknown to the model's vocabulary"
+    if _MANY_LANGUAGES.rpartition("/")[2] in asked["model"]:
+        yield f"{said}; is it a model for these texts?"
+        return
+    yield (
+        f"{said}; if it is none for this language, this embeds the same input with one of a hundred"
+        f" languages: {_with_many_languages(asked)}"
+    )
+
+
+def _with_many_languages(asked: Mapping[str, Any]) -> str:
+    """The command, with the flags of this run that are not about its model."""
+    given = {name: asked[name] for name in _KEPT if asked[name] not in (None, _KEPT[name])}
+    flags = [("input", pattern) for pattern in given.pop("input")]
+    flags += given.items()
+    output = asked["output"].rstrip("/")
+    if output.rpartition("/")[2] in ("", ".", ".."):
+        output = os.path.abspath(output or "/").rstrip("/")
+    flags += [("output", f"{output}-e5"), ("model", _MANY_LANGUAGES), ("prompt", "query: ")]
+    typed = [f"--{name}={shlex.quote(str(value))}" for name, value in flags]
+    return " ".join([command("embed"), *typed])
+
+
+def _advice(counts: Mapping[str, int], read: Mapping[str, Any]) -> Iterator[str]:
     if counts.get("dropped_tokens"):
         yield f"note: {counts['dropped_tokens']:,} tokens were cut off (--long_text=truncate)"
     if n := counts.get("pair_separators"):
@@ -139,11 +179,23 @@ def _rows(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {shortened(row['id'])}  {text}  {name}: [{start}, … {len(row[name])}]"
 
 
+def ahead(job: Job) -> Iterator[str]:
+    """What can be known of a run's end before it begins."""
+    about = {**job.manifest, "run": job.recipe.describe(job.markup)}
+    other = other_recipe(about, published_manifest(job.snapshot.output))
+    if other and not job.limits.new_recipe:
+        yield (
+            f"note: {other}; the snapshot will be finished and not published, unless --new_recipe"
+            " says that it is meant"
+        )
+
+
 def not_published(snapshot: Snapshot, manifest: Mapping[str, Any], limits: Limits) -> str:
     """Why a finished snapshot is not published, and what to do."""
     current = latest(snapshot.output)
     stays = f"LATEST still names {current}" if current else "no snapshot is published yet"
-    why = why_not_published(manifest, published_manifest(snapshot.output), limits)
+    before = published_manifest(snapshot.output)
+    why = why_not_published(manifest, before, limits)
     if not why:
         return (
             "not published: a newer snapshot was published meanwhile, which is the one to use;"
@@ -152,10 +204,10 @@ def not_published(snapshot: Snapshot, manifest: Mapping[str, Any], limits: Limit
     said = f"not published: {why}; {stays}"
     if manifest.get("incomplete"):
         return said
+    publish = command("publish", snapshot.output, snapshot.id)
+    if why == other_recipe(manifest, before):
+        return f"{said}; if it is meant, publish it with: {publish}, or run again with --new_recipe"
     where = f"; see {snapshot.folder}/{REJECTED}/" if manifest["counts"]["rejected"] else ""
     if not manifest["counts"]["documents"]:
         return f"{said}{where or '; check --input'}"
-    return (
-        f"{said}{where}; mend the input, or accept it with:"
-        f" {command('publish', snapshot.output, snapshot.id)}"
-    )
+    return f"{said}{where}; mend the input, or accept it with: {publish}"
