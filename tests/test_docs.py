@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,23 @@ def test_every_snippet_runs(trial, capsys):
     assert "likeness" in said
     assert "second [" in said
     assert "'tomatoes'" in said
+
+
+def test_the_extra_for_notebooks_installs_what_reading_vectors_takes(monkeypatch):
+    section = README.partition("\n## Read the vectors\n")[2].partition("\n## ")[0]
+    snippets = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    imported = set(re.findall(r"^(?:import|from) (\w+)", "\n".join(snippets), re.MULTILINE))
+    package: dict = {}
+    monkeypatch.setattr("setuptools.setup", package.update)
+    runpy.run_path(str(ROOT / "setup.py"))
+    extra = names(package["extras_require"]["notebook"])
+    assert "[notebook]" in section
+    assert imported - set(sys.stdlib_module_names) - names(package["install_requires"]) == extra
+    assert extra <= names((ROOT / "constraints.txt").read_text("utf-8").splitlines())
+
+
+def names(requirements: Iterable[str]) -> set[str]:
+    return {re.split(r"\W", requirement, maxsplit=1)[0] for requirement in requirements}
 
 
 @pytest.fixture(scope="module")
