@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source scripts/environment.sh dev
+make_runtime_environment
 
 chosen=(-m "not slow")
 if [ "${1:-}" = --all ]; then

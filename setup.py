@@ -33,6 +33,7 @@ setup(
         "aws": ["apache-beam[aws]>=2.70,<3"],  # s3://
         "gcp": ["apache-beam[gcp]>=2.70,<3"],  # gs:// and --runner=dataflow
         "hf": ["huggingface-hub>=0.30,<3"],  # models named hf://owner/name
+        "notebook": ["duckdb>=1.1,<3", "pandas>=2.2,<4"],  # what the README reads vectors with
         "text": ["tensorflow-text>=2.18,<3"],  # models with their tokenizer inside
         "dev": [
             "apache-beam[aws]",

@@ -22,7 +22,7 @@ from transforms.downloads import without_secrets
 from transforms.encoders import KINDS, describe_model, saved_models, signatures
 from transforms.encoders.folders import read_json
 from transforms.encoders.signatures import check_whole
-from transforms.handles import is_handle, local_model
+from transforms.handles import hub_hint, is_handle, local_model
 from transforms.specs import Asked, ModelSpec
 
 _HUBS = ("http", "https", "hf")  # where there are no outputs
@@ -52,9 +52,7 @@ def _reports(place: str, flags: argparse.Namespace) -> Sequence[Any]:
     if _is_output_of_a_store(place):
         return [_output(place)]
     if not is_handle(place) and not os.path.exists(place) and not _kinds(place):
-        raise ValueError(
-            f"{place}: no such file or folder; models of hubs are named as https://… or hf://…"
-        )
+        raise ValueError(f"{place}: no such file or folder; {hub_hint(place)}")
     path = local_model(place, flags.model_cache, flags.refresh_model, check_whole)
     output = _output(path) if _is_output(path) else None
     if not _kinds(path):
@@ -116,7 +114,7 @@ def _nothing_known(path: str) -> str:
 
 
 def _said(error: Exception) -> str:
-    return str(error).removeprefix("--model=")
+    return str(error).replace("--model=", "")
 
 
 def _shown(place: str) -> str:

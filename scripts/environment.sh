@@ -13,25 +13,39 @@ find_python() {
     return 1
 }
 
+# FOLDER [EXTRA] -> the file that says that all of it is there
+mark_of() {
+    local state
+    state=$(cat setup.py constraints.txt | "$python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest()[:16])')
+    echo "$1/.installed-$state${2:+-$2}"
+}
+
+# FOLDER [EXTRA]
 make_environment() {
-    local extra=${1:+"[$1]"} state mark base
-    python=$PWD/.venv/bin/python
+    local folder=$1 extra=${2:+"[$2]"} mark base
+    python=$PWD/$folder/bin/python
     if ! "$python" -c '' 2>/dev/null; then
         base=$(find_python) || return 1
-        echo "making .venv with $base" >&2
-        rm -rf .venv
-        "$base" -m venv .venv || {
+        echo "making $folder with $base" >&2
+        rm -rf "$folder"
+        "$base" -m venv "$folder" || {
             echo "$base cannot make virtual environments (on Debian: apt-get install python3-venv)" >&2
             return 1
         }
     fi
-    state=$(cat setup.py constraints.txt | "$python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest()[:16])')
-    mark=.venv/.installed-$state${1:+-$1}
+    mark=$(mark_of "$folder" "${2:-}")
     if [ ! -e "$mark" ]; then
-        echo "installing corpusvec and its dependencies into .venv (a few minutes, once)" >&2
+        echo "installing corpusvec and its dependencies into $folder (a few minutes, once)" >&2
         "$python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".$extra" || return 1
         touch "$mark"
     fi
 }
 
-make_environment "${1:-}"
+# .venv-runtime, which has what corpusvec needs to run and nothing else: made anew, so that nothing stays that is no
+# longer asked for. Tests put the wheel into it.
+make_runtime_environment() {
+    [ -e "$(mark_of .venv-runtime)" ] || rm -rf .venv-runtime
+    (make_environment .venv-runtime)
+}
+
+make_environment .venv "${1:-}"

@@ -13,8 +13,8 @@ import pytest
 
 from tests.clusters import Cluster, cluster_sh, commands_with
 from tests.models import checkpoint_folder, hugging_face_folder
+from tests.packages import ROOT, RUNTIME, Installed, built
 
-ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
 
@@ -79,6 +79,14 @@ def embed(tmp_path, capsys) -> Callable[..., Outcome]:
         return Outcome(code, said.out, said.err, output)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory) -> Installed:
+    """The wheel of this tree, in an environment with what it needs and nothing else."""
+    if not any(RUNTIME.glob(".installed-*")):
+        pytest.skip("the environment is not there; ./run_tests.sh makes it")
+    return Installed.from_wheel(built("wheel", tmp_path_factory.mktemp("wheel")))
 
 
 @pytest.fixture(scope="session")

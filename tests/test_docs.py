@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -20,7 +24,8 @@ from transforms.specs import Asked
 README = (ROOT / "README.md").read_text("utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 TABLE = re.findall(r"^\|.*`(corpusvec embed [^`]+)` \|$", README, re.MULTILINE)
-EXPORTS = re.findall(r"^ {4}(corpusvec export-model .*)$", README, re.MULTILINE)
+SHOWN = re.findall(r"^ {4}(corpusvec .*)$", README, re.MULTILINE)
+EXPORTS = [command for command in SHOWN if " export-model " in command]
 
 
 @pytest.fixture
@@ -52,6 +57,23 @@ def test_every_snippet_runs(trial, capsys):
     assert "'tomatoes'" in said
 
 
+def test_the_extra_for_notebooks_installs_what_reading_vectors_takes(monkeypatch):
+    section = README.partition("\n## Read the vectors\n")[2].partition("\n## ")[0]
+    snippets = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    imported = set(re.findall(r"^(?:import|from) (\w+)", "\n".join(snippets), re.MULTILINE))
+    package: dict = {}
+    monkeypatch.setattr("setuptools.setup", package.update)
+    runpy.run_path(str(ROOT / "setup.py"))
+    extra = names(package["extras_require"]["notebook"])
+    assert "[notebook]" in section
+    assert imported - set(sys.stdlib_module_names) - names(package["install_requires"]) == extra
+    assert extra <= names((ROOT / "constraints.txt").read_text("utf-8").splitlines())
+
+
+def names(requirements: Iterable[str]) -> set[str]:
+    return {re.split(r"\W", requirement, maxsplit=1)[0] for requirement in requirements}
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory, minilm) -> Path:
     """A model for every name that the table of kinds has, and a cache that knows its handle."""
@@ -71,20 +93,6 @@ def models(tmp_path_factory, minilm) -> Path:
         lambda new, scratch: shutil.copytree(minilm, new, dirs_exist_ok=True),
     )
     return folder
-
-
-@pytest.mark.parametrize("command", TABLE, ids=[c.rpartition("/")[2] for c in TABLE])
-def test_every_kind_of_model_in_the_table(command, models, tmp_path, monkeypatch, capsys):
-    from pipeline.cli import main
-
-    os.symlink(ROOT / "examples", tmp_path / "examples")
-    os.symlink(models, tmp_path / "models")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TFHUB_CACHE_DIR", str(models / "cache"))
-    code = main(shlex.split(command)[1:])
-    assert code == 0, capsys.readouterr().err
-    assert len(list(Path("out/snapshots").glob("*/sentences/*.parquet"))) == 1
-    assert bool(list(Path("out/snapshots").glob("*/tokens/*"))) == ("--layers" in command)
 
 
 def test_the_table_has_every_kind(models):
@@ -117,6 +125,47 @@ def test_the_exports_that_are_shown(models, tmp_path, monkeypatch, capsys):
         "minilm-strings.tar.gz",
         "words",
     ]
+
+
+WALK = """
+import shlex, sys
+from pipeline.cli import main
+for command in sys.argv[1:]:
+    print(f"$ {command}", file=sys.stderr)
+    print(f"$ {command}\\n-> {main(shlex.split(command)[1:])}", flush=True)
+"""
+
+
+def test_all_that_is_shown_runs_from_the_wheel(models, installed, tmp_path):
+    """In one process: exports, every kind of model into an output of its own, then two nights."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    (tmp_path / "models").mkdir()
+    for name in ("bert-japanese", "bert-module", "elmo", "use", "use-lite", "own"):
+        os.symlink(models / name, tmp_path / "models" / name)
+    for name in ("models/all-MiniLM-L6-v2", "models/e5", "e5", "bert"):
+        os.symlink(models / "all-MiniLM-L6-v2", tmp_path / name)
+    (tmp_path / "texts").mkdir()
+    with gzip.open(tmp_path / "texts" / "a.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps({"text": f"the garden, day {n}"}) + "\n" for n in range(30))
+    (tmp_path / "a.txt").write_text("The garden is quiet.\n")
+    (tmp_path / "glove.txt").write_text("cat 0.1 0.2\ndog 0.3 0.4\n")
+    elsewhere = [c for c in SHOWN if "s3://" in c or "--runner=flink" in c]
+    nightly = next(c for c in SHOWN if "--if_running" in c)
+    alone = [*TABLE, *SHOWN[: SHOWN.index(nightly)]]
+    alone = [c.replace("=out ", f"=out{n} ") for n, c in enumerate(alone) if c not in EXPORTS]
+    commands = [*EXPORTS, *alone, nightly, *SHOWN[SHOWN.index(nightly) :]]
+    commands = [command for command in commands if command not in elsewhere]
+    done = installed.run(
+        "python", "-c", WALK, *commands, cwd=tmp_path, TFHUB_CACHE_DIR=str(models / "cache")
+    )
+    codes = re.findall(r"^\$ (.*)\n-> (\d+)$", done.stdout, re.MULTILINE)
+    failed = {command for command, code in codes if code != "0"}
+    assert [command for command, _ in codes] == commands, done.stderr
+    assert failed == {command for command in EXPORTS if "--strings" in command}, done.stderr
+    for command in alone[: len(TABLE)]:
+        snapshots = tmp_path / re.findall(r"--output=(\w+)", command)[0] / "snapshots"
+        assert len(list(snapshots.glob("*/sentences/*.parquet"))) == 1
+        assert bool(list(snapshots.glob("*/tokens/*"))) == ("--layers" in command)
 
 
 def test_notes_that_belong_together_are_neighbours(trial):

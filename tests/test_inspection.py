@@ -536,6 +536,11 @@ def test_what_is_no_model_and_no_output(make, place, expected, tmp_path, capsys)
     assert "--model=" not in said
 
 
+def test_a_model_of_a_hub_without_its_address(capsys):
+    said = refused(capsys, "intfloat/multilingual-e5-small")
+    assert said.endswith("Hugging Face Hub, type hf://intfloat/multilingual-e5-small\n")
+
+
 FLAGS = {
     "no such signature": ("bert_module", "--signature=nope", "has: mlm, tokenization_info, tokens"),
     "no adapter": ("bert_module", "--signature=mlm", "no function takes strings"),

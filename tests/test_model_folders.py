@@ -600,8 +600,30 @@ def test_what_is_no_file_does_not_pass_for_one_that_is_not_there(tmp_path, kind,
         describe_model(str(folder))
 
 
-def test_place_that_is_none_is_said_to_be_none():
-    assert refusal("no/model").startswith("--model=no/model: no such folder; models of hubs are")
+NOWHERE = {
+    "a name": ("nowhere", "models of hubs are named as https://… or hf://…"),
+    "a path": ("no/such/model", "models of hubs are named as https://… or hf://…"),
+    "a path from here": ("./no", "models of hubs are named as https://… or hf://…"),
+    "in a folder that is here": ("models/e5", "models of hubs are named as https://… or hf://…"),
+    "an archive": ("no/model.tar.gz", "models of hubs are named as https://… or hf://…"),
+    "owner and name": (
+        "intfloat/multilingual-e5-small",
+        "if it is a model of the Hugging Face Hub, type --model=hf://intfloat/multilingual-e5-small",
+    ),
+    "a revision of it": (
+        "cl-tohoku/bert_v2.1@main",
+        "if it is a model of the Hugging Face Hub, type --model=hf://cl-tohoku/bert_v2.1@main",
+    ),
+}
+
+
+@pytest.mark.parametrize(("place", "hint"), NOWHERE.values(), ids=NOWHERE)
+def test_place_that_is_none_is_said_to_be_none_and_how_a_hub_is_named(
+    place, hint, tmp_path, monkeypatch
+):
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert refusal(place) == f"--model={place}: no such folder; {hint}"
 
 
 # ------------------------------------------------------------------------------- which checkpoint

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import runpy
 import shlex
 import shutil
 import subprocess
@@ -15,30 +14,16 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.packages import built, pip
 
 DOCKERFILE = (ROOT / "deploy" / "dataflow" / "Dockerfile").read_text("utf-8")
-VERSION = runpy.run_path(str(ROOT / "pipeline" / "__init__.py"))["__version__"]
 # Without these pip asks an index for what is there already.
-OFFLINE = ["--no-index", "--no-deps", "--no-build-isolation", "--quiet"]
-
-
-def pip(*arguments: str | Path, python: str | Path = sys.executable, **options) -> None:
-    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]
-    subprocess.run([*command, *map(str, arguments)], check=True, **options)
+OFFLINE = ["--no-index", "--no-deps", "--no-build-isolation"]
 
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory) -> Path:
-    """Made by the build backend, in a copy: it leaves files behind."""
-    folder = tmp_path_factory.mktemp("sdist")
-    copy = folder / "copy"
-    leave = shutil.ignore_patterns(
-        "__pycache__", "*.egg-info", ".*", "build", "dist", "out", "models"
-    )
-    shutil.copytree(ROOT, copy, ignore=leave, symlinks=True)
-    script = f"from setuptools import build_meta; build_meta.build_sdist({str(folder)!r})"
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=copy, capture_output=True)
-    return folder / f"corpusvec-{VERSION}.tar.gz"
+    return built("sdist", tmp_path_factory.mktemp("sdist"))
 
 
 def test_the_sdist_holds_the_program_and_no_more(sdist):
@@ -69,20 +54,6 @@ def test_the_sdist_installs_and_runs_without_a_network(sdist, tmp_path):
         text=True,
     )
     assert where.stdout.count(str(tmp_path / "site")) == 2
-
-
-@pytest.mark.slow
-def test_the_sdist_installs_into_a_clean_environment_and_embeds(sdist, tmp_path, tiny):
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    python = tmp_path / "venv" / "bin" / "python"
-    pip("--quiet", "--constraint", ROOT / "constraints.txt", sdist, python=python)
-    corpusvec = tmp_path / "venv" / "bin" / "corpusvec"
-    subprocess.run([corpusvec, "--help"], check=True, cwd=tmp_path, capture_output=True)
-    (tmp_path / "a.txt").write_text("The garden is quiet.\n")
-    flags = ["--input=a.txt", "--output=out", f"--model={tiny}"]
-    subprocess.run([corpusvec, "embed", *flags], check=True, cwd=tmp_path, capture_output=True)
-    assert (tmp_path / "out" / "LATEST").is_file()
-    subprocess.run([python, "-m", "pip", "check"], check=True, capture_output=True)
 
 
 # ---------------------------------------------------------------------------------------- image

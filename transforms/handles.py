@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -37,11 +38,22 @@ _READ = (
     "assets/*",
 )
 _NOT_READ = ("onnx/*", "openvino/*", "coreml/*")
+_OWNER_AND_NAME = re.compile(r"[a-z\d][\w.-]*/[a-z\d][\w.-]*(@[\w./-]+)?", re.ASCII | re.IGNORECASE)
 
 
 def is_handle(model: str) -> bool:
     """Whether a model is named by an address or an archive: `local_model` makes a folder of it."""
     return "://" in model or (model.endswith(archives.SUFFIXES) and os.path.isfile(model))
+
+
+def hub_hint(place: str) -> str:
+    """How a model of a hub is named, for a `place` where there is nothing: by its handle where it
+    may be the owner and name of one.
+    """
+    is_name = _OWNER_AND_NAME.fullmatch(place) and not place.endswith(archives.SUFFIXES)
+    if is_name and not os.path.exists(place.partition("/")[0]):
+        return f"if it is a model of the Hugging Face Hub, type --model=hf://{place}"
+    return "models of hubs are named as https://… or hf://…"
 
 
 def local_model(

@@ -82,6 +82,7 @@ def describe_model(path: str, asked: Asked = Asked()) -> ModelSpec:  # noqa: B00
 
 def _described(path: str, asked: Asked) -> ModelSpec:
     from transforms.encoders.folders import refuse_unreadable
+    from transforms.handles import hub_hint
 
     refuse_unreadable(Path(path))
     for kind in KINDS.values():
@@ -93,9 +94,7 @@ def _described(path: str, asked: Asked) -> ModelSpec:
                     raise ValueError(f"--{flag}={value}: {path} has none; leave it away")
             return spec
     if not Path(path).exists():
-        raise ValueError(
-            f"--model={path}: no such folder; models of hubs are named as https://… or hf://…"
-        )
+        raise ValueError(f"--model={path}: no such folder; {hub_hint(path)}")
     looked_for = "; ".join(kind.looks_for for kind in KINDS.values())
     raise ValueError(f"--model={path}: no model that corpusvec knows. Looked for: {looked_for}")
 

@@ -1,0 +1,171 @@
+"""Every command from the wheel, in an environment with what corpusvec needs to run and nothing
+else: no package that only tests have, and no source tree.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from pipeline.flags import COMMANDS
+from pipeline.snapshot_flags import Command
+from tests.conftest import ROOT
+from tests.models import TEXTS
+from tests.packages import RUNTIME, Installed
+from tests.test_start_worker import Runner, runner  # noqa: F401 - a fixture
+
+# Imported where they are, or with a sentence that says how to install them.
+OPTIONAL = {"tensorflow_text"}
+EMBED = ["embed", "--input=notes.txt", "--output=out", "--model=model"]
+
+
+def leaves(commands: Mapping[str, Command], *before: str) -> Iterator[str]:
+    """The commands that do something: `snapshots list`, not `snapshots`."""
+    for name, command in commands.items():
+        if command.parts:
+            yield from leaves(command.parts, *before, name)
+        else:
+            yield " ".join((*before, name))
+
+
+@pytest.fixture(scope="module")
+def made(installed: Installed, tiny: str, tmp_path_factory) -> Path:
+    """A folder with a model and an output of three nights, of which the last was not published."""
+    folder = tmp_path_factory.mktemp("made")
+    shutil.copytree(tiny, folder / "model")
+    nights = [*TEXTS], [*TEXTS[:-1]], [*TEXTS[:-1], "a NUL: \0"]
+    for lines, code in zip(nights, (0, 0, 3)):
+        (folder / "notes.txt").write_text("\n".join(lines))
+        done = installed.run("corpusvec", *EMBED, "--layers=-1", cwd=folder)
+        assert done.returncode == code, done.stderr
+    (folder / "notes.txt").write_text("\n".join(nights[1]))
+    return folder
+
+
+@pytest.fixture
+def place(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "place")
+
+
+# What is typed ({newest}: the snapshot that was not published), and what comes back.
+CASES: Mapping[str, tuple[list[str], str]] = {
+    "embed": ([*EMBED, "--layers=-1"], "13 documents (0 embedded, 13 reused)"),
+    "plan": (["plan", *EMBED[1:], "--workers=10"], "documents     13; 0 rejected"),
+    "inspect a model": (["inspect", "model"], "to embed          corpusvec embed --model=model"),
+    "inspect an output": (["inspect", "out"], "vector: float32[16]"),
+    "inspect, for programs": (["inspect", "out", "--json"], '"what": "output"'),
+    "export-model": (["export-model", "model", "saved"], "a TF2 SavedModel"),
+    "snapshots list": (["snapshots", "list", "out"], "LATEST"),
+    "snapshots show": (["snapshots", "show", "out"], "13 documents"),
+    "snapshots diff": (["snapshots", "diff", "out"], "removed"),
+    "snapshots verify": (["snapshots", "verify", "out"], "is whole: 13 documents"),
+    "snapshots publish": (["snapshots", "publish", "out", "{newest}"], "LATEST"),
+    "snapshots rollback": (["snapshots", "rollback", "out"], "LATEST"),
+    "snapshots prune": (["snapshots", "prune", "out", "--keep=1"], "removed"),
+    "verify": (["verify", "out"], "is whole: 13 documents"),
+    "verify with a model": (["verify", "out", "--model=model"], "The model is the same."),
+    "publish": (["publish", "out", "{newest}"], "LATEST"),
+}
+
+
+@pytest.mark.parametrize(("typed", "said"), CASES.values(), ids=CASES)
+def test_a_command_does_what_it_is_for(typed, said, installed, place):
+    newest = max(folder.name for folder in (place / "out" / "snapshots").glob("2*"))
+    done = installed.run("corpusvec", *(part.format(newest=newest) for part in typed), cwd=place)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert said in done.stdout
+
+
+def test_every_command_is_among_them():
+    typed = {" ".join(typed[: 2 if typed[0] == "snapshots" else 1]) for typed, _ in CASES.values()}
+    assert typed == set(leaves(COMMANDS))
+
+
+def test_every_command_has_help(installed, tmp_path):
+    for name in ("", "snapshots", *leaves(COMMANDS)):
+        done = installed.run("corpusvec", *name.split(), "--help", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, ""), name
+        assert done.stdout.startswith(f"usage: corpusvec {name}"), name
+
+
+# ------------------------------------------------------------------------------ other programs
+
+# Modules that are run by `python -m`: what follows, the exit code, and what is said.
+MODULES: Mapping[str, tuple[list[str], int, str]] = {
+    "pipeline.__main__": (["--version"], 0, "corpusvec "),
+    "pipeline.start_worker": (["--help"], 0, "--provision_endpoint"),
+    "pipeline.fetch_model": (["model"], 1, "its SHA-256 is"),
+    "pipeline.flex_template": ([], 0, '"name": "input"'),
+    "pipeline.flink.cluster": (["status"], 1, "the cluster is not up"),
+}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_that_is_a_program(module, installed, made):
+    arguments, code, said = MODULES[module]
+    done = installed.run("python", "-m", module.removesuffix(".__main__"), *arguments, cwd=made)
+    assert done.returncode == code, done.stderr
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_module_that_is_a_program_is_among_them():
+    guarded = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (ROOT / "pipeline").rglob("*.py")
+        if path.name == "__main__.py" or '\nif __name__ == "__main__":' in path.read_text("utf-8")
+    }
+    assert set(MODULES) == guarded
+
+
+def test_a_worker_of_a_cluster_gets_to_work(installed, runner: Runner, tmp_path):  # noqa: F811
+    named = ["--id=1-1", f"--provision_endpoint={runner.address}"]
+    installed.run("corpusvec-worker", *named, cwd=tmp_path)
+    assert runner.worker == "1-1"
+    assert runner.answers.get(timeout=10).instruction_id == "1"
+
+
+# ------------------------------------------------------------------------- what is not there
+
+
+def test_nothing_is_there_but_what_corpusvec_needs(installed, tmp_path):
+    checked = installed.run("python", "-m", "pip", "check", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout
+    script = (
+        "import importlib.util, pipeline, transforms\n"
+        "print(pipeline.__file__, transforms.__file__)\n"
+        "for name in ('pandas', 'duckdb', 'polars', 'pytest', 'boto3', 'tests', 'benchmarks'):\n"
+        "    assert importlib.util.find_spec(name) is None, name\n"
+    )
+    done = installed.run("python", "-c", script, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"{RUNTIME}/lib/") == 2
+
+
+def test_every_module_that_is_imported_anywhere_is_there(installed, tmp_path):
+    files = [*ROOT.glob("pipeline/**/*.py"), *ROOT.glob("transforms/**/*.py")]
+    named = {name.partition(".")[0] for file in files for name in imported(file)}
+    asked = named - set(sys.stdlib_module_names) - OPTIONAL
+    assert {"apache_beam", "tensorflow", "pipeline"} < asked
+    script = (
+        "import importlib.util, sys\n"
+        "print([name for name in sys.argv[1:] if importlib.util.find_spec(name) is None])\n"
+    )
+    done = installed.run("python", "-c", script, *sorted(asked), cwd=tmp_path)
+    assert done.stdout == "[]\n", done.stderr
+
+
+def imported(file: Path) -> Iterator[str]:
+    text = file.read_text("utf-8")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+    yield from re.findall(r'import_module\("(\w+)', text)
