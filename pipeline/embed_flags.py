@@ -73,6 +73,11 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "help": "nor where the input is older than this, as 36h or 3d: an export by its own"
             " date, other files by that of the newest (default: any age will do)",
         },
+        "new_recipe": {
+            "action": "store_true",
+            "help": "publish it also where its recipe (model, layers, vectors, prompt and the like)"
+            " or its --limit is not that of the published snapshot",
+        },
         "previous": {
             "metavar": "FOLDER",
             "help": "reuse vectors from this output (default: from --output itself)",

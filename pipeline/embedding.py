@@ -27,6 +27,7 @@ def embed(
     options.refuse_misread(rest)
     options.refuse_contradictions(flags)
     from pipeline import job as jobs
+    from pipeline import report
     from pipeline.run import beam_arguments, check_runner, open_file_systems
 
     check_runner(flags)
@@ -36,6 +37,8 @@ def embed(
     with contextlib.ExitStack() as held:
         with _interruptible():
             job = jobs.from_flags(flags, metrics.started, held)
+            for line in report.ahead(job):
+                logs.say(line)
         return _run(job, metrics, flags, rest)
 
 

@@ -67,7 +67,7 @@ def from_flags(
         earlier=before.earlier,
         before=before.before,
         alike=before.alike,
-        limits=Limits(flags.max_rejected, flags.max_shrink, flags.max_input_age),
+        limits=Limits(flags.max_rejected, flags.max_shrink, flags.max_input_age, flags.new_recipe),
         vector_encoding=flags.vector_encoding,
         manifest=_about(flags, begun.at, files)
         | {"previous": before.id, "notes": [*recipe.notes, *notes, *before.notes]},

@@ -22,7 +22,6 @@ from pipeline.column_changes import FEWEST, NEAREST, Row, change
 from pipeline.invariance import invariance, rounding
 from pipeline.output_reports import one_sentence
 from pipeline.output_samples import Sample, read_sample
-from pipeline.previous import differences
 from pipeline.recipe import Recipe
 from pipeline.sample_vectors import LoadedModel
 from pipeline.snapshot_settings import Again, again
@@ -33,6 +32,7 @@ from transforms.elements import Failure, SentenceVector
 from transforms.handles import shown
 from transforms.manifests import FORMAT_VERSION, files_of
 from transforms.outputs import latest, read_manifest
+from transforms.recipes import differences
 from transforms.schemas import SENTENCES
 from transforms.snapshots import Snapshot
 from transforms.stores import ask

@@ -23,6 +23,7 @@ from transforms.outputs import (
     read_manifest,
     snapshot_ids,
 )
+from transforms.recipes import differences
 from transforms.schemas import SENTENCES
 from transforms.snapshots import Snapshot
 from transforms.stored_files import join
@@ -116,24 +117,16 @@ def _alike(
         return []
     if manifest["run"]["fingerprint"] != run["fingerprint"]:
         changed = differences(manifest["run"], json.loads(json.dumps(run)))
+        how = (
+            "by a version of corpusvec that gives some texts other vectors"
+            if "rules" in changed
+            else "with other settings"
+        )
         notes.append(
-            f"{manifest['id']}: was made with other settings ({', '.join(changed)}); everything is"
-            " embedded anew"
+            f"{manifest['id']}: was made {how} ({', '.join(changed)}); everything is embedded anew"
         )
         return []
     return [Earlier(Snapshot(output, manifest["id"]).folder, files_of(manifest))]
-
-
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The names of what differs in two descriptions of recipes, parts of parts by a dot."""
-    names = []
-    for name in sorted({*before, *after} - {"fingerprint"}):
-        one, other = before.get(name), after.get(name)
-        if isinstance(one, dict) and isinstance(other, dict):
-            names += [f"{name}.{part}" for part in differences(one, other)]
-        elif one != other:
-            names.append(name)
-    return names
 
 
 def _readable(output: str, fingerprint: str, notes: list[str]) -> list[Earlier]:

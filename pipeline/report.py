@@ -12,10 +12,18 @@ import numpy as np
 import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.embed import Job
 from pipeline.logs import Line
 from pipeline.options import command
 from transforms import ages
-from transforms.manifests import EMBEDDED, REPEATED, REUSED, Limits, why_not_published
+from transforms.manifests import (
+    EMBEDDED,
+    REPEATED,
+    REUSED,
+    Limits,
+    other_recipe,
+    why_not_published,
+)
 from transforms.outputs import latest, leftovers, published_manifest
 from transforms.schemas import REJECTED, SENTENCES
 from transforms.snapshots import Snapshot
@@ -145,11 +153,23 @@ def shortened(text: str, length: int = 40) -> str:
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
+def ahead(job: Job) -> Iterator[str]:
+    """What can be known of a run's end before it begins."""
+    about = {**job.manifest, "run": job.recipe.describe(job.markup)}
+    other = other_recipe(about, published_manifest(job.snapshot.output))
+    if other and not job.limits.new_recipe:
+        yield (
+            f"note: {other}; the snapshot will be finished and not published, unless --new_recipe"
+            " says that it is meant"
+        )
+
+
 def not_published(snapshot: Snapshot, manifest: Mapping[str, Any], limits: Limits) -> str:
     """Why a finished snapshot is not published, and what to do."""
     current = latest(snapshot.output)
     stays = f"LATEST still names {current}" if current else "no snapshot is published yet"
-    why = why_not_published(manifest, published_manifest(snapshot.output), limits)
+    before = published_manifest(snapshot.output)
+    why = why_not_published(manifest, before, limits)
     if not why:
         return (
             "not published: a newer snapshot was published meanwhile, which is the one to use;"
@@ -158,10 +178,10 @@ def not_published(snapshot: Snapshot, manifest: Mapping[str, Any], limits: Limit
     said = f"not published: {why}; {stays}"
     if manifest.get("incomplete"):
         return said
+    publish = command("publish", snapshot.output, snapshot.id)
+    if why == other_recipe(manifest, before):
+        return f"{said}; if it is meant, publish it with: {publish}, or run again with --new_recipe"
     where = f"; see {snapshot.folder}/{REJECTED}/" if manifest["counts"]["rejected"] else ""
     if not manifest["counts"]["documents"]:
         return f"{said}{where or '; check --input'}"
-    return (
-        f"{said}{where}; mend the input, or accept it with:"
-        f" {command('publish', snapshot.output, snapshot.id)}"
-    )
+    return f"{said}{where}; mend the input, or accept it with: {publish}"

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.options import command
-from pipeline.previous import differences
 from transforms.changes import ADDED, CHANGED, MOVED, REMOVED, compare, matched
 from transforms.digests import Rows, joined
 from transforms.earlier_rows import Damaged, Earlier, sentence_rows
 from transforms.manifests import files_of
+from transforms.recipes import differences
 from transforms.schemas import SENTENCES
 from transforms.snapshots import Snapshot
 

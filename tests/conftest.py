@@ -66,15 +66,16 @@ class Outcome:
 
 @pytest.fixture
 def embed(tmp_path, capsys) -> Callable[..., Outcome]:
-    """`embed(model, input, *flags)` runs the command in this process, into one output folder."""
+    """`embed(model, input, *flags)` runs the command in this process, into one output folder,
+    whatever recipe that has.
+    """
     from pipeline.cli import main
 
     output = tmp_path / "out"
 
     def run(model, source, *flags: str) -> Outcome:
-        code = main(
-            ["embed", f"--model={model}", f"--input={source}", f"--output={output}", *flags]
-        )
+        place = [f"--model={model}", f"--input={source}", f"--output={output}"]
+        code = main(["embed", *place, "--new_recipe", *flags])
         said = capsys.readouterr()
         return Outcome(code, said.out, said.err, output)
 

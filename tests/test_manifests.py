@@ -69,6 +69,11 @@ PUBLISHED = {
     "less than half is left": (manifest(4, 4), manifest(10, 10), "more than 50% are gone"),
     "as many, but empty": (manifest(10, 4, empty=6), manifest(10, 10), "more than 50% are gone"),
     "more": (manifest(20, 20), manifest(10, 10), ""),
+    "another recipe": (
+        {**manifest(9, 9), "run": {"prompt": "a"}, "configuration": {"prompt": "a"}},
+        {**manifest(9, 9), "run": {"prompt": ""}, "configuration": {"prompt": None}},
+        "its recipe is not that of id (--prompt: 'a', was not given)",
+    ),
     "an old input": (
         {**manifest(10, 10), "input": OLD},
         None,
@@ -95,3 +100,12 @@ def test_why_a_snapshot_is_not_published(made, before, said):
     why = why_not_published(made, before, limits)
     assert said in why
     assert bool(why) == bool(said)
+
+
+def test_a_new_recipe_that_is_meant_is_published_and_a_trial_that_is_meant_has_lost_nothing():
+    before = manifest(10, 10) | {"configuration": {"limit": None}}
+    made = manifest(4, 4) | {"configuration": {"limit": 4}}
+    assert "(--limit: 4, was not given)" in why_not_published(made, before, Limits(max_shrink=0.5))
+    meant = Limits(max_shrink=0.5, new_recipe=True)
+    assert not why_not_published(made, before, meant)
+    assert "are gone (--max_shrink)" in why_not_published(manifest(4, 4), before, meant)

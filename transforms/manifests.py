@@ -11,6 +11,7 @@ from typing import Any
 from transforms import ages
 from transforms.costs import PEAK
 from transforms.elements import Count, Dated, Note, WrittenFile
+from transforms.recipes import another, other_limit
 from transforms.schemas import CHANGES, REJECTED, SENTENCES
 
 FORMAT_VERSION = 2  # 2: `model_text_sha256`, and counts of rows embedded and reused
@@ -25,12 +26,14 @@ _NAMES = ("records", "documents", "rejected", "empty", *MADE, "tokens", "windows
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a snapshot that is published may be: so many records rejected, of the documents of the
-    one before at most this share lost, and of an input that is at most so many seconds old.
+    one before at most this share lost, of an input that is at most so many seconds old, and of the
+    same recipe, unless a `new_recipe` is meant.
     """
 
     max_rejected: int = 0
     max_shrink: float = 1.0
     max_input_age: float | None = None
+    new_recipe: bool = False
 
 
 DEFAULT_LIMITS = Limits()
@@ -167,8 +170,12 @@ def why_not_published(
         return manifest["incomplete"]
     if not documents:
         return "no record became a document"
+    if not limits.new_recipe and (other := other_recipe(manifest, before)):
+        return other
     if rejected > limits.max_rejected:
         return f"{rejected:,} rejected, {limits.max_rejected} allowed (--max_rejected)"
+    if before and other_limit(before, manifest):  # as it is meant, nothing is lost
+        before = None
     had = before["counts"]["documents"] if before else 0
     if documents < (1 - limits.max_shrink) * had:
         return (
@@ -177,6 +184,12 @@ def why_not_published(
         )
     oldest = limits.max_input_age
     return "" if oldest is None else _too_old(manifest.get("input", {}), oldest)
+
+
+def other_recipe(manifest: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
+    """That a manifest's recipe is not that of the snapshot before; empty where it is."""
+    other = another(before, manifest) if before else ""
+    return f"its recipe is not that of {before['id']} ({other})" if before and other else ""
 
 
 def _too_old(about: Mapping[str, Any], limit: float) -> str:

@@ -1,0 +1,76 @@
+"""Whether two snapshots are of one recipe: what decides their vectors, and how many records they
+are of.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+# The flags that decide a part of a recipe's description; other parts are named as their flags.
+_FLAGS = {
+    "model": ["model", "signature", "output_key"],
+    "tokenizer": ["tokenizer", "do_lower_case"],
+    "vectors": ["vectors", "output_key"],
+}
+_LONGEST = 60  # characters of a flag's value that are shown
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The names of what differs in two descriptions of recipes, parts of parts by a dot."""
+    names = []
+    for name in sorted({*before, *after} - {"fingerprint"}):
+        one, other = before.get(name), after.get(name)
+        if isinstance(one, dict) and isinstance(other, dict):
+            names += [f"{name}.{part}" for part in differences(one, other)]
+        elif one != other:
+            names.append(name)
+    return names
+
+
+def another(before: Mapping[str, Any], made: Mapping[str, Any]) -> str:
+    """What the recipe of a manifest has otherwise than that of the one `before`, by the flags;
+    empty where it is no other one.
+
+    Another version of this program may describe the same settings otherwise, and where its rules
+    are others the same model, too: what a user has not changed is no other recipe.
+    """
+    found = [*_settings(before, made), *other_limit(before, made)]
+    return "; ".join(dict.fromkeys(found))
+
+
+def other_limit(before: Mapping[str, Any], made: Mapping[str, Any]) -> list[str]:
+    """The like of --limit alone. A trial is not to take the place of the whole, nor of another
+    trial; the whole may take that of a trial.
+    """
+    limited = made.get("configuration", {}).get("limit") is not None
+    return [*_asked(before, made, ["limit"])] if limited else []
+
+
+def _settings(before: Mapping[str, Any], made: Mapping[str, Any]) -> Iterator[str]:
+    old, new = before.get("run") or {}, json.loads(json.dumps(made.get("run") or {}))
+    if not (old and new):  # the first versions did not write it down
+        return
+    for name in differences(old, new):
+        part = name.partition(".")[0]
+        if asked := [*_asked(before, made, _FLAGS.get(part, [part]))]:
+            yield from asked
+        elif name == "model.digest" and old.get("rules") == new.get("rules"):
+            yield f"--model: other files in {made['configuration']['model']}"
+
+
+def _asked(
+    before: Mapping[str, Any], made: Mapping[str, Any], flags: Sequence[str]
+) -> Iterator[str]:
+    """Those of the flags that were given otherwise."""
+    was, now = (manifest.get("configuration", {}) for manifest in (before, made))
+    for flag in flags:
+        if was.get(flag) != now.get(flag):
+            yield f"--{flag}: {_told(now.get(flag))}, was {_told(was.get(flag))}"
+
+
+def _told(value: Any) -> str:
+    if value is None or value is False:
+        return "not given"
+    return "given" if value is True else f"{value!r:.{_LONGEST}}"
