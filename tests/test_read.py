@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 from collections import Counter
+from dataclasses import replace
 
 import apache_beam as beam
 import pytest
@@ -97,6 +98,19 @@ def test_spread_over_workers_the_result_is_the_same(corpus, order):
     for found, readers in ((alone, 1), (spread, len(files))):
         names = Counter(count.name for count in found["counts"] if isinstance(count, Count))
         assert [names[name] for name in COSTS] == [readers, readers]
+
+
+@pytest.mark.parametrize("spread", [False, True], ids=["alone", "spread"])
+def test_who_is_at_home_elsewhere_names_sources_as_they_were_typed(corpus, monkeypatch, spread):
+    monkeypatch.chdir(corpus)
+    files = [replace(file, absolute=f"{corpus}/{file.path}") for file in match_inputs(["*"])]
+    here = run(files)
+    monkeypatch.chdir("/")
+    there = run(files, spread=spread)
+    assert {document.source for document in there["documents"]} == {"a.txt", "b.jsonl", "c.json"}
+    for name in ("documents", "failures"):
+        in_order = sorted(there[name], key=lambda found: (found.source, found.source_row))
+        assert in_order == here[name]
 
 
 def test_the_limit_is_over_all_files_when_work_is_to_spread_too(corpus):

@@ -37,14 +37,21 @@ _OUTPUT_FILES = (
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file to read: its path as matched, its name in ids, its size in bytes as it lies there, and
-    when it was last written, in seconds since 1970 (0: nobody knows).
+    """A file to read: its path as matched, which is the `source` of its records, its name in ids,
+    its size in bytes as it lies there, and when it was last written, in seconds since 1970 (0:
+    nobody knows). `absolute` is its path for workers, who are at home in other folders.
     """
 
     path: str
     name: str
     size: int
     written: float = 0.0
+    absolute: str = ""
+
+    @property
+    def opened(self) -> str:
+        """The path by which it is opened."""
+        return self.absolute or self.path
 
 
 def split_patterns(text: str) -> list[str]:
@@ -145,7 +152,7 @@ def check_unchanged(file: InputFile) -> None:
     """
     began = f"when the run began it had {file.size:,} bytes"
     try:
-        size, written = _state(file.path)
+        size, written = _state(file.opened)
     except FileNotFoundError as error:
         raise _changed(file, f"{began}, and now it is gone") from error
     except (Refused, OSError, ValueError) as error:

@@ -207,7 +207,7 @@ def _records(
     """All records of a file, in order."""
     read = reader_for(format_of(file.path, input_format), unit, markup, dates)
     n = 0
-    with closing(read(_Opener(file.path), file.path, file.name)) as records:  # type: ignore[type-var]
+    with closing(read(_Opener(file.opened), file.path, file.name)) as records:  # type: ignore[type-var]
         try:
             for record in records:
                 n += 1
