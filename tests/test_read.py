@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 
 import apache_beam as beam
@@ -13,11 +14,11 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from transforms import metrics
-from transforms.ages import reduced
+from transforms.ages import Dates, reduced
 from transforms.costs import PEAK_MEMORY
 from transforms.elements import Count, Dated
-from transforms.files import match_inputs
-from transforms.read import ReadDocuments
+from transforms.files import PIECE, match_inputs
+from transforms.read import ReadDocuments, _records
 
 OUTPUTS = ("documents", "failures", "counts")
 
@@ -179,6 +180,10 @@ def test_progress_counts_each_byte_once(corpus):
     data = {"pages": [{"title": str(n), "lines": ["x" * 999]} for n in range(500)], "name": "late"}
     (corpus / "d.json").write_text(json.dumps(data))
     files = match_inputs([f"{corpus}/d.json"])
+    metrics.reset()
+    with closing(_records(files[0], Dates(), "scrapbox", "page", "strip")) as records:
+        next(records)  # all of it is read by then, for the name
+        assert 0 < metrics.totals()["bytes_read"] <= 4 * PIECE < files[0].size
     metrics.reset()
     run(files)
     totals = metrics.totals()

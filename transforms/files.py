@@ -22,7 +22,7 @@ from transforms.streams import BrokenInput, decompress
 
 _WILDCARD = re.compile(r"[*?\[]")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
-_BUFFER = 1 << 18
+PIECE = 1 << 16  # bytes, as they are read and counted
 
 # One of each kind of file that an output folder holds.
 _SNAPSHOT = "snapshots/20250102T030405.678Z-0a1b2c3d"
@@ -98,7 +98,7 @@ def open_input(
     path: str,
     on_bytes: Callable[[int], None] | None = None,
     start: int = 0,
-    buffer: int = _BUFFER,
+    buffer: int = PIECE,
 ) -> BinaryIO:
     """The content of a file, decompressed by its suffix; `on_bytes` is told of all bytes read, at
     most `buffer` at a time. What is not compressed can be read from any `start` on.
