@@ -8,6 +8,7 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -44,7 +45,7 @@ def from_flags(
     """
     spread = flags.runner != LOCAL
     _make_whole(flags, spread)
-    patterns = _patterns(flags, spread)
+    patterns = _patterns(flags)
     notes: list[str] = []
     files = _files(patterns, flags, notes)
     settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
@@ -83,12 +84,11 @@ def _make_whole(flags: argparse.Namespace, spread: bool) -> None:
             setattr(flags, name, _absolute(path) if spread and name != "model_cache" else path)
 
 
-def _patterns(flags: argparse.Namespace, spread: bool) -> list[str]:
+def _patterns(flags: argparse.Namespace) -> list[str]:
     """Those of --input, none of which reads the output."""
     patterns = [pattern for text in flags.input for pattern in split_patterns(text)]
     if not patterns:
         raise ValueError("--input: names no file")
-    patterns = [_absolute(pattern) if spread else pattern for pattern in patterns]
     refuse_output_inside_inputs(flags.output, patterns)
     return patterns
 
@@ -146,7 +146,9 @@ def _files(patterns: list[str], flags: argparse.Namespace, notes: list[str]) -> 
     formats = {format_of(file.path, flags.input_format) for file in files}
     if formats != {"scrapbox"}:
         check_names(files)
-    return files
+    if flags.runner == LOCAL:
+        return files
+    return [replace(file, absolute=_absolute(file.path)) for file in files]
 
 
 def _about(

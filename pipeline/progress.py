@@ -8,13 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import TextIO
+from typing import Any, TextIO
 
 from pipeline.logs import Line, say
+from pipeline.pace import Left, Pace
 from transforms import metrics
 from transforms.manifests import REPEATED, REUSED
 
-_TERMINAL_SECONDS, _LOG_SECONDS = 0.5, 10.0
+_SEEN_SECONDS, _LOG_SECONDS = 0.5, 10.0
 
 
 class Progress:
@@ -23,7 +24,7 @@ class Progress:
     """
 
     def __init__(self, size: int, limit: int | None = None, stream: TextIO | None = None):
-        self._size, self._limit = size, limit
+        self._pace = Pace(size, limit)
         self._stream = stream or sys.stderr
         self._moving = self._stream.isatty()
         self._ended = threading.Event()
@@ -42,46 +43,42 @@ class Progress:
             self._stream.flush()
 
     def _show(self) -> None:
-        loaded, started = None, time.monotonic()
-        while not self._ended.wait(_TERMINAL_SECONDS if self._moving else _LOG_SECONDS):
+        """Look often, also where little is said: a model is there when it was seen."""
+        started = said = time.monotonic()
+        while not self._ended.wait(min(_SEEN_SECONDS, _LOG_SECONDS)):
             totals, now = metrics.totals(), time.monotonic()
-            if loaded is None and totals["models"]:
-                loaded = now - _TERMINAL_SECONDS
-            seconds = 0.0 if loaded is None else now - loaded
-            line = progress_line(totals, seconds, self._size, self._limit)
+            self._pace.see(totals, now)
+            line = progress_line(totals, self._pace.seconds, left := self._pace.left())
             if self._moving:
                 self._stream.write(f"\r\033[K{line}")
                 self._stream.flush()
-            else:
-                fields = {"seconds": round(now - started, 3), **totals}
+            elif now - said >= _LOG_SECONDS:
+                said = now
+                fields: dict[str, Any] = {"seconds": round(now - started, 3), **totals}
+                if left:
+                    fields["seconds_left"] = round(left.seconds)
                 say(Line(line, "progress", fields), self._stream)
 
 
-def progress_line(totals: Mapping[str, int], seconds: float, size: int, limit: int | None) -> str:
-    """Documents, tokens a second since the model is there (`seconds`, 0 before), and the time left,
-    guessed from how much of the input is encoded. Models that take strings get bytes.
+def progress_line(totals: Mapping[str, int], seconds: float | None, left: Left | None) -> str:
+    """Documents and tokens, counted as in the final report, tokens a second since the model is
+    there (`seconds`, None before), and the time left. Models that take strings get bytes.
     """
-    documents = totals.get("documents", 0)
+    records, documents = totals.get("records", 0), totals.get("documents", 0)
     unit = "bytes" if totals.get("encoded_bytes") else "tokens"
-    tokens = totals.get(f"encoded_{unit}", 0)
-    records = totals.get("records", 0)
-    if not seconds:  # where nothing is new no model will be
+    counted = totals.get("encoded_bytes") or totals.get("tokens", 0)
+    made = counted - totals.get("copied_tokens", 0)
+    if seconds is None:  # where nothing is new no model will be
         return f"{records:,} records read, no model loaded yet"
-    if not tokens:
+    if made <= 0:
         return f"{records:,} records read, first batch encoding"
-    share = totals.get("bytes_read", 0) / size if size else 0.0
-    if limit:
-        share = max(share, records / limit)
-    share *= tokens / max(tokens, totals.get("read_tokens", 0))  # what is read waits for its batch
     copied = [f"{totals[name]:,} {name}" for name in (REUSED, REPEATED) if totals.get(name)]
     of_these = f" ({', '.join(copied)})" if copied else ""
-    parts = [
-        f"{documents:,} documents{of_these}",
-        f"{tokens:,} {unit}",
-        f"{tokens / seconds:,.0f} {unit}/s",
-    ]
-    if 0 < share <= 1:
-        parts += [f"{share:.0%}", f"{clock(seconds * (1 - share) / share)} left"]
+    parts = [f"{documents:,} documents{of_these}", f"{counted:,} {unit}"]
+    if seconds:
+        parts.append(f"{made / seconds:,.0f} {unit}/s")
+    if left:
+        parts += [f"{left.share:.0%}", f"{clock(left.seconds)} left"]
     return ", ".join(parts)
 
 

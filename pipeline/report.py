@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +15,7 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.embed import Job
+from pipeline.embed_flags import EMBED_FLAGS
 from pipeline.logs import Line
 from pipeline.options import command
 from transforms import ages
@@ -29,6 +32,10 @@ from transforms.schemas import REJECTED, SENTENCES
 from transforms.snapshots import Snapshot
 
 _UNKNOWN_SHARE = 0.05
+_MANY_LANGUAGES = "hf://intfloat/multilingual-e5-small"
+# What a run with another model is given, too, where it is not the default.
+_KEPT = {name: flag.get("default") for name, flag in EMBED_FLAGS["what to read"].items()}
+_KEPT["max_rejected"] = EMBED_FLAGS["what to write"]["max_rejected"]["default"]
 _ROWS = 3
 
 
@@ -54,6 +61,7 @@ def summary(
     yield from _input(read)
     yield from _work(counts)
     yield from (f"note: {note}" for note in manifest.get("notes", ()))
+    yield from _unknown(counts, manifest["configuration"])
     yield from _advice(counts, read)
     yield from _first_windows(counts, manifest["run"]["vectors"])
     yield from _rejected(snapshot, manifest)
@@ -92,13 +100,37 @@ def _work(counts: Mapping[str, int]) -> Iterator[str]:
         )
 
 
-def _advice(counts: Mapping[str, int], read: Mapping[str, Any]) -> Iterator[str]:
+def _unknown(counts: Mapping[str, int], asked: Mapping[str, Any]) -> Iterator[str]:
+    """Of texts in a language that the model does not know, and how to embed them with one that
+    does.
+    """
     unknown, tokens = counts.get("unknown_tokens", 0), counts["tokens"]
-    if tokens and unknown / tokens > _UNKNOWN_SHARE:
-        yield (
-            f"warning: {unknown / tokens:.1%} of the tokens are unknown to the model's vocabulary;"
-            " is it a model for this language?"
-        )
+    if not tokens or unknown / tokens <= _UNKNOWN_SHARE:
+        return
+    said = f"warning: {unknown / tokens:.1%} of the tokens are unknown to the model's vocabulary"
+    if _MANY_LANGUAGES.rpartition("/")[2] in asked["model"]:
+        yield f"{said}; is it a model for these texts?"
+        return
+    yield (
+        f"{said}; if it is none for this language, this embeds the same input with one of a hundred"
+        f" languages: {_with_many_languages(asked)}"
+    )
+
+
+def _with_many_languages(asked: Mapping[str, Any]) -> str:
+    """The command, with the flags of this run that are not about its model."""
+    given = {name: asked[name] for name in _KEPT if asked[name] not in (None, _KEPT[name])}
+    flags = [("input", pattern) for pattern in given.pop("input")]
+    flags += given.items()
+    output = asked["output"].rstrip("/")
+    if output.rpartition("/")[2] in ("", ".", ".."):
+        output = os.path.abspath(output or "/").rstrip("/")
+    flags += [("output", f"{output}-e5"), ("model", _MANY_LANGUAGES), ("prompt", "query: ")]
+    typed = [f"--{name}={shlex.quote(str(value))}" for name, value in flags]
+    return " ".join([command("embed"), *typed])
+
+
+def _advice(counts: Mapping[str, int], read: Mapping[str, Any]) -> Iterator[str]:
     if counts.get("dropped_tokens"):
         yield f"note: {counts['dropped_tokens']:,} tokens were cut off (--long_text=truncate)"
     if n := counts.get("pair_separators"):

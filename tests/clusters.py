@@ -109,6 +109,11 @@ def table(output: Path, name: str) -> pa.Table:
     return rows.sort_by(order)
 
 
+def rejected(output: Path) -> list[str]:
+    files = latest(output).glob("rejected/*.jsonl")
+    return sorted(line for file in files for line in file.read_text().splitlines())
+
+
 _SAME = ("records", "documents", "rejected", "empty", "tokens", "windows")
 WORK = ("models", "model_load_ms", "encode_ms", "batches", "padded_tokens", "encoded_tokens")
 
@@ -118,8 +123,11 @@ def counts(output: Path, names: tuple[str, ...] = _SAME) -> dict[str, int]:
 
 
 def assert_alike(one: Path, other: Path) -> None:
-    """Ids, texts, tokens and counts are the same, vectors within 1e-5."""
+    """Ids, sources, texts, tokens, rejected records and counts are the same, vectors within
+    1e-5.
+    """
     assert counts(one) == counts(other)
+    assert rejected(one) == rejected(other)
     for name, vector in (("sentences", "vector"), ("tokens", "layer@-1")):
         ours, theirs = table(one, name), table(other, name)
         assert ours.drop_columns([vector]).equals(theirs.drop_columns([vector]))

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from pipeline import options
+from pipeline import cli, options, report
 from pipeline.cli import main
 from pipeline.embed_flags import add_embed_flags
 
@@ -301,12 +302,51 @@ def test_another_runner_than_the_local_one(embed, tiny, text):
     assert len(outcome.table("sentences")) == 1
 
 
-def test_an_english_model_on_japanese_is_a_warning(embed, tiny, tmp_path):
-    source = tmp_path / "a.txt"
-    source.write_text("蠱毒鱗粉\nthe garden\n")
-    outcome = embed(tiny, source)
+def test_an_english_model_on_japanese_is_a_warning_with_a_command(
+    embed, tiny, tmp_path, monkeypatch
+):
+    """One that can be pasted, and embeds the same records, beside the vectors of this model."""
+    monkeypatch.setenv(options.TYPED, "./run it.sh")
+    (tmp_path / "my texts").mkdir()
+    for name in "ab":
+        (tmp_path / "my texts" / f"{name}.txt").write_text("蠱毒鱗粉 ||| x\nthe garden\n\xff\n")
+    pattern, more = f"{tmp_path}/my texts/*.txt", ["--input_format=pairs", "--max_rejected=4"]
+    outcome = embed(tiny, pattern, *more, "--limit=4", "--layers=-1", "--long_text=truncate")
     assert outcome.code == 0
-    assert re.search(r"warning: \d+\.\d% of the tokens are unknown", outcome.out + outcome.err)
+    said = re.search(r"warning: \d+\.\d% of the tokens are unknown .* languages: (.*)", outcome.out)
+    assert said is not None
+    program, *arguments = shlex.split(said[1])
+    assert program == "./run it.sh"
+    assert " --prompt='query: '" in said[1]
+    asked = []
+    monkeypatch.setattr(cli, "embed", lambda _, flags, *rest: asked.append(flags) or 0)
+    assert main(arguments) == 0
+    (flags,) = asked
+    assert flags.input == [pattern]
+    assert (flags.input_format, flags.limit, flags.max_rejected) == ("pairs", 4, 4)
+    assert flags.output == f"{outcome.output}-e5"
+    assert (flags.model, flags.prompt) == ("hf://intfloat/multilingual-e5-small", "query: ")
+    assert (flags.layers, flags.long_text, flags.unit) == (None, "window", "page")
+
+
+@pytest.mark.parametrize(
+    ("output", "beside"),
+    [("out", "out-e5"), ("out/", "out-e5"), (".", "here-e5"), ("gs://b/o", "gs://b/o-e5")],
+)
+def test_the_output_of_another_model_lies_beside_this_one(tmp_path, monkeypatch, output, beside):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    flags = dict.fromkeys(report._KEPT) | {"input": ["a.txt"], "output": output}
+    words = shlex.split(report._with_many_languages(flags))
+    place = f"{tmp_path}/{beside}" if output == "." else beside
+    assert f"--output={place}" in words
+
+
+def test_a_model_of_many_languages_is_not_told_of_itself():
+    counts = {"tokens": 10, "unknown_tokens": 5}
+    asked = {"model": "models/multilingual-e5-small", "input": ["a.txt"], "output": "out"}
+    (said,) = report._unknown(counts, asked)
+    assert said.endswith("is it a model for these texts?")
 
 
 def test_text_that_looks_like_pairs_gets_a_hint(embed, tiny, tmp_path):

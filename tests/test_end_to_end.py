@@ -194,6 +194,30 @@ BAD_LINES = {
 }
 
 
+def test_sources_ids_and_rejected_records_are_the_same_on_any_runner(
+    embed, tiny, tmp_path, monkeypatch
+):
+    """Of relative paths and others: the one that is sorted first keeps an id that comes twice."""
+    (tmp_path / "in").mkdir()
+    same = ['{"id": "same", "text": "a good book"}', "{}", '{"text": "rain"}']
+    write_lines(tmp_path / "in" / "b.jsonl", same)
+    write_lines(tmp_path / "in" / "c.jsonl", same)
+    patterns = f"{tmp_path}/in/c.*,in/b.*"
+    monkeypatch.chdir(tmp_path)
+    tables, rejected = [], []
+    for runner in ((), ("--runner=BundleBasedDirectRunner",)):
+        outcome = embed(tiny, patterns, "--max_rejected=3", *runner, "--full")
+        assert outcome.code == 0, outcome.err
+        order = [("source", "ascending"), ("source_row", "ascending")]
+        tables.append(outcome.table("sentences").drop_columns(["vector"]).sort_by(order))
+        lines = [x for f in outcome.latest.glob("rejected/*") for x in f.read_text().splitlines()]
+        rejected.append(sorted(lines))
+    assert tables[0].equals(tables[1])
+    assert rejected[0] == rejected[1]
+    assert tables[0]["source"].to_pylist() == [f"{tmp_path}/in/c.jsonl"] * 2 + ["in/b.jsonl"]
+    assert tables[0]["id"].to_pylist() == ["same", "c.jsonl:3", "b.jsonl:3"]
+
+
 def test_bad_records_are_named_and_their_neighbours_unharmed(embed, tiny, tmp_path):
     source = tmp_path / "records.jsonl"
     good = b'{"id": "good", "text": "a good book"}'

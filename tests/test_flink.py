@@ -39,7 +39,7 @@ from tests.models import TEXTS, numbered
 from transforms.outputs import latest, read_manifest
 
 _NAMES = ("notes.json", "lines.txt", "records.jsonl")
-EXAMPLES = ",".join(str(ROOT / "examples" / name) for name in _NAMES)
+EXAMPLES = ",".join(f"examples/{name}" for name in _NAMES)  # as seen from the client alone
 
 pytestmark = pytest.mark.flink
 

@@ -3,57 +3,55 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import time
 
 import pytest
 
 from pipeline import progress
+from pipeline.pace import Left
 from pipeline.progress import Progress, clock, progress_line
+from tests.models import TEXTS
 from transforms import metrics
 
 LINES = {
     "half": (
-        {
-            "records": 100,
-            "bytes_read": 50,
-            "read_tokens": 900,
-            "encoded_tokens": 900,
-            "documents": 99,
-        },
+        {"records": 100, "tokens": 900, "encoded_tokens": 1100, "documents": 99},
+        Left(0.5, 10.4),
         "99 documents, 900 tokens, 90 tokens/s, 50%, 0:10 left",
     ),
-    "all read, half of it encoded": (
-        {"records": 200, "bytes_read": 100, "read_tokens": 2000, "encoded_tokens": 1000},
-        "0 documents, 1,000 tokens, 100 tokens/s, 50%, 0:10 left",
+    "the time left is not known": (
+        {"records": 200, "tokens": 1000, "encoded_tokens": 1100, "documents": 2},
+        None,
+        "2 documents, 1,000 tokens, 100 tokens/s",
     ),
-    "copied": (
-        {"records": 9, "encoded_tokens": 90, "documents": 8, "reused": 5, "repeated": 2},
-        "8 documents (5 reused, 2 repeated), 90 tokens, 9 tokens/s",
+    "copied, which takes no time": (
+        {"tokens": 90, "copied_tokens": 70, "documents": 8, "reused": 5, "repeated": 2},
+        None,
+        "8 documents (5 reused, 2 repeated), 90 tokens, 2 tokens/s",
     ),
-    "size unknown": ({"records": 9, "encoded_tokens": 90}, "0 documents, 90 tokens, 9 tokens/s"),
+    "a model that takes strings": (
+        {"records": 9, "encoded_bytes": 90, "documents": 9},
+        None,
+        "9 documents, 90 bytes, 9 bytes/s",
+    ),
 }
 
 
 def test_before_the_model_is_there():
-    assert (
-        progress_line({"records": 1200}, 0.0, 100, None)
-        == "1,200 records read, no model loaded yet"
-    )
+    said = progress_line({"records": 1200}, None, None)
+    assert said == "1,200 records read, no model loaded yet"
 
 
 def test_before_the_first_batch_is_done():
-    assert progress_line({"records": 5}, 1.0, 100, None) == "5 records read, first batch encoding"
+    copied = {"records": 5, "tokens": 70, "copied_tokens": 70}
+    assert progress_line(copied, 1.0, None) == "5 records read, first batch encoding"
 
 
-@pytest.mark.parametrize(("totals", "expected"), LINES.values(), ids=LINES)
-def test_what_the_line_says_after_ten_seconds(totals, expected):
-    size = 100 if "bytes_read" in totals else 0
-    assert progress_line(totals, 10.0, size, None) == expected
-
-
-def test_a_trial_is_measured_by_its_limit():
-    totals = {"records": 50, "bytes_read": 1, "read_tokens": 10, "encoded_tokens": 10}
-    assert "50%" in progress_line(totals, 10.0, 1_000_000, 100)
+@pytest.mark.parametrize(("totals", "left", "expected"), LINES.values(), ids=LINES)
+def test_what_the_line_says_after_ten_seconds(totals, left, expected):
+    assert progress_line(totals, 10.0, left) == expected
 
 
 @pytest.mark.parametrize(
@@ -69,7 +67,7 @@ class Terminal(io.StringIO):
 
 
 def test_one_line_moves_on_a_terminal_and_is_gone_at_the_end(monkeypatch):
-    monkeypatch.setattr(progress, "_TERMINAL_SECONDS", 0.01)
+    monkeypatch.setattr(progress, "_SEEN_SECONDS", 0.01)
     terminal = Terminal()
     with Progress(100, stream=terminal):
         metrics.count("records", 7)
@@ -87,6 +85,32 @@ def test_elsewhere_it_is_log_lines(monkeypatch):
         time.sleep(0.2)
     assert log.getvalue().count("\n") >= 2
     assert "\r" not in log.getvalue()
+
+
+def test_tokens_a_second_are_since_the_model_was_there_however_seldom_it_is_said(monkeypatch):
+    monkeypatch.setattr(progress, "_SEEN_SECONDS", 0.01)
+    monkeypatch.setattr(progress, "_LOG_SECONDS", 0.5)
+    log = io.StringIO()
+    with Progress(0, stream=log):
+        metrics.count("models")
+        metrics.count("tokens", 1000)
+        time.sleep(0.8)
+    (rate,) = re.findall(r"([\d,]+) tokens/s", log.getvalue())
+    assert 1000 < int(rate.replace(",", "")) < 3000
+
+
+def test_while_running_tokens_are_counted_as_in_the_report(embed, tiny, tmp_path):
+    """Also those of texts that come twice, or were there before."""
+    source = tmp_path / "a.txt"
+    for lines in (TEXTS * 2, [*TEXTS, " ".join(TEXTS * 9), "one more"]):
+        source.write_text("\n".join(lines))
+        metrics.reset()
+        outcome = embed(tiny, source, "--max_seq_length=16")
+        assert outcome.code == 0, outcome.err
+        counts = json.loads((outcome.latest / "manifest.json").read_text())["counts"]
+        totals = metrics.totals()
+        for name in ("records", "documents", "tokens", "reused", "repeated"):
+            assert totals[name] == counts[name], name
 
 
 def test_a_run_starts_from_zero():

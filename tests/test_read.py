@@ -6,17 +6,19 @@ import gzip
 import json
 import os
 from collections import Counter
+from contextlib import closing
+from dataclasses import replace
 
 import apache_beam as beam
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from transforms import metrics
-from transforms.ages import reduced
+from transforms.ages import Dates, reduced
 from transforms.costs import PEAK_MEMORY
 from transforms.elements import Count, Dated
-from transforms.files import match_inputs
-from transforms.read import ReadDocuments
+from transforms.files import PIECE, match_inputs
+from transforms.read import ReadDocuments, _records
 
 OUTPUTS = ("documents", "failures", "counts")
 
@@ -99,6 +101,19 @@ def test_spread_over_workers_the_result_is_the_same(corpus, order):
         assert [names[name] for name in COSTS] == [readers, readers]
 
 
+@pytest.mark.parametrize("spread", [False, True], ids=["alone", "spread"])
+def test_who_is_at_home_elsewhere_names_sources_as_they_were_typed(corpus, monkeypatch, spread):
+    monkeypatch.chdir(corpus)
+    files = [replace(file, absolute=f"{corpus}/{file.path}") for file in match_inputs(["*"])]
+    here = run(files)
+    monkeypatch.chdir("/")
+    there = run(files, spread=spread)
+    assert {document.source for document in there["documents"]} == {"a.txt", "b.jsonl", "c.json"}
+    for name in ("documents", "failures"):
+        in_order = sorted(there[name], key=lambda found: (found.source, found.source_row))
+        assert in_order == here[name]
+
+
 def test_the_limit_is_over_all_files_when_work_is_to_spread_too(corpus):
     found = run(match_inputs([f"{corpus}/*"]), limit=6, spread=True)
     assert counts(found)["records"] == 6
@@ -165,6 +180,10 @@ def test_progress_counts_each_byte_once(corpus):
     data = {"pages": [{"title": str(n), "lines": ["x" * 999]} for n in range(500)], "name": "late"}
     (corpus / "d.json").write_text(json.dumps(data))
     files = match_inputs([f"{corpus}/d.json"])
+    metrics.reset()
+    with closing(_records(files[0], Dates(), "scrapbox", "page", "strip")) as records:
+        next(records)  # all of it is read by then, for the name
+        assert 0 < metrics.totals()["bytes_read"] <= 4 * PIECE < files[0].size
     metrics.reset()
     run(files)
     totals = metrics.totals()

@@ -22,7 +22,7 @@ from transforms.streams import BrokenInput, decompress
 
 _WILDCARD = re.compile(r"[*?\[]")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
-_BUFFER = 1 << 18
+PIECE = 1 << 16  # bytes, as they are read and counted
 
 # One of each kind of file that an output folder holds.
 _SNAPSHOT = "snapshots/20250102T030405.678Z-0a1b2c3d"
@@ -37,14 +37,21 @@ _OUTPUT_FILES = (
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file to read: its path as matched, its name in ids, its size in bytes as it lies there, and
-    when it was last written, in seconds since 1970 (0: nobody knows).
+    """A file to read: its path as matched, which is the `source` of its records, its name in ids,
+    its size in bytes as it lies there, and when it was last written, in seconds since 1970 (0:
+    nobody knows). `absolute` is its path for workers, who are at home in other folders.
     """
 
     path: str
     name: str
     size: int
     written: float = 0.0
+    absolute: str = ""
+
+    @property
+    def opened(self) -> str:
+        """The path by which it is opened."""
+        return self.absolute or self.path
 
 
 def split_patterns(text: str) -> list[str]:
@@ -91,7 +98,7 @@ def open_input(
     path: str,
     on_bytes: Callable[[int], None] | None = None,
     start: int = 0,
-    buffer: int = _BUFFER,
+    buffer: int = PIECE,
 ) -> BinaryIO:
     """The content of a file, decompressed by its suffix; `on_bytes` is told of all bytes read, at
     most `buffer` at a time. What is not compressed can be read from any `start` on.
@@ -145,7 +152,7 @@ def check_unchanged(file: InputFile) -> None:
     """
     began = f"when the run began it had {file.size:,} bytes"
     try:
-        size, written = _state(file.path)
+        size, written = _state(file.opened)
     except FileNotFoundError as error:
         raise _changed(file, f"{began}, and now it is gone") from error
     except (Refused, OSError, ValueError) as error:

@@ -20,7 +20,7 @@ from transforms.metrics import count
 from transforms.stamps import OF_THE_RUN, stamped
 from transforms.streams import BrokenInput
 
-_REPORT_EVERY = 64  # records
+REPORT_EVERY = 64  # records
 
 
 class Read(NamedTuple):
@@ -206,20 +206,22 @@ def _records(
 ) -> Iterator[Record]:
     """All records of a file, in order."""
     read = reader_for(format_of(file.path, input_format), unit, markup, dates)
-    n = 0
-    with closing(read(_Opener(file.path), file.path, file.name)) as records:  # type: ignore[type-var]
+    opener, n = _Opener(file.opened), 0
+    with closing(read(opener, file.path, file.name)) as records:  # type: ignore[type-var]
         try:
             for record in records:
                 n += 1
-                if n % _REPORT_EVERY == 0:
-                    count("records", _REPORT_EVERY)
+                if n % REPORT_EVERY == 0:
+                    count("records", REPORT_EVERY)
+                opener.count()
                 yield record
         except BrokenInput:
             with suppress(RuntimeError):
                 check_unchanged(file)  # which says more than that it is cut off
             raise
         finally:
-            count("records", n % _REPORT_EVERY)
+            count("records", n % REPORT_EVERY)
+            opener.count()
     check_unchanged(file)
 
 
@@ -237,23 +239,26 @@ def _place(document: Document) -> tuple[str, int]:
 
 
 class _Opener:
-    """Opens one file, as often as its reader likes; its bytes are counted once."""
+    """Opens one file, as often as its reader likes: what it reads counts when records come of it,
+    not when it looks for a name that is behind them.
+    """
 
     def __init__(self, path: str):
         self._path = path
-        self._counted = 0
+        self._at = self._counted = 0
 
     def __call__(self) -> Any:
-        at = 0
+        self._at = 0
+        return open_input(self._path, self._on_bytes)
 
-        def on_bytes(n: int) -> None:
-            nonlocal at
-            at += n
-            if at > self._counted:
-                count("bytes_read", at - self._counted)
-                self._counted = at
+    def _on_bytes(self, n: int) -> None:
+        self._at += n
 
-        return open_input(self._path, on_bytes)
+    def count(self) -> None:
+        """Where reading has got to, in the counter of bytes."""
+        if self._at > self._counted:
+            count("bytes_read", self._at - self._counted)
+            self._counted = self._at
 
 
 def _duplicate(document: Document) -> Failure:

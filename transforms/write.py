@@ -215,6 +215,9 @@ class _CopyFn(beam.DoFn):
         if table == SENTENCES:
             metrics.count("documents", len(rows))
             metrics.count(self._made, len(rows))
+            n_tokens = schemas.sentence_counts(rows)["tokens"]
+            metrics.count("tokens", n_tokens)
+            metrics.count("copied_tokens", n_tokens)
         yield from self._files[table].write(rows)
 
     def finish_bundle(self):
