@@ -165,7 +165,7 @@ def _export(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
     parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_twice(flags, arguments)
     from pipeline.commands.export_model import export_model
-    from transforms.models.saved_models.signatures import check_whole
+    from transforms.models.kinds import check_whole
     from transforms.models.sources.handles import local_model
 
     _reach_stores(rest)

@@ -13,15 +13,20 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNTIME = ROOT / ".venv-runtime"  # that of scripts/environment.sh
 
 
+_MADE = {"build", "dist", "out", "models"}  # at the root, and not the source's
+_left_anywhere = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
+
+
+def _left(folder: str, names: list[str]) -> set[str]:
+    return _left_anywhere(folder, names) | (_MADE if Path(folder) == ROOT else set())
+
+
 def built(kind: str, folder: Path) -> Path:
     """An `sdist` or `wheel` in `folder`, made by the build backend in a copy: it leaves files
     behind.
     """
     copy = folder / "copy"
-    leave = shutil.ignore_patterns(
-        "__pycache__", "*.egg-info", ".*", "build", "dist", "out", "models"
-    )
-    shutil.copytree(ROOT, copy, ignore=leave, symlinks=True)
+    shutil.copytree(ROOT, copy, ignore=_left, symlinks=True)
     script = f"from setuptools import build_meta; build_meta.build_{kind}({str(folder)!r})"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=copy, capture_output=True)
     (made,) = folder.glob("corpusvec-*")

@@ -15,9 +15,8 @@ from pipeline.embed import _BATCH_TOKENS
 from pipeline.terminal.pace import Left, Pace
 from transforms.batch import _BatchFn
 from transforms.batches import padded_length
-from transforms.documents.inputs import PIECE
+from transforms.documents.inputs import PIECE, REPORT_EVERY
 from transforms.measures.beam_times import OF_THE_RUN
-from transforms.read import REPORT_EVERY
 from transforms.tokenize import _DOCUMENTS
 
 _TICK, _BYTES = 0.5, 5  # seconds between two looks; bytes of a token

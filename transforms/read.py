@@ -12,15 +12,13 @@ import apache_beam as beam
 
 from transforms.documents.ages import Dates, dated, reduced
 from transforms.documents.formats import Record, format_of, has_pair_separator, reader_for
-from transforms.documents.inputs import InputFile, check_unchanged, open_input
+from transforms.documents.inputs import REPORT_EVERY, InputFile, check_unchanged, open_input
 from transforms.documents.streams import BrokenInput
 from transforms.elements import Count, Dated, Document, Failure
 from transforms.measures.beam_times import OF_THE_RUN, stamped
 from transforms.measures.clocks import Spent
 from transforms.measures.counters import count
 from transforms.storage.digests import DigestSet
-
-REPORT_EVERY = 64  # records
 
 
 class Read(NamedTuple):

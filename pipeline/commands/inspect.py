@@ -18,9 +18,8 @@ from typing import Any
 from pipeline.flags.parsing import command
 from pipeline.inspections import broken_models, models, texts
 from pipeline.inspections.models import ModelReport
-from transforms.models.kinds import KINDS, describe_model
+from transforms.models.kinds import KINDS, check_whole, describe_model
 from transforms.models.saved_models import choices, signatures
-from transforms.models.saved_models.signatures import check_whole
 from transforms.models.sources.downloads import without_secrets
 from transforms.models.sources.handles import hub_hint, is_handle, local_model
 from transforms.specs import Asked, ModelSpec

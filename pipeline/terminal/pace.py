@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from transforms.documents.inputs import PIECE
-from transforms.read import REPORT_EVERY
+from transforms.documents.inputs import PIECE, REPORT_EVERY
 
 _SECONDS, _PIECES = 5.0, 4
 

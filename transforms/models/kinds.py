@@ -13,10 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
-from transforms.storage import lfs_pointers
-from transforms.storage.globs import read_state
 from transforms.elements import Encoded, Window
 from transforms.specs import Asked, ModelSpec, Wanted
+from transforms.storage import lfs_pointers
+from transforms.storage.globs import read_state
 
 
 class Encoder(Protocol):
@@ -45,7 +45,7 @@ class Kind:
 
 # A kind's module has `recognises(path, asked)`, `describe(path, asked)` and `load(spec, wanted)`;
 # those of our own BERT have `read_arrays(spec, pooler)` too, those of SavedModels
-# `takes(signature)`.
+# `takes(signature)`, and one of them `check_whole(folder)`.
 KINDS: Mapping[str, Kind] = {
     "checkpoint": Kind(
         "berts.checkpoints",
@@ -101,6 +101,15 @@ def _described(path: str, asked: Asked) -> ModelSpec:
     raise ValueError(f"--model={path}: no model that corpusvec knows. Looked for: {looked_for}")
 
 
+def check_whole(folder: str) -> None:
+    """Raises `ValueError` where files of a model are damaged; whether anything here could run it is
+    not asked.
+    """
+    for kind in KINDS.values():
+        if check := getattr(kind.load_module(), "check_whole", None):
+            check(folder)
+
+
 def load_encoder(spec: ModelSpec, wanted: Wanted) -> Encoder:
     """Load the weights and build what computes `wanted`, no more. Takes seconds: once per
     process.
@@ -115,6 +124,7 @@ def tokens_at_once() -> int:
     from transforms.models.hardware import has_gpu
 
     return 1 << 14 if has_gpu() else 0
+
 
 _MODULE = re.compile(r"\d+_")  # the folder of a module of sentence-transformers
 

@@ -9,8 +9,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from transforms.models.kinds import describe_model
-from transforms.models.saved_models.signatures import check_whole
+from transforms.models.kinds import check_whole, describe_model
 from transforms.models.sources.handles import is_handle, local_model, shown
 from transforms.specs import Asked, ModelSpec
 

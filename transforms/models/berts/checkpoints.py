@@ -13,9 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from transforms.models.berts import weights
-from transforms.models.berts.folders import (bert_config, check_own_tokenizer, digest_of, fitting_tokenizer, of_our_own, say_lowercase)
-from transforms.storage.json_files import read_json
+from transforms.models.berts.folders import (
+    bert_config,
+    check_own_tokenizer,
+    digest_of,
+    fitting_tokenizer,
+    of_our_own,
+    say_lowercase,
+)
 from transforms.specs import Asked, BertConfig, ModelSpec, TokenizerSpec, Wanted
+from transforms.storage.json_files import read_json
 
 if TYPE_CHECKING:
     from transforms.models.berts.forward import BertEncoder

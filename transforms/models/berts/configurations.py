@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from transforms.models.berts.folders import bert_config
-from transforms.storage.json_files import setting, whole_number
 from transforms.specs import BertConfig
+from transforms.storage.json_files import setting, whole_number
 
 _ARCHITECTURES = ("bert", "xlm-roberta")  # the latter counts positions from its padding id + 1
 _ACTIVATIONS = {

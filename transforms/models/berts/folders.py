@@ -8,29 +8,15 @@ import filecmp
 import hashlib
 import json
 import math
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import UnionType
 from typing import Any
 
 from transforms.models.berts import weights
-from transforms.storage.globs import read_state
-from transforms.storage.file_digests import sha256
 from transforms.specs import POOLER, BertConfig, TokenizerSpec, VectorColumn
-from transforms.tokens.tokenizers import Tokenizer, load_tokenizer
+from transforms.storage.file_digests import sha256
 from transforms.storage.json_files import whole_number
-
-
-
-
-
-
-
-
-
-
-
+from transforms.tokens.tokenizers import Tokenizer, load_tokenizer
 
 
 def bert_config(

@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transforms.models.berts import configurations, sentence_modules, tokenizer_files, weights
-from transforms.storage import safetensors_files
-from transforms.models.berts.folders import (check_own_tokenizer, digest_of, fitting_tokenizer, of_our_own, say_lowercase)
-from transforms.storage.json_files import read_json, setting
+from transforms.models.berts.folders import (
+    check_own_tokenizer,
+    digest_of,
+    fitting_tokenizer,
+    of_our_own,
+    say_lowercase,
+)
 from transforms.specs import Asked, BertConfig, ModelSpec, Wanted
+from transforms.storage import safetensors_files
+from transforms.storage.json_files import read_json, setting
 
 if TYPE_CHECKING:
     from transforms.models.berts.forward import BertEncoder

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from transforms.storage.json_files import read_json
 from transforms.models.berts.tokenizer_settings import named, outline, unheld
 from transforms.specs import TokenizerSpec
+from transforms.storage.json_files import read_json
 from transforms.tokens.tokens import Tokenizer
 
 _PROBES = (

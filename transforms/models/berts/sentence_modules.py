@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from transforms.models.berts import transformer_settings
-from transforms.vectors.dense_layers import NORMALIZE, TRUNCATE, width_after
-from transforms.storage.json_files import no_others, read_json, setting, whole_number
 from transforms.specs import BertConfig, VectorColumn
+from transforms.storage.json_files import no_others, read_json, setting, whole_number
+from transforms.vectors.dense_layers import NORMALIZE, TRUNCATE, width_after
 
 _LISTING = "modules.json"
 _ABOUT = "config_sentence_transformers.json"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from transforms.models.berts import rebuilt_tokenizers, tokenizer_settings
-from transforms.storage.json_files import setting
 from transforms.specs import TokenizerSpec
+from transforms.storage.json_files import setting
 from transforms.tokens.tokenizers import Tokenizer
 
 _WORD_PIECE_CLASSES = ("BertTokenizer", "BertTokenizerFast")

@@ -5,30 +5,24 @@ The forward pass is `bert`'s, with the weights in variables.
 
 from __future__ import annotations
 
+import configparser
 import string
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copyfile
+from typing import Any
 
 import numpy as np
 
 from transforms.models.berts import forward as bert
 from transforms.models.exports import notes, repeatable
 from transforms.models.hardware import tf
-pass
-from transforms.specs import BertConfig, ModelSpec, TokenizerSpec
-from transforms.tokens.tokenizers import load_tokenizer
-import configparser
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-import numpy as np
 from transforms.models.kinds import KINDS
+from transforms.specs import BertConfig, ModelSpec, TokenizerSpec
 from transforms.storage.json_files import read_json
-from transforms.specs import ModelSpec
+from transforms.tokens.tokenizers import load_tokenizer
 
 _INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 

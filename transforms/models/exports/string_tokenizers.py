@@ -12,20 +12,15 @@ import importlib
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from typing import Protocol
-
-from transforms.models.hardware import tf
-pass
-from transforms.specs import TokenizerSpec
-import functools
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
 from tokenizers import normalizers, pre_tokenizers
-from transforms.storage.json_files import read_json
+
+from transforms.models.hardware import tf
 from transforms.specs import TokenizerSpec
+from transforms.storage.json_files import read_json
 from transforms.tokens.bert_characters import StandIns
 from transforms.tokens.tokenizers import STRUCTURE
 
@@ -209,6 +204,7 @@ def _of_original(spec: TokenizerSpec) -> WordPieceRules:
         final_sigma=True,
     )
 
+
 _original = functools.cache(functools.partial(StandIns, {}))
 
 
@@ -288,6 +284,7 @@ def _library_words(chinese_characters: bool) -> Callable[[str, bool], list[str]]
 
 def _split(text: str) -> list[str]:
     return [word for word, _ in pre_tokenizers.BertPreTokenizer().pre_tokenize_str(text)]
+
 
 _WORDS = {chinese: _library_words(chinese) for chinese in (False, True)}
 

@@ -10,11 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transforms.models.berts import forward as bert
-from transforms.models.exports.berts import Forward, Variables, make_variables, save, trackable
+from transforms.models.exports.berts import (
+    Dropout,
+    Forward,
+    Variables,
+    make_variables,
+    save,
+    trackable,
+)
 from transforms.models.exports.string_poolings import Column
 from transforms.models.exports.string_tokenizers import GraphTokenizer, graph_tokenizer
 from transforms.models.hardware import tf
-from transforms.models.exports.berts import Dropout
 from transforms.specs import POOLER, ModelSpec, VectorColumn
 from transforms.tokens.tokenizers import load_tokenizer
 

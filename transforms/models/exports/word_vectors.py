@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,12 +18,9 @@ from typing import IO
 
 import numpy as np
 
-from transforms.storage.lfs_pointers import POINTER, is_pointer
-import tempfile
-from pathlib import Path
-import numpy as np
 from transforms.models.exports import repeatable
 from transforms.models.hardware import tf
+from transforms.storage.lfs_pointers import POINTER, is_pointer
 
 _HEADER = re.compile(rb"\d+ \d+ ?")
 _MARK = b"\xef\xbb\xbf"
@@ -145,6 +143,7 @@ def _is_number(value: bytes) -> bool:
 def _shown(value: bytes) -> str:
     text = value.decode(errors="replace")
     return repr(text if len(text) <= 40 else f"{text[:40]}…")
+
 
 VOCABULARY = "tokens.txt"
 

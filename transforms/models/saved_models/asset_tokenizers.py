@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from transforms.models.berts import tokenizer_files
-from transforms.models.saved_models import signatures
 from transforms.models.berts.folders import check_own_tokenizer, say_lowercase
+from transforms.models.saved_models import signatures
 from transforms.models.saved_models.signatures import SavedModel
 from transforms.specs import Asked, TokenizerSpec
 

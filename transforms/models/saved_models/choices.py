@@ -13,10 +13,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from transforms.models.saved_models import signatures
 from transforms.models.berts.folders import digest_of
+from transforms.models.saved_models import signatures
 from transforms.models.saved_models.signatures import CALL, PART, SavedModel
-from transforms.specs import (OUTPUT, Asked, Layer, ModelSpec, Signature, Tensor, TokenizerSpec, VectorColumn)
+from transforms.specs import (
+    OUTPUT,
+    Asked,
+    Layer,
+    ModelSpec,
+    Signature,
+    Tensor,
+    TokenizerSpec,
+    VectorColumn,
+)
 
 FILE = "saved_model.pb"
 # The order in which functions are tried where the user names none.

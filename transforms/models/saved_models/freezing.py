@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from transforms.models.hardware import has_amx, has_gpu, prepare_threads, tf
+from transforms.models.isolation import said
 from transforms.models.saved_models import signatures
 from transforms.models.saved_models.inlined_graphs import InlinedGraph
-from transforms.models.isolation import said
 from transforms.models.saved_models.optimized_graphs import optimized, without
-from transforms.models.hardware import has_amx, has_gpu, prepare_threads, tf
 from transforms.models.saved_models.signatures import SavedModel
 from transforms.specs import Signature, Tensor
 

@@ -14,14 +14,15 @@ import numpy as np
 
 from transforms.batches import padded_length
 from transforms.elements import Encoded, Window
-from transforms.models.kinds import Encoder
-from transforms.models.saved_models import asset_tokenizers, choices
-from transforms.models.exports import notes as export_notes
-from transforms.models.probes import check_ids, fails, id_window, steady
 from transforms.models.berts.folders import fitting_tokenizer, second_to_last
-from transforms.models.saved_models.functions import SavedFunction
+from transforms.models.exports import notes as export_notes
+from transforms.models.kinds import Encoder
+from transforms.models.probes import check_ids, fails, id_window, steady
+from transforms.models.saved_models import asset_tokenizers, choices
 from transforms.models.saved_models.choices import Choice, Given, chosen, vectors_of
-from transforms.specs import (POOLER, Asked, Layer, ModelSpec, Signature, VectorColumn, Wanted)
+from transforms.models.saved_models.functions import SavedFunction
+from transforms.models.saved_models.signatures import check_whole as check_whole
+from transforms.specs import POOLER, Asked, Layer, ModelSpec, Signature, VectorColumn, Wanted
 from transforms.tokens.tokenizers import load_tokenizer
 
 _IDS, _MASK, _TYPES = "ids", "mask", "types"

@@ -13,8 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transforms.models.saved_models.optimized_graphs import (CONTROL, data_inputs, graph_of, inlined, placeholder, variable)
 from transforms.models.hardware import tf  # noqa: F401 - first, to keep TensorFlow quiet
+from transforms.models.saved_models.optimized_graphs import (
+    CONTROL,
+    data_inputs,
+    graph_of,
+    inlined,
+    placeholder,
+    variable,
+)
 
 # isort: split
 from tensorflow.core.framework import node_def_pb2, types_pb2

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from transforms.elements import Encoded, Window
+from transforms.models.berts.folders import check_own_tokenizer, say_lowercase
 from transforms.models.kinds import Encoder
+from transforms.models.probes import check_ids, id_window, steady
 from transforms.models.saved_models import choices
 from transforms.models.saved_models.asset_tokenizers import asked_place
-from transforms.models.probes import check_ids, id_window, steady
-from transforms.models.berts.folders import check_own_tokenizer, say_lowercase
-from transforms.models.saved_models.functions import SavedFunction
 from transforms.models.saved_models.choices import Given, chosen, vectors_of
+from transforms.models.saved_models.functions import SavedFunction
 from transforms.specs import Asked, ModelSpec, Signature, TokenizerSpec, Wanted
 from transforms.tokens.tokenizers import load_tokenizer
 

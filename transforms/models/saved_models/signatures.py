@@ -15,11 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-pass
 from transforms.models.saved_models.integrity import UnknownOp, Variables, check_assets, check_ops
 from transforms.specs import Signature, Tensor
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 CALL = "__call__"  # the object's own function, as `--signature` names it
 
@@ -271,6 +268,7 @@ def _place(path: Path_, arguments: list[str]) -> str:
     """The argument, and where in it: `inputs_0`."""
     argument = argument_at(path, arguments)
     return "_".join([argument or f"inputs_{path[1]}", *path[2:]])
+
 
 Path_ = tuple[str, ...]
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from transforms.elements import Encoded, Window
-from transforms.models.kinds import Encoder
+from transforms.models.berts.folders import say_lowercase
 from transforms.models.exports import notes as export_notes
+from transforms.models.kinds import Encoder
+from transforms.models.probes import check_words, steady, text_window
 from transforms.models.saved_models import choices, signatures
 from transforms.models.saved_models.asset_tokenizers import words_file
-from transforms.models.probes import check_words, steady, text_window
-from transforms.models.berts.folders import say_lowercase
-from transforms.models.saved_models.functions import SavedFunction
 from transforms.models.saved_models.choices import Given, chosen, vectors_of
+from transforms.models.saved_models.functions import SavedFunction
 from transforms.specs import Asked, ModelSpec, Signature, Wanted
 
 _PROBES = (

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from transforms.elements import Encoded, Window
+from transforms.models.berts.folders import say_lowercase
 from transforms.models.kinds import Encoder
+from transforms.models.probes import check_words, id_window, steady
 from transforms.models.saved_models import choices, signatures
 from transforms.models.saved_models.asset_tokenizers import words_file
-from transforms.models.probes import check_words, id_window, steady
-from transforms.models.berts.folders import say_lowercase
-from transforms.models.saved_models.functions import SavedFunction, checked
 from transforms.models.saved_models.choices import Given, chosen, vectors_of
-from transforms.specs import (Asked, Layer, ModelSpec, Signature, TokenizerSpec, VectorColumn, Wanted)
+from transforms.models.saved_models.functions import SavedFunction, checked
+from transforms.specs import Asked, Layer, ModelSpec, Signature, TokenizerSpec, VectorColumn, Wanted
 
 # ELMo's outputs, the lowest first.
 _ELMO: Mapping[str, Layer] = {"word_emb": 0, "lstm_outputs1": 1, "lstm_outputs2": 2, "elmo": "elmo"}

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from transforms.storage import locks
 from transforms.models.sources.archives import inner_folder
+from transforms.storage import locks
 from transforms.storage.file_digests import sha256
 
 _WEIGHTS = ("saved_model.pb", "*.safetensors", "*.ckpt*.index")
@@ -133,10 +133,6 @@ def missing_part(folder: str) -> str | None:
         there = fnmatch.filter(variables, f"variables/variables.data-*-of-{count:05}")
         return None if len(there) == count else f"of its {count} variables.data files some are gone"
     return "variables/variables.data-* is missing" if has_variables else None
-
-
-
-
 
 
 def _files(folder: str) -> dict[str, str]:

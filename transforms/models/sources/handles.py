@@ -176,9 +176,7 @@ def _fetch_store(handle: str, folder: str, scratch: str) -> None:
     pattern = handle if is_archive else f"{handle}/**"
     try:
         files = [
-            file
-            for file in ask(handle, lambda: listed(pattern))
-            if not file.path.endswith("/")
+            file for file in ask(handle, lambda: listed(pattern)) if not file.path.endswith("/")
         ]
         if (total := sum(file.size for file in files)) > downloads.LARGEST:
             raise ValueError(f"has {total >> 30} GiB; {downloads.LARGEST >> 30} are allowed")
