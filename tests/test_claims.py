@@ -31,9 +31,9 @@ from transforms.storage.stores import ask
 RUN = "20260102T030405.678Z-0a1b2c3d"
 HOLD = """
 import sys, time
-from transforms import beats
-from transforms.claims import reading, writing
-beats.BEAT_SECONDS, beats.SETTLE_SECONDS = 0.2, 0.2
+from transforms.snapshots import heartbeats
+from transforms.snapshots.claims import reading, writing
+heartbeats.BEAT_SECONDS, heartbeats.SETTLE_SECONDS = 0.2, 0.2
 take = {{"writing": writing, "reading": reading}}[sys.argv[2]]
 with take(sys.argv[1]) as claim:
     claim.tell("{run}", ["one", "two"])

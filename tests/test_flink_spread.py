@@ -27,7 +27,7 @@ def tell(stage):
     with open({folder!r} + f"/{{os.getpid()}}.jsonl", "a") as file:
         print(json.dumps(told), file=file)
 encode._EncodeFn.finish_bundle = tell
-from pipeline.start_worker import main
+from pipeline.runners.workers import main
 raise SystemExit(main())
 """
 

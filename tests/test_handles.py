@@ -354,7 +354,7 @@ ASK = (
 # Fetches anew, and is killed before the change of names with that number.
 DIE_AT = """
 import os, signal, sys
-from transforms.handles import local_model
+from transforms.models.sources.handles import local_model
 left = int(sys.argv[3])
 def counted(real):
     def rename(*args):

@@ -957,7 +957,7 @@ def test_whether_there_is_a_pooler_is_read_from_the_weights(tmp_path):
 def test_describing_a_hugging_face_model_needs_no_tensorflow(originals):
     """Usage errors come in a second, not in ten."""
     program = (
-        "import sys; from transforms.encoders import describe_model;"
+        "import sys; from transforms.models.kinds import describe_model;"
         f"describe_model({str(originals['sentences'])!r}); sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -318,7 +318,7 @@ def test_tensorflow_text_is_imported_where_a_model_needs_it(tmp_path):
     tf.saved_model.save(module, str(tmp_path))
     script = (
         "import sys\n"
-        "from transforms.encoders import signatures\n"
+        "from transforms.models.saved_models import signatures\n"
         "from transforms.models.saved_models.freezing import Function\n"
         "assert 'tensorflow_text' not in sys.modules\n"
         "trace = signatures.read(sys.argv[1]).signatures[0]\n"
