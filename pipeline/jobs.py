@@ -49,6 +49,7 @@ class Job:
     recipe: Recipe
     snapshot: Snapshot
     earlier: Sequence[Earlier] = ()  # rows to reuse
+    spare: Sequence[Earlier] = ()  # those of damaged files, the newest first
     before: Earlier | None = None  # the snapshot that this one follows
     alike: bool = True  # both have the same vectors for the same texts
     limits: Limits = DEFAULT_LIMITS
@@ -97,6 +98,7 @@ def from_flags(
         recipe=recipe,
         snapshot=begun.snapshot,
         earlier=before.earlier,
+        spare=before.spare,
         before=before.before,
         alike=before.alike,
         limits=Limits(flags.max_rejected, flags.max_shrink, flags.max_input_age, flags.new_recipe),

@@ -161,6 +161,12 @@ def _without_prompt(mode: str) -> Case:
     return Case(says(_POOLING, include_prompt=False, pooling_mode=mode), prompt="query")
 
 
+def _padded_with(number: int) -> Edit:
+    """As an XLM-R, which counts positions from its padding's number."""
+    config = says("config.json", model_type="xlm-roberta", pad_token_id=number)
+    return both(config, says(_TEXT, max_seq_length=40))
+
+
 def _refused(edit: Edit, file: str, key: str) -> Case:
     return Case(edit, refusal=rf"{file}: .*{key}")
 
@@ -275,6 +281,10 @@ APPLIED: dict[str, Case] = {
     "arguments that change nothing": Case(
         says(_TEXT, model_args={"attn_implementation": "eager"}, config_args={"use_cache": False})
     ),
+    "an older name takes the place of the newer": Case(
+        says(_TEXT, tokenizer_args={}, processor_kwargs={"model_max_length": 12})
+    ),
+    "a null for the prompt's place": Case(says(_POOLING, include_prompt=None), prompt="query"),
     "padding of the call": Case(
         says(_TEXT, processing_kwargs={"text": {"padding": "max_length", "truncation": True}})
     ),
@@ -297,6 +307,8 @@ APPLIED: dict[str, Case] = {
     "gelu_fast": Case(says("config.json", hidden_act="gelu_fast")),
     "gelu_accurate": Case(says("config.json", hidden_act="gelu_accurate")),
     "gelu_new": Case(says("config.json", hidden_act="gelu_new")),
+    "positions after another padding": Case(_padded_with(2)),
+    "positions that leave out what is numbered as padding": Case(_padded_with(11)),
     "heads": Case(says("config.json", num_attention_heads=4)),
     "nothing pruned, nothing per layer": Case(says("config.json", pruned_heads={})),
     "a file of weights that is named": Case(
@@ -422,6 +434,16 @@ REFUSED: dict[str, Case] = {
         says(_TEXT, processing_kwargs={"text": {"add_special_tokens": False}}),
         _TEXT,
         "add_special_tokens",
+    ),
+    "truncation is null": _refused(
+        says(_TEXT, max_seq_length=12, processing_kwargs={"text": {"truncation": None}}),
+        _TEXT,
+        "truncation",
+    ),
+    "a length is null": _refused(
+        says(_TEXT, max_seq_length=12, tokenizer_args={"model_max_length": None}),
+        _TEXT,
+        "model_max_length",
     ),
     "no truncation": _refused(
         says(_TEXT, processing_kwargs={"text": {"truncation": False}}), _TEXT, "truncation"

@@ -11,10 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.embed import _BATCH_TOKENS
 from pipeline.terminal.pace import Left, Pace
 from transforms.batch import _BatchFn
-from transforms.batches import padded_length
+from transforms.batches import _BATCH_TOKENS, padded_length
 from transforms.documents.inputs import PIECE, REPORT_EVERY
 from transforms.measures.beam_times import OF_THE_RUN
 from transforms.tokenize import _DOCUMENTS

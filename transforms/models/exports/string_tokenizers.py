@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from tokenizers import normalizers, pre_tokenizers
 
 from transforms.models.hardware import tf
+from transforms.models.text_ops import install_text
 from transforms.specs import TokenizerSpec
 from transforms.storage.json_files import read_json
 from transforms.tokens.bert_characters import StandIns
@@ -35,15 +36,15 @@ class GraphTokenizer(Protocol):
 
 
 def graph_tokenizer(spec: TokenizerSpec) -> GraphTokenizer:
-    """Raises `ValueError` where TensorFlow has no ops for what a tokenizer does, `RuntimeError`
-    without tensorflow-text.
+    """Raises `ValueError` where TensorFlow has no ops for what a tokenizer does, and without
+    tensorflow-text.
     """
     try:
         ops = importlib.import_module("tensorflow_text")
     except (ImportError, tf.errors.OpError) as error:  # the latter: built for another TensorFlow
-        raise RuntimeError(
-            f"--strings: tensorflow-text cannot be imported ({str(error).splitlines()[0]}); install"
-            f" corpusvec[text], with tensorflow-text of TensorFlow's version {tf.__version__}"
+        raise ValueError(
+            f"--strings: tensorflow-text cannot be imported ({str(error).splitlines()[0]});"
+            f" {install_text()}"
         ) from error
     if spec.kind in _PIECES:
         return _SentencePieces(spec, ops)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from transforms.models.text_ops import import_text, install_text
 
 # What tensorflow-text brings: its newer ops say so, its older ones are known by what they do.
 _OF_TEXT = re.compile(
@@ -39,7 +40,7 @@ def check_ops(graph: Any, file: Path) -> None:
     """
     unknown = _unknown(graph)
     if unknown:
-        reason = _import_text()
+        reason = import_text()
         unknown = _unknown(graph)
     if not unknown:
         return
@@ -49,8 +50,7 @@ def check_ops(graph: Any, file: Path) -> None:
     if of_text:
         raise UnknownOp(
             f"{file}: needs the op {of_text[0]} of tensorflow-text, which cannot be used here"
-            f" ({reason or 'this version of it has no such op'}); pip install tensorflow-text"
-            f" of TensorFlow's version, {tf.__version__}"
+            f" ({reason or 'this version of it has no such op'}); {install_text()}"
         )
     raise UnknownOp(
         f"{file}: needs the op {unknown[0]}, which TensorFlow {tf.__version__} does not have;"
@@ -67,17 +67,6 @@ def _unknown(graph: Any) -> list[str]:
     named |= {node.op for function in library for node in function.node_def}
     named -= {function.signature.name for function in library}  # a call can be written so
     return sorted(op for op in named if op_def_registry.get(op) is None)
-
-
-def _import_text() -> str:
-    """Why tensorflow-text cannot be imported; empty where it can."""
-    try:
-        importlib.import_module("tensorflow_text")
-    except ImportError:
-        return "it is not installed"
-    except Exception as error:  # TensorFlow's own, where it was built for another version of it
-        return str(error).splitlines()[0]
-    return ""
 
 
 def check_assets(graph: Any, assets: Sequence[str], folder: Path) -> None:

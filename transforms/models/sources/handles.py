@@ -19,7 +19,7 @@ from transforms.models.sources import archives, downloads
 from transforms.models.sources.caches import Entry, anything, cache_folder, kept, say
 from transforms.storage.file_digests import sha256
 from transforms.storage.files import listed, open_file
-from transforms.storage.stores import ask
+from transforms.storage.stores import Refused, ask, unserved
 
 STORES = ("gs", "s3")
 _KINDS = "https://…, http://…, gs://…, s3://…, hf://owner/name, file://… or a .tar.gz file"
@@ -187,6 +187,8 @@ def _fetch_store(handle: str, folder: str, scratch: str) -> None:
                 target = os.path.join(folder, *parts)
                 os.makedirs(os.path.dirname(target), exist_ok=True)
             _copy(open_file(file.path), target, file.size)
+    except Refused as error:
+        raise unserved(f"cannot be fetched: {error}", error) from error
     except Exception as error:  # each file system raises its own library's errors
         what = " ".join(str(error).split())
         raise RuntimeError(f"cannot be fetched: {what}") from error
@@ -213,8 +215,8 @@ def _fetch_hugging_face(handle: str, folder: str, scratch: str) -> None:
         import huggingface_hub
         from huggingface_hub.utils import disable_progress_bars
     except ImportError as error:
-        raise RuntimeError(
-            "needs the package huggingface_hub: pip install 'corpusvec[hf]'"
+        raise ValueError(
+            "needs a package that is not installed: pip install huggingface_hub"
         ) from error
     say(f"fetching {handle}")
     disable_progress_bars()
