@@ -234,6 +234,11 @@ BAD_JSON = {
         "f.txt:2",
         "`m` has a number that is too large",
     ),
+    "too long a number": (
+        f'{{"text": "a", "m": {"9" * 4301}}}',
+        "f.txt:2",
+        "the line has a number of 4,301 digits",
+    ),
     "too large a number deep down": ('{"text": "a", "m": [-1e999]}', "f.txt:2", "`m` has a num"),
     "a key twice": ('{"id": "x", "text": "a", "text": "b"}', "f.txt:2", "the key `text` twice"),
     "a key twice, once escaped": (

@@ -154,6 +154,11 @@ BAD_PAGES = {
         "P/b",
         "its line 2 has the key `text` twice",
     ),
+    "a key twice deep down": (
+        b'{"title": "b", "lines": ["b"], "links": [{"x": {"id": 1, "id": 2}}]}',
+        "P/b",
+        "it has the key `id` twice",
+    ),
     "no object": (b"[1, 2]", "P/(page 2)", "it is not an object"),
     "null": (b"null", "P/(page 2)", "it is not an object"),
 }
@@ -224,6 +229,16 @@ BROKEN = {
     "something behind": (HEAD + b"{}]} x", 'after page 2 "(page 2)"'),
     "control character": (HEAD + b'{"title": "\x01"}]}', 'after page 1 "a"'),
     "bad byte between pages": (HEAD + b"\xff {}]}", 'after page 1 "a"'),
+    "long number": (
+        HEAD + b'{"title": "b", "x": ' + b"9" * 4301 + b"}]}",
+        "more than 4,300 digits",
+    ),
+    "long number, name unknown": (
+        b'{"pages": [{"title": "a", "lines": []}], "x": ' + b"9" * 200_000 + b', "name": "P"}',
+        "more than 4,300 digits",
+    ),
+    "deep": (HEAD + b"[" * 50_000 + b"]" * 50_000 + b"]}", "nested more than 200 deep"),
+    "deep before the pages": (b'{"x": ' + b"[" * 100_000, "nested more than 200 deep"),
     "endless number": (HEAD + b"1e99999999999999999999]}", 'after page 1 "a"'),
 }
 

@@ -7,6 +7,8 @@ import gzip
 import io
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 import zstandard
@@ -120,6 +122,36 @@ MENDED = {
 @pytest.mark.parametrize(("data", "text"), MENDED.values(), ids=MENDED)
 def test_what_is_no_text_is_marked_wherever_chunks_end(data, text, size):
     assert mended(data, [size] * 100) == text
+
+
+LONG = "9" * 4301
+NUMBERS = {
+    "longest": ("[" + LONG[1:] + ",1]", True),
+    "too long": ("[" + LONG + "]", False),
+    "in a text": (f'["a", "{LONG}"]', True),
+    "in a text with quotes": (rf'["\\\" {LONG}"]', True),
+    "behind a text that ends in a backslash": (rf'["\\\\", {LONG}]', False),
+    "in a key": (f'{{"{LONG}": 1}}', True),
+    "of an object": (f'{{"a": {LONG}}}', False),
+}
+
+
+@pytest.mark.parametrize("size", [1, 7, 4000, 65_536])
+@pytest.mark.parametrize(("data", "is_read"), NUMBERS.values(), ids=NUMBERS)
+def test_numbers_that_no_program_reads_are_refused_and_texts_of_digits_are_not(data, is_read, size):
+    assert ijson_reads(data) or not is_read
+    if is_read:
+        assert mended(data.encode(), [size] * len(data)) == data
+    else:
+        with pytest.raises(ValueError, match="a number has more than 4,300 digits"):
+            mended(data.encode(), [size] * len(data))
+
+
+def ijson_reads(data):
+    """In a process of its own, which ends where it does not."""
+    program = "import ijson, sys; list(ijson.parse(sys.stdin.buffer.read()))"
+    done = subprocess.run([sys.executable, "-c", program], input=data.encode())
+    return done.returncode == 0
 
 
 ESCAPES = st.lists(

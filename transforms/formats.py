@@ -172,7 +172,16 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-_JSON = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+def _whole_number(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError as error:  # Python's own limit, in words for programmers
+        raise ValueError(f"the line has a number of {len(digits):,} digits") from error
+
+
+_JSON = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_whole_number
+)
 
 
 def _record_id(given: Any) -> str:

@@ -27,6 +27,7 @@ from transforms.streams import BrokenInput, MendedJson, from_start
 _UNPARSED = (ijson.JSONError, ArithmeticError, ValueError, RecursionError)
 _END = object()
 _LONGEST_LINE = 1 << 20  # bytes; a longer one tells as little as its start
+_DEEPEST = 200  # lists and objects within each other; an export has six
 
 
 class _BadRecordError(Exception):
@@ -52,24 +53,41 @@ class _Watched:
     def __init__(self, mended: MendedJson, source: str, dates: Dates):
         self._mended, self._source, self._dates = mended, source, dates
         self._events = ijson.sendable_list()
-        self._parser = ijson.parse_coro(self._events)
+        self._parser = ijson.basic_parse_coro(self._events)
         self._keys: set[str] = set()
+        self._key, self._depth = "", 0
 
     def read(self, size: int = -1) -> bytes:
-        """As of any file. Raises: BrokenInput for a key that the export has twice."""
+        """As of any file. Raises: BrokenInput for a key that the export has twice, and for nesting
+        over which a parser would take hours.
+        """
         data = self._mended.read(size)
         if size == 0:
             return data
         # Who reads parses the same, and can say where it is broken.
         with suppress(*_UNPARSED, StopIteration):
             self._parser.send(data)
-        for prefix, event, value in self._events:
-            if event == "map_key" and not prefix:
-                self._see_key(value)
-            elif event == "number" and prefix == "exported":
-                self._dates.exported = as_seconds(value)
+        for event, value in self._events:
+            if event.startswith("start_"):
+                self._depth += 1
+                if self._depth > _DEEPEST:
+                    raise BrokenInput(
+                        f"{self._source}: its JSON is nested more than {_DEEPEST} deep, as no"
+                        " export is; export it again"
+                    )
+            elif event.startswith("end_"):
+                self._depth -= 1
+            elif self._depth == 1:
+                self._see(event, value)
         self._events.clear()
         return data
+
+    def _see(self, event: str, value: Any) -> None:
+        if event == "map_key":
+            self._key = value
+            self._see_key(value)
+        elif event == "number" and self._key == "exported":
+            self._dates.exported = as_seconds(value)
 
     def _see_key(self, key: str) -> None:
         if key in self._keys:
@@ -164,7 +182,7 @@ def _project(open_: Callable[[], BinaryIO], source: str) -> str:
     name = None
     with closing(open_()) as stream, _parsing(source, "before its pages"):
         mended = MendedJson(from_start(stream, source))
-        events = ijson.parse(mended)
+        events = ijson.parse(_Watched(mended, source, Dates()))
         if next(events)[1] != "start_map":
             raise _no_export(source, "it is not an object with `name` and `pages`")
         for prefix, event, value in events:
@@ -205,7 +223,7 @@ def _late_name(open_: Callable[[], BinaryIO], source: str) -> str | None:
     with closing(open_()) as stream:
         mended = MendedJson(stream)
         try:
-            name = next(ijson.items(mended, "name"), None)
+            name = next(ijson.items(_Watched(mended, source, Dates()), "name"), None)
         except _UNPARSED:
             with closing(open_()) as again:
                 mended = MendedJson(again)
@@ -282,9 +300,19 @@ def _page_parts(export: _Export, page: Any) -> tuple[dict[str, str], Sequence[An
 
 
 def _refuse_twice(export: _Export, record: Any, what: str) -> None:
-    if isinstance(record, _Object) and record.twice is not None:
-        key = export.mended.readable(record.twice)
+    for twice in _twice(record):
+        key = export.mended.readable(twice)
         raise _BadRecordError(f"{what} the key `{key}` twice; only one of them can be meant")
+
+
+def _twice(value: Any) -> Iterator[str]:
+    """Keys that stand twice in an object, and in those within it; lines tell of their own."""
+    if isinstance(value, _Object):
+        if value.twice is not None:
+            yield value.twice
+        value = [inner for key, inner in value.items() if key != "lines"]
+    for inner in value if isinstance(value, list) else ():
+        yield from _twice(inner)
 
 
 def _text_of(export: _Export, line: Any, number: int) -> Any:

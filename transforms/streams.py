@@ -137,6 +137,14 @@ _ESCAPE = re.compile(
     "|(?P<torn>(?:u[0-9a-fA-F]{0,3})?)(?=[\udc80-\udcff]))"  # goes on with bytes that are not UTF-8
 )
 _UNDECODED = re.compile("[\udc80-\udcff]+")
+_MOST_DIGITS = 4300  # that Python makes a number of; ijson 3.6 ends the process at one more
+_LONG = re.compile(rf"[0-9]{{{_MOST_DIGITS + 1},}}")
+_QUOTE = re.compile(r'(\\*)"')
+
+
+def _opens(text: str) -> bool:
+    """Whether JSON that begins outside of a string ends inside of one."""
+    return sum(len(match[1]) % 2 == 0 for match in _QUOTE.finditer(text)) % 2 == 1
 
 
 class MendedJson:
@@ -153,6 +161,7 @@ class MendedJson:
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._carry = ""  # the start of an escape whose end is in the next chunk
+        self._digits, self._in_text = 0, False  # at the end of what was read
         self._started = self._ended = False
 
     def readable(self, text: str) -> str:
@@ -160,7 +169,9 @@ class MendedJson:
         return text.replace(self.bad_bytes, "\ufffd").replace(self.bad_escape, "\ufffd")
 
     def read(self, size: int = _CHUNK) -> bytes:
-        """About `size` bytes, none only at the end."""
+        """About `size` bytes, none only at the end. Raises: ValueError for a number that is too
+        long.
+        """
         if size == 0:
             return b""
         while not self._ended:
@@ -170,6 +181,7 @@ class MendedJson:
             if text and not self._started:
                 self._started, text = True, text.removeprefix("\ufeff")
             if mended := self._mend(self._carry + text):
+                self._check_numbers(mended)
                 return mended.encode()
         return b""
 
@@ -177,6 +189,18 @@ class MendedJson:
         self._carry = ""
         text = _ESCAPE.sub(self._escape, text)
         return text if text.isascii() else _UNDECODED.sub(self.bad_bytes, text)
+
+    def _check_numbers(self, text: str) -> None:
+        """Of digits in texts there may be any number."""
+        first = len(text) - len(text.lstrip("0123456789"))
+        starts = [match.start() for match in _LONG.finditer(text)]
+        if self._digits + first > _MOST_DIGITS:
+            starts = [0, *starts]
+        if any(self._in_text == _opens(text[:start]) for start in starts):
+            raise ValueError(f"a number has more than {_MOST_DIGITS:,} digits")
+        last = len(text) - len(text.rstrip("0123456789"))
+        self._digits = last + (self._digits if last == len(text) else 0)
+        self._in_text ^= _opens(text)
 
     def _escape(self, match: re.Match[str]) -> str:
         if match["lone"]:
