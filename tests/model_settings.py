@@ -161,6 +161,12 @@ def _without_prompt(mode: str) -> Case:
     return Case(says(_POOLING, include_prompt=False, pooling_mode=mode), prompt="query")
 
 
+def _padded_with(number: int) -> Edit:
+    """As an XLM-R, which counts positions from its padding's number."""
+    config = says("config.json", model_type="xlm-roberta", pad_token_id=number)
+    return both(config, says(_TEXT, max_seq_length=40))
+
+
 def _refused(edit: Edit, file: str, key: str) -> Case:
     return Case(edit, refusal=rf"{file}: .*{key}")
 
@@ -297,6 +303,8 @@ APPLIED: dict[str, Case] = {
     "gelu_fast": Case(says("config.json", hidden_act="gelu_fast")),
     "gelu_accurate": Case(says("config.json", hidden_act="gelu_accurate")),
     "gelu_new": Case(says("config.json", hidden_act="gelu_new")),
+    "positions after another padding": Case(_padded_with(2)),
+    "positions that leave out what is numbered as padding": Case(_padded_with(11)),
     "heads": Case(says("config.json", num_attention_heads=4)),
     "nothing pruned, nothing per layer": Case(says("config.json", pruned_heads={})),
     "a file of weights that is named": Case(

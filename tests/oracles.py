@@ -72,7 +72,7 @@ def bert(
     for a model without pooler. `weights` has the names of a TF1 checkpoint. Of `config`, which has
     the keys of `bert_config.json`, these count: `num_hidden_layers`, `num_attention_heads`,
     `hidden_act` (a key of `ACTIVATIONS`), `layer_norm_eps` (1e-12 if absent) and `position_offset`
-    (0 if absent; XLM-R starts at its padding id + 1). `mask` is 0 for tokens that nobody looks at.
+    (0 if absent; XLM-R starts at its padding id + 1, and leaves that id out). `mask` is 0 for tokens that nobody looks at.
     """
     w = {name: np.asarray(value, np.float64) for name, value in weights.items()}
     ids = np.asarray(ids)
@@ -87,7 +87,10 @@ def bert(
     def norm(x, name):
         return layer_norm(x, w[f"{name}/LayerNorm/gamma"], w[f"{name}/LayerNorm/beta"], eps)
 
-    positions = config.get("position_offset", 0) + np.arange(ids.shape[-1])
+    positions = np.broadcast_to(np.arange(ids.shape[-1]), ids.shape)
+    if first := config.get("position_offset", 0):
+        counted = ids != first - 1
+        positions = np.where(counted, counted.cumsum(axis=-1), 0) + first - 1
     x = (
         w["bert/embeddings/word_embeddings"][ids]
         + w["bert/embeddings/token_type_embeddings"][segments]

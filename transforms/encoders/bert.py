@@ -198,11 +198,15 @@ class Fixed:
 
 def embeddings(config: BertConfig, arrays: Arrays, words, ids, segments) -> tf.Tensor:
     """Words [V, H], ids and segments [B, T] -> layer 0 as rows [B*T, H]."""
-    first, length = config.first_position, tf.shape(ids)[1]
     # With one segment type, text B adds nothing: the original's one-hot vector of it is zero.
     known = tf.pad(arrays("embeddings/token_type_embeddings"), [[0, 1], [0, 0]])
     types = tf.gather(known, segments)
-    places = arrays("embeddings/position_embeddings")[first : first + length]
+    table = arrays("embeddings/position_embeddings")
+    places = table[: tf.shape(ids)[1]]  # [T, H]
+    if first := config.first_position:
+        # As in fairseq, whatever has the number of the padding is not counted.
+        counted = tf.cast(ids != first - 1, tf.int32)
+        places = tf.gather(table, tf.cumsum(counted, axis=1) * counted + first - 1)  # [B, T, H]
     x = tf.reshape(tf.gather(words, ids) + types + places, [-1, config.hidden_size])  # [B*T, H]
     return arrays.dropped(arrays.norm(x, "embeddings", config.layer_norm_eps))
 
