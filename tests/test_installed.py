@@ -102,7 +102,7 @@ MODULES: Mapping[str, tuple[list[str], int, str]] = {
     "pipeline.start_worker": (["--help"], 0, "--provision_endpoint"),
     "pipeline.fetch_model": (["model"], 1, "its SHA-256 is"),
     "pipeline.flex_template": ([], 0, '"name": "input"'),
-    "pipeline.flink.cluster": (["status"], 1, "the cluster is not up"),
+    "pipeline.flink.cluster": (["jars"], 1, "start it in a checkout of corpusvec"),
 }
 
 
@@ -169,3 +169,27 @@ def imported(file: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             yield node.module or ""
     yield from re.findall(r'import_module\("(\w+)', text)
+
+
+# A command that needs a package which is not there.
+ABSENT = {
+    "input at s3": (["embed", "--input=s3://b/a.txt", *EMBED[2:]], "apache-beam[aws]"),
+    "output at gs": ([*EMBED[:2], "--output=gs://b/out", EMBED[3]], "apache-beam[gcp]"),
+    "model at s3": ([*EMBED[:3], "--model=s3://b/model"], "apache-beam[aws]"),
+    "input at hdfs": (["embed", "--input=hdfs://b/a.txt", *EMBED[2:]], "apache-beam[hadoop]"),
+    "output at azfs": ([*EMBED[:2], "--output=azfs://b/c/out", EMBED[3]], "apache-beam[azure]"),
+    "snapshots at gs": (["snapshots", "list", "gs://b/out"], "apache-beam[gcp]"),
+    "an output at s3": (["inspect", "s3://b/out"], "apache-beam[aws]"),
+    "strings": (["export-model", "model", "saved", "--strings"], "tensorflow-text=="),
+}
+
+
+@pytest.mark.parametrize(("typed", "package"), ABSENT.values(), ids=ABSENT)
+def test_a_package_that_is_missing_is_a_sentence_with_the_command_that_installs_it(
+    typed, package, installed, place
+):
+    done = installed.run("corpusvec", *typed, cwd=place)
+    assert done.returncode == 2, done.stderr
+    said = done.stderr.splitlines()[-1]
+    assert re.search(rf"pip install '?{re.escape(package)}", said), said
+    assert "Traceback" not in done.stderr

@@ -294,8 +294,11 @@ def test_a_broken_model_is_refused_in_one_sentence(request, tmp_path, kind, brea
 @pytest.mark.parametrize(
     ("reason", "said"),
     [
-        ("it is not installed", r"cannot be used here \(it is not installed\); pip install tensor"),
-        ("", r"cannot be used here \(this version of it has no such op\); pip install tensorflow-"),
+        (
+            "it is not installed",
+            r"cannot be used here \(it is not installed\); pip install 'tensor",
+        ),
+        ("", r"cannot be used here \(this version of it has no such op\); pip install 'tensorfl"),
     ],
     ids=["not installed", "without the op"],
 )

@@ -518,3 +518,9 @@ def test_help_names_every_command(capsys):
     assert main(["snapshots", "lsit", "out"]) == 2
     assert main(["snapshots", "prune", "out", "--kep=3"]) == 2
     assert "did you mean --keep?" in capsys.readouterr().err
+
+
+def test_an_output_on_a_file_system_that_nobody_knows(capsys):
+    line = refused(capsys, "list", "ftp://there/out")
+    assert line.startswith("corpusvec: ftp://there/out: cannot be read or written (ftp:// is no")
+    assert "use a path or one of s3://, gs://" in line

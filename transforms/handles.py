@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from transforms import archives, downloads
 from transforms.model_cache import Entry, anything, cache_folder, kept, say, sha256
-from transforms.stores import ask
+from transforms.stores import Refused, ask, unserved
 
 STORES = ("gs", "s3")
 _KINDS = "https://…, http://…, gs://…, s3://…, hf://owner/name, file://… or a .tar.gz file"
@@ -191,6 +191,8 @@ def _fetch_store(handle: str, folder: str, scratch: str) -> None:
                 os.makedirs(os.path.dirname(target), exist_ok=True)
             raw = FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED)
             _copy(raw, target, file.size_in_bytes)
+    except Refused as error:
+        raise unserved(f"cannot be fetched: {error}", error) from error
     except Exception as error:  # each file system raises its own library's errors
         what = " ".join(str(error).split())
         raise RuntimeError(f"cannot be fetched: {what}") from error
@@ -217,8 +219,8 @@ def _fetch_hugging_face(handle: str, folder: str, scratch: str) -> None:
         import huggingface_hub
         from huggingface_hub.utils import disable_progress_bars
     except ImportError as error:
-        raise RuntimeError(
-            "needs the package huggingface_hub: pip install 'corpusvec[hf]'"
+        raise ValueError(
+            "needs a package that is not installed: pip install huggingface_hub"
         ) from error
     say(f"fetching {handle}")
     disable_progress_bars()

@@ -10,9 +10,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-# Scheme -> Beam's extra for it; of those that are tested also what the extra installs.
+# Scheme -> Beam's extra for it, and a package that the extra installs.
 EXTRAS: Mapping[str, str] = {"s3": "aws", "gs": "gcp", "hdfs": "hadoop", "azfs": "azure"}
-_PACKAGES: Mapping[str, str] = {"s3": "boto3", "gs": "google.cloud.storage"}
+_PACKAGES: Mapping[str, str] = {
+    "s3": "boto3",
+    "gs": "google.cloud.storage",
+    "hdfs": "hdfs",
+    "azfs": "azure.storage.blob",
+}
 SECONDS = 60.0  # to answer; without credentials Google's store says so after 30
 _WHY: Mapping[int, str] = {
     401: "access is refused (401); check the credentials in the environment",
@@ -151,6 +156,9 @@ def _reason(scheme: str, error: Exception) -> str:
     if (why := _why(error)) is not None:
         return why
     what = " ".join(str([*_causes(error)][-1]).split())
+    if what.startswith("Unable to get filesystem"):  # and names a package that may be another's
+        known = ", ".join(f"{name}://" for name in EXTRAS)
+        return f"{scheme}:// is no file system that is known; use a path or one of {known}"
     package = f"; {scheme}:// needs apache-beam[{EXTRAS[scheme]}]" if scheme in EXTRAS else ""
     return f"{what}; check the address, and that you have access{package}"
 

@@ -56,6 +56,8 @@ def jars() -> None:
     done = JARS.parent / "complete"
     if done.exists():
         return
+    if not (HERE / "pom.xml").exists():  # it is no part of the wheel
+        raise ClusterError(f"{HERE}/pom.xml: is not there; start it in a checkout of corpusvec")
     maven = shutil.which("mvn")
     if not maven:
         raise ClusterError(f"mvn: is not in PATH; Maven fetches what {HERE}/pom.xml names")

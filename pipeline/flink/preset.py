@@ -140,8 +140,8 @@ def _endpoint(flags: Namespace) -> dict[str, Any]:
         return json.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"--runner=flink: no cluster is up ({file} is not there); deploy/flink/cluster.sh up"
-            " starts one, --flink_master=HOST:PORT names another"
+            f"--runner=flink: no cluster is up ({file} is not there); in a checkout of corpusvec"
+            " deploy/flink/cluster.sh up starts one, --flink_master=HOST:PORT names another"
         ) from error
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from transforms.encoders.requirements import install_text
 from transforms.encoders.runtime import tf
 from transforms.encoders.word_piece_rules import WordPieceRules, word_piece_rules
 from transforms.specs import TokenizerSpec
@@ -30,15 +31,15 @@ class GraphTokenizer(Protocol):
 
 
 def graph_tokenizer(spec: TokenizerSpec) -> GraphTokenizer:
-    """Raises `ValueError` where TensorFlow has no ops for what a tokenizer does, `RuntimeError`
-    without tensorflow-text.
+    """Raises `ValueError` where TensorFlow has no ops for what a tokenizer does, and without
+    tensorflow-text.
     """
     try:
         ops = importlib.import_module("tensorflow_text")
     except (ImportError, tf.errors.OpError) as error:  # the latter: built for another TensorFlow
-        raise RuntimeError(
-            f"--strings: tensorflow-text cannot be imported ({str(error).splitlines()[0]}); install"
-            f" corpusvec[text], with tensorflow-text of TensorFlow's version {tf.__version__}"
+        raise ValueError(
+            f"--strings: tensorflow-text cannot be imported ({str(error).splitlines()[0]});"
+            f" {install_text()}"
         ) from error
     if spec.kind in _PIECES:
         return _SentencePieces(spec, ops)

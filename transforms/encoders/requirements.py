@@ -49,13 +49,20 @@ def check_ops(graph: Any, file: Path) -> None:
     if of_text:
         raise UnknownOp(
             f"{file}: needs the op {of_text[0]} of tensorflow-text, which cannot be used here"
-            f" ({reason or 'this version of it has no such op'}); pip install tensorflow-text"
-            f" of TensorFlow's version, {tf.__version__}"
+            f" ({reason or 'this version of it has no such op'}); {install_text()}"
         )
     raise UnknownOp(
         f"{file}: needs the op {unknown[0]}, which TensorFlow {tf.__version__} does not have;"
         " export the model without it, or for this TensorFlow"
     )
+
+
+def install_text() -> str:
+    """The command that installs the tensorflow-text that is made for this TensorFlow."""
+    from transforms.encoders.runtime import tf
+
+    major, minor, *_ = tf.__version__.split(".")
+    return f"pip install 'tensorflow-text=={major}.{minor}.*'"
 
 
 def _unknown(graph: Any) -> list[str]:
