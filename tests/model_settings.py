@@ -281,6 +281,10 @@ APPLIED: dict[str, Case] = {
     "arguments that change nothing": Case(
         says(_TEXT, model_args={"attn_implementation": "eager"}, config_args={"use_cache": False})
     ),
+    "an older name takes the place of the newer": Case(
+        says(_TEXT, tokenizer_args={}, processor_kwargs={"model_max_length": 12})
+    ),
+    "a null for the prompt's place": Case(says(_POOLING, include_prompt=None), prompt="query"),
     "padding of the call": Case(
         says(_TEXT, processing_kwargs={"text": {"padding": "max_length", "truncation": True}})
     ),
@@ -430,6 +434,16 @@ REFUSED: dict[str, Case] = {
         says(_TEXT, processing_kwargs={"text": {"add_special_tokens": False}}),
         _TEXT,
         "add_special_tokens",
+    ),
+    "truncation is null": _refused(
+        says(_TEXT, max_seq_length=12, processing_kwargs={"text": {"truncation": None}}),
+        _TEXT,
+        "truncation",
+    ),
+    "a length is null": _refused(
+        says(_TEXT, max_seq_length=12, tokenizer_args={"model_max_length": None}),
+        _TEXT,
+        "model_max_length",
     ),
     "no truncation": _refused(
         says(_TEXT, processing_kwargs={"text": {"truncation": False}}), _TEXT, "truncation"

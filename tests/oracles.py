@@ -72,7 +72,8 @@ def bert(
     for a model without pooler. `weights` has the names of a TF1 checkpoint. Of `config`, which has
     the keys of `bert_config.json`, these count: `num_hidden_layers`, `num_attention_heads`,
     `hidden_act` (a key of `ACTIVATIONS`), `layer_norm_eps` (1e-12 if absent) and `position_offset`
-    (0 if absent; XLM-R starts at its padding id + 1, and leaves that id out). `mask` is 0 for tokens that nobody looks at.
+    (0 if absent; XLM-R starts at its padding id + 1, and leaves that id out). `mask` is 0 for
+    tokens that nobody looks at.
     """
     w = {name: np.asarray(value, np.float64) for name, value in weights.items()}
     ids = np.asarray(ids)

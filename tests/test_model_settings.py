@@ -95,7 +95,23 @@ def test_half_precision_is_a_note(stored, said, noted, tmp_path):
     if said:
         says("config.json", torch_dtype=said)(folder)
     notes = describe_model(str(folder)).notes
-    assert [f"stored in {noted} " in note for note in notes] == ([True] if noted else [])
+    assert [f"this model in {noted}, " in note for note in notes] == ([True] if noted else [])
+
+
+@pytest.mark.parametrize(
+    ("asked", "noted"),
+    [
+        ({"model_args": {"torch_dtype": "float16"}}, "float16"),
+        ({"model_kwargs": {"dtype": "bfloat16"}}, "bfloat16"),
+        ({"model_kwargs": {"dtype": "auto"}}, None),
+        ({"model_kwargs": {"dtype": "float32"}}, None),
+    ],
+)
+def test_half_precision_that_sentence_transformers_asks_for_is_a_note(asked, noted, tmp_path):
+    folder = base(tmp_path / "model")
+    says("sentence_bert_config.json", **asked)(folder)
+    notes = describe_model(str(folder)).notes
+    assert [f"this model in {noted}, " in note for note in notes] == ([True] if noted else [])
 
 
 def test_usual_settings_are_no_note(tmp_path):

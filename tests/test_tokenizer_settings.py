@@ -221,7 +221,18 @@ def test_inputs_without_segments(kind, folder):
 
 def test_an_older_name_of_the_length(folder):
     place = folder(tokenizer_config={"model_max_length": None, "max_len": 9})
+    assert describe_model(str(place)).max_seq_length == 64  # the newer one is there, and counts
+    file = place / "tokenizer_config.json"
+    values = json.loads(file.read_text("utf-8"))
+    del values["model_max_length"]
+    file.write_text(json.dumps(values), "utf-8")
     assert describe_model(str(place)).max_seq_length == 9
+
+
+def test_inputs_without_a_mask_are_a_note(folder):
+    names = {"model_input_names": ["input_ids", "token_type_ids"]}
+    (note,) = describe_model(str(folder(tokenizer_config=names))).notes
+    assert note.startswith("model_input_names of the tokenizer has no attention_mask")
 
 
 # ------------------------------------------------------------------------- special tokens

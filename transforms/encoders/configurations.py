@@ -111,8 +111,8 @@ def type_note(values: Mapping[str, Any], types: Collection[str]) -> tuple[str, .
     said = values.get("dtype") or values.get("torch_dtype")
     found = {str(said)} if said else {_HALF[kind] for kind in types if kind in _HALF}
     return tuple(
-        f"the model is stored in {name} and computed in float32, or as --precision says;"
-        f" transformers computes it in {name}, which rounds more"
+        f"transformers computes this model in {name}, which rounds more; here it is computed in"
+        " float32, or as --precision says"
         for name in sorted(found & set(_HALF.values()))
     )
 

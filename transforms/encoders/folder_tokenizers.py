@@ -113,6 +113,13 @@ def notes(
             "padding_side of the tokenizer is left, with which sentence-transformers gives a text"
             " other vectors beside longer ones; here they are those of each text alone"
         )
+    inputs = said.get("model_input_names")
+    if isinstance(inputs, list) and "attention_mask" not in inputs:
+        yield (
+            "model_input_names of the tokenizer has no attention_mask, without which"
+            " sentence-transformers gives a text other vectors beside longer ones; here they are"
+            " those of each text alone"
+        )
     named = _class_of(said, model, file.with_name(tokenizer_settings.CONFIG))
     if named in _LIBRARY_CLASSES and tokenizer.segments and "model_input_names" not in said:
         yield (

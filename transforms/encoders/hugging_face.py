@@ -71,7 +71,8 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     values = read_json(config_file)
     config, notes = configurations.read(values, config_file)
     configurations.refuse_adapters(folder)
-    weight_files, has_pooler, type_notes = _checked_weights(folder, values, config)
+    said_type = {"dtype": modules.dtype} if modules and modules.dtype else {}
+    weight_files, has_pooler, type_notes = _checked_weights(folder, values | said_type, config)
     tokenizer_file, said = folder_tokenizers.find(Path(asked.tokenizer or folder))
     check_own_tokenizer([tokenizer_file], folder_tokenizers.own_files(folder))
     lowercase = say_lowercase(asked.do_lower_case)
@@ -108,9 +109,10 @@ def _checked_weights(
 ) -> tuple[list[Path], bool, tuple[str, ...]]:
     """The files of the weights, whether they have a pooler, and what is to be said of them."""
     files = _weight_files(folder, values)
-    there, types = _names_and_shapes(files, config, str(folder))
+    where = str(files[0] if len(files) == 1 else folder)
+    there, types = _names_and_shapes(files, config, where)
     has_pooler = weights.POOLER_KERNEL in there
-    weights.check_shapes(there, config, has_pooler, str(folder))
+    weights.check_shapes(there, config, has_pooler, where)
     return files, has_pooler, configurations.type_note(values, types)
 
 

@@ -74,6 +74,7 @@ class SentenceModules:
     steps: tuple[str, ...]
     max_seq_length: int | None
     lowercase: bool
+    dtype: str | None
     prompts: tuple[tuple[str, str], ...]
     default_prompt: str
     files: tuple[Path, ...]
@@ -136,15 +137,21 @@ def read(folder: Path) -> SentenceModules | None:
     return SentenceModules(
         transformer=transformer,
         poolings=_poolings(pooling_file, pooling),
-        include_prompt=setting(pooling, "include_prompt", bool, pooling_file) is not False,
+        include_prompt=_includes_prompt(pooling, pooling_file),
         pooled_width=whole_number(pooling, width, pooling_file),
         steps=tuple(steps),
         max_seq_length=settings.max_seq_length,
         lowercase=settings.lowercase,
+        dtype=settings.dtype,
         prompts=about.prompts,
         default_prompt=about.default_prompt,
         files=_files(folder, [pooling_file, settings.file, about_file], modules),
     )
+
+
+def _includes_prompt(pooling: Mapping[str, Any], file: Path) -> bool:
+    """Null is false, where no word is true."""
+    return bool(setting(pooling, "include_prompt", bool, file)) or "include_prompt" not in pooling
 
 
 def _check_whole(folder: Path) -> None:

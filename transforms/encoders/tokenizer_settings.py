@@ -51,7 +51,7 @@ def read(folder: Path) -> dict[str, Any]:
     said = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
     if "added_tokens_decoder" not in said and (folder / MAP).is_file():
         said = said | read_json(folder / MAP)
-    if "max_len" in said and said.get("model_max_length") is None:  # its name in older files
+    if "max_len" in said and "model_max_length" not in said:  # its name in older files
         said["model_max_length"] = said["max_len"]
     return said
 

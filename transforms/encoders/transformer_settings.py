@@ -44,12 +44,14 @@ _ANY_VALUE = ("pad_to_multiple_of", "verbose", "logits_to_keep")
 @dataclass(frozen=True, slots=True)
 class TransformerSettings:
     """`file` is None where there is none. `max_seq_length` counts special tokens. With `lowercase`,
-    texts are lower-cased before the tokenizer sees them.
+    texts are lower-cased before the tokenizer sees them. `dtype` is what the original would compute
+    in, None where that is for the model to say.
     """
 
     file: Path | None = None
     max_seq_length: int | None = None
     lowercase: bool = False
+    dtype: str | None = None
 
 
 def read(folder: Path) -> TransformerSettings:
@@ -65,7 +67,7 @@ def _settings(values: dict[str, Any], file: Path) -> TransformerSettings:
     # Lengths of queries and documents act on `encode_query` and `encode_document` alone.
     without_effect = ("unpad_inputs", "query_length", "document_length", "query_expansion")
     arguments = {
-        new: _object(values, new, file) | _object(values, old, file)
+        new: _object(values, old if old in values else new, file)
         for new, old in (
             ("model_kwargs", "model_args"),
             ("processor_kwargs", "tokenizer_args"),
@@ -91,10 +93,15 @@ def _settings(values: dict[str, Any], file: Path) -> TransformerSettings:
         (values, "max_seq_length"),
     )
     limit = next((found for found in lengths if found[0].get(found[1]) is not None), None)
+    if "model_max_length" in of_tokenizer:
+        whole_number(of_tokenizer, "model_max_length", file)
+    of_model = arguments["model_kwargs"]
+    dtype = of_model.get("dtype") or of_model.get("torch_dtype")
     return TransformerSettings(
         file=file,
         max_seq_length=limit and whole_number(*limit, file),
         lowercase=bool(setting(values, "do_lower_case", bool, file)),
+        dtype=None if dtype == "auto" else dtype,
     )
 
 
@@ -126,9 +133,9 @@ def _call(processing: Mapping[str, Any], file: Path) -> dict[str, Any]:
     call = _object(processing, "text", file) | _object(processing, "common", file)
     no_others(call, ("max_length", *_CALL, *_ANY_VALUE), file)
     for key, allowed in _CALL.items():
-        if (value := call.get(key)) is not None and value not in allowed:
+        if key in call and call[key] not in allowed:
             raise ValueError(
-                f"{file}: processing_kwargs: {key} is {value!r}; only"
+                f"{file}: processing_kwargs: {key} is {call[key]!r}; only"
                 f" {' or '.join(map(repr, allowed))} is implemented"
             )
     return call
