@@ -376,6 +376,10 @@ SETS_OFF: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {"corpusvec_embedded": "60x4000", "corpusvec_documents": "100x4000"},
         {"corpusvec_embedded": "40x4000", "corpusvec_documents": "100x4000"},
     ),
+    "CorpusvecDamaged": (
+        {"corpusvec_damaged_files": "1x4000"},
+        {"corpusvec_embedded": "1x4000"},
+    ),
     "CorpusvecSlow": (
         {"corpusvec_run_duration_seconds": "500x3000 1600x1000"},
         {"corpusvec_run_duration_seconds": "100x3000 590x1000"},
