@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from datetime import datetime, timedelta, timezone
@@ -433,8 +434,39 @@ def test_rollback_goes_past_what_is_damaged(embed, tiny, texts, capsys):
     file.unlink()
     assert main(["snapshots", "rollback", str(output), ids[1]]) == 1
     assert f"{ids[1]}: sentences/{file.name} is not there" in capsys.readouterr().err
-    said(capsys, "rollback", str(output))
+    passed, *_ = said(capsys, "rollback", str(output), "--fast")
+    assert passed == f"passed over: {ids[1]}: sentences/{file.name} is not there"
     assert latest(str(output)) == ids[0]
+
+
+def test_rollback_reads_what_it_goes_back_to(output, capsys):
+    ids = [filled(output, 1), filled(output, 2), filled(output, 3)]
+    write(join(output, "snapshots", ids[1], "sentences/a.parquet"), b"ROWS")
+    assert main(["snapshots", "rollback", output, ids[1]]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    damage = f"{ids[1]}: sentences/a.parquet is not the file that was written"
+    assert damage in line
+    assert f"to the newest that is whole: corpusvec snapshots rollback {output}" in line
+    assert latest(output) == ids[2]
+    assert said(capsys, "rollback", output)[0].startswith(f"passed over: {damage}")
+    assert latest(output) == ids[0]
+    said(capsys, "publish", output, ids[2])
+    said(capsys, "rollback", output, ids[1], "--fast")
+    assert latest(output) == ids[1]
+    write(join(output, "snapshots", ids[0], "manifest.json"), b"{")
+    line = refused(capsys, "rollback", output)
+    assert f"before {ids[1]} is known as published; passed over: {ids[0]}: its manifest" in line
+    assert latest(output) == ids[1]
+
+
+def filled(output: str, day: int) -> str:
+    """A published snapshot with a file -> its id."""
+    snapshot = begun(output, day)
+    digest = hashlib.sha256(b"rows").hexdigest()
+    file = WrittenFile("sentences", "sentences/a.parquet", 1, 4, digest, {"embedded": 1})
+    snapshot.commit(make_manifest(snapshot.id, [Count("records", 1), file], {}))
+    snapshot.publish()
+    return snapshot.id
 
 
 def _attempt(output: str, one: str) -> str:
