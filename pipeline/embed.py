@@ -17,10 +17,10 @@ from transforms.batching import BatchBySize
 from transforms.compare import CompareSnapshots
 from transforms.counting import CountElements
 from transforms.earlier_rows import Earlier, EarlierFile
-from transforms.elements import Document, WrittenFile
+from transforms.elements import Count, Document, WrittenFile
 from transforms.encode import Encode
 from transforms.files import InputFile
-from transforms.locate import LocateRows
+from transforms.locate import LocateEarlier, LocateRows
 from transforms.manifests import DEFAULT_LIMITS, REPEATED, REUSED, Limits
 from transforms.pool import Pool
 from transforms.read import ReadDocuments
@@ -55,6 +55,7 @@ class Job:
     recipe: Recipe
     snapshot: Snapshot
     earlier: Sequence[Earlier] = ()  # rows to reuse
+    spare: Sequence[Earlier] = ()  # those of damaged files, the newest first
     before: Earlier | None = None  # the snapshot that this one follows
     alike: bool = True  # both have the same vectors for the same texts
     limits: Limits = DEFAULT_LIMITS
@@ -166,7 +167,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
         fresh.append(write(embedded.tokens, TOKENS))
     settled = _settle(found.repeats, fresh, embedded, job)
     copy = functools.partial(CopyRows, tables=tables, **how)
-    copied = [found.copies | copy(made=REUSED)]
+    copied = [found.copies | copy(made=REUSED, spare=job.spare)]
     copied.append(settled.copies | "CopyRepeated" >> copy(made=REPEATED))
     rejected = (read.failures, embedded.failures, settled.failures) | "Rejected" >> beam.Flatten()
     empty = embedded.empty | CountElements(name="empty")
@@ -183,22 +184,18 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
     reports | "Reports" >> beam.Flatten() | commit
 
 
-def _of_sentences(file: WrittenFile) -> bool:
-    return file.table == SENTENCES
+def _of_sentences(report: WrittenFile | Count) -> bool:
+    return isinstance(report, WrittenFile) and report.table == SENTENCES
 
 
 def _find(documents: beam.PCollection, job: Job) -> tuple[Found, beam.PCollection]:
-    """Which documents have rows already; `Note`s of files that are damaged."""
-    tokens = TOKENS in job.tables
+    """Which documents have rows already; `DamagedFile`s."""
+    how: dict[str, Any] = {"earlier": job.earlier, "spare": job.spare}
+    how["tokens"] = TOKENS in job.tables
     if not job.apart:
-        found = documents | FindVectors(earlier=job.earlier, tokens=tokens)
+        found = documents | FindVectors(**how)
         return Found(found.new, found.repeats, found.copies), found.notes
-    files = [file for one in job.earlier for table in job.tables for file in one.of(table)]
-    located = (
-        documents.pipeline
-        | "EarlierFiles" >> beam.Create(files)
-        | "LocateEarlier" >> LocateRows(tokens=tokens)
-    )
+    located = documents.pipeline | LocateEarlier(**how)
     return (documents, located.places) | FindVectorsByText(), located.notes
 
 

@@ -78,6 +78,12 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "help": "publish it also where its recipe (model, layers, vectors, prompt and the like)"
             " or its --limit is not that of the published snapshot",
         },
+        "keep": {
+            "type": above_zero,
+            "metavar": "N",
+            "help": "once it is published remove old snapshots, as `snapshots prune --keep=N` does"
+            " (default: remove none)",
+        },
         "previous": {
             "metavar": "FOLDER",
             "help": "reuse vectors from this output (default: from --output itself)",

@@ -15,6 +15,7 @@ from pipeline.metrics_file import MetricsFile
 
 if TYPE_CHECKING:
     from pipeline.embed import Job
+    from transforms.snapshots import Snapshot
 
 
 def embed(
@@ -39,7 +40,11 @@ def embed(
             job = jobs.from_flags(flags, metrics.started, held)
             for line in report.ahead(job):
                 logs.say(line)
-        return _run(job, metrics, flags, rest)
+        code = _run(job, metrics, flags, rest)
+        if code != DONE or flags.keep is None or metrics.manifest is None:
+            return code
+        held.close()  # what was read for this run is not needed any more
+        return _prune(job.snapshot, flags.keep)
 
 
 def _run(job: Job, metrics: MetricsFile, flags: argparse.Namespace, rest: list[str]) -> int:
@@ -66,7 +71,8 @@ def _run(job: Job, metrics: MetricsFile, flags: argparse.Namespace, rest: list[s
             if ended and snapshot.abandon(keep=interrupted):
                 logs.say("what this run had completed is kept for the next one")
         if not ended:
-            say([f"handed over; {snapshot.folder} will be there when the job is done"])
+            later = "; nothing is pruned until then" if flags.keep else ""
+            say([f"handed over; {snapshot.folder} will be there when the job is done{later}"])
             return DONE
         metrics.manifest = manifest = read_manifest(snapshot.output, snapshot.id)
         remove_taken_up(job)
@@ -80,6 +86,31 @@ def _run(job: Job, metrics: MetricsFile, flags: argparse.Namespace, rest: list[s
         return DONE
     reason = report.not_published(snapshot, manifest, job.limits)
     return failed(f"corpusvec: {reason}", NOT_PUBLISHED, "not_published", snapshot=snapshot.id)
+
+
+def _prune(snapshot: Snapshot, keep: int) -> int:
+    """After a run has published -> its exit code. What fails here is a warning, whatever it is: the
+    vectors are there, and the next run prunes again.
+    """
+    from pipeline import snapshot_commands
+
+    asked = {"action": "prune", "keep": keep, "handed_over": False, "dry_run": False}
+    try:
+        with _interruptible():
+            lines, _ = snapshot_commands.run(
+                argparse.Namespace(**asked, output=snapshot.output),
+            )
+        say(lines)
+    except KeyboardInterrupt:
+        told = f"interrupted while it pruned, after {snapshot.folder} was published"
+        return failed(told, INTERRUPTED, "interrupted", snapshot=snapshot.id)
+    except Exception as error:
+        again = options.command("snapshots", "prune", snapshot.output, f"--keep={keep}")
+        logs.say(
+            f"warning: --keep={keep}: the run has succeeded, and old snapshots are still there"
+            f" ({error}); to remove them, run: {again}"
+        )
+    return DONE
 
 
 @contextlib.contextmanager

@@ -66,6 +66,7 @@ def from_flags(
         recipe=recipe,
         snapshot=begun.snapshot,
         earlier=before.earlier,
+        spare=before.spare,
         before=before.before,
         alike=before.alike,
         limits=Limits(flags.max_rejected, flags.max_shrink, flags.max_input_age, flags.new_recipe),

@@ -33,6 +33,7 @@ COUNTS: Mapping[str, str] = {
     "padded_tokens": "Tokens that the model was called with, padding included",
     "encoded_bytes": "Bytes of the strings that the model was called with",
     "models": "Loads of the model, one for each process that needed it",
+    "damaged_files": "Files of earlier snapshots that are not as they were written",
     "pair_separators": "Lines of text that look like pairs",
 }
 _STAGES = ("read", "find", "tokenize", "model_load", "encode", "pool", "write", "copy", "compare")

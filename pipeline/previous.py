@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -31,15 +31,18 @@ from transforms.stores import Refused, ask, is_remote, unserved
 
 # The files of each are read to know what is in them.
 _MOST_UNPUBLISHED = 3
+_MOST_SPARE = 7  # of these only where something is damaged
 
 
 @dataclass(slots=True)
 class Previous:
-    """`earlier` has rows to reuse; `before` is the snapshot that the next one follows, `alike`
-    whether both have the same vectors for the same texts. `notes` are for the user.
+    """`earlier` has rows to reuse, `spare` those of files of it that are damaged; `before` is the
+    snapshot that the next one follows, `alike` whether both have the same vectors for the same
+    texts. `notes` are for the user.
     """
 
     earlier: list[Earlier] = field(default_factory=list)
+    spare: list[Earlier] = field(default_factory=list)
     before: Earlier | None = None
     alike: bool = True
     notes: list[str] = field(default_factory=list)
@@ -51,7 +54,7 @@ class Previous:
 
     def names_in(self, output: str) -> list[str]:
         """The snapshots and attempts of an output that are read."""
-        read = [*self.earlier, *([self.before] if self.before else [])]
+        read = [*self.earlier, *self.spare, *([self.before] if self.before else [])]
         there = join(output, "snapshots")
         names = (one.folder.rpartition("/") for one in read)
         return sorted({name for folder, _, name in names if folder == there})
@@ -84,6 +87,7 @@ def previous(output: str, other: str | None, full: bool, run: Mapping[str, Any])
         found.earlier += _alike(output, here, run, found.notes)
     else:
         found.earlier += _readable(output, run["fingerprint"], found.notes)
+    found.spare = _spare(output if other is None else other, found.earlier, run["fingerprint"])
     found.earlier += _unpublished(output, run["fingerprint"], found.notes)
     found.earlier += _unfinished(output, run["fingerprint"], found.notes)
     return found
@@ -133,6 +137,16 @@ def _readable(output: str, fingerprint: str, notes: list[str]) -> list[Earlier]:
     """Where LATEST names nothing that can be read: the newest one that was published and can."""
     ids = sorted(published_ids(output), reverse=True)
     return [*islice(_taken(output, ids, fingerprint, "was published before", notes), 1)]
+
+
+def _spare(output: str, earlier: Sequence[Earlier], fingerprint: str) -> list[Earlier]:
+    """What was published before the snapshot that is read, the newest first."""
+    if not earlier:
+        return []
+    read = earlier[0].folder.rpartition("/")[2]
+    ids = sorted((one for one in published_ids(output) if one < read), reverse=True)
+    found = ((one, _files_alike(output, one, fingerprint)) for one in ids[:_MOST_SPARE])
+    return [Earlier(Snapshot(output, one).folder, files) for one, files in found if files]
 
 
 def _unpublished(output: str, fingerprint: str, notes: list[str]) -> list[Earlier]:

@@ -76,7 +76,8 @@ def _chosen(output: str, keep: int, handed_over: bool) -> Pruned:
     more is among that.
 
     A run reads what LATEST named when it began, or what is newer, and claims that before: so what
-    is neither named nor claimed now is read by no run.
+    is neither named nor claimed now is read by no run. What it may read of older ones, if files are
+    damaged, it claims too; one of those that goes just then, on an object store, is as if damaged.
     """
     named, there = latest(output), _names(output)
     holders = living(output)

@@ -18,7 +18,8 @@ from pipeline.inspection_texts import counted
 from pipeline.options import UsageError, command
 from pipeline.plan_texts import bytes_text
 from pipeline.verification import Verified, verify
-from transforms.manifests import FORMAT_VERSION
+from transforms.earlier_rows import Damaged, EarlierFile, check_file
+from transforms.manifests import FORMAT_VERSION, files_of
 from transforms.outputs import (
     LATEST,
     is_id,
@@ -183,45 +184,75 @@ def _rollback(flags: argparse.Namespace) -> _Said:
     output, named = flags.output, latest(flags.output)
     if named is None:
         raise UsageError(f"{output}: nothing is published; there is nothing to go back from")
-    known, published = snapshot_ids(output), published_ids(output)
+    known = snapshot_ids(output)
     earlier = [one for one in known if one < named or not is_id(named)]
+    lines: list[str] = []
     if flags.snapshot is None:
-        sure = (one for one in reversed(earlier) if one in published)
-        target = next((one for one in sure if not _what_lacks(output, one)), None)
-        if target is None:
-            names = f"; name one of: {', '.join(earlier)}" if earlier else ""
-            raise UsageError(
-                f"{output}: no whole snapshot before {named} is known as published{names}"
-            )
+        target = _newest_whole(flags, named, earlier, lines)
     else:
         target = _named(flags, flags.snapshot)
-        if lack := _what_lacks(output, target):
-            raise RuntimeError(lack)
+        _refuse_target(flags, named, target, target in earlier)
+    Snapshot(output, target).publish_again()
+    lines.append(f"{join(output, LATEST)} names {target} now, and no more {named}")
+    if named in known:
+        lines.append(f"to undo it, run: {command('publish', output, named)}")
+    return lines, True
+
+
+def _newest_whole(
+    flags: argparse.Namespace, named: str, earlier: Sequence[str], lines: list[str]
+) -> str:
+    """Of the earlier snapshots that were published; `lines` say which are passed over. Raises
+    `UsageError` where there is none.
+    """
+    published = published_ids(flags.output)
+    for one in reversed([one for one in earlier if one in published]):
+        if not (lack := _what_lacks(flags.output, one, flags.fast)):
+            return one
+        lines.append(f"passed over: {one}: {lack}")
+    names = f"; name one of: {', '.join(earlier)}" if earlier else ""
+    passed = "".join(f"; {line}" for line in lines)
+    raise UsageError(
+        f"{flags.output}: no whole snapshot before {named} is known as published{passed}{names}"
+    )
+
+
+def _refuse_target(flags: argparse.Namespace, named: str, target: str, is_earlier: bool) -> None:
+    """Raises what is to be said where nobody can go back to a snapshot that was asked for."""
+    output = flags.output
     manifest = _manifest(output, target)
-    if target not in earlier:
+    if not is_earlier:
         raise UsageError(
             f"{target}: is not older than {named}, which LATEST names; to move forward, run:"
             f" {command('publish', output, target)}"
         )
-    if was_published(manifest, published) is False:
+    if was_published(manifest, published_ids(output)) is False:
         raise UsageError(f"{target}: was never published; go back to one that was: {output}")
-    Snapshot(output, target).publish_again()
-    lines = [f"{join(output, LATEST)} names {target} now, and no more {named}"]
-    if named in known:
-        lines.append(f"to undo it, run: {command('publish', output, named)}")
-    return [*lines, f"to check it, run: {command('snapshots', 'verify', output)}"], True
+    if lack := _what_lacks(output, target, flags.fast):
+        raise RuntimeError(
+            f"{target}: {lack}; to see all that is damaged, run:"
+            f" {command('verify', output, target)}, and to go back to the newest that is whole:"
+            f" {command('snapshots', 'rollback', output)}"
+        )
 
 
-def _what_lacks(output: str, one: str) -> str:
-    """Why nobody can go back to a snapshot, as far as that is seen without reading its files."""
+def _what_lacks(output: str, one: str, fast: bool) -> str:
+    """Why nobody can go back to a snapshot: a file that is gone, or unless it is to be `fast` one
+    whose bytes are others; empty where all are there.
+    """
+    folder = Snapshot(output, one).folder
     try:
-        files = {file["path"] for file in _manifest(output, one)["files"]}
-    except RuntimeError as error:
-        return str(error)
-    lost = sorted(files - set(files_in(Snapshot(output, one).folder)))
-    if not lost:
-        return ""
-    return f"{one}: {lost[0]} is not there; for more, run: {command('verify', output, one)}"
+        files = files_of(_manifest(output, one))
+    except (RuntimeError, KeyError, TypeError):
+        return "its manifest cannot be read"
+    if lost := sorted({file.path for file in files} - set(files_in(folder))):
+        return f"{lost[0]} is not there"
+    for file in () if fast else files:
+        try:
+            check_file(EarlierFile(folder, file, fresh=False))
+        except Damaged as error:
+            return f"{file.path} {error.file.what}"
+    return ""
 
 
 def _prune(flags: argparse.Namespace) -> _Said:

@@ -76,7 +76,13 @@ def add_rollback_flags(parser: argparse.ArgumentParser) -> None:
         "snapshot",
         metavar="SNAPSHOT",
         nargs="?",
-        help="id of one that was published (default: the one published before LATEST's)",
+        help="id of one that was published (default: the newest whole one published before"
+        " LATEST's)",
+    )
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="do not read its files to see whether they are as they were written",
     )
 
 
@@ -132,8 +138,8 @@ SNAPSHOTS: Mapping[str, Command] = {
     ),
     "rollback": Command(
         "let LATEST name an earlier published snapshot again",
-        "Let LATEST name a snapshot that was published earlier. The next run of `embed` publishes"
-        " as usual.",
+        "Let LATEST name a snapshot that was published earlier, and none that is damaged: its files"
+        " are read again. The next run of `embed` publishes as usual.",
         add_rollback_flags,
     ),
     "prune": Command(

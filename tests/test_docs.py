@@ -232,6 +232,7 @@ def test_every_flag_that_is_shown_exists():
     for add in (*adds, snapshot_flags.add_verify_flags):
         add(parser)
     snapshot_flags.add_prune_flags(parser)
+    snapshot_flags.add_rollback_flags(parser)
     known = {name for action in parser._actions for name in action.option_strings}
     assert set(re.findall(r"--[a-z_]+", README)) - known - options.beam_flags() <= {
         "--all",

@@ -1,5 +1,5 @@
 """Any sequence of nights: whatever was edited, renamed, moved, deleted, doubled, set otherwise,
-failed or killed, each published snapshot is what a full run of its input would give.
+damaged, failed or killed, each published snapshot is what a full run of its input would give.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from pipeline.cli import main
 from tests.models import TEXTS, hugging_face_folder
@@ -101,6 +107,20 @@ class Nights(RuleBasedStateMachine):
             return
         before, self.published = self.published, {"rows": rows, "setting": self.setting}
         self._check_changes(before)
+
+    @precondition(lambda self: self.published is not None)
+    @rule(which=st.integers(0, 9))
+    def night_after_damage(self, which):
+        """To a file of LATEST, which is mended afterwards so that it can be read here."""
+        rows = {id_: row for id_, row in self.documents.items() if row[1]}
+        files = sorted([*self._latest().glob("sentences/*"), *self._latest().glob("tokens/*")])
+        file = files[which % len(files)]
+        content = file.read_bytes()
+        file.write_bytes(content[:-1])
+        assert self._run("--new_recipe") == (0 if rows else 3)
+        file.write_bytes(content)
+        if rows:
+            self.published = {"rows": rows, "setting": self.setting}
 
     @rule(kill=st.booleans())
     def night_that_fails(self, kill):

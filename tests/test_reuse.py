@@ -283,7 +283,115 @@ def test_what_is_damaged_is_embedded_again(
     assert counts(again)["embedded"] == 12
     assert f"{file}: " in again.out
     assert said in again.out
+    assert "published before: none; embedded again, with those that are new: 12" in again.out
     assert_same(again, full(source, *FLAGS))
+
+
+@RUNNERS
+@pytest.mark.parametrize(("table", "damage", "said"), DAMAGES.values(), ids=DAMAGES)
+def test_what_is_damaged_is_taken_from_earlier_snapshots(
+    tiny, embed, full, tmp_path, runner, table, damage, said
+):
+    """The newest that has it, file by file: of the snapshot before a file is damaged, too."""
+    texts = pages(6)
+    source = write_lines(tmp_path / "in.jsonl", records(**texts))
+    oldest = embed(tiny, source, *FLAGS).latest
+    texts |= {f"later{n}": f"A later text {n}" for n in range(4)}
+    write_lines(source, records(**texts))
+    before = embed(tiny, source, *FLAGS).latest
+    texts["last"] = "The last text"
+    write_lines(source, records(**texts))
+    newest = embed(tiny, source, *FLAGS).latest
+    damaged = [file for file in before.glob(f"{table}/*") if "d0" in ids(file)]
+    damaged += newest.glob(f"{table}/*")
+    assert len(damaged) == 3
+    for file in damaged:
+        damage(file)
+    texts["new"] = "A new text"
+    write_lines(source, records(**texts))
+    again = embed(tiny, source, *FLAGS, *runner)
+    assert again.code == 0, again.err
+    assert counts(again) == {"documents": 12, "embedded": 2, "reused": 10, "repeated": 0}
+    told = manifest_of(again)
+    taken = {before.name: 4, oldest.name: 6}
+    assert told["damage"]["taken"] == taken
+    assert {one["file"] for one in told["damage"]["files"]} == {str(file) for file in damaged}
+    assert all(said in one["what"] for one in told["damage"]["files"])
+    assert told["counts"]["damaged_files"] == 3
+    in_words = ", ".join(f"{n} from {snapshot}" for snapshot, n in taken.items())
+    assert f"published before: {in_words}; embedded again, with those that are new: 2" in again.out
+    assert_same(again, full(source, *FLAGS))
+    assert_contiguous(again)
+
+
+def ids(file: Path) -> list[str]:
+    return pq.read_table(file)["id"].to_pylist()
+
+
+@RUNNERS
+def test_earlier_snapshots_are_read_only_where_something_is_damaged(tiny, embed, tmp_path, runner):
+    """A night with nothing damaged does not look whether they are whole."""
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(3)))
+    first = embed(tiny, source, *FLAGS).latest
+    embed(tiny, source, *FLAGS)
+    for file in first.glob("*/*.parquet"):
+        flip(file)
+    again = embed(tiny, source, *FLAGS, *runner)
+    assert counts(again)["reused"] == 3
+    assert "damage" not in manifest_of(again)
+
+
+@RUNNERS
+@pytest.mark.parametrize("damage", [flip, Path.unlink], ids=["manifest", "LATEST's folder"])
+def test_where_latest_cannot_be_read_the_one_before_has_its_rows(
+    tiny, embed, tmp_path, runner, damage
+):
+    """And what a damaged file of that had, the one before it."""
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(3)))
+    snapshots = [embed(tiny, source).latest for _ in range(3)]
+    if damage is flip:
+        (snapshots[2] / "manifest.json").write_text("{")
+    else:
+        shutil.rmtree(snapshots[2])
+    (file,) = snapshots[1].glob("sentences/*")
+    damage(file)
+    again = embed(tiny, source, *runner)
+    assert again.code == 0, again.err
+    assert counts(again)["reused"] == 3
+    assert manifest_of(again)["damage"]["taken"] == {snapshots[0].name: 3}
+
+
+def test_a_damaged_file_of_another_output_is_made_up_for_there(tiny, embed, tmp_path):
+    from pipeline.cli import main
+
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(3)))
+    first = embed(tiny, source).latest.name
+    (file,) = embed(tiny, source).latest.glob("sentences/*")
+    flip(file)
+    other = tmp_path / "other"
+    place = [f"--model={tiny}", f"--input={source}", f"--output={other}"]
+    assert main(["embed", *place, f"--previous={tmp_path}/out"]) == 0
+    snapshot = other / "snapshots" / (other / "LATEST").read_text().strip()
+    told = json.loads((snapshot / "manifest.json").read_text())
+    assert (told["counts"]["embedded"], told["damage"]["taken"]) == (0, {first: 3})
+
+
+def test_what_may_make_up_for_damage_is_claimed(tiny, embed, tmp_path, monkeypatch):
+    """So that no prune takes it away while it is read."""
+    from transforms.claims import living
+
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(3)))
+    snapshots = [embed(tiny, source).latest.name for _ in range(3)]
+    seen = []
+    commit = Snapshot.commit
+
+    def look(self, manifest):
+        seen.extend(living(self.output))
+        return commit(self, manifest)
+
+    monkeypatch.setattr(Snapshot, "commit", look)
+    assert embed(tiny, source).code == 0
+    assert seen[0].reads == tuple(snapshots)
 
 
 def test_a_manifest_of_a_later_version_is_not_reused(tiny, embed, tmp_path):

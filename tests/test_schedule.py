@@ -23,7 +23,7 @@ import pytest
 import yaml
 from cronsim import CronSim, CronSimError
 
-from pipeline import embed_flags, options
+from pipeline import embed_flags, options, snapshot_flags
 from pipeline.cli import DONE, FAILED, INTERRUPTED, NOT_PUBLISHED, WRONG_USAGE
 from tests.conftest import ROOT
 
@@ -57,6 +57,7 @@ def unit(path: Path) -> dict[str, dict[str, str]]:
 
 
 SERVICE = unit(FOLDER / "corpusvec.service")
+PRUNING = unit(FOLDER / "corpusvec-prune.service")
 TIMER = unit(FOLDER / "corpusvec.timer")
 
 
@@ -116,6 +117,20 @@ def test_the_service_may_write_what_it_writes():
     assert "%" not in settings["ExecStart"]
 
 
+def test_pruning_is_a_unit_of_its_own_after_a_run_that_succeeded():
+    """So that neither fails with the other; it may do what the run may, and no more."""
+    assert SERVICE["Unit"]["OnSuccess"] == "corpusvec-prune.service"
+    assert [name for name in SERVICE["Service"] if name.startswith("Exec")] == ["ExecStart"]
+    assert PRUNING["Unit"]["OnFailure"] == SERVICE["Unit"]["OnFailure"]
+    assert "Install" not in PRUNING
+    run, prune = SERVICE["Service"], PRUNING["Service"]
+    for name in prune.keys() - {"ExecStart", "TimeoutStartSec", "StateDirectory"}:
+        assert prune[name] == run[name]
+    output = prune_call(shlex.split(prune["ExecStart"])).output
+    assert os.path.dirname(output) == f"/var/lib/{prune['StateDirectory']}"
+    assert prune["StateDirectory"] in run["StateDirectory"].split()
+
+
 # ---------------------------------------------------------------------------------------- calls
 
 
@@ -130,6 +145,14 @@ def embed_call(words: list[str]) -> argparse.Namespace:
     options.refuse_incomplete(flags)
     options.refuse_twice(flags, words)
     return flags
+
+
+def prune_call(words: list[str]) -> argparse.Namespace:
+    """What a command line asks of `snapshots prune`."""
+    assert words[:3] == [PROGRAM, "snapshots", "prune"]
+    parser = options.Parser(allow_abbrev=False)
+    snapshot_flags.add_prune_flags(parser)
+    return parser.parse_args(words[3:])
 
 
 def crontab() -> tuple[str, str]:
@@ -157,6 +180,33 @@ def calls() -> dict[str, list[str]]:
         "cron": shlex.split(command[: command.index(" >>")]),
         "airflow": dag_source()["EMBED"],
     }
+
+
+def prunes() -> dict[str, list[str]]:
+    command = crontab()[1].partition(" && ")[2]
+    return {
+        "systemd": shlex.split(PRUNING["Service"]["ExecStart"]),
+        "cron": shlex.split(command[: command.index(" >>")]),
+        "airflow": dag_source()["PRUNE"],
+    }
+
+
+@pytest.mark.parametrize("which", prunes())
+def test_each_prunes_the_output_that_it_writes(which):
+    flags = prune_call(prunes()[which])
+    assert flags.output == embed_call(calls()[which]).output
+    assert (flags.keep, flags.dry_run, flags.handed_over) == (7, False, False)
+
+
+@pytest.mark.parametrize("code", [DONE, FAILED, NOT_PUBLISHED])
+def test_cron_prunes_after_a_run_that_succeeded_alone(code, tmp_path):
+    program, log = tmp_path / "corpusvec", tmp_path / "corpusvec.log"
+    program.write_text(f'#!/bin/sh\necho "$1"\n[ "$1" = embed ] && exit {code}\nexit 1\n')
+    program.chmod(0o755)
+    command = crontab()[1].replace(PROGRAM, str(program))
+    command = command.replace("/var/lib/corpusvec/corpusvec.log", str(log))
+    subprocess.run(["sh", "-c", command], capture_output=True)
+    assert log.read_text().split() == ["embed", *["snapshots"] * (code == DONE)]
 
 
 @pytest.mark.parametrize("which", calls())
@@ -251,12 +301,28 @@ def test_the_dag_runs_each_night_one_at_a_time(told):
     assert next(CronSim(dag.schedule, datetime(2026, 1, 1))).hour == 4
     assert (dag.catchup, dag.max_active_runs) == (False, 1)
     assert dag.start_date.tzinfo is not None
-    assert list(dag.tasks) == ["embed", "published"]
+    assert list(dag.tasks) == ["embed", "published", "prune", "night"]
     assert dag.tasks["published"].after == ["embed"]
     assert dag.default_args["on_failure_callback"] is told["tell"]
-    embed = dag.tasks["embed"]
-    tries = (embed.retries + 1) * embed.execution_timeout + embed.retries * embed.retry_delay
+    tries = timedelta()
+    for task in (dag.tasks["embed"], dag.tasks["prune"]):
+        tries += (task.retries + 1) * task.execution_timeout + task.retries * task.retry_delay
     assert tries < dag.dagrun_timeout < timedelta(days=1)
+
+
+def test_the_night_ends_as_its_run_did_whatever_became_of_pruning(told):
+    """Airflow takes the end of the last task for that of all."""
+    tasks = told["dag"].tasks
+    assert tasks["prune"].after == ["published"]
+    assert not hasattr(tasks["prune"], "trigger_rule")  # only where all before it went well
+    assert (tasks["night"].after, tasks["night"].trigger_rule) == (["prune"], "all_done")
+    assert tasks["night"].bash_command == tasks["published"].bash_command
+    assert tasks["night"].retries == 0
+    assert tasks["night"].on_failure_callback is None
+    never_embedded = tasks["night"].bash_command.replace(
+        "{{ ti.xcom_pull(task_ids='embed') }}", "None"
+    )
+    assert subprocess.run(["bash", "-c", never_embedded], capture_output=True).returncode != 0
 
 
 AGAIN = {DONE: False, FAILED: True, WRONG_USAGE: False, NOT_PUBLISHED: False, INTERRUPTED: True}
@@ -268,7 +334,7 @@ def test_what_another_try_would_not_mend_is_not_tried_again(told, code, tmp_path
     program = tmp_path / "corpusvec"
     program.write_text(f"#!/bin/sh\necho '{{}}'\nexit {code}\n")
     program.chmod(0o755)
-    embed, published = told["dag"].tasks.values()
+    embed, published, *_ = told["dag"].tasks.values()
     command = embed.bash_command.replace(PROGRAM, str(program))
     first = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert first.returncode == (code if AGAIN[code] else 0)
@@ -332,7 +398,7 @@ def test_airflow_itself_reads_it(tmp_path):
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[-1] == "embed published"
+        assert done.stdout.splitlines()[-1] == "embed published prune night"
         return
     pytest.skip("Airflow is not installed (AIRFLOW_PYTHON may name a Python that has it)")
 
@@ -375,6 +441,10 @@ SETS_OFF: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "CorpusvecNotReusing": (
         {"corpusvec_embedded": "60x4000", "corpusvec_documents": "100x4000"},
         {"corpusvec_embedded": "40x4000", "corpusvec_documents": "100x4000"},
+    ),
+    "CorpusvecDamaged": (
+        {"corpusvec_damaged_files": "1x4000"},
+        {"corpusvec_embedded": "1x4000"},
     ),
     "CorpusvecSlow": (
         {"corpusvec_run_duration_seconds": "500x3000 1600x1000"},

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
+import signal
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -433,8 +435,39 @@ def test_rollback_goes_past_what_is_damaged(embed, tiny, texts, capsys):
     file.unlink()
     assert main(["snapshots", "rollback", str(output), ids[1]]) == 1
     assert f"{ids[1]}: sentences/{file.name} is not there" in capsys.readouterr().err
-    said(capsys, "rollback", str(output))
+    passed, *_ = said(capsys, "rollback", str(output), "--fast")
+    assert passed == f"passed over: {ids[1]}: sentences/{file.name} is not there"
     assert latest(str(output)) == ids[0]
+
+
+def test_rollback_reads_what_it_goes_back_to(output, capsys):
+    ids = [filled(output, 1), filled(output, 2), filled(output, 3)]
+    write(join(output, "snapshots", ids[1], "sentences/a.parquet"), b"ROWS")
+    assert main(["snapshots", "rollback", output, ids[1]]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    damage = f"{ids[1]}: sentences/a.parquet is not the file that was written"
+    assert damage in line
+    assert f"to the newest that is whole: corpusvec snapshots rollback {output}" in line
+    assert latest(output) == ids[2]
+    assert said(capsys, "rollback", output)[0].startswith(f"passed over: {damage}")
+    assert latest(output) == ids[0]
+    said(capsys, "publish", output, ids[2])
+    said(capsys, "rollback", output, ids[1], "--fast")
+    assert latest(output) == ids[1]
+    write(join(output, "snapshots", ids[0], "manifest.json"), b"{")
+    line = refused(capsys, "rollback", output)
+    assert f"before {ids[1]} is known as published; passed over: {ids[0]}: its manifest" in line
+    assert latest(output) == ids[1]
+
+
+def filled(output: str, day: int) -> str:
+    """A published snapshot with a file -> its id."""
+    snapshot = begun(output, day)
+    digest = hashlib.sha256(b"rows").hexdigest()
+    file = WrittenFile("sentences", "sentences/a.parquet", 1, 4, digest, {"embedded": 1})
+    snapshot.commit(make_manifest(snapshot.id, [Count("records", 1), file], {}))
+    snapshot.publish()
+    return snapshot.id
 
 
 def _attempt(output: str, one: str) -> str:
@@ -501,6 +534,82 @@ def test_the_note_at_the_end_of_a_run_names_prune(embed, tiny, texts, capsys):
     assert f"snapshots prune {outcome.output}` removes those" in said_
     said(capsys, "prune", str(outcome.output))
     assert "prune" not in embed(tiny, texts(a="one")).out
+
+
+# ------------------------------------------------------------------------------------ embed --keep
+
+
+def test_a_run_that_has_published_prunes_what_it_read_too(embed, tiny, texts):
+    """By the rules of `snapshots prune`; its claim on the snapshot before is in nobody's way."""
+    output, ids = "", []
+    for n in range(3):
+        outcome = embed(tiny, texts(a="one", b=f"text {n}"))
+        output = str(outcome.output)
+        ids.append(outcome.latest.name)
+    begun(output, 1)
+    outcome = embed(tiny, texts(a="one"), "--keep=2")
+    assert outcome.code == 0, outcome.err
+    assert snapshot_ids(output) == [ids[2], outcome.latest.name]
+    assert leftovers(output) == []
+    lines = outcome.out.splitlines()
+    assert lines[-3:-1] == [f"removed: {one}" for one in ids[:2]]
+    assert lines[-1].endswith("(left by a run that ended early)")
+    last = embed(tiny, texts(a="one"), "--keep=1")
+    assert snapshot_ids(output) == [last.latest.name]
+
+
+def test_a_run_that_has_published_nothing_prunes_nothing(embed, tiny, texts):
+    for _ in range(2):
+        embed(tiny, texts(a="one", b="two", c="three"))
+    outcome = embed(tiny, texts(a="one"), "--keep=1")
+    assert outcome.code == 3
+    assert "removed" not in outcome.out
+    assert len(snapshot_ids(str(outcome.output))) == 3
+
+
+def fails(*arguments):
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def breaks(*arguments):
+    raise KeyError("a fault of this program")
+
+
+@pytest.mark.parametrize("how", [fails, breaks])
+def test_a_prune_that_fails_is_a_warning_of_a_run_that_succeeded(
+    embed, tiny, texts, monkeypatch, how
+):
+    embed(tiny, texts(a="one"))
+    monkeypatch.setattr("pipeline.pruning.prune", how)
+    outcome = embed(tiny, texts(a="one"), "--keep=1")
+    output = str(outcome.output)
+    assert outcome.code == 0
+    (line,) = [line for line in outcome.err.splitlines() if line.startswith("warning: ")]
+    assert line.startswith("warning: --keep=1: the run has succeeded, and old snapshots are still")
+    assert line.endswith(f"to remove them, run: corpusvec snapshots prune {output} --keep=1")
+    assert len(snapshot_ids(output)) == 2
+
+
+def test_a_prune_that_is_interrupted_says_that_the_run_has_published(
+    embed, tiny, texts, monkeypatch
+):
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("pipeline.pruning.prune", interrupted)
+    outcome = embed(tiny, texts(a="one"), "--keep=1")
+    assert outcome.code == 130
+    assert f"while it pruned, after {outcome.latest} was published" in outcome.err
+
+
+def test_what_another_run_reads_stays_though_a_run_prunes(embed, tiny, texts):
+    ids = [embed(tiny, texts(a="one")).latest.name for _ in range(2)]
+    output = str(embed(tiny, texts(a="one")).output)
+    with _reads(output, "reading", ids[1]):
+        last = embed(tiny, texts(a="one"), "--keep=1")
+    assert last.code == 0
+    assert any(line.startswith(f"stays: {ids[1]}: {RUN} (host ") for line in last.out.splitlines())
+    assert snapshot_ids(output) == [ids[1], last.latest.name]
 
 
 @pytest.mark.parametrize("command", ["list", "show", "verify", "rollback", "prune"])

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms.digests import Rows
-from transforms.elements import Place, WrittenFile
+from transforms.elements import DamagedFile, Place, WrittenFile
 from transforms.schemas import SENTENCES, TOKENS
 from transforms.stored_files import open_file, size_and_digest
 
@@ -55,10 +55,9 @@ class EarlierFile(NamedTuple):
 class Damaged(Exception):
     """A file that is not as its report says; the message is a sentence for the user."""
 
-
-def not_reused(damage: str) -> str:
-    """What a user is told of a damaged file."""
-    return f"{damage}; its documents are embedded again"
+    def __init__(self, path: str, what: str):
+        super().__init__(f"{path}: {what}")
+        self.file = DamagedFile(path, what)
 
 
 class Runs(NamedTuple):
@@ -79,9 +78,9 @@ def check_file(file: EarlierFile) -> None:
     try:
         _, digest = size_and_digest(path)
     except Exception as error:  # each file system has its own
-        raise Damaged(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+        raise Damaged(path, f"cannot be read ({' '.join(str(error).split())})") from error
     if digest != file.file.digest:
-        raise Damaged(f"{path}: is not the file that was written (its digest is another)")
+        raise Damaged(path, "is not the file that was written (its digest is another)")
 
 
 def sentence_rows(file: EarlierFile) -> Rows:
@@ -128,13 +127,25 @@ def _joined(ids: pa.Array, ends: np.ndarray) -> Runs:
 class EarlierRows:
     """Where the rows of texts lie, by their keys."""
 
-    def __init__(self, earlier: Sequence[Earlier], tokens: bool):
-        """`tokens`: only those whose token vectors are there too. `damaged` says what was left
-        out.
+    def __init__(self, earlier: Sequence[Earlier], tokens: bool, spare: Sequence[Earlier] = ()):
+        """`tokens`: only those whose token vectors are there too. `damaged` is what was left out;
+        where there is any, rows that are in no other file are looked for in `spare`, too, in its
+        order.
         """
-        self.damaged: list[str] = []
+        self.damaged: list[DamagedFile] = []
         self._files: list[str] = []
         self._token_files: list[str] = [""]
+        self._keys, self._where = self._sorted(earlier, tokens)
+        for one in spare if self.damaged else ():
+            keys, where = self._sorted([one], tokens)
+            new = ~np.isin(keys[:, 0], self._keys[:, 0])
+            keys = np.concatenate([self._keys, keys[new]])
+            where = np.concatenate([self._where, where[new]])
+            order = np.argsort(keys[:, 0], kind="stable")
+            self._keys, self._where = keys[order], where[order]
+
+    def _sorted(self, earlier: Sequence[Earlier], tokens: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Keys and places of all files, in the order of the keys' first halves."""
         most = sum(file.file.rows for one in earlier for file in one.of(SENTENCES))
         keys, where, n = np.empty((most, 2), np.uint64), np.empty((most, 5), np.int32), 0
         for one in earlier:
@@ -142,9 +153,7 @@ class EarlierRows:
                 there = slice(n, n := n + len(places))
                 keys[there], where[there] = some_keys, places
         order = np.argsort(keys[:n, 0], kind="stable")  # of equal texts the first
-        self._keys = keys[order]
-        del keys
-        self._where = where[order]
+        return keys[order], where[order]
 
     def find(self, keys: np.ndarray) -> list[Place | None]:
         """[N, 2] uint64 -> where the rows of each text lie."""
@@ -167,7 +176,7 @@ class EarlierRows:
             try:
                 rows = sentence_rows(file)
             except Damaged as error:
-                self.damaged.append(str(error))
+                self.damaged.append(error.file)
                 continue
             where = np.zeros((len(rows.ids), 5), np.int32)  # files have fewer rows than 2**31
             where[:, 0], where[:, 1] = len(self._files), np.arange(len(rows.ids))
@@ -188,7 +197,7 @@ class EarlierRows:
             try:
                 runs = token_runs(file)
             except Damaged as error:
-                self.damaged.append(str(error))
+                self.damaged.append(error.file)
                 continue
             files = np.full(len(runs.ids), len(self._token_files))
             self._token_files.append(file.path)

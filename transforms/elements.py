@@ -201,6 +201,14 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class DamagedFile:
+    """A file with rows of earlier runs that is not as it was written, and what it is."""
+
+    path: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class WrittenFile:
     """A file that is complete: its table (`sentences`, `tokens`, `rejected`, `changes`), its path
     in the snapshot, what it holds.

@@ -4,15 +4,15 @@ could know all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from transforms.earlier_rows import Damaged, EarlierFile, not_reused, sentence_rows, token_runs
-from transforms.elements import Note, Place
-from transforms.schemas import SENTENCES
+from transforms.earlier_rows import Damaged, Earlier, EarlierFile, sentence_rows, token_runs
+from transforms.elements import DamagedFile, Place
+from transforms.schemas import SENTENCES, TOKENS
 from transforms.timing import Timed
 
 _KEYED = tuple[bytes, Any]
@@ -20,8 +20,8 @@ _Row = tuple[tuple[str, str], tuple]
 
 
 class Located(NamedTuple):
-    """`places`: the key of a text and its `Place`; `notes` of files that are damaged, and
-    of what it took.
+    """`places`: the key of a text and its `Place`; `notes`: files that are damaged, and what it
+    took.
     """
 
     places: beam.PCollection
@@ -45,12 +45,50 @@ class LocateRows(beam.PTransform):
         return Located(places, found.notes)
 
 
+@dataclass(kw_only=True, eq=False)
+class LocateEarlier(beam.PTransform):
+    """The beginning of a pipeline -> `Located`: what is in `earlier`, and where a file of that is
+    damaged, what is in `spare`, too.
+    """
+
+    earlier: Sequence[Earlier]
+    spare: Sequence[Earlier]
+    tokens: bool
+
+    def expand(self, begin):
+        pipeline = begin.pipeline
+        files = pipeline | "Files" >> beam.Create(self._files(self.earlier))
+        found = files | "Locate" >> LocateRows(tokens=self.tokens)
+        if not self.spare:
+            return found
+        damaged = found.notes | beam.Filter(lambda note: isinstance(note, DamagedFile))
+        more = (
+            pipeline
+            | "SpareFiles" >> beam.Create(self._files(self.spare))
+            | "IfDamaged" >> beam.FlatMap(_if_any, beam.pvalue.AsList(damaged))
+            | "LocateSpare" >> LocateRows(tokens=self.tokens)
+        )
+        return Located(
+            (found.places, more.places) | "Places" >> beam.Flatten(),
+            (found.notes, more.notes) | "Told" >> beam.Flatten(),
+        )
+
+    def _files(self, places: Sequence[Earlier]) -> list[EarlierFile]:
+        tables = [SENTENCES, TOKENS] if self.tokens else [SENTENCES]
+        return [file for one in places for table in tables for file in one.of(table)]
+
+
+def _if_any(file: EarlierFile, damaged: Sequence[DamagedFile]) -> Iterator[EarlierFile]:
+    if damaged:
+        yield file
+
+
 def _rows(file: EarlierFile) -> Iterator[_Row | beam.pvalue.TaggedOutput]:
     """Of sentences and tokens what each knows, by folder and id of the document."""
     try:
         yield from _of_sentences(file) if file.file.table == SENTENCES else _of_tokens(file)
     except Damaged as error:
-        yield beam.pvalue.TaggedOutput("notes", Note(not_reused(str(error))))
+        yield beam.pvalue.TaggedOutput("notes", error.file)
 
 
 def _of_sentences(file: EarlierFile) -> Iterator[_Row]:

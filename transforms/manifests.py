@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from transforms import ages
 from transforms.costs import PEAK
-from transforms.elements import Count, Dated, Note, WrittenFile
+from transforms.elements import Count, DamagedFile, Dated, Note, WrittenFile
 from transforms.recipes import another, other_limit
 from transforms.schemas import CHANGES, REJECTED, SENTENCES
 
 FORMAT_VERSION = 2  # 2: `model_text_sha256`, and counts of rows embedded and reused
 UNREAD = "unread_before"  # files of the snapshot before that could not be compared
+TAKEN = "taken_from_"  # and the id of a snapshot: documents that damaged files of later ones had
 _WORTH_A_NOTE = 3  # snapshots in a row that brought nothing new
 # Of the documents: their vectors were made, copied from earlier files, or copied from those of an
 # equal text of the same run.
@@ -37,7 +38,7 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
-Report = WrittenFile | Count | Dated | Note
+Report = WrittenFile | Count | Dated | DamagedFile | Note
 
 
 def make_manifest(
@@ -53,6 +54,7 @@ def make_manifest(
     files = [report for report in reports if isinstance(report, WrittenFile)]
     totals = _totals(reports)
     told = sorted({report.text for report in reports if isinstance(report, Note)})
+    damage = _damage(reports, totals)
     incomplete = _incomplete(totals)
     if totals.pop(UNREAD, 0):  # the table of changes is no difference to that snapshot
         about = {**about, "previous": None}
@@ -65,7 +67,8 @@ def make_manifest(
         "counts": {name: totals[name] for name in _NAMES} | dict(sorted(totals.items())),
         "bytes": _bytes(files),
         **about,
-        "notes": [*about.get("notes", ()), *told],
+        "notes": [*about.get("notes", ()), *_about_damage(damage, totals), *told],
+        **({"damage": damage} if damage else {}),
         **({"incomplete": incomplete} if incomplete else {}),
         "files": [_listed(file) for file in sorted(files, key=lambda file: file.path)],
     }
@@ -87,6 +90,31 @@ def _totals(reports: Sequence[Report]) -> Counter[str]:
     for name, table in (("documents", SENTENCES), ("rejected", REJECTED)):
         totals[name] = sum(file.rows for file in files if file.table == table)
     return totals
+
+
+def _damage(reports: Sequence[Report], totals: Counter[str]) -> dict[str, Any]:
+    """Which files of earlier runs are damaged, and how many documents were taken from which
+    snapshots instead: these are no longer among the `totals` then. Empty where all are whole.
+    """
+    files = {report.path: report.what for report in reports if isinstance(report, DamagedFile)}
+    names = sorted((name for name in totals if name.startswith(TAKEN)), reverse=True)
+    taken = {name.removeprefix(TAKEN): totals.pop(name) for name in names}
+    if not files:
+        return {}
+    totals["damaged_files"] = len(files)
+    told = [{"file": path, "what": what} for path, what in sorted(files.items())]
+    return {"files": told, "taken": taken}
+
+
+def _about_damage(damage: Mapping[str, Any], totals: Mapping[str, int]) -> Iterator[str]:
+    if not damage:
+        return
+    yield from (f"{one['file']}: {one['what']}; it is not reused" for one in damage["files"])
+    taken = ", ".join(f"{n:,} from {snapshot}" for snapshot, n in damage["taken"].items())
+    yield (
+        f"documents of damaged files: taken from snapshots published before: {taken or 'none'};"
+        f" embedded again, with those that are new: {totals[EMBEDDED]:,}"
+    )
 
 
 def _describe_input(

@@ -11,14 +11,13 @@ import apache_beam as beam
 from transforms.copies import Waiting
 from transforms.costs import Spent
 from transforms.digests import DigestSet, as_keys, key_of
-from transforms.earlier_rows import Earlier, EarlierRows, not_reused
+from transforms.earlier_rows import Earlier, EarlierRows
 from transforms.elements import (
     Copies,
     Count,
     Document,
     Failure,
     Known,
-    Note,
     Place,
     WrittenFile,
 )
@@ -40,15 +39,16 @@ class Found(NamedTuple):
 
 @dataclass(kw_only=True, eq=False)
 class FindVectors(beam.PTransform):
-    """`Document`s and `EarlierRows`, in one process -> `Found`, and `notes` of what is damaged and
-    of what it took.
+    """`Document`s and `EarlierRows`, in one process -> `Found`, and `notes`: damaged files, and
+    what it took.
     """
 
     earlier: Sequence[Earlier]
+    spare: Sequence[Earlier] = ()
     tokens: bool  # whether token vectors are wanted too
 
     def expand(self, documents):
-        find = beam.ParDo(_FindFn(self.earlier, self.tokens))
+        find = beam.ParDo(_FindFn(self.earlier, self.tokens, self.spare))
         return documents | find.with_outputs("repeats", "copies", "notes", main="new")
 
 
@@ -143,8 +143,8 @@ def _fates(failures: beam.PCollection, empty: beam.PCollection) -> beam.PCollect
 
 
 class _FindFn(beam.DoFn):
-    def __init__(self, earlier: Sequence[Earlier], tokens: bool):
-        self._earlier, self._tokens = earlier, tokens
+    def __init__(self, earlier: Sequence[Earlier], tokens: bool, spare: Sequence[Earlier]):
+        self._earlier, self._tokens, self._spare = earlier, tokens, spare
 
     def start_bundle(self):
         self._rows: EarlierRows | None = None
@@ -170,9 +170,9 @@ class _FindFn(beam.DoFn):
         if not documents:
             return
         if self._rows is None:
-            self._rows = EarlierRows(self._earlier, self._tokens)
-            for damage in self._rows.damaged:
-                yield stamped(Note(not_reused(damage)), OF_THE_RUN, "notes")
+            self._rows = EarlierRows(self._earlier, self._tokens, self._spare)
+            for file in self._rows.damaged:
+                yield stamped(file, OF_THE_RUN, "notes")
         keys = [key_of(document) for document in documents]
         places = self._rows.find(as_keys(b"".join(keys)))
         for document, key, place in zip(documents, keys, places):
@@ -189,7 +189,8 @@ def _find_of_text(group: tuple[bytes, Iterable[Document | Place]]) -> Iterator:
     are gone through twice.
     """
     key, found = group
-    place = next((one for one in found if isinstance(one, Place)), None)
+    places = (one for one in found if isinstance(one, Place))
+    place = max(places, key=_snapshot_of, default=None)  # the newest
     documents = (one for one in found if isinstance(one, Document))
     for number, document in enumerate(documents):
         if place:
@@ -198,6 +199,11 @@ def _find_of_text(group: tuple[bytes, Iterable[Document | Place]]) -> Iterator:
             yield beam.pvalue.TaggedOutput("repeats", _known(document, key))
         else:
             yield document
+
+
+def _snapshot_of(place: Place) -> str:
+    """By the name of its folder, which an attempt has with a dot before it."""
+    return place.file.split("/")[-3].lstrip(".")
 
 
 class _SettleFn(beam.DoFn):

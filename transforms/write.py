@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow as pa
 from transforms import metrics, schemas
 from transforms.copies import by_tokens_file, copied_sentences, copied_tokens
 from transforms.costs import PEAK_MEMORY, Spent, peak_memory
+from transforms.earlier_rows import Earlier
 from transforms.elements import (
     Copies,
     Count,
@@ -23,6 +25,7 @@ from transforms.elements import (
 from transforms.manifests import (
     DEFAULT_LIMITS,
     EMBEDDED,
+    TAKEN,
     Limits,
     Report,
     make_manifest,
@@ -67,7 +70,8 @@ class WriteRejected(beam.PTransform):
 @dataclass(kw_only=True, eq=False)
 class CopyRows(beam.PTransform):
     """`Copies` -> Parquet files of `tables` in the snapshot's attempt, as `WrittenFile`s; `made` is
-    how their documents are counted, `reused` or `repeated`.
+    how their documents are counted, `reused` or `repeated`. Those out of `spare` are counted beside
+    that, as a `Count` for each of these.
     """
 
     snapshot: Snapshot
@@ -75,10 +79,12 @@ class CopyRows(beam.PTransform):
     about: Mapping[str, Any]
     made: str
     encoding: str = schemas.PLAIN
+    spare: Sequence[Earlier] = ()
 
     def expand(self, copies):
+        spare = [one.folder for one in self.spare]
         return copies | beam.ParDo(
-            _CopyFn(self.snapshot, self.tables, self.about, self.made, self.encoding)
+            _CopyFn(self.snapshot, self.tables, self.about, self.made, self.encoding, spare)
         )
 
 
@@ -183,9 +189,10 @@ class _CopyFn(beam.DoFn):
         about: Mapping[str, Any],
         made: str,
         encoding: str,
+        spare: Sequence[str],
     ):
         self._snapshot, self._tables, self._about, self._made = snapshot, tables, about, made
-        self._encoding = encoding
+        self._encoding, self._spare = encoding, spare
 
     def setup(self):
         self._files: dict[str, TableFiles] = {}
@@ -193,6 +200,7 @@ class _CopyFn(beam.DoFn):
     def start_bundle(self):
         attempt, about = self._snapshot.attempt, self._about
         self._spent = Spent("copy_ms")
+        self._taken = Counter[str]()
         self._files = {
             table: TableFiles(attempt, table, about, self._made, self._spent, self._encoding)
             for table in self._tables
@@ -202,6 +210,9 @@ class _CopyFn(beam.DoFn):
         yield from self._spent.during(self._copy(group))
 
     def _copy(self, group: Copies) -> Iterator[WrittenFile]:
+        folder = group.file.rsplit("/", 2)[0]
+        if folder in self._spare:
+            self._taken[folder.rpartition("/")[2]] += len(group.copies)
         for rows in copied_sentences(group.file, group.copies):
             yield from self._write(SENTENCES, rows)
             del rows  # before the next ones are read
@@ -223,6 +234,8 @@ class _CopyFn(beam.DoFn):
     def finish_bundle(self):
         for report in self._spent.during(self._close()):
             yield stamped(report, OF_THE_RUN)
+        for snapshot, n in self._taken.items():
+            yield stamped(Count(f"{TAKEN}{snapshot}", n), OF_THE_RUN)
 
     def _close(self) -> Iterator[WrittenFile]:
         for files in self._files.values():

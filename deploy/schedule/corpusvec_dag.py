@@ -28,6 +28,13 @@ EMBED = [
     "--metrics_file=/var/lib/corpusvec/metrics/corpusvec.prom",
     "--log_format=json",
 ]
+PRUNE = [
+    "/opt/corpusvec/.venv/bin/corpusvec",
+    "snapshots",
+    "prune",
+    "/var/lib/corpusvec/vectors",
+    "--keep=7",
+]
 # Another try mends neither wrong usage (2) nor a snapshot that is finished but not published (3):
 # the task hands these codes on, as its last line, to one that is never tried again.
 COMMAND = f"""\
@@ -74,4 +81,21 @@ with DAG(
         bash_command="exit {{ ti.xcom_pull(task_ids='embed') }}",
         retries=0,
     )
-    embed >> published
+    # Old snapshots; not after a night that published nothing.
+    prune = BashOperator(
+        task_id="prune",
+        bash_command=shlex.join(PRUNE),
+        retries=1,
+        retry_delay=timedelta(minutes=10),
+        execution_timeout=timedelta(minutes=30),
+    )
+    # The last task, whose end is the night's: that of `published`, also where `prune` failed. That
+    # either failed was told already.
+    night = BashOperator(
+        task_id="night",
+        bash_command="exit {{ ti.xcom_pull(task_ids='embed') }}",
+        trigger_rule="all_done",
+        retries=0,
+        on_failure_callback=None,
+    )
+    embed >> published >> prune >> night
