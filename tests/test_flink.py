@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -317,6 +318,21 @@ def test_every_listener_is_on_the_loopback_interface(cluster, long_run):
 
 
 @pytest.mark.slow
+def test_progress_is_said_while_a_bundle_is_at_work(cluster, long_run, tmp_path):
+    """Which is all of a worker's share: documents and tokens grow, up to those of the report."""
+    _, said = long_run.communicate(timeout=240)
+    assert long_run.returncode == 0, said
+    total = counts(tmp_path / "out")
+    assert re.search(rf"^{total['records']:,} records read, ", said, re.MULTILINE), said
+    found = re.findall(r"^([\d,]+) documents, ([\d,]+) tokens", said, re.MULTILINE)
+    made = [tuple(int(n.replace(",", "")) for n in line) for line in found]
+    assert made == sorted(made)
+    assert made[0] < (total["documents"], total["tokens"]), said
+    assert made[-1] <= (total["documents"], total["tokens"])
+    assert 0 < made[0][0] < made[0][1]
+
+
+@pytest.mark.slow
 def test_a_killed_worker_loses_and_doubles_nothing(cluster, long_run, tmp_path):
     os.kill(workers(cluster)[-1], signal.SIGKILL)
     _, said = long_run.communicate(timeout=240)
@@ -333,6 +349,8 @@ def test_a_killed_task_manager_that_returns_loses_and_doubles_nothing(cluster, l
     assert "had lost taskmanager-2" in mended.stdout, mended
     _, said = long_run.communicate(timeout=240)
     assert long_run.returncode == 0, said
+    lost = "the TaskManager taskmanager-2 is lost; the stage that it was at begins again\n"
+    assert said.count(lost) == 1
     assert_every_text_once(tmp_path / "out", 10_000 * len(TEXTS))
 
 

@@ -77,12 +77,17 @@ class JobManager(Site):
         other = {"name": "another", "type": "LongCounter", "value": "7"}
         self.says("/jobs/j/accumulators", {"user-task-accumulators": [other, beams]})
 
-    def runs(self, states: str = "", **counted: int) -> None:
+    def runs(
+        self, states: str = "", state: str = "RUNNING", attempt: int = 0, **counted: int
+    ) -> None:
         """A part that runs, on workers of these states; the counters are of the running ones."""
         vertices = [{"id": "v", "status": "RUNNING"}, {"id": "w", "status": "CREATED"}]
-        self.says("/jobs/j", {"vertices": vertices if states else vertices[1:]})
+        self.says("/jobs/j", {"state": state, "vertices": vertices if states else vertices[1:]})
         names = {"R": "RUNNING", "F": "FINISHED", "C": "CREATED"}
-        parts = [{"subtask": n, "status": names[state]} for n, state in enumerate(states)]
+        parts = [
+            {"subtask": n, "status": names[state], "attempt": attempt}
+            for n, state in enumerate(states)
+        ]
         self.says("/jobs/j/vertices/v", {"subtasks": parts})
         running = ",".join(str(n) for n, state in enumerate(states) if state == "R")
 
@@ -180,19 +185,39 @@ def test_of_a_stage_that_begins_again_it_is_said_why(manager):
     assert len(said(told, 20.0)) == 2
 
 
+@pytest.mark.parametrize("state", ["FAILING", "FAILED", "CANCELLING"])
+def test_of_a_job_that_is_over_no_stage_begins_again(manager, state):
+    told = watching(manager)
+    manager.runs(state=state)
+    manager.failed((5, FULL))
+    assert said(told) == ["0 records read, no model loaded yet"]
+    manager.runs(state="RESTARTING")
+    assert "begins again" in said(told)[0]
+
+
+def test_of_what_would_always_fail_the_end_tells(manager):
+    told = watching(manager)
+    lasting = FULL.replace("OSError", "transforms.streams.BrokenInput")
+    manager.failed((5, lasting))
+    assert said(told) == ["0 records read, no model loaded yet"]
+
+
 def test_counts_begin_anew_where_a_stage_does_and_tokens_a_second_too(manager):
+    """Flink shows what the lost worker counted until the next one counts."""
     told, models = watching(manager), counter("models", 1)
-    for now, tokens, end in (
-        (10.0, 1_000, "1,000 tokens"),
-        (20.0, 5_000, "5,000 tokens, 400 tokens/s"),
-        (30.0, 0, "5,000 tokens, 200 tokens/s"),  # its counters are on their way
-        (40.0, 200, "200 tokens"),
-        (50.0, 1_200, "1,200 tokens, 100 tokens/s"),
+    for now, states, attempt, tokens, end in (
+        (10.0, "RR", 0, 1_000, "1,000 tokens"),
+        (20.0, "RR", 0, 5_000, "5,000 tokens, 400 tokens/s"),
+        (30.0, "FR", 0, 0, "5,000 tokens, 200 tokens/s"),  # its counters are on their way
+        (40.0, "CC", 1, 5_000, ""),
+        (50.0, "RR", 1, 5_000, ""),
+        (60.0, "RR", 1, 200, "200 tokens"),
+        (70.0, "RR", 1, 1_200, "1,200 tokens, 100 tokens/s"),
     ):
-        if now == 40.0:
-            manager.failed((5, FULL))
-        manager.counted(models, counter("tokens", tokens))
-        assert said(told, now)[-1].endswith(f"0 documents, {end}")
+        manager.counted(models)
+        manager.runs(states, attempt=attempt, tokens=tokens)
+        expected = f"0 documents, {end}" if end else "0 records read, first batch encoding"
+        assert said(told, now) == [expected], now
 
 
 ODD = {

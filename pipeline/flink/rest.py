@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
-from collections import Counter
 from http.client import HTTPException
 from typing import Any
-from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
 _SECONDS = 5.0
 _ON_THE_WAY = 2.0  # for which a job that was sent may be unknown
-_BEAM = "__metricscontainers"  # what Beam calls all of its metrics
-_COUNTER = "beam:metric:user:sum_int64:v1"
-_OURS = ".corpusvec_"  # in Flink's names of them
 _ENDED = {"FINISHED", "CANCELED", "FAILED"}
 
 
@@ -94,6 +88,11 @@ def _state(address: str, job: str) -> str:
     return ask(address, f"/jobs/{job}")["state"]
 
 
+def goes_on(address: str, job: str) -> bool:
+    """Whether a job runs, or will again."""
+    return _state(address, job) not in {*_ENDED, "FAILING", "CANCELLING"}
+
+
 def cause(address: str, name: str) -> str:
     """Why the job of this name failed, with Java's stack traces and Python's tracebacks; empty
     where it did not.
@@ -111,52 +110,7 @@ def task_managers(address: str) -> set[str]:
     return {manager["id"] for manager in ask(address, "/taskmanagers")["taskmanagers"]}
 
 
-def counters(address: str, job: str) -> Counter[str]:
-    """corpusvec's own counters of a job: of its parts that are done, as Beam has them, and of those
-    that run, as they were some seconds ago. What failed is not among them.
-    """
-    totals = _of_done(address, job)
-    for vertex in ask(address, f"/jobs/{job}")["vertices"]:
-        if vertex["status"] == "RUNNING":
-            totals += _of_running(address, f"/jobs/{job}/vertices/{vertex['id']}")
-    return totals
-
-
-def _of_done(address: str, job: str) -> Counter[str]:
-    totals: Counter[str] = Counter()
-    path = f"/jobs/{job}/accumulators?includeSerializedValue=false"
-    for told in ask(address, path)["user-task-accumulators"]:
-        if told["name"] == _BEAM:
-            for one in json.loads(told["value"])["metrics"]["attempted"]:
-                labels = one.get("labels", {})
-                if one["urn"] == _COUNTER and labels.get("NAMESPACE") == "corpusvec":
-                    totals[labels["NAME"]] += _number(one.get("payload", ""))
-    return totals
-
-
-def _of_running(address: str, vertex: str) -> Counter[str]:
-    """Flink keeps what it was told of a part that is done by now; Beam has it, too."""
-    path, parts = f"{vertex}/subtasks/metrics", ask(address, vertex)["subtasks"]
-    running = [str(part["subtask"]) for part in parts if part["status"] == "RUNNING"]
-    names = [one["id"] for one in ask(address, path) if _OURS in one["id"]]
-    if not (running and names):
-        return Counter()
-    query = {"get": ",".join(names), "subtasks": ",".join(running), "agg": "sum"}
-    found = ask(address, f"{path}?{urlencode(query)}")
-    return Counter({one["id"].rpartition(_OURS)[2]: int(one["sum"]) for one in found})
-
-
-def _number(payload: str) -> int:
-    """Of Beam's encoding: seven bits a byte, the lowest first, in Base64."""
-    return sum((byte & 127) << 7 * n for n, byte in enumerate(base64.b64decode(payload)))
-
-
-def failures(address: str, job: str) -> list[tuple[int, str, str]]:
-    """What has failed of a job, oldest first: when, by the JobManager's clock, what it says, and
-    the TaskManager, empty where it is none.
-    """
+def failures(address: str, job: str) -> list[tuple[int, str]]:
+    """What has failed of a job, oldest first: when, by the JobManager's clock, and what it says."""
     history = ask(address, f"/jobs/{job}/exceptions")["exceptionHistory"]["entries"]
-    found = [
-        (one["timestamp"], one["stacktrace"], one.get("taskManagerId") or "") for one in history
-    ]
-    return sorted(found)
+    return sorted((one["timestamp"], one["stacktrace"]) for one in history)

@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pipeline.flink import rest
-from pipeline.flink.failures import sentence
+from pipeline.flink.counters import Counters
+from pipeline.flink.failures import lasts, sentence
 from pipeline.logs import Line, say
 from pipeline.progress import made, progress_line
 
-_SECONDS, _AGAIN_SECONDS = 10.0, 30.0
+_SECONDS = 10.0
 # Progress is a courtesy: whatever a JobManager says or does not say, the run goes on.
 _NO_ANSWER = (OSError, ValueError, LookupError, TypeError, AttributeError)
 _LOST = re.compile(r"TaskManager with id '?(?P<id>[^\s'(]+)'?[^\n]*(?:reachable|timed out)")
@@ -51,8 +52,7 @@ class Watch:
         self._failed = 0  # when the last failure that was told was, by the JobManager's clock
         self._there: set[str] = set()  # TaskManagers
         self._lost: set[str] = set()
-        self._again = 0.0  # until when a part that begins again may have counted less
-        self._totals: Counter[str] = Counter()
+        self._counters: Counters | None = None
         self._first: tuple[float, int] | None = None
 
     def lines(self, now: float) -> Iterator[Line]:
@@ -67,20 +67,17 @@ class Watch:
         self._job = self._job or rest.job_id(self._address, self._name)
         if self._job is None:
             return
-        for at, told, _ in rest.failures(self._address, self._job):
-            if at <= self._failed:
-                continue
-            self._failed, self._again = at, now + _AGAIN_SECONDS
+        new = [one for one in rest.failures(self._address, self._job) if one[0] > self._failed]
+        if not new or not rest.goes_on(self._address, self._job):
+            return
+        self._failed = new[-1][0]
+        for _, told in new:
             if lost := _LOST.search(told):
                 yield from self._say_lost(lost["id"])
-            else:
+            elif not lasts(told):  # of what does, the end of the run tells
                 why = sentence(told, self._logs)
-                yield Line(
-                    f"a part of the job failed, and its stage begins again: {why}",
-                    "stage_again",
-                    {"why": why},
-                    "warning",
-                )
+                said = f"a part of the job failed, and its stage begins again: {why}"
+                yield Line(said, "stage_again", {"why": why}, "warning")
 
     def _task_managers(self, now: float) -> Iterator[Line]:
         there = rest.task_managers(self._address)
@@ -102,10 +99,8 @@ class Watch:
     def _progress(self, now: float) -> Iterator[Line]:
         if self._job is None:
             return
-        totals = rest.counters(self._address, self._job)
-        if now > self._again:  # what a part has counted is on its way when it is done
-            totals |= self._totals
-        self._totals = totals
+        self._counters = self._counters or Counters(self._address, self._job)
+        totals = self._counters.totals()
         fields = {"seconds": round(now - self._started, 3), **totals}
         line = progress_line(totals, self._speed(totals, now), None)
         yield Line(line, "progress", fields)
