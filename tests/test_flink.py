@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.flink import cluster as local_cluster
 from tests import stores
 from tests.clusters import (
     ROOT,
@@ -254,6 +255,21 @@ def test_without_maven_up_is_one_line(tmp_path):
     assert done.returncode == 1
     pom = checkout / "deploy" / "flink" / "pom.xml"
     assert done.stderr == f"cluster.sh: mvn: is not in PATH; Maven fetches what {pom} names\n"
+
+
+def test_what_maven_makes_is_made_again_where_its_sources_changed(tmp_path, monkeypatch):
+    source, made = tmp_path / "src" / "org" / "A.java", []
+    source.parent.mkdir(parents=True)
+    (tmp_path / "pom.xml").write_text("<project/>")
+    monkeypatch.setattr(local_cluster, "HERE", tmp_path)
+    monkeypatch.setattr(local_cluster, "JARS", tmp_path / "target" / "lib")
+    monkeypatch.setattr(local_cluster, "_fetch", made.append)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    for times, content in enumerate(("class A {}", "class A { int b; }"), 1):
+        source.write_text(content)
+        for _ in range(2):
+            local_cluster.jars()
+        assert made == ["/bin/mvn"] * times
 
 
 @pytest.mark.slow

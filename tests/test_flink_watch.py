@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from pipeline import logs
-from pipeline.flink import watch
+from pipeline.flink import rest, watch
 from pipeline.flink.watch import Watch, watched
 from tests.servers import Site, serving
 
@@ -289,3 +289,13 @@ def test_each_line_is_an_object_where_that_is_asked_for(manager, monkeypatch):
     lost, progress, *_ = map(json.loads, log.getvalue().splitlines())
     assert lost.items() >= {"event": "task_manager_lost", "level": "warning"}.items()
     assert progress.items() >= {"event": "progress", "records": 70}.items()
+
+
+def test_a_job_that_ended_just_now_is_not_cancelled(manager):
+    """Flink's answers are some seconds old, but for those to what it is to do."""
+    manager.runs(state="RUNNING")
+    page = manager.answers["/jobs/j"]
+    manager.answers["/jobs/j"] = lambda handler: (
+        handler.send_error(409) if handler.command == "PATCH" else page(handler)
+    )
+    assert not rest.cancel(manager.address.removeprefix("http://"), NAME)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 _SECONDS = 5.0
@@ -75,7 +77,12 @@ def cancel(address: str, name: str, seconds: float = 20.0) -> bool:
     job = awaited_job(address, name, _ON_THE_WAY)
     if job is None or _state(address, job) in _ENDED:
         return False
-    ask(address, f"/jobs/{job}", "PATCH")
+    try:
+        ask(address, f"/jobs/{job}", "PATCH")
+    except HTTPError as error:
+        if error.code != HTTPStatus.CONFLICT:
+            raise
+        return False  # it has ended; Flink's answers are some seconds old
     deadline = time.monotonic() + seconds
     while _state(address, job) not in _ENDED:
         if time.monotonic() > deadline:
