@@ -77,7 +77,7 @@ class Pace:
             return None
         if now.share < 1 and now.share - first.share < _PIECES * self._piece:
             return None
-        left = waiting
+        left = float(waiting)
         if now.share < 1:
             left += (now.read - first.read) * (1 - now.share) / (now.share - first.share)
         return Left(now.encoded / (now.encoded + left), left / made * (now.at - first.at))

@@ -48,7 +48,8 @@ class Progress:
         while not self._ended.wait(min(_SEEN_SECONDS, _LOG_SECONDS)):
             totals, now = metrics.totals(), time.monotonic()
             self._pace.see(totals, now)
-            line = progress_line(totals, self._pace.seconds, left := self._pace.left())
+            left, seconds = self._pace.left(), self._pace.seconds
+            line = progress_line(totals, made(totals) / seconds if seconds else None, left)
             if self._moving:
                 self._stream.write(f"\r\033[K{line}")
                 self._stream.flush()
@@ -60,23 +61,28 @@ class Progress:
                 say(Line(line, "progress", fields), self._stream)
 
 
-def progress_line(totals: Mapping[str, int], seconds: float | None, left: Left | None) -> str:
-    """Documents and tokens, counted as in the final report, tokens a second since the model is
-    there (`seconds`, None before), and the time left. Models that take strings get bytes.
+def made(totals: Mapping[str, int]) -> int:
+    """The tokens whose vectors were made and not copied; bytes of models that take strings."""
+    tokens = totals.get("tokens", 0) - totals.get("copied_tokens", 0)
+    return totals.get("encoded_bytes", 0) or tokens
+
+
+def progress_line(totals: Mapping[str, int], speed: float | None, left: Left | None) -> str:
+    """Documents and tokens, counted as in the final report, how many of these are made in a second,
+    and the time left, where that is known. Models that take strings get bytes.
     """
-    records, documents = totals.get("records", 0), totals.get("documents", 0)
-    unit = "bytes" if totals.get("encoded_bytes") else "tokens"
-    counted = totals.get("encoded_bytes") or totals.get("tokens", 0)
-    made = counted - totals.get("copied_tokens", 0)
-    if seconds is None:  # where nothing is new no model will be
+    records = totals.get("records", 0)
+    if not totals.get("models"):  # where nothing is new no model will be
         return f"{records:,} records read, no model loaded yet"
-    if made <= 0:
+    if made(totals) <= 0:
         return f"{records:,} records read, first batch encoding"
     copied = [f"{totals[name]:,} {name}" for name in (REUSED, REPEATED) if totals.get(name)]
     of_these = f" ({', '.join(copied)})" if copied else ""
-    parts = [f"{documents:,} documents{of_these}", f"{counted:,} {unit}"]
-    if seconds:
-        parts.append(f"{made / seconds:,.0f} {unit}/s")
+    unit = "bytes" if totals.get("encoded_bytes") else "tokens"
+    counted = totals.get("encoded_bytes") or totals.get("tokens", 0)
+    parts = [f"{totals.get('documents', 0):,} documents{of_these}", f"{counted:,} {unit}"]
+    if speed is not None:
+        parts.append(f"{speed:,.0f} {unit}/s")
     if left:
         parts += [f"{left.share:.0%}", f"{clock(left.seconds)} left"]
     return ", ".join(parts)

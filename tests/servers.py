@@ -50,7 +50,7 @@ def serving(site: Site) -> Iterator[Site]:
             with contextlib.suppress(ConnectionError):  # a client that was killed
                 site.answer(self)
 
-        do_HEAD = do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
+        do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815
 
         def log_message(self, *args) -> None:
             pass

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.flink import cluster as local_cluster
 from tests import stores
 from tests.clusters import (
     ROOT,
@@ -255,6 +257,21 @@ def test_without_maven_up_is_one_line(tmp_path):
     assert done.stderr == f"cluster.sh: mvn: is not in PATH; Maven fetches what {pom} names\n"
 
 
+def test_what_maven_makes_is_made_again_where_its_sources_changed(tmp_path, monkeypatch):
+    source, made = tmp_path / "src" / "org" / "A.java", []
+    source.parent.mkdir(parents=True)
+    (tmp_path / "pom.xml").write_text("<project/>")
+    monkeypatch.setattr(local_cluster, "HERE", tmp_path)
+    monkeypatch.setattr(local_cluster, "JARS", tmp_path / "target" / "lib")
+    monkeypatch.setattr(local_cluster, "_fetch", made.append)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    for times, content in enumerate(("class A {}", "class A { int b; }"), 1):
+        source.write_text(content)
+        for _ in range(2):
+            local_cluster.jars()
+        assert made == ["/bin/mvn"] * times
+
+
 @pytest.mark.slow
 def test_of_two_that_start_a_cluster_at_once_one_does(jars, tmp_path):
     with ThreadPoolExecutor(2) as both:
@@ -317,6 +334,21 @@ def test_every_listener_is_on_the_loopback_interface(cluster, long_run):
 
 
 @pytest.mark.slow
+def test_progress_is_said_while_a_bundle_is_at_work(cluster, long_run, tmp_path):
+    """Which is all of a worker's share: documents and tokens grow, up to those of the report."""
+    _, said = long_run.communicate(timeout=240)
+    assert long_run.returncode == 0, said
+    total = counts(tmp_path / "out")
+    assert re.search(rf"^{total['records']:,} records read, ", said, re.MULTILINE), said
+    found = re.findall(r"^([\d,]+) documents, ([\d,]+) tokens", said, re.MULTILINE)
+    made = [tuple(int(n.replace(",", "")) for n in line) for line in found]
+    assert made == sorted(made)
+    assert made[0] < (total["documents"], total["tokens"]), said
+    assert made[-1] <= (total["documents"], total["tokens"])
+    assert 0 < made[0][0] < made[0][1]
+
+
+@pytest.mark.slow
 def test_a_killed_worker_loses_and_doubles_nothing(cluster, long_run, tmp_path):
     os.kill(workers(cluster)[-1], signal.SIGKILL)
     _, said = long_run.communicate(timeout=240)
@@ -333,6 +365,8 @@ def test_a_killed_task_manager_that_returns_loses_and_doubles_nothing(cluster, l
     assert "had lost taskmanager-2" in mended.stdout, mended
     _, said = long_run.communicate(timeout=240)
     assert long_run.returncode == 0, said
+    lost = "the TaskManager taskmanager-2 is lost; the stage that it was at begins again\n"
+    assert said.count(lost) == 1
     assert_every_text_once(tmp_path / "out", 10_000 * len(TEXTS))
 
 

@@ -76,8 +76,11 @@ def assert_failed_for_good(cluster, output: Path, said: str, *parts: str) -> Non
     """In one line; nothing of the run is left, neither on the cluster nor in the output, where the
     first snapshot is as it was.
     """
-    running, _, line = said.partition("\n")
+    running, *progress, line = said.splitlines()
     assert running.startswith("running on Flink")
+    assert not [
+        said for said in progress if not said.endswith((" yet", " encoding", " tokens", "tokens/s"))
+    ]
     assert_one_line(line, *parts)
     assert list(cluster.jobs().values())[-1] == "CANCELED"  # and not tried three times more
     assert set(cluster.jobs().values()) <= {"CANCELED", "FINISHED", "FAILED"}

@@ -11,47 +11,60 @@ import pytest
 
 from pipeline import progress
 from pipeline.pace import Left
-from pipeline.progress import Progress, clock, progress_line
+from pipeline.progress import Progress, clock, made, progress_line
 from tests.models import TEXTS
 from transforms import metrics
 
 LINES = {
+    "no model": ({"records": 1200}, None, None, "1,200 records read, no model loaded yet"),
+    "no batch": (
+        {"records": 5, "models": 1, "tokens": 70, "copied_tokens": 70},
+        0.0,
+        None,
+        "5 records read, first batch encoding",
+    ),
     "half": (
-        {"records": 100, "tokens": 900, "encoded_tokens": 1100, "documents": 99},
+        {"models": 1, "records": 100, "tokens": 900, "encoded_tokens": 1100, "documents": 99},
+        90.0,
         Left(0.5, 10.4),
         "99 documents, 900 tokens, 90 tokens/s, 50%, 0:10 left",
     ),
-    "the time left is not known": (
-        {"records": 200, "tokens": 1000, "encoded_tokens": 1100, "documents": 2},
+    "neither speed nor time are known": (
+        {"models": 1, "records": 200, "tokens": 1000, "encoded_tokens": 1100, "documents": 2},
         None,
-        "2 documents, 1,000 tokens, 100 tokens/s",
+        None,
+        "2 documents, 1,000 tokens",
     ),
-    "copied, which takes no time": (
-        {"tokens": 90, "copied_tokens": 70, "documents": 8, "reused": 5, "repeated": 2},
+    "some are copied": (
+        {
+            "models": 1,
+            "tokens": 90,
+            "copied_tokens": 70,
+            "documents": 8,
+            "reused": 5,
+            "repeated": 2,
+        },
+        2.0,
         None,
         "8 documents (5 reused, 2 repeated), 90 tokens, 2 tokens/s",
     ),
     "a model that takes strings": (
-        {"records": 9, "encoded_bytes": 90, "documents": 9},
+        {"models": 1, "records": 9, "encoded_bytes": 90, "documents": 9},
+        9.0,
         None,
         "9 documents, 90 bytes, 9 bytes/s",
     ),
 }
 
 
-def test_before_the_model_is_there():
-    said = progress_line({"records": 1200}, None, None)
-    assert said == "1,200 records read, no model loaded yet"
+@pytest.mark.parametrize(("totals", "speed", "left", "expected"), LINES.values(), ids=LINES)
+def test_what_the_line_says(totals, speed, left, expected):
+    assert progress_line(totals, speed, left) == expected
 
 
-def test_before_the_first_batch_is_done():
-    copied = {"records": 5, "tokens": 70, "copied_tokens": 70}
-    assert progress_line(copied, 1.0, None) == "5 records read, first batch encoding"
-
-
-@pytest.mark.parametrize(("totals", "left", "expected"), LINES.values(), ids=LINES)
-def test_what_the_line_says_after_ten_seconds(totals, left, expected):
-    assert progress_line(totals, 10.0, left) == expected
+def test_what_is_copied_was_not_made():
+    assert made({"tokens": 90, "copied_tokens": 70}) == 20
+    assert made({"encoded_bytes": 90}) == 90
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -52,9 +53,11 @@ def folder() -> Path:
 
 
 def jars() -> None:
-    """Let Maven fetch Flink and Beam's job server, if they are not there."""
-    done = JARS.parent / "complete"
-    if done.exists():
+    """Let Maven fetch Flink and Beam's job server, and make the patches, if they are not there as
+    they are wanted.
+    """
+    done, wanted = JARS.parent / "complete", _wanted()
+    if _is(done, wanted):
         return
     if not (HERE / "pom.xml").exists():  # it is no part of the wheel
         raise ClusterError(f"{HERE}/pom.xml: is not there; start it in a checkout of corpusvec")
@@ -62,9 +65,19 @@ def jars() -> None:
     if not maven:
         raise ClusterError(f"mvn: is not in PATH; Maven fetches what {HERE}/pom.xml names")
     with alone(JARS.parent):
-        if not done.exists():
+        if not _is(done, wanted):
             _fetch(maven)
-            done.touch()
+            done.write_text(wanted)
+
+
+def _wanted() -> str:
+    """The digest of all that Maven is given."""
+    files = [HERE / "pom.xml", *sorted((HERE / "src").rglob("*.java"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _is(done: Path, wanted: str) -> bool:
+    return done.exists() and done.read_text() == wanted
 
 
 def _fetch(maven: str) -> None:

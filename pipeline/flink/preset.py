@@ -28,6 +28,7 @@ from pipeline.flink.check import check
 from pipeline.flink.failures import RunFailed, explain
 from pipeline.flink.patience import no_longer_than_useful
 from pipeline.flink.processes import ClusterError, answers
+from pipeline.flink.watch import watched
 from pipeline.run import hands_over
 from pipeline.start_worker import CLIENT, CORES, LOGS, versions
 
@@ -85,7 +86,10 @@ def on_cluster(
         print(f"running on Flink, http://{cluster.rest}", file=sys.stderr)
         job = PipelineOptions(arguments).view_as(GoogleCloudOptions).job_name
         try:
-            with no_longer_than_useful(cluster.rest, job):
+            with (
+                no_longer_than_useful(cluster.rest, job),
+                watched(cluster.rest, job, cluster.logs),
+            ):
                 yield arguments
                 handed_over = hands_over(PipelineOptions(arguments))
                 if handed_over and not rest.awaited_job(cluster.rest, job, flags.start_timeout):

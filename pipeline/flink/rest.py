@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 _SECONDS = 5.0
@@ -75,7 +77,12 @@ def cancel(address: str, name: str, seconds: float = 20.0) -> bool:
     job = awaited_job(address, name, _ON_THE_WAY)
     if job is None or _state(address, job) in _ENDED:
         return False
-    ask(address, f"/jobs/{job}", "PATCH")
+    try:
+        ask(address, f"/jobs/{job}", "PATCH")
+    except HTTPError as error:
+        if error.code != HTTPStatus.CONFLICT:
+            raise
+        return False  # it has ended; Flink's answers are some seconds old
     deadline = time.monotonic() + seconds
     while _state(address, job) not in _ENDED:
         if time.monotonic() > deadline:
@@ -88,6 +95,11 @@ def _state(address: str, job: str) -> str:
     return ask(address, f"/jobs/{job}")["state"]
 
 
+def goes_on(address: str, job: str) -> bool:
+    """Whether a job runs, or will again."""
+    return _state(address, job) not in {*_ENDED, "FAILING", "CANCELLING"}
+
+
 def cause(address: str, name: str) -> str:
     """Why the job of this name failed, with Java's stack traces and Python's tracebacks; empty
     where it did not.
@@ -98,3 +110,14 @@ def cause(address: str, name: str) -> str:
     history = ask(address, f"/jobs/{job}/exceptions").get("exceptionHistory", {})
     entries = history.get("entries", [])
     return str(entries[0].get("stacktrace", "")) if entries else ""
+
+
+def task_managers(address: str) -> set[str]:
+    """The ids of those that are there."""
+    return {manager["id"] for manager in ask(address, "/taskmanagers")["taskmanagers"]}
+
+
+def failures(address: str, job: str) -> list[tuple[int, str]]:
+    """What has failed of a job, oldest first: when, by the JobManager's clock, and what it says."""
+    history = ask(address, f"/jobs/{job}/exceptions")["exceptionHistory"]["entries"]
+    return sorted((one["timestamp"], one["stacktrace"]) for one in history)

@@ -1,0 +1,117 @@
+"""What is said of a job on Flink while it runs: how far it is, and what begins again."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from pipeline.flink import rest
+from pipeline.flink.counters import Counters
+from pipeline.flink.failures import lasts, sentence
+from pipeline.logs import Line, say
+from pipeline.progress import made, progress_line
+
+_SECONDS = 10.0
+# Progress is a courtesy: whatever a JobManager says or does not say, the run goes on.
+_NO_ANSWER = (OSError, ValueError, LookupError, TypeError, AttributeError)
+_LOST = re.compile(r"TaskManager with id '?(?P<id>[^\s'(]+)'?[^\n]*(?:reachable|timed out)")
+
+
+@contextlib.contextmanager
+def watched(address: str, job: str, logs: str) -> Iterator[None]:
+    """Meanwhile what the cluster tells of the job is said every few seconds."""
+    ended = threading.Event()
+    told = Watch(address, job, logs)
+
+    def show() -> None:
+        while not ended.wait(_SECONDS):
+            for line in told.lines(time.monotonic()):
+                if not ended.is_set():
+                    say(line)
+
+    thread = threading.Thread(target=show, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(1.0)  # a JobManager may take long to say nothing
+
+
+class Watch:
+    """What is new of a job, by its name."""
+
+    def __init__(self, address: str, job: str, logs: str):
+        self._address, self._name, self._logs = address, job, logs
+        self._job: str | None = None
+        self._started = time.monotonic()
+        self._failed = 0  # when the last failure that was told was, by the JobManager's clock
+        self._there: set[str] = set()  # TaskManagers
+        self._lost: set[str] = set()
+        self._counters: Counters | None = None
+        self._first: tuple[float, int] | None = None
+
+    def lines(self, now: float) -> Iterator[Line]:
+        """None of what nobody answers."""
+        for part in (self._failures, self._task_managers, self._progress):
+            try:
+                yield from list(part(now))
+            except _NO_ANSWER:
+                continue
+
+    def _failures(self, now: float) -> Iterator[Line]:
+        self._job = self._job or rest.job_id(self._address, self._name)
+        if self._job is None:
+            return
+        new = [one for one in rest.failures(self._address, self._job) if one[0] > self._failed]
+        if not new or not rest.goes_on(self._address, self._job):
+            return
+        self._failed = new[-1][0]
+        for _, told in new:
+            if lost := _LOST.search(told):
+                yield from self._say_lost(lost["id"])
+            elif not lasts(told):  # of what does, the end of the run tells
+                why = sentence(told, self._logs)
+                said = f"a part of the job failed, and its stage begins again: {why}"
+                yield Line(said, "stage_again", {"why": why}, "warning")
+
+    def _task_managers(self, now: float) -> Iterator[Line]:
+        there = rest.task_managers(self._address)
+        for name in sorted(self._there - there):
+            yield from self._say_lost(name)
+        self._lost -= there  # it is back, and may be lost again
+        self._there = there
+
+    def _say_lost(self, name: str) -> Iterator[Line]:
+        if name not in self._lost:
+            self._lost.add(name)
+            yield Line(
+                f"the TaskManager {name} is lost; the stage that it was at begins again",
+                "task_manager_lost",
+                {"task_manager": name},
+                "warning",
+            )
+
+    def _progress(self, now: float) -> Iterator[Line]:
+        if self._job is None:
+            return
+        self._counters = self._counters or Counters(self._address, self._job)
+        totals = self._counters.totals()
+        fields = {"seconds": round(now - self._started, 3), **totals}
+        line = progress_line(totals, self._speed(totals, now), None)
+        yield Line(line, "progress", fields)
+
+    def _speed(self, totals: Counter[str], now: float) -> float | None:
+        """Since something was made for the first time: what a stage made that begins again is
+        gone.
+        """
+        n = made(totals)
+        if self._first is None or n < self._first[1]:
+            self._first = (now, n) if n else None
+            return None
+        at, before = self._first
+        return (n - before) / (now - at) if now > at else None
