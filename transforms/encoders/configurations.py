@@ -104,11 +104,14 @@ def read(values: Mapping[str, Any], file: Path) -> tuple[BertConfig, tuple[str, 
     return bert_config(values, file, _ACTIVATIONS, **more), _notes(values, file)
 
 
-def type_note(values: Mapping[str, Any], types: Collection[str]) -> tuple[str, ...]:
-    """A note where transformers computes in half precision: where the configuration says so, or
-    says nothing and the weights, which are of these types, are so.
+def type_note(
+    values: Mapping[str, Any], types: Collection[str], asked: str | None
+) -> tuple[str, ...]:
+    """A note where transformers computes in half precision: where it is `asked` to, or the
+    configuration says so, or neither says anything and the weights, which are of these types, are
+    so.
     """
-    said = values.get("dtype") or values.get("torch_dtype")
+    said = asked or values.get("dtype") or values.get("torch_dtype")
     found = {str(said)} if said else {_HALF[kind] for kind in types if kind in _HALF}
     return tuple(
         f"transformers computes this model in {name}, which rounds more; here it is computed in"

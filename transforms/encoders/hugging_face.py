@@ -71,8 +71,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     values = read_json(config_file)
     config, notes = configurations.read(values, config_file)
     configurations.refuse_adapters(folder)
-    said_type = {"dtype": modules.dtype} if modules and modules.dtype else {}
-    weight_files, has_pooler, type_notes = _checked_weights(folder, values | said_type, config)
+    weight_files, has_pooler, types = _checked_weights(folder, values, config)
     tokenizer_file, said = folder_tokenizers.find(Path(asked.tokenizer or folder))
     check_own_tokenizer([tokenizer_file], folder_tokenizers.own_files(folder))
     lowercase = say_lowercase(asked.do_lower_case)
@@ -98,7 +97,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         default_prompt=modules.default_prompt if modules else "",
         notes=(
             *notes,
-            *type_notes,
+            *configurations.type_note(values, types, modules and modules.dtype),
             *folder_tokenizers.notes(rules, said, values, library),
         ),
     )
@@ -106,14 +105,14 @@ def describe(path: str, asked: Asked) -> ModelSpec:
 
 def _checked_weights(
     folder: Path, values: Mapping[str, Any], config: BertConfig
-) -> tuple[list[Path], bool, tuple[str, ...]]:
-    """The files of the weights, whether they have a pooler, and what is to be said of them."""
+) -> tuple[list[Path], bool, set[str]]:
+    """The files of the weights, whether they have a pooler, and the types of their numbers."""
     files = _weight_files(folder, values)
     where = str(files[0] if len(files) == 1 else folder)
     there, types = _names_and_shapes(files, config, where)
     has_pooler = weights.POOLER_KERNEL in there
     weights.check_shapes(there, config, has_pooler, where)
-    return files, has_pooler, configurations.type_note(values, types)
+    return files, has_pooler, types
 
 
 def _limit(
