@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.models import TEXTS
+from tests.test_oracles import GOLDEN
 
 
 def write_lines(path, lines):
@@ -62,7 +63,7 @@ def assert_counts_agree(outcome, snapshot=None):
     return counts
 
 
-GOLDEN = [
+ORIGINALS = [
     ("bert_japanese", 128, 2e-5),
     ("bert_japanese", 32, 2e-5),
     ("bert_wordpiece", 48, 2e-5),
@@ -70,10 +71,10 @@ GOLDEN = [
 
 
 @pytest.mark.parametrize(
-    ("name", "length", "tolerance"), GOLDEN, ids=[f"{g[0]}-{g[1]}" for g in GOLDEN]
+    ("name", "length", "tolerance"), ORIGINALS, ids=[f"{g[0]}-{g[1]}" for g in ORIGINALS]
 )
-def test_the_original_programs_tokens_and_values(shared, embed, name, length, tolerance):
-    folder = shared / "golden" / name
+def test_the_original_programs_tokens_and_values(embed, name, length, tolerance):
+    folder = GOLDEN / name
     expected = np.load(folder / f"expected_len{length}.npz")
     layers = ",".join(map(str, expected["layers"]))
     outcome = embed(
@@ -106,8 +107,8 @@ def test_the_original_programs_tokens_and_values(shared, embed, name, length, to
     assert not by_id
 
 
-def test_the_default_models_own_vectors(shared, embed, minilm, tmp_path):
-    expected = np.load(shared / "golden" / "minilm.npz")
+def test_the_default_models_own_vectors(embed, minilm, tmp_path):
+    expected = np.load(GOLDEN / "minilm.npz")
     records = [json.dumps({"id": str(i), "text": t}) for i, t in enumerate(expected["texts"])]
     source = write_lines(tmp_path / "texts.jsonl", records)
     outcome = embed(minilm, source, "--layers=-1,-2,-3,-4")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.test_oracles import GOLDEN
 from transforms.models.hardware import tf
 from transforms.models.saved_models import freezing, optimized_graphs, signatures
 from transforms.models.saved_models.freezing import Function
@@ -275,8 +276,8 @@ def test_a_frozen_function_gives_the_same_and_has_no_variables(model, name):
 
 
 @pytest.mark.parametrize("name", ["bert", "elmo", "nnlm", "use", "use_lite"])
-def test_every_signature_of_the_reference_modules_freezes(shared, name):
-    functions = assert_same(str(shared / "golden" / "tf1_hub" / name), 1e-6)
+def test_every_signature_of_the_reference_modules_freezes(name):
+    functions = assert_same(str(GOLDEN / "tf1_hub" / name), 1e-6)
     assert [function.frozen_share for function in functions] == [1.0] * len(functions)
 
 

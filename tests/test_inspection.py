@@ -29,6 +29,7 @@ from tests.saved_models import (
     token_lookup,
     unknown_signature,
 )
+from tests.test_oracles import GOLDEN
 from transforms.models.kinds import describe_model
 from transforms.specs import VectorColumn
 from transforms.vectors.columns import parse_vectors
@@ -234,8 +235,8 @@ def test_the_trial_is_what_the_model_reads(zoo, facts):
 
 
 @pytest.mark.parametrize("name", ["bert", "elmo", "nnlm", "use", "use_lite"])
-def test_the_modules_of_tensorflow_hub(name, shared, facts):
-    found = facts(shared / "golden/tf1_hub" / name)
+def test_the_modules_of_tensorflow_hub(name, facts):
+    found = facts(GOLDEN / "tf1_hub" / name)
     assert found["form"].startswith("TF1 Hub module that takes ")
     assert sum(one["chosen"] for one in found["signatures"]) == 1
     assert found["problem"] is None

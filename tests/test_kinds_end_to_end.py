@@ -23,7 +23,7 @@ from tests.saved_models import (
     tokens_reference,
 )
 from tests.test_end_to_end import manifest_of, vectors, write_lines
-from tests.test_oracles import GOLDEN, needs_golden
+from tests.test_oracles import GOLDEN
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
 LINES = (*TEXTS[:6], "a", "Where  do the  birds go", " rain on\tthe roof ")
@@ -60,7 +60,6 @@ def golden_run(embed, tmp_path, folder, *flags):
     return texts, sentences, outcome
 
 
-@needs_golden
 @pytest.mark.parametrize("signature", [[], ["--signature=tokens"]], ids=["default", "tokens"])
 def test_golden_elmo(embed, tmp_path, signature):
     texts, sentences, outcome = golden_run(
@@ -86,7 +85,6 @@ def test_golden_elmo(embed, tmp_path, signature):
     assert widths == {"layer@0": 16, "layer@1": 32, "layer@2": 32, "layer@elmo": 32}
 
 
-@needs_golden
 def test_golden_bert(embed, tmp_path):
     _, sentences, outcome = golden_run(
         embed, tmp_path, "bert", "--layers=-1", "--vectors=pooler,mean@-1,output@pooled_output"
@@ -105,7 +103,6 @@ def test_golden_bert(embed, tmp_path):
         np.testing.assert_allclose(row["mean@-1"], sequence[n, :length].mean(0), **CLOSE)
 
 
-@needs_golden
 @pytest.mark.parametrize(
     ("folder", "file", "key", "counted"),
     [

@@ -12,10 +12,9 @@ from tests.models import bert_weights, weights_of
 from tests.oracles import BertJapanese, GoogleWordPiece, assemble, bert, truncate_pair
 
 ROOT = Path(__file__).resolve().parents[1]
-GOLDEN = ROOT.parent / "shared" / "golden"
+GOLDEN = ROOT / "tests" / "golden"  # what the original programs made
 MINILM = Path(os.environ.get("CORPUSVEC_MINILM", ROOT / "models" / "all-MiniLM-L6-v2"))
 
-needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="shared/golden is not here")
 needs_minilm = pytest.mark.skipif(
     not (MINILM / "model.safetensors").is_file(), reason="all-MiniLM-L6-v2 is not here"
 )
@@ -49,7 +48,6 @@ def bert_japanese(folder: Path) -> BertJapanese:
     return BertJapanese(folder / "wiki-ja.model", folder / "wiki-ja.vocab")
 
 
-@needs_golden
 @pytest.mark.parametrize(
     ("folder", "tokenizer", "max_seq_length"),
     [
@@ -77,7 +75,6 @@ def test_references_repeat_the_original_programs(folder, tokenizer, max_seq_leng
             np.testing.assert_allclose(computed[layer], expected[:, column], rtol=0, atol=2e-5)
 
 
-@needs_golden
 @needs_minilm
 def test_references_repeat_sentence_transformers_on_minilm():
     """Tokens equal, layers within 1e-4, sentence vectors (mean, L2-normalized) within 1e-5."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.models import TEXTS, checkpoint_folder, hugging_face_folder
-from tests.test_oracles import GOLDEN, ROOT, golden_rows, lines_of, needs_golden, pair_of
+from tests.test_oracles import GOLDEN, ROOT, golden_rows, lines_of, pair_of
 from transforms.elements import Document
 from transforms.models.kinds import describe_model, load_encoder
 from transforms.specs import VectorColumn, Wanted
@@ -70,7 +70,6 @@ def golden_windows(folder, max_seq_length):
     return spec, windows_of(spec, lines, max_seq_length)
 
 
-@needs_golden
 @pytest.mark.parametrize(
     ("folder", "max_seq_length"),
     [("bert_japanese", 128), ("bert_japanese", 32), ("bert_wordpiece", 48)],
@@ -99,7 +98,6 @@ def minilm_golden():
     return spec, windows_of(spec, [(text, None) for text in texts], spec.max_seq_length), vectors
 
 
-@needs_golden
 @needs_minilm
 def test_sentence_transformers_on_minilm():
     """Tokens equal, layer values within 1e-4; the model's own column within 1e-5."""
@@ -156,7 +154,6 @@ def assert_close_in_bfloat16(spec, windows):
     assert min(cosines.values()) > 0.999, cosines
 
 
-@needs_golden
 @pytest.mark.parametrize(
     ("folder", "max_seq_length"),
     [("bert_japanese", 128), ("bert_wordpiece", 48)],
@@ -166,7 +163,6 @@ def test_bfloat16_on_golden_models(folder, max_seq_length):
     assert_close_in_bfloat16(*golden_windows(folder, max_seq_length))
 
 
-@needs_golden
 @needs_minilm
 def test_bfloat16_on_minilm():
     spec, windows, _ = minilm_golden()

@@ -33,7 +33,7 @@ from tests.saved_models import (
     strings_saved_model,
     table,
 )
-from tests.test_oracles import GOLDEN, needs_golden
+from tests.test_oracles import GOLDEN
 from transforms.batches import cut_batches
 from transforms.models.isolation import BrokenModel, encode_each
 from transforms.models.kinds import describe_model, load_encoder
@@ -147,7 +147,6 @@ def golden_encoded(folder, **asked):
     return encoder.encode(windows_of(spec, golden("expected.npz", "texts").tolist()))
 
 
-@needs_golden
 @pytest.mark.parametrize("signature", ["", "default", "tokens"])
 def test_golden_elmo(signature):
     texts = golden("expected.npz", "texts").tolist()
@@ -161,7 +160,6 @@ def test_golden_elmo(signature):
         )
 
 
-@needs_golden
 def test_golden_bert():
     for row, encoded in enumerate(golden_encoded("bert")):
         length = int(golden("expected_bert.npz", "mask")[row].sum())
@@ -172,7 +170,6 @@ def test_golden_bert():
         np.testing.assert_allclose(encoded.outputs["pooler"], pooled, **CLOSE)
 
 
-@needs_golden
 @pytest.mark.parametrize(
     ("folder", "file", "key"),
     [

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_oracles import GOLDEN
 from transforms.models.hardware import tf
 from transforms.models.saved_models import integrity, signatures
 from transforms.specs import Tensor
@@ -208,8 +209,8 @@ def test_inputs_and_outputs_of_any_structure_have_names(
     assert trace.training is None
 
 
-def test_the_reference_modules(shared):
-    bert = signatures.read(str(shared / "golden" / "tf1_hub" / "bert"))
+def test_the_reference_modules():
+    bert = signatures.read(str(GOLDEN / "tf1_hub" / "bert"))
     assert bert.is_hub_module
     assert [s.name for s in bert.signatures] == ["tokenization_info", "tokens"]
     assert bert.signatures[1].outputs[1] == Tensor("sequence_output", "float32", (None, None, 16))

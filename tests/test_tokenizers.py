@@ -25,7 +25,7 @@ from tests.models import (
     word_piece_vocabulary,
 )
 from tests.oracles import BertJapanese, GoogleWordPiece, assemble
-from tests.test_oracles import bert_japanese, golden_rows, lines_of, pair_of, word_piece
+from tests.test_oracles import GOLDEN, bert_japanese, golden_rows, lines_of, pair_of, word_piece
 from transforms.models.berts import hugging_face
 from transforms.specs import Asked, TokenizerSpec
 from transforms.tokens.tokenizers import load_tokenizer
@@ -312,9 +312,9 @@ def test_xlm_roberta_numbers_pieces_as_fairseq_does(specs, tokenizer, kind):
     ],
 )
 def test_golden_lines_have_the_tokens_that_the_original_programs_wrote(
-    shared, folder, kind, original, max_seq_length
+    folder, kind, original, max_seq_length
 ):
-    place = shared / "golden" / folder
+    place = GOLDEN / folder
     files = {"wordpiece": ("vocab.txt", ""), "sentencepiece": ("wiki-ja.model", "wiki-ja.vocab")}
     path, vocabulary = (str(place / name) if name else "" for name in files[kind])
     tokenizer = load_tokenizer(TokenizerSpec(kind, path, vocabulary, lowercase=True))
@@ -333,12 +333,12 @@ def test_golden_lines_have_the_tokens_that_the_original_programs_wrote(
 
 
 @pytest.mark.parametrize("file", ["tokenizer.json", "vocab.txt"])
-def test_minilm_has_the_tokens_that_sentence_transformers_wrote(shared, minilm, file):
+def test_minilm_has_the_tokens_that_sentence_transformers_wrote(minilm, file):
     kind = {"tokenizer.json": "tokenizer.json", "vocab.txt": "bert_fast"}[file]
     tokenizer = load_tokenizer(TokenizerSpec(kind, str(Path(minilm) / file), lowercase=True))
-    with np.load(shared / "golden" / "minilm.npz") as golden:
+    with np.load(GOLDEN / "minilm.npz") as golden:
         texts = golden["texts"].tolist()
-    rows = golden_rows(shared / "golden" / "minilm.npz")
+    rows = golden_rows(GOLDEN / "minilm.npz")
     for found, (expected, _, _) in zip(tokenizer.encode(texts, False), rows):
         assert ["[CLS]", *found.tokens[:254], "[SEP]"] == expected
 

@@ -39,6 +39,7 @@ from tests.saved_models import (
     unknown_reference,
     unknown_signature,
 )
+from tests.test_oracles import GOLDEN
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
 
@@ -333,7 +334,7 @@ def test_bert_module_gives_its_reference(options, tmp_path):
     assert ("mlm" in load(folder, tags=[]).signatures) == options.get("mlm", False)
 
 
-def test_hub_modules_have_the_form_of_the_published_ones(tmp_path, shared):
+def test_hub_modules_have_the_form_of_the_published_ones(tmp_path):
     from tensorflow.core.protobuf import saved_model_pb2
 
     def form(folder):
@@ -355,7 +356,7 @@ def test_hub_modules_have_the_form_of_the_published_ones(tmp_path, shared):
         }
 
     for make, name in ((elmo, "elmo"), (use, "use"), (use_lite, "use_lite"), (bert_module, "bert")):
-        assert form(make(tmp_path / name)) == form(shared / "golden" / "tf1_hub" / name)
+        assert form(make(tmp_path / name)) == form(GOLDEN / "tf1_hub" / name)
 
 
 # ----------------------------------------------------------------------------------- broken models
