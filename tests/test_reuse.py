@@ -21,7 +21,7 @@ import pytest
 
 from tests.models import TEXTS
 from tests.test_end_to_end import manifest_of, vectors, write_lines
-from transforms import copies
+from transforms import copies, read
 from transforms.attempts import note_complete
 from transforms.elements import WrittenFile
 from transforms.manifests import MADE
@@ -533,12 +533,17 @@ def test_times_of_all_stages_are_told(tiny, embed, tmp_path):
 
 
 def test_workers_are_given_whole_paths(tiny, embed, tmp_path, monkeypatch):
-    """They are at home in other folders."""
+    """They are at home in other folders; what is written has the path that was typed."""
     monkeypatch.chdir(tmp_path)
     write_lines(tmp_path / "in.jsonl", records(**pages(3)))
+    opens, opened = read.open_input, []
+    monkeypatch.setattr(
+        read, "open_input", lambda path, *rest: opened.append(path) or opens(path, *rest)
+    )
     outcome = embed(tiny, "in.jsonl", *APART)
     assert outcome.code == 0, outcome.err
-    assert set(outcome.table("sentences")["source"].to_pylist()) == {str(tmp_path / "in.jsonl")}
+    assert set(opened) == {str(tmp_path / "in.jsonl")}
+    assert set(outcome.table("sentences")["source"].to_pylist()) == {"in.jsonl"}
     assert manifest_of(outcome)["configuration"]["output"] == str(outcome.output)
 
 
