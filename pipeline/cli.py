@@ -141,11 +141,11 @@ def _verify(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
         return _snapshots(flags, rest, arguments)
     parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_twice(flags, arguments)
-    from pipeline.commands.compare_models import compare_models, said
+    from pipeline.commands.compare_models import compare_models, lines
 
     _reach_stores(rest)
     report = compare_models(flags)
-    say(said(report, flags.json))
+    say(lines(report, flags.json))
     if report.enough is False:
         return failed(f"corpusvec: {report.verdict[-1]}", NOT_PUBLISHED, "not_enough")
     return DONE

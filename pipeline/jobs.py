@@ -27,7 +27,7 @@ from transforms.documents.inputs import (
 )
 from transforms.models.sources.downloads import without_secrets
 from transforms.snapshots.claims import reading, writing
-from transforms.snapshots.commits import Snapshot, alone, new_id
+from transforms.snapshots.commits import Snapshot, new_id, sole_writer
 from transforms.snapshots.earlier_rows import Earlier
 from transforms.snapshots.layouts import latest
 from transforms.snapshots.manifests import DEFAULT_LIMITS, Limits
@@ -162,7 +162,7 @@ def _begin(
     # that was started first, and LATEST would be newer than the other.
     now = datetime.now(timezone.utc)
     snapshot = Snapshot(output, new_id(now))
-    with alone(output):
+    with sole_writer(output):
         late = claim.waited or (latest(output) or "") > new_id(begun)
         before = previous(output, flags.previous, flags.full, run)
         claim.tell(snapshot.id, before.names_in(output))

@@ -61,13 +61,13 @@ def test_the_input_is_as_old_as_the_oldest_of_its_exports_and_its_newest_file(fi
 def test_of_a_store_that_does_not_say_nobody_knows():
     assert dated("x://a", 0.0, Dates()) is None
     assert described([], NOW) == {}
-    assert ages.told({}) == ""
+    assert ages.age_text({}) == ""
 
 
 def test_it_is_told_in_a_sentence():
     about = described([Dated("in/notes.json", ago(5), True)], NOW)
     said = "notes.json was exported 2026-01-05 00:00 UTC, 5 days before the run"
-    assert ages.told(about) == said
+    assert ages.age_text(about) == said
 
 
 WORDS = {0.4: "0 seconds", 1: "1 second", 90: "90 seconds", 3_600: "1 hour", 7_100: "118 minutes"}

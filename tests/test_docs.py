@@ -19,7 +19,7 @@ from pipeline.runners.options import beam_flags
 from tests import hub_modules, saved_models
 from tests.conftest import ROOT
 from tests.models import checkpoint_folder
-from transforms.models.sources.caches import Entry, kept
+from transforms.models.sources.caches import Entry, cached
 from transforms.specs import Asked
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -89,7 +89,7 @@ def models(tmp_path_factory, minilm) -> Path:
     hub_modules.use(folder / "use")
     hub_modules.use_lite(folder / "use-lite")
     handle = "hf://sentence-transformers/all-MiniLM-L6-v2"
-    kept(
+    cached(
         Entry(str(folder / "cache"), handle, handle),
         lambda new, scratch: shutil.copytree(minilm, new, dirs_exist_ok=True),
     )

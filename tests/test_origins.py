@@ -19,7 +19,7 @@ from tests.models import hugging_face_folder
 from tests.servers import Site, body
 from transforms.elements import Document
 from transforms.models import placements
-from transforms.models.placements import Origin, described, here
+from transforms.models.placements import Origin, described, on_this_machine
 from transforms.models.sources.archives import pack
 from transforms.specs import Asked
 
@@ -55,20 +55,20 @@ def other_model(site: Site, tmp_path: Path) -> None:
 
 def test_where_a_model_was_described_it_stays(tiny):
     spec, origin = described(tiny, None, False, Asked())
-    assert here(spec, origin) is spec
-    assert here(spec, None) is spec
+    assert on_this_machine(spec, origin) is spec
+    assert on_this_machine(spec, None) is spec
 
 
 def test_another_machine_fetches_the_model_and_finds_its_files(site, elsewhere):
     spec, origin = described(f"{site.address}/model.tar.gz", None, False, Asked())
     cache = elsewhere()
-    moved = here(spec, origin)
+    moved = on_this_machine(spec, origin)
     assert moved.digest == spec.digest
     assert moved.path.startswith(f"{cache}/")
     for path in (*moved.weights, moved.tokenizer.path):
         assert path.startswith(f"{cache}/")
         assert os.path.exists(path)
-    assert here(spec.tokenizer, origin) == moved.tokenizer
+    assert on_this_machine(spec.tokenizer, origin) == moved.tokenizer
     assert sum(site.asked.values()) == 2  # once by the client, once here
 
 
@@ -82,7 +82,7 @@ def test_an_old_copy_on_another_machine_is_fetched_again(site, elsewhere, tmp_pa
     spec, origin = described(handle, str(tmp_path / "client"), False, Asked())
     origin = Origin(handle, None, Asked(), origin.folder, origin.digest)
     elsewhere()
-    assert here(spec, origin).path.startswith(f"{cache}/")
+    assert on_this_machine(spec, origin).path.startswith(f"{cache}/")
 
 
 def test_a_model_that_became_another_is_one_sentence(site, elsewhere, tmp_path):
@@ -90,7 +90,7 @@ def test_a_model_that_became_another_is_one_sentence(site, elsewhere, tmp_path):
     other_model(site, tmp_path)
     elsewhere()
     with pytest.raises(ValueError, match=r"is another model on .* than it was when the run"):
-        here(spec, origin)
+        on_this_machine(spec, origin)
 
 
 def test_a_folder_that_is_not_there_or_another_is_one_sentence(tiny, elsewhere, tmp_path):
@@ -98,21 +98,21 @@ def test_a_folder_that_is_not_there_or_another_is_one_sentence(tiny, elsewhere, 
     shutil.copytree(tiny, folder)
     spec, origin = described(str(folder), None, False, Asked())
     elsewhere()
-    assert here(spec, origin) is spec
+    assert on_this_machine(spec, origin) is spec
     elsewhere()
     (folder / "vocab.txt").unlink(missing_ok=True)
     (folder / "tokenizer.json").write_text((folder / "tokenizer.json").read_text() + " ")
     with pytest.raises(ValueError, match=f"--model={folder}: is another model on"):
-        here(spec, origin)
+        on_this_machine(spec, origin)
     elsewhere()
     shutil.rmtree(folder)
     with pytest.raises(ValueError, match=f"--model={folder}: is not on .*; put it there too"):
-        here(spec, origin)
+        on_this_machine(spec, origin)
 
 
 def fetch(origin: Origin, cache: str) -> str:
     os.environ["TFHUB_CACHE_DIR"] = cache
-    return here(origin.folder, origin)
+    return on_this_machine(origin.folder, origin)
 
 
 def test_the_processes_of_a_machine_fetch_once(site, elsewhere, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from pipeline.terminal import progress
 from pipeline.terminal.formats import clock
 from pipeline.terminal.pace import Left
-from pipeline.terminal.progress import Progress, made, progress_line
+from pipeline.terminal.progress import Progress, newly_counted, progress_line
 from tests.models import TEXTS
 from transforms.measures import counters
 
@@ -64,8 +64,8 @@ def test_what_the_line_says(totals, speed, left, expected):
 
 
 def test_what_is_copied_was_not_made():
-    assert made({"tokens": 90, "copied_tokens": 70}) == 20
-    assert made({"encoded_bytes": 90}) == 90
+    assert newly_counted({"tokens": 90, "copied_tokens": 70}) == 20
+    assert newly_counted({"encoded_bytes": 90}) == 90
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from transforms.measures.beam_times import Stamp, stamped
 from transforms.measures.clocks import PEAK_MEMORY, peak_memory
 from transforms.models.isolation import encode_each
 from transforms.models.kinds import Encoder, load_encoder, tokens_at_once
-from transforms.models.placements import Origin, here
+from transforms.models.placements import Origin, on_this_machine
 from transforms.specs import ModelSpec, Wanted
 
 
@@ -82,7 +82,7 @@ class _EncodeFn(beam.DoFn):
 
     def _load(self) -> _Loaded:
         started = time.monotonic()
-        encoder = load_encoder(here(self._model, self._origin), self._wanted)
+        encoder = load_encoder(on_this_machine(self._model, self._origin), self._wanted)
         return _Loaded(encoder, int(1000 * (time.monotonic() - started)))
 
     def start_bundle(self):

@@ -11,7 +11,7 @@ from transforms.elements import Encoded, Failure
 from transforms.measures import counters
 from transforms.measures.beam_times import Stamp, stamped
 from transforms.measures.clocks import Spent
-from transforms.models.placements import Origin, here
+from transforms.models.placements import Origin, on_this_machine
 from transforms.storage.digests import failure_of
 from transforms.vectors.documents import DocumentVectors, Gathering, Overflow, VectorPlan
 
@@ -36,7 +36,7 @@ class _PoolFn(beam.DoFn):
         self._plan, self._origin = plan, origin
 
     def setup(self):
-        self._vectors = DocumentVectors(here(self._plan, self._origin))
+        self._vectors = DocumentVectors(on_this_machine(self._plan, self._origin))
 
     def start_bundle(self):
         self._gathering = Gathering()

@@ -11,7 +11,7 @@ from transforms.elements import Document
 from transforms.measures import counters
 from transforms.measures.beam_times import Stamp, keys, stamped
 from transforms.measures.clocks import Spent
-from transforms.models.placements import Origin, here
+from transforms.models.placements import Origin, on_this_machine
 from transforms.specs import TokenizerSpec
 from transforms.storage.digests import failure_of
 from transforms.tokens.tokenizers import load_tokenizer
@@ -51,7 +51,9 @@ class _TokenizeFn(beam.DoFn):
         self._spec, self._plan, self._origin = spec, plan, origin
 
     def setup(self):
-        self._tokenizer = load_tokenizer(here(self._spec, self._origin)) if self._spec else None
+        self._tokenizer = (
+            load_tokenizer(on_this_machine(self._spec, self._origin)) if self._spec else None
+        )
         self._keys = keys()
 
     def start_bundle(self):

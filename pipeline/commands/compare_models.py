@@ -23,13 +23,13 @@ from pipeline.comparisons.batches import invariance, rounding
 from pipeline.comparisons.columns import FEWEST, NEAREST, Row, change
 from pipeline.comparisons.reports import Reason, Report, Side, Swap
 from pipeline.comparisons.samples import Sample, read_sample
-from pipeline.comparisons.settings import Again, again
+from pipeline.comparisons.settings import Again, settings_of
 from pipeline.embedders import LoadedModel
 from pipeline.flags.compare_models import SAMPLE
 from pipeline.inspections.outputs import one_sentence
 from pipeline.settings import Recipe
 from transforms.elements import Failure, SentenceVector
-from transforms.models.sources.handles import shown
+from transforms.models.sources.handles import display_name
 from transforms.snapshots.commits import Snapshot
 from transforms.snapshots.layouts import latest, read_manifest
 from transforms.snapshots.manifests import FORMAT_VERSION, files_of
@@ -52,11 +52,14 @@ def compare_models(flags: argparse.Namespace) -> Report:
     with one_sentence(output):
         named = ask(output, lambda: latest(output))
         manifest = _manifest(output, flags.snapshot or named)
-    chosen = again(manifest, flags)
+    chosen = settings_of(manifest, flags)
     recipe = chosen.recipe
     columns = _columns_of_both(manifest, recipe) if flags.model else []
     sample = _sample(Snapshot(output, manifest["id"]).folder, manifest, flags, columns)
-    model, name = LoadedModel(recipe), shown(flags.model or manifest["configuration"]["model"])
+    model, name = (
+        LoadedModel(recipe),
+        display_name(flags.model or manifest["configuration"]["model"]),
+    )
     swap = _swap(manifest, recipe, sample, model, name) if flags.model else None
     varied = invariance(model, recipe, name, sample.documents)
     report = Report(
@@ -75,7 +78,7 @@ def compare_models(flags: argparse.Namespace) -> Report:
     return replace(report, verdict=tuple(texts.verdict(report)))
 
 
-def said(report: Report, as_json: bool) -> Iterable[str]:
+def lines(report: Report, as_json: bool) -> Iterable[str]:
     """The lines to print."""
     if as_json:
         return [json.dumps(asdict(report), indent=1, allow_nan=False)]

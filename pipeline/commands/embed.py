@@ -40,7 +40,7 @@ def embed(
     with contextlib.ExitStack() as held:
         with _interruptible():
             job = jobs.from_flags(flags, metrics.started, held)
-            for line in summaries.ahead(job):
+            for line in summaries.forecast(job):
                 logs.say(line)
         code = _run(job, metrics, flags, rest)
         if code != DONE or flags.keep is None or metrics.manifest is None:

@@ -23,7 +23,7 @@ class Again(NamedTuple):
     notes: list[str]
 
 
-def again(manifest: Mapping[str, Any], flags: argparse.Namespace) -> Again:
+def settings_of(manifest: Mapping[str, Any], flags: argparse.Namespace) -> Again:
     """With the model of `flags`, else the snapshot's; other flags that were given count instead of
     the snapshot's settings.
 

@@ -17,7 +17,7 @@ from pipeline.jobs import Job
 from pipeline.outputs.listings import HANDED_OVER, RUNNING, Attempt, attempts
 from transforms.snapshots.claim_files import Holder
 from transforms.snapshots.claims import living, remove_dead
-from transforms.snapshots.commits import Snapshot, alone, forget_published
+from transforms.snapshots.commits import Snapshot, forget_published, sole_writer
 from transforms.snapshots.layouts import (
     ENDED,
     LATEST,
@@ -60,7 +60,7 @@ def prune(output: str, keep: int, handed_over: bool = False, dry_run: bool = Fal
         return found
     # A run looks at what is there under the same lock, when it has its claim: so it sees either
     # what is kept here, or nothing of the rest.
-    with alone(output):
+    with sole_writer(output):
         found = _chosen(output, keep, handed_over)
         folders = [] if dry_run else [*_taken_away(output, found)]
     for folder in folders:

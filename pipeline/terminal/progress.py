@@ -50,7 +50,7 @@ class Progress:
             totals, now = counters.totals(), time.monotonic()
             self._pace.see(totals, now)
             left, seconds = self._pace.left(), self._pace.seconds
-            line = progress_line(totals, made(totals) / seconds if seconds else None, left)
+            line = progress_line(totals, newly_counted(totals) / seconds if seconds else None, left)
             if self._moving:
                 self._stream.write(f"\r\033[K{line}")
                 self._stream.flush()
@@ -62,7 +62,7 @@ class Progress:
                 say(Line(line, "progress", fields), self._stream)
 
 
-def made(totals: Mapping[str, int]) -> int:
+def newly_counted(totals: Mapping[str, int]) -> int:
     """The tokens whose vectors were made and not copied; bytes of models that take strings."""
     tokens = totals.get("tokens", 0) - totals.get("copied_tokens", 0)
     return totals.get("encoded_bytes", 0) or tokens
@@ -75,7 +75,7 @@ def progress_line(totals: Mapping[str, int], speed: float | None, left: Left | N
     records = totals.get("records", 0)
     if not totals.get("models"):  # where nothing is new no model will be
         return f"{records:,} records read, no model loaded yet"
-    if made(totals) <= 0:
+    if newly_counted(totals) <= 0:
         return f"{records:,} records read, first batch encoding"
     copied = [f"{totals[name]:,} {name}" for name in (REUSED, REPEATED) if totals.get(name)]
     of_these = f" ({', '.join(copied)})" if copied else ""

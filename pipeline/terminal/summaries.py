@@ -77,7 +77,7 @@ def summary(
 def _input(about: Mapping[str, Any]) -> Iterator[str]:
     """What was read, and how old it is."""
     files = f"{about['files']:,} file{'' if about['files'] == 1 else 's'}"
-    age = f"; {known}" if (known := ages.told(about)) else ""
+    age = f"; {known}" if (known := ages.age_text(about)) else ""
     yield f"input: {files}, {about['bytes']:,} bytes{age}"
 
 
@@ -179,7 +179,7 @@ def _rows(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {shortened(row['id'])}  {text}  {name}: [{start}, … {len(row[name])}]"
 
 
-def ahead(job: Job) -> Iterator[str]:
+def forecast(job: Job) -> Iterator[str]:
     """What can be known of a run's end before it begins."""
     about = {**job.manifest, "run": job.recipe.describe(job.markup)}
     other = other_recipe(about, published_manifest(job.snapshot.output))

@@ -75,7 +75,7 @@ def described(parts: Iterable[Dated], now: datetime) -> dict[str, Any]:
     }
 
 
-def told(about: Mapping[str, Any]) -> str:
+def age_text(about: Mapping[str, Any]) -> str:
     """`notes.json was exported 2026-01-02 03:04 UTC, 5 days before the run`; empty where nobody
     knows.
     """

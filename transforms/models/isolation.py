@@ -36,7 +36,7 @@ def encode_each(encoder: Encoder, windows: Sequence[Window]) -> list[Encoded]:
     ) as error:  # whatever the model raises: what matters is whether it raises on a single window
         if len(windows) == 1:
             _check_model(encoder, windows[0], error)
-            return [_failed(windows[0], *said(error))]
+            return [_failed(windows[0], *kind_and_reason(error))]
     middle = len(windows) // 2
     return encode_each(encoder, windows[:middle]) + encode_each(encoder, windows[middle:])
 
@@ -56,7 +56,7 @@ def _failed(window: Window, error: str, more: str = "") -> Encoded:
     return Encoded(window, {}, {}, failure)
 
 
-def said(error: Exception) -> tuple[str, str]:
+def kind_and_reason(error: Exception) -> tuple[str, str]:
     """What an error says in one line, and the rest of it, shortened.
 
     TensorFlow says first that there was an error, and where in the graph; what it was comes later.
@@ -75,5 +75,5 @@ def _check_model(encoder: Encoder, blamed: Window, error: Exception) -> None:
     except Exception:
         raise BrokenModel(
             f"the model fails on every input, first seen at document {blamed.document.id!r}:"
-            f" {said(error)[0]}"
+            f" {kind_and_reason(error)[0]}"
         ) from error

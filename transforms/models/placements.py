@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from transforms.models.kinds import check_whole, describe_model
-from transforms.models.sources.handles import is_handle, local_model, shown
+from transforms.models.sources.handles import display_name, is_handle, local_model
 from transforms.specs import Asked, ModelSpec
 
 _Value = TypeVar("_Value")
@@ -49,7 +49,7 @@ def described(
     return spec, origin
 
 
-def here(value: _Value, origin: Origin | None) -> _Value:
+def on_this_machine(value: _Value, origin: Origin | None) -> _Value:
     """A spec, or whatever else holds paths of a model, with those that it has on this machine.
 
     Another machine than the one that described it fetches the model into its own cache, once, and
@@ -77,9 +77,9 @@ def _find(origin: Origin) -> str:
         if describe_model(folder, origin.asked).digest == origin.digest:
             return folder
     raise ValueError(
-        f"--model={shown(origin.model)}: is another model on {socket.gethostname()}, where a worker"
-        f" of the run is, than it was when the run began (its digest is not {origin.digest[:12]}…);"
-        " give each machine the same one, or run again with --refresh_model"
+        f"--model={display_name(origin.model)}: is another model on {socket.gethostname()}, where a"
+        " worker of the run is, than it was when the run began (its digest is not"
+        f" {origin.digest[:12]}…); give each machine the same one, or run again with --refresh_model"
     )
 
 

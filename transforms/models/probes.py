@@ -20,7 +20,9 @@ from transforms.tokens.tokenizers import load_tokenizer
 TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}
 
 
-def steady(encoder: Encoder, probes: Sequence[Window], spec: ModelSpec, wanted: Wanted) -> Encoder:
+def stabilized(
+    encoder: Encoder, probes: Sequence[Window], spec: ModelSpec, wanted: Wanted
+) -> Encoder:
     """The encoder, or where the probes' vectors depend on their batch one that encodes each window
     alone; the user is told.
 

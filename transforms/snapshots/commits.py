@@ -165,7 +165,7 @@ class Snapshot:
         """Let LATEST name this snapshot; False where it names a newer one already: it never moves
         backwards.
         """
-        with alone(self.output):
+        with sole_writer(self.output):
             named = latest(self.output)
             if named is not None and is_id(named) and named > self.id:
                 return False
@@ -174,7 +174,7 @@ class Snapshot:
 
     def publish_again(self) -> None:
         """Let LATEST name this snapshot though it names a newer one."""
-        with alone(self.output):
+        with sole_writer(self.output):
             self._let_latest_name_it(latest(self.output))
 
     def _let_latest_name_it(self, named: str | None) -> None:
@@ -210,7 +210,7 @@ def forget_published(output: str, snapshot_id: str) -> None:
 
 
 @contextlib.contextmanager
-def alone(output: str) -> Iterator[None]:
+def sole_writer(output: str) -> Iterator[None]:
     """For a moment, while it is looked at what is there or LATEST moves: only one process at a
     time. Object stores have no such lock, there the last one wins.
     """

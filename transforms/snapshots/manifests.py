@@ -227,4 +227,4 @@ def _too_old(about: Mapping[str, Any], limit: float) -> str:
         return f"nobody knows whether the input is older than {allowed}"
     if age <= limit:
         return ""
-    return f"the input is older than {allowed}: {ages.told(about)}; is it still made anew?"
+    return f"the input is older than {allowed}: {ages.age_text(about)}; is it still made anew?"

@@ -33,10 +33,10 @@ from pipeline.runners.flink.processes import (
     ClusterError,
     Process,
     alive,
-    alone,
     free_port,
     java,
     java_command,
+    sole_owner,
     start,
     stop,
 )
@@ -64,7 +64,7 @@ def jars() -> None:
     maven = shutil.which("mvn")
     if not maven:
         raise ClusterError(f"mvn: is not in PATH; Maven fetches what {HERE}/pom.xml names")
-    with alone(JARS.parent):
+    with sole_owner(JARS.parent):
         if not _is(done, wanted):
             _fetch(maven)
             done.write_text(wanted)
@@ -294,7 +294,7 @@ def main() -> int:
         elif asked.command == "status":
             print(f"the cluster {status()}")
         else:
-            with alone(folder()):
+            with sole_owner(folder()):
                 print(f"the cluster {up(asked) if asked.command == 'up' else down()}")
     except ClusterError as error:
         print(f"cluster.sh: {error}", file=sys.stderr)

@@ -58,7 +58,7 @@ def sentence(told: str, logs: str) -> str:
     return f"{told.splitlines()[0] if told else 'the job failed'}; see {logs}"
 
 
-def lasts(told: str) -> bool:
+def is_permanent(told: str) -> bool:
     """Whether a job that failed so would fail so again; a store may answer the next time, and a
     worker that died is started again.
     """

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 from pipeline.runners.flink import rest
-from pipeline.runners.flink.failures import lasts
+from pipeline.runners.flink.failures import is_permanent
 
 _SECONDS = 1.0
 
@@ -22,7 +22,7 @@ def no_longer_than_useful(address: str, job: str) -> Iterator[None]:
     def watch() -> None:
         while not ended.wait(_SECONDS):
             with contextlib.suppress(OSError, ValueError, KeyError):
-                if lasts(rest.cause(address, job)):
+                if is_permanent(rest.cause(address, job)):
                     rest.cancel(address, job)
                     return
 

@@ -153,7 +153,7 @@ def _living() -> list[tuple[int, int, str]]:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def sole_owner(folder: Path) -> Iterator[None]:
     """Only one program at a time works in a folder: another waits. Raises `ClusterError`."""
     path = str(folder / ".lock")
 

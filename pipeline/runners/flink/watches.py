@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 from pipeline.runners.flink import rest
 from pipeline.runners.flink.counters import Counters
-from pipeline.runners.flink.failures import lasts, sentence
+from pipeline.runners.flink.failures import is_permanent, sentence
 from pipeline.terminal.logs import Line, say
-from pipeline.terminal.progress import made, progress_line
+from pipeline.terminal.progress import newly_counted, progress_line
 
 _SECONDS = 10.0
 # Progress is a courtesy: whatever a JobManager says or does not say, the run goes on.
@@ -74,7 +74,7 @@ class Watch:
         for _, told in new:
             if lost := _LOST.search(told):
                 yield from self._say_lost(lost["id"])
-            elif not lasts(told):  # of what does, the end of the run tells
+            elif not is_permanent(told):  # of what does, the end of the run tells
                 why = sentence(told, self._logs)
                 said = f"a part of the job failed, and its stage begins again: {why}"
                 yield Line(said, "stage_again", {"why": why}, "warning")
@@ -109,7 +109,7 @@ class Watch:
         """Since something was made for the first time: what a stage made that begins again is
         gone.
         """
-        n = made(totals)
+        n = newly_counted(totals)
         if self._first is None or n < self._first[1]:
             self._first = (now, n) if n else None
             return None

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from transforms.models.hardware import has_amx, has_gpu, prepare_threads, tf
-from transforms.models.isolation import said
+from transforms.models.isolation import kind_and_reason
 from transforms.models.saved_models import signatures
 from transforms.models.saved_models.inlined_graphs import InlinedGraph
 from transforms.models.saved_models.optimized_graphs import optimized, without
@@ -84,8 +84,8 @@ class Function:
             raise
         except Exception as error:  # TensorFlow raises what it likes, by what it stumbles over
             raise ValueError(
-                f"{path}: TensorFlow cannot load this model ({said(error)[0][:300]}); copy or"
-                " download it again, or export it anew"
+                f"{path}: TensorFlow cannot load this model ({kind_and_reason(error)[0][:300]});"
+                " copy or download it again, or export it anew"
             ) from error
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:

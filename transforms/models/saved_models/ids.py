@@ -17,7 +17,7 @@ from transforms.elements import Encoded, Window
 from transforms.models.berts.folders import fitting_tokenizer, second_to_last
 from transforms.models.exports import notes as export_notes
 from transforms.models.kinds import Encoder
-from transforms.models.probes import check_ids, fails, id_window, steady
+from transforms.models.probes import check_ids, fails, id_window, stabilized
 from transforms.models.saved_models import asset_tokenizers, choices
 from transforms.models.saved_models.choices import Choice, Given, chosen, vectors_of
 from transforms.models.saved_models.functions import SavedFunction
@@ -255,7 +255,7 @@ def load(spec: ModelSpec, wanted: Wanted) -> Encoder:
     last = load_tokenizer(spec.tokenizer).size - 1  # type: ignore[arg-type]
     lengths = (1, 3, min(40, spec.longest or 40))
     probes = [id_window([min(7, last)] * length) for length in lengths]
-    return steady(encoder, probes, spec, wanted) if spec.padding else encoder
+    return stabilized(encoder, probes, spec, wanted) if spec.padding else encoder
 
 
 class SavedBertEncoder:

@@ -12,7 +12,7 @@ import numpy as np
 from transforms.elements import Encoded, Window
 from transforms.models.berts.folders import check_own_tokenizer, say_lowercase
 from transforms.models.kinds import Encoder
-from transforms.models.probes import check_ids, id_window, steady
+from transforms.models.probes import check_ids, id_window, stabilized
 from transforms.models.saved_models import choices
 from transforms.models.saved_models.asset_tokenizers import asked_place
 from transforms.models.saved_models.choices import Given, chosen, vectors_of
@@ -85,7 +85,7 @@ def load(spec: ModelSpec, wanted: Wanted) -> Encoder:
     encoder = PieceEncoder(spec, wanted)
     check_ids(encoder, spec)
     probes = [id_window([1] * length) for length in (1, 3, 40)]
-    return steady(encoder, probes, spec, wanted)
+    return stabilized(encoder, probes, spec, wanted)
 
 
 class PieceEncoder:

@@ -13,7 +13,7 @@ from transforms.elements import Encoded, Window
 from transforms.models.berts.folders import say_lowercase
 from transforms.models.exports import notes as export_notes
 from transforms.models.kinds import Encoder
-from transforms.models.probes import check_words, steady, text_window
+from transforms.models.probes import check_words, stabilized, text_window
 from transforms.models.saved_models import choices, signatures
 from transforms.models.saved_models.asset_tokenizers import words_file
 from transforms.models.saved_models.choices import Given, chosen, vectors_of
@@ -70,7 +70,7 @@ def load(spec: ModelSpec, wanted: Wanted) -> Encoder:
     """
     encoder = StringEncoder(spec, wanted)
     check_words(encoder, words_file(signatures.read(spec.path)))
-    return steady(encoder, [text_window(text) for text in _PROBES], spec, wanted)
+    return stabilized(encoder, [text_window(text) for text in _PROBES], spec, wanted)
 
 
 class StringEncoder:

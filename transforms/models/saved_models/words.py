@@ -11,7 +11,7 @@ import numpy as np
 from transforms.elements import Encoded, Window
 from transforms.models.berts.folders import say_lowercase
 from transforms.models.kinds import Encoder
-from transforms.models.probes import check_words, id_window, steady
+from transforms.models.probes import check_words, id_window, stabilized
 from transforms.models.saved_models import choices, signatures
 from transforms.models.saved_models.asset_tokenizers import words_file
 from transforms.models.saved_models.choices import Given, chosen, vectors_of
@@ -107,7 +107,7 @@ def load(spec: ModelSpec, wanted: Wanted) -> Encoder:
     """
     encoder = WordEncoder(spec, wanted)
     check_words(encoder, words_file(signatures.read(spec.path)))
-    return steady(encoder, [id_window([0] * length) for length in (1, 3)], spec, wanted)
+    return stabilized(encoder, [id_window([0] * length) for length in (1, 3)], spec, wanted)
 
 
 class WordEncoder:

@@ -33,7 +33,7 @@ _VARIABLE_OPS = (b"VarHandleOp", b"VariableV2")
 _TEMPORARY, _LOCK = ".corpusvec.tmp", ".corpusvec.lock"
 
 
-def anything(folder: str) -> None:
+def accept_all(folder: str) -> None:
     """The check of a model that asks for nothing."""
 
 
@@ -49,7 +49,7 @@ class Entry:
     handle: str
     shown: str
     source: str = ""
-    check: Callable[[str], None] = anything
+    check: Callable[[str], None] = accept_all
 
     @property
     def folder(self) -> str:
@@ -79,7 +79,7 @@ def cache_folder(cache: str | None) -> str:
     return os.path.abspath(os.path.expanduser(chosen))
 
 
-def kept(entry: Entry, fetch: Callable[[str, str], None], refresh: bool = False) -> str:
+def cached(entry: Entry, fetch: Callable[[str, str], None], refresh: bool = False) -> str:
     """The folder of the entry's model; `fetch(folder, scratch)` writes it into `folder`, with
     `scratch` for files on the way, where it is not there, is damaged, or `refresh` asks for it.
 

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from transforms.models.sources import archives, downloads
-from transforms.models.sources.caches import Entry, anything, cache_folder, kept, say
+from transforms.models.sources.caches import Entry, accept_all, cache_folder, cached, say
 from transforms.storage.file_digests import sha256
 from transforms.storage.files import listed, open_file
 from transforms.storage.stores import Refused, ask, unserved
@@ -62,7 +62,7 @@ def local_model(
     model: str,
     cache: str | None,
     refresh: bool = False,
-    check: Callable[[str], None] = anything,
+    check: Callable[[str], None] = accept_all,
 ) -> str:
     """The local path of a model: a path as it is, a handle through the cache.
 
@@ -73,7 +73,7 @@ def local_model(
     """
     if not is_handle(model):
         return model
-    name = shown(model)
+    name = display_name(model)
     folder = cache_folder(cache)
     try:
         return _local_model(model, name, folder, refresh, check)
@@ -89,7 +89,7 @@ def local_model(
         ) from error
 
 
-def shown(model: str) -> str:
+def display_name(model: str) -> str:
     """A handle without what is secret in it."""
     if "://" not in model:
         return model
@@ -120,9 +120,9 @@ def _local_model(
         raise ValueError(f"{scheme}:// is no kind of address that a model can have; give {_KINDS}")
     entry = Entry(cache, model, name, source, check)
     try:
-        return archives.inner_folder(kept(entry, fetch, refresh))
+        return archives.inner_folder(cached(entry, fetch, refresh))
     except FileNotFoundError:  # another process replaces it this very moment
-        return archives.inner_folder(kept(entry, fetch))
+        return archives.inner_folder(cached(entry, fetch))
 
 
 def _local_path(model: str) -> str:
