@@ -79,7 +79,8 @@ def _find(origin: Origin) -> str:
     raise ValueError(
         f"--model={display_name(origin.model)}: is another model on {socket.gethostname()}, where a"
         " worker of the run is, than it was when the run began (its digest is not"
-        f" {origin.digest[:12]}…); give each machine the same one, or run again with --refresh_model"
+        f" {origin.digest[:12]}…); give each machine the same one, or run again with"
+        " --refresh_model"
     )
 
 
