@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from tests.model_settings import Edit, base, says
+from tests.model_settings import Edit, base, both, says
 
 GOLDEN = Path(__file__).parent / "golden" / "meant_differences.npz"
 
@@ -63,6 +63,18 @@ CASES: Mapping[str, Case] = {
         _SHORT,
         _plain,
         {"vectors": "vector=mean@-1"},
+    ),
+    "a prompt that a text continues": Case(
+        "A token that a prompt and a text share",
+        ("ering",),
+        both(
+            says(
+                "config_sentence_transformers.json",
+                prompts={"query": "wat"},
+                default_prompt_name="query",
+            ),
+            says("1_Pooling/config.json", include_prompt=False),
+        ),
     ),
     "padding at the left": Case(
         "A BERT whose tokenizer pads at the left",

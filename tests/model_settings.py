@@ -154,6 +154,7 @@ def _swapped(listed: list[dict[str, Any]]) -> None:
 _POOLING, _ABOUT = "1_Pooling/config.json", "config_sentence_transformers.json"
 _TEXT, _DENSE = "sentence_bert_config.json", "2_Dense/config.json"
 _WEIGHTS = "model.safetensors"
+_LIBRARY = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]"}
 _KERNEL = "encoder__layer__0__intermediate__dense__weight"
 
 
@@ -253,6 +254,22 @@ APPLIED: dict[str, Case] = {
         says(_TEXT, max_seq_length=30, tokenizer_args={"model_max_length": 12})
     ),
     "length by a newer name": Case(says(_TEXT, processor_kwargs={"model_max_length": 12})),
+    "lower case is among the tokenizer's rules": Case(
+        both(
+            says(_TEXT, do_lower_case=True),
+            says("tokenizer_config.json", **_LIBRARY),
+            says(
+                "tokenizer.json",
+                normalizer={
+                    "type": "Sequence",
+                    "normalizers": [
+                        {"type": "Replace", "pattern": {"String": "T"}, "content": "rain"},
+                        {"type": "Lowercase"},
+                    ],
+                },
+            ),
+        )
+    ),
     "length in tokenizer_config.json": Case(
         both(only(_TEXT, do_lower_case=False), says("tokenizer_config.json", model_max_length=12))
     ),
@@ -501,6 +518,11 @@ REFUSED: dict[str, Case] = {
         says("config.json", per_layer_config={"0": {"hidden_act": "relu"}}),
         "config.json",
         "per_layer_config",
+    ),
+    "no name for the token behind a prompt": _refused(
+        both(says(_POOLING, include_prompt=False), says("tokenizer_config.json", **_LIBRARY)),
+        "tokenizer_config.json",
+        "sep_token",
     ),
     "code of the model's own": _refused(
         says("config.json", auto_map={"AutoModel": "modeling.MyBert"}), "config.json", "auto_map"

@@ -16,9 +16,10 @@ from transforms.windows import WindowPlan
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "tokens.json").read_text())
 OLD, NEW = GOLDEN["4.57.6"], GOLDEN["5.23.0"]
+REBUILT = "XLM-R, SentencePiece's file"  # by both versions
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", [name for name in KINDS if name != REBUILT])
 def test_tokens_are_those_of_the_files(name, tmp_path):
     """Where the versions agree, they are theirs; else the older one's, and a note says so."""
     kind = KINDS[name]
@@ -26,6 +27,18 @@ def test_tokens_are_those_of_the_files(name, tmp_path):
     assert read(spec, kind.prompt) == OLD[name]
     told = [note for note in spec.notes if "transformers 5 builds its " in note]
     assert len(told) == (OLD[name] != NEW[name])
+
+
+def test_a_sentencepiece_model_alone_is_read_by_sentencepiece(tmp_path):
+    """Which both versions do not, and differ from it; a note says so."""
+    spec = describe_model(str(write(KINDS[REBUILT], tmp_path)))
+    found = read(spec, "")
+    assert OLD[REBUILT] == NEW[REBUILT]
+    different = [line for line, *both in zip(LINES, found, OLD[REBUILT]) if both[0] != both[1]]
+    assert different == ["ｸﾞ"]
+    (note,) = spec.notes
+    assert "ｸﾞ" in note
+    assert note.endswith("here they are SentencePiece's own")
 
 
 def test_both_versions_were_asked_for_every_kind():
@@ -42,6 +55,9 @@ def test_the_note_shows_what_differs(tmp_path):
         "tokenizer.json: transformers 5 builds its BertTokenizer from this file, which has other"
         " tokens (of 'quick', for one); here they are those of the file, as in transformers 4"
     )
+    assert "(of 'quiet', for one)" in told("a piece that ends in a blank")
+    assert "(of 'quiet', for one)" in told("BertTokenizer, a rule writes a special token")
+    assert "(of characters that are no pieces)" in told("XLM-R, bytes")
     assert "(of '[DOC]', for one)" in told("settings list fewer tokens")
     assert "([MASK] and [SEP] around a text, not [CLS] and [SEP])" in told(
         "settings name another token"

@@ -27,6 +27,7 @@ LINES = (
     "a▁b [DOC] text[DOC]text",
     "a\u200bb\u00adc \u0007 ＡＢＣ ｶﾞ",
     "extraordinarily quiet",
+    "ｸﾞ",
 )
 _MORE = ("[DOC]", "É", "é", "京", "##京", "ABC", "doc", "extra", "##ordinarily", "too")
 _VOCABULARY = [*word_piece_vocabulary(False), *word_piece_vocabulary(True), *_MORE]
@@ -60,6 +61,7 @@ class Kind:
     said: Mapping[str, Any] | None = field(default_factory=dict)
     pieces: bool = False
     file: str = "tokenizer.json"
+    vocab: tuple[str, ...] = _WORDS
     edit: Edit | None = None
     added: tuple[AddedToken, ...] = ()
     beside: Mapping[str, Any] = field(default_factory=dict)
@@ -84,6 +86,19 @@ def _ends_with_mask(whole: dict[str, Any]) -> None:
     post = json.loads(text)
     post["special_tokens"]["[MASK]"]["ids"] = [whole["model"]["vocab"]["[MASK]"]]
     whole["post_processor"] = post
+
+
+def _writes_mask(whole: dict[str, Any]) -> None:
+    rule = {"type": "Replace", "pattern": {"String": "quiet"}, "content": "[MASK]"}
+    parts = [rule, whole["normalizer"]]
+    whole["normalizer"] = {"type": "Sequence", "normalizers": parts}
+
+
+def _bytes(whole: dict[str, Any]) -> None:
+    """É by its bytes, and no other character."""
+    model = whole["model"]
+    model["byte_fallback"] = True
+    model["vocab"][5:7] = [["<0xC3>", -9.0], ["<0x89>", -9.0]]
 
 
 _BERT, _XLM = {"tokenizer_class": "BertTokenizer"}, {"tokenizer_class": "XLMRobertaTokenizer"}
@@ -132,7 +147,20 @@ KINDS: Mapping[str, Kind] = {
         said={**_BERT, "added_tokens_decoder": _DECODER}, added=(_DOC,)
     ),
     "token of a name of its own": Kind(said={**_BERT, "doc_token": "[DOC]"}),
+    "a piece that ends in a blank": Kind(
+        said=_BERT,
+        file="vocab.txt",
+        vocab=tuple("quiet " if word == "quiet" else word for word in _WORDS),
+    ),
+    "BertTokenizer, a rule writes a special token": Kind(said=_BERT, edit=_writes_mask),
+    "PreTrainedTokenizerFast, a rule writes a special token": Kind(
+        said=_LIBRARY, edit=_writes_mask
+    ),
     "XLMRobertaTokenizer": Kind("xlm-roberta", _XLM, pieces=True),
+    "XLM-R, SentencePiece's file": Kind(
+        "xlm-roberta", _XLM, pieces=True, file="sentencepiece.bpe.model"
+    ),
+    "XLM-R, bytes": Kind("xlm-roberta", _XLM, pieces=True, edit=_bytes),
     "XLM-R without a class": Kind("xlm-roberta", pieces=True),
     "XLM-R with a prompt of <mask>": Kind(
         "xlm-roberta", _XLM, pieces=True, prompt="</s> the <mask> "
@@ -167,10 +195,10 @@ KINDS: Mapping[str, Kind] = {
 
 def write(kind: Kind, folder: Path) -> Path:
     """The folder of a model whose tokenizer is of a kind."""
-    make = {"tokenizer": "xlmr"} if kind.pieces else {"tokenizer": kind.file, "vocab": _WORDS}
+    make = {"tokenizer": "xlmr"} if kind.pieces else {"tokenizer": kind.file, "vocab": kind.vocab}
     hugging_face_folder(folder, model_type=kind.model_type, **make)  # type: ignore[arg-type]
     file = folder / "tokenizer.json"
-    if kind.pieces:
+    if kind.pieces and kind.file == "tokenizer.json":
         (folder / "sentencepiece.bpe.model").unlink()
         _unigram().save(str(file))
     if kind.edit or kind.added:

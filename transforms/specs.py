@@ -34,9 +34,10 @@ class TokenizerSpec:
     `lowercase_asked`: by the user, not by the model's files. `of_class`: the rules are those of the
     tokenizer's class, and replace what the file says even where they are None.
 
-    `named` are the tokens that the model's files call its [CLS], [SEP] and so on: a prompt can hold
-    them, a text cannot. `split_special`: neither can. `segments`: the model is told which text of a
-    pair a token is of. `keep_end`: a text that is truncated loses its beginning.
+    `named` are the tokens that the model's files, or the class that they name, call its
+    `cls_token`, `sep_token` and so on: a prompt can hold them, a text cannot. `split_special`:
+    neither can. `segments`: the model is told which text of a pair a token is of. `keep_end`: a
+    text that is truncated loses its beginning.
     """
 
     kind: str
@@ -48,7 +49,7 @@ class TokenizerSpec:
     chinese_characters: bool | None = None
     lowercase_asked: bool = False
     of_class: bool = False
-    named: tuple[str, ...] = ()
+    named: tuple[tuple[str, str], ...] = ()
     split_special: bool = False
     segments: bool = True
     keep_end: bool = False

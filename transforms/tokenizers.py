@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,8 @@ _See = Callable[[str], tuple[str, np.ndarray | None]]
 
 class _Library:
     """A tokenizer of the `tokenizers` library. `names`: tokens by id; `special`: of its own tokens
-    [CLS], [SEP] and, where it has one, [UNK]; `hidden`: those that no text can hold.
+    [CLS], [SEP] and, where it has one, [UNK]; `hidden`: those that a prompt can hold, and no text;
+    `unfound`: those that neither can.
     """
 
     separators, segments, strings = 1, True, False
@@ -67,8 +69,10 @@ class _Library:
         special: tuple[int, int, int],
         hidden: Sequence[str] = (),
         see: _See | None = None,
+        unfound: Sequence[str] = (),
     ):
         self._tokenizer, self._names, self._see = tokenizer, names, see
+        self._unfound = unfound
         longest_first = sorted(hidden, key=len, reverse=True)
         self._hidden = re.compile("|".join(map(re.escape, longest_first))) if hidden else None
         cls, sep, self.unknown = special
@@ -80,6 +84,13 @@ class _Library:
         self._has_spaces = type(tokenizer.pre_tokenizer).__name__ != "BertPreTokenizer"
 
     def spelled(self, prompt: str) -> str:
+        for token in self._unfound:
+            if token in prompt:
+                raise ValueError(
+                    f"--prompt={prompt!r}: holds {token}, which the tokenizer's added_tokens do not"
+                    " have as a special token that is found as it stands (normalized and"
+                    " single_word are false); leave it away"
+                )
         return self._hidden.sub(lambda token: _hidden(token[0]), prompt) if self._hidden else prompt
 
     def encode(self, texts: Sequence[str], spans: bool) -> list[Tokens]:
@@ -147,10 +158,11 @@ def _bert_fast(spec: TokenizerSpec) -> Tokenizer:
         lowercase=bool(spec.lowercase),
     )
     vocabulary, special = _numbered(lines, spec)
-    hidden = _to_hide(spec, vocabulary.get)
+    normalizer = _lowered_first(normalizer, spec)
+    hidden = _to_hide(spec, _library(vocabulary, UNKNOWN, 100, normalizer), {})
     for token in hidden:
         vocabulary[_hidden(token)] = vocabulary.pop(token)
-    tokenizer = _library(vocabulary, _hidden(UNKNOWN), 100, _lowered_first(normalizer, spec))
+    tokenizer = _library(vocabulary, _hidden(UNKNOWN), 100, normalizer)
     tokenizer.add_special_tokens([_findable(token, None) for token in hidden])
     found = () if spec.split_special else hidden
     library = _Library(tokenizer, dict(enumerate(lines)), special, found)
@@ -207,9 +219,12 @@ def _tokenizer_json(spec: TokenizerSpec) -> Tokenizer:
     cls, sep = around.ids
     special = (cls, sep, -1 if unknown_id is None else unknown_id)
     separators, segments = _pair_rules(tokenizer, spec, cls, sep)
-    hidden = _to_hide(spec, tokenizer.token_to_id, names[cls], names[sep], unknown)
-    found = () if spec.split_special else hidden
-    library = _Library(_without(hidden, tokenizer, spec), names, special, found)
+    added = {token.content: token for token in tokenizer.get_added_tokens_decoder().values()}
+    ends = (("post_processor", names[cls]), ("post_processor", names[sep]))
+    hidden = _to_hide(spec, tokenizer, added, *ends, ("model.unk_token", unknown))
+    found, unfound = _in_prompts(spec, hidden, tokenizer, added)
+    renamed = _without(hidden, tokenizer, added, spec)
+    library = _Library(renamed, names, special, found, unfound=unfound)
     library.separators, library.segments = separators, segments and spec.segments
     return library
 
@@ -238,11 +253,52 @@ def _pair_rules(tokenizer, spec: TokenizerSpec, cls: int, sep: int) -> tuple[int
 
 
 def _to_hide(
-    spec: TokenizerSpec, number: Callable[[str], int | None], *found: str | None
+    spec: TokenizerSpec, tokenizer, added: Mapping[str, Any], *found: tuple[str, str | None]
 ) -> list[str]:
-    """The special tokens that no text can hold, of those that the vocabulary has."""
-    special = STRUCTURE.union(spec.named, filter(None, found))
-    return sorted(token for token in special if number(token) is not None)
+    """The special tokens that no text can hold, of those that the vocabulary has.
+
+    Raises `ValueError` where one is an ordinary piece, which texts have.
+    """
+    named = [(key, token) for key, token in (*spec.named, *found) if token]
+    for key, token in named:
+        is_special = token in added and added[token].special and not token.isalnum()
+        if not (token in STRUCTURE or is_special) and _is_piece(token, tokenizer):
+            raise ValueError(
+                f"{spec.path}: {key}, here or in the settings beside it, is {token!r}, an ordinary"
+                " piece, so that a text could not be told from a special token; name another"
+            )
+    special = STRUCTURE.union(token for _, token in named)
+    return sorted(token for token in special if tokenizer.token_to_id(token) is not None)
+
+
+def _is_piece(token: str, tokenizer) -> bool:
+    """Whether the rules alone, which find no special tokens, make the token of a text."""
+    number = tokenizer.token_to_id(token)
+    if number is None:
+        return False
+    words = [token]
+    if tokenizer.normalizer:
+        words = [tokenizer.normalizer.normalize_str(token)]
+    if tokenizer.pre_tokenizer:
+        words = [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(words[0])]
+    return any(piece.id == number for word in words for piece in tokenizer.model.tokenize(word))
+
+
+def _in_prompts(
+    spec: TokenizerSpec, hidden: Sequence[str], tokenizer, added: Mapping[str, Any]
+) -> tuple[list[str], list[str]]:
+    """Which hidden tokens a prompt can hold, and which not, since the original has others there."""
+    named = dict(spec.named).values()
+    found, unfound = [], []
+    for token in hidden:
+        if spec.split_special or not (token in added or token in named):
+            if _is_piece(token, tokenizer):
+                unfound.append(token)
+        elif token in added and (added[token].normalized or added[token].single_word):
+            unfound.append(token)
+        else:
+            found.append(token)
+    return found, unfound
 
 
 def _findable(token: str, added):
@@ -255,17 +311,20 @@ def _findable(token: str, added):
     return AddedToken(_hidden(token), special=True, normalized=False, **flags)
 
 
-def _without(hidden: Sequence[str], tokenizer, spec: TokenizerSpec):
+def _without(hidden: Sequence[str], tokenizer, added: Mapping[str, Any], spec: TokenizerSpec):
     """The tokenizer, where special tokens go by their hidden names: among the tokens that are found
     before its rules are asked, and as pieces. In a text for XLM-R, `<s>` would be the best piece
     for `<s>`.
     """
-    added = {token.content: token for token in tokenizer.get_added_tokens_decoder().values()}
+    # Its rules may hold such names too, and keep them.
+    normalizer, tokenizer.normalizer = tokenizer.normalizer, None
+    pre_tokenizer, tokenizer.pre_tokenizer = tokenizer.pre_tokenizer, None
     state = tokenizer.to_str()
     for token in hidden:
         old, new = (json.dumps(name, ensure_ascii=False) for name in (token, _hidden(token)))
         state = state.replace(old, new)
     renamed = type(tokenizer).from_str(state)
+    renamed.normalizer, renamed.pre_tokenizer = normalizer, pre_tokenizer
     renamed.add_special_tokens([_findable(token, added.get(token)) for token in hidden])
     renamed.encode_special_tokens = spec.split_special
     return renamed
@@ -292,12 +351,14 @@ def _override(tokenizer, spec: TokenizerSpec) -> None:
 
 
 def _lowered_first(normalizer, spec: TokenizerSpec):
-    """Source: sentence-transformers, Transformer: lower case comes before the tokenizer's rules,
-    and after the tokens that are found before those.
+    """Source: sentence-transformers, Transformer and _has_lowercase: lower case comes before the
+    tokenizer's rules, where it is not among them, and after the tokens that are found before those.
     """
     from tokenizers import normalizers
 
-    if not spec.lowercase_first or getattr(normalizer, "lowercase", False):
+    parts = normalizer if isinstance(normalizer, normalizers.Sequence) else [normalizer]
+    lowered = any(isinstance(part, normalizers.Lowercase) for part in parts)  # type: ignore[union-attr]
+    if not spec.lowercase_first or lowered or getattr(normalizer, "lowercase", False):
         return normalizer
     rest = [] if normalizer is None else [normalizer]
     return normalizers.Sequence([normalizers.Lowercase(), *rest])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from transforms.encoders import rebuilt_tokenizers, tokenizer_settings
 from transforms.encoders.folders import setting
-from transforms.specs import TokenizerSpec
+from transforms.specs import TokenizerSpec, VectorColumn
 from transforms.tokenizers import Tokenizer
 
 _WORD_PIECE_CLASSES = ("BertTokenizer", "BertTokenizerFast")
@@ -27,6 +27,16 @@ _CLASS_DEFAULTS: Mapping[str, bool | None] = {
     "do_lower_case": True,
     "strip_accents": None,
     "tokenize_chinese_chars": True,
+}
+_BERT_NAMES = {f"{key}_token": f"[{key.upper()}]" for key in ("cls", "mask", "pad", "sep", "unk")}
+_XLM_NAMES = {
+    **{f"{key}_token": f"<{key}>" for key in ("mask", "pad", "unk")},
+    **dict.fromkeys(("bos_token", "cls_token"), "<s>"),
+    **dict.fromkeys(("eos_token", "sep_token"), "</s>"),
+}
+_NAMES_OF_CLASSES: Mapping[str | None, dict[str, str]] = {
+    **dict.fromkeys(_WORD_PIECE_CLASSES, _BERT_NAMES),
+    **dict.fromkeys(_XLM_CLASSES, _XLM_NAMES),
 }
 # The classes that transformers takes where no file names one.
 _OF_MODELS = {"bert": "BertTokenizer", "xlm-roberta": "XLMRobertaTokenizer"}
@@ -78,6 +88,7 @@ def describe(
     rules = _rules(said, about) if of_class or kind == "bert_fast" else {}
     if kind == "xlm_roberta":
         rules = {"do_lower_case": False}
+    names = _NAMES_OF_CLASSES.get(name, {}) | tokenizer_settings.named(said, file)
     inputs = setting(said, "model_input_names", list, about)
     return TokenizerSpec(
         kind,
@@ -88,11 +99,29 @@ def describe(
         chinese_characters=rules.get("tokenize_chinese_chars"),
         lowercase_asked=lowercase is not None,
         of_class=of_class,
-        named=tuple(sorted(set(tokenizer_settings.named(said, file).values()))),
+        named=tuple(names.items()),
         split_special=bool(setting(said, "split_special_tokens", bool, about)),
         segments=name not in _XLM_CLASSES if inputs is None else "token_type_ids" in inputs,
         keep_end=_side(file, said, "truncation") == "left",
     )
+
+
+def check_skipped_prompt(
+    spec: TokenizerSpec, tokenizer: Tokenizer, columns: Sequence[VectorColumn]
+) -> None:
+    """Raises `ValueError` where sentence-transformers counts the [SEP] behind a prompt among its
+    tokens, and leaves out a token of the text instead.
+
+    Source: sentence-transformers, Transformer._get_prompt_length.
+    """
+    sep = tokenizer.sep and tokenizer.sep[0]
+    if sep not in dict(spec.named).values() and any(column.skip_prompt for column in columns):
+        about = Path(spec.path).with_name(tokenizer_settings.CONFIG)
+        raise ValueError(
+            f"{about}: names no sep_token, without which sentence-transformers counts {sep} among"
+            f" the tokens of a prompt, and include_prompt is false in the model's Pooling; add"
+            f' "sep_token": "{sep}"'
+        )
 
 
 def _rules(said: Mapping[str, Any], about: Path) -> dict[str, bool | None]:

@@ -26,7 +26,8 @@ from transforms.encoders.folders import (
     say_lowercase,
     setting,
 )
-from transforms.specs import Asked, BertConfig, ModelSpec, Wanted
+from transforms.specs import Asked, BertConfig, ModelSpec, TokenizerSpec, VectorColumn, Wanted
+from transforms.tokens import Tokenizer
 
 if TYPE_CHECKING:
     from transforms.encoders.bert import BertEncoder
@@ -85,7 +86,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         kind="hugging_face",
         path=path,
         weights=tuple(map(str, weight_files)),
-        **of_our_own(config, has_pooler, modules.columns(config) if modules else ()),
+        **of_our_own(config, has_pooler, _columns(modules, config, rules, library)),
         tokenizer=rules,
         max_seq_length=_limit(config, modules, said, tokenizer_file),
         digest=digest_of(
@@ -113,6 +114,17 @@ def _checked_weights(
     has_pooler = weights.POOLER_KERNEL in there
     weights.check_shapes(there, config, has_pooler, where)
     return files, has_pooler, types
+
+
+def _columns(
+    modules: sentence_modules.SentenceModules | None,
+    config: BertConfig,
+    rules: TokenizerSpec,
+    library: Tokenizer,
+) -> tuple[VectorColumn, ...]:
+    columns = modules.columns(config) if modules else ()
+    folder_tokenizers.check_skipped_prompt(rules, library, columns)
+    return columns
 
 
 def _limit(

@@ -1,8 +1,9 @@
 """What transformers 5 puts in the place of a folder's tokenizer, and whether a text shows it.
 
 Until version 4 a fast tokenizer was what `tokenizer.json` says. Version 5 takes the vocabulary
-alone from it and builds the rest from the class that a folder names, or that its model has. Models
-were trained with the tokens of their files, which is what corpusvec reads.
+alone from it and builds the rest from the class that a folder names, or that its model has. A
+`sentencepiece.bpe.model` alone has been rebuilt by both. Models were trained with the tokens of
+their files, which is what corpusvec reads.
 
 Source: transformers 5.23, tokenization_utils_tokenizers.py, tokenization_bert.py and
 tokenization_xlm_roberta.py.
@@ -11,10 +12,12 @@ tokenization_xlm_roberta.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from transforms.encoders import piece_models
 from transforms.encoders.folders import read_json
 from transforms.encoders.tokenizer_settings import named, outline, unheld
 from transforms.specs import TokenizerSpec
@@ -36,32 +39,36 @@ def notes(
 ) -> Iterator[str]:
     """A note where transformers 5 has other tokens; `name` is the class, `tokenizer` ours."""
     file = Path(spec.path)
-    if file.name == "vocab.txt" or name not in _REBUILT:
+    if name not in _REBUILT:
         return
-    if file.name != "tokenizer.json":
-        if name != "XLMRobertaTokenizer":
-            yield (
-                f"{file.name}: no file names the class of the tokenizer, which transformers 4"
-                f" refuses and transformers 5 takes for {name}; here it is XLMRobertaTokenizer"
-            )
+    if file.name == "sentencepiece.bpe.model" and name != "XLMRobertaTokenizer":
+        yield (
+            f"{file.name}: no file names the class of the tokenizer, which transformers 4"
+            f" refuses and transformers 5 takes for {name}; here it is XLMRobertaTokenizer"
+        )
         return
     if spec.lowercase_asked:
         said = {**said, "do_lower_case": spec.lowercase}
     build, ends = _REBUILT[name]
     names = {**ends, "unk_token": _UNKNOWN[name], **named(said, file)}
-    rebuilt, written = build(outline(file), said, names), outline(file)
+    written = _OUTLINES[file.name](file)
+    if file.name != "tokenizer.json":  # no token is found in a text but those of the structure
+        said = {**said, "added_tokens_decoder": None}
+    rebuilt = build(written, said, names)
     around = [names[key] for key in ends]
     ours = [token[0] for token in (tokenizer.cls, tokenizer.sep) if token]
     if around != ours:
         shown = f" ({' and '.join(around)} around a text, not {' and '.join(ours)})"
     elif unheld(said) or any(rebuilt[part] != written.get(part) for part in rebuilt):
-        shown = _difference(spec, rebuilt, said, tokenizer)
+        shown = _difference(spec, written, rebuilt, said, tokenizer)
     else:
         return
     if shown:
+        trained = file.name == "sentencepiece.bpe.model"
+        here = "SentencePiece's own" if trained else "those of the file, as in transformers 4"
         yield (
             f"{file.name}: transformers 5 builds its {name} from this file, which has other"
-            f" tokens{shown}; here they are those of the file, as in transformers 4"
+            f" tokens{shown}; here they are {here}"
         )
 
 
@@ -130,26 +137,60 @@ def _added(contents, said: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [held.get(t["content"], {"id": int(number), **t}) for number, t in decoder.items()]
 
 
+def _lines(file: Path) -> dict[str, Any]:
+    """A `vocab.txt` as the tokenizers library reads it: lines end at line feeds alone, and lose the
+    white space at their ends.
+    """
+    lines = file.read_bytes().decode().removesuffix("\n").split("\n")
+    vocabulary = {line.rstrip(): number for number, line in enumerate(lines)}
+    return {"model": {"vocab": vocabulary}, "added_tokens": []}
+
+
+# By file: what version 5 reads in it, as a `tokenizer.json` says it.
+_OUTLINES: Mapping[str, Callable[[Path], Mapping[str, Any]]] = {
+    "tokenizer.json": outline,
+    "vocab.txt": _lines,
+    "sentencepiece.bpe.model": piece_models.as_tokenizer_json,
+}
+
+
 def _or(value: Any, default: bool) -> bool:
     return default if value is None else bool(value)
 
 
 def _difference(
-    spec: TokenizerSpec, rebuilt: Mapping[str, Any], said: Mapping[str, Any], ours: Tokenizer
+    spec: TokenizerSpec,
+    written: Mapping[str, Any],
+    rebuilt: Mapping[str, Any],
+    said: Mapping[str, Any],
+    ours: Tokenizer,
 ) -> str:
     """The first text that has other tokens, in brackets; empty where none has."""
-    contents = read_json(Path(spec.path))
+    if written["model"].get("byte_fallback") and not rebuilt["model"].get("byte_fallback"):
+        return " (of characters that are no pieces)"
+    file = Path(spec.path)
+    contents = read_json(file) if file.name == "tokenizer.json" else written
     theirs = _library(contents, rebuilt, spec.lowercase_first)
     if theirs is None:
         return ", or none"
     theirs.add_special_tokens(unheld(said))
     found = [{t["content"] for t in one["added_tokens"] or ()} for one in (contents, rebuilt)]
-    texts = [*_PROBES, *sorted((found[0] ^ found[1]).union(unheld(said)))]
+    own = [*sorted((found[0] ^ found[1]).union(unheld(said))), *_own_probes(file, written)]
+    texts = [*_PROBES, *own]
     words = [word for text in texts for word in (*text.split(), text)]
     for word, tokens in zip(words, ours.encode(words, spans=False)):
         if theirs.encode(word, add_special_tokens=False).ids != tokens.ids.tolist():
             return f" (of {word!r}, for one)"
     return ""
+
+
+def _own_probes(file: Path, written: Mapping[str, Any]) -> list[str]:
+    """Words that the file's own rules or lines treat apart: the other probes may not have them."""
+    if file.name == "vocab.txt":
+        lines = file.read_text("utf-8").split("\n")
+        return [line.strip() for line in lines if line != line.rstrip() and line.strip()]
+    rules = json.dumps([written.get("normalizer"), written.get("pre_tokenizer")])
+    return [json.loads(text) for text in re.findall(r'{"String": ("(?:[^"\\]|\\.)*")}', rules)]
 
 
 def _library(contents: Mapping[str, Any], rebuilt: Mapping[str, Any], lowercase_first: bool):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from transforms.encoders import piece_models
 from transforms.encoders.folders import read_json, setting
 from transforms.tokenizers import STRUCTURE
 
@@ -129,8 +130,15 @@ def check(file: Path, said: Mapping[str, Any]) -> None:
                 f"{file}: model.dropout is {model['dropout']!r}: a text would have other tokens"
                 " each time; set it to null"
             )
+        if isinstance(model, dict) and "unk_id" in model and model["unk_id"] is None:
+            raise ValueError(
+                f"{file}: model.unk_id is null: no text with an unknown character would have"
+                " tokens; set it to the number of the unknown token"
+            )
     else:
         _check_names(file, named(said, file))
+        if file.name != "vocab.txt":
+            piece_models.check(file)
 
 
 def _check_names(file: Path, found: Mapping[str, str]) -> None:

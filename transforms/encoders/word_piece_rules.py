@@ -106,7 +106,7 @@ def _of_tokenizer_json(spec: TokenizerSpec) -> WordPieceRules:
 
 def _found_first(said: dict[str, Any], spec: TokenizerSpec) -> list[str] | None:
     added = said.get("added_tokens") or []
-    special = STRUCTURE.union(spec.named)
+    special = STRUCTURE.union(dict(spec.named).values())
     return [token["content"] for token in added if token["content"] not in special] or None
 
 
