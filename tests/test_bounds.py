@@ -59,7 +59,7 @@ def test_the_tokenizer_is_given_few_large_documents_at_once(document):
 
 @pytest.mark.parametrize("document", LARGE.values(), ids=LARGE)
 def test_few_large_documents_wait_to_be_looked_up(document):
-    stage = _FindFn([], tokens=False)
+    stage = _FindFn([], tokens=False, spare=())
     documents = (document(n) for n in range(50))
     # Beside them come counts, with a tag.
     untold = beam.pvalue.TaggedOutput

@@ -154,7 +154,7 @@ def test_of_a_damaged_file_is_told(tmp_path, monkeypatch):
 
     def damaged(file):
         if not file.fresh and file.path.endswith("/1.parquet"):
-            raise earlier_rows.Damaged(f"{file.path}: is gone")
+            raise earlier_rows.Damaged(file.path, "is gone")
         written_well(file)
 
     monkeypatch.setattr(earlier_rows, "check_file", damaged)
