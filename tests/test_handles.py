@@ -26,10 +26,10 @@ from tests.conftest import ROOT
 from tests.servers import Site, body, cut_short, hugging_face_hub, one_after_another, status
 from tests.test_archives import archive, contents, member
 from transforms.models.kinds import describe_model
-from transforms.models.sources import caches, downloads, handles
+from transforms.models.sources import downloads, handles
 from transforms.models.sources.archives import pack
 from transforms.models.sources.handles import download_address, is_handle, local_model
-from transforms.storage import locks, stores
+from transforms.storage import file_digests, locks, stores
 
 GRAPH = b"a graph with VarHandleOp in it"
 FILES = {
@@ -74,7 +74,7 @@ def fetched(handle, cache, capsys):
     """An entry that is there, as a path, and nothing said of it any more."""
     folder = Path(local_model(handle, str(cache)))
     capsys.readouterr()
-    caches._sha256.cache_clear()  # as in a new process
+    file_digests._sha256.cache_clear()  # as in a new process
     return folder
 
 
@@ -263,7 +263,7 @@ def test_who_reads_while_another_refreshes_finds_a_whole_entry(site, handle, cac
     other = threading.Thread(target=refresh)
     other.start()
     while other.is_alive():
-        caches._sha256.cache_clear()
+        file_digests._sha256.cache_clear()
         assert local_model(handle, str(cache)) == str(fetched)
     assert site.asked[COMPRESSED] == 1 + 20  # nobody took the moment between for damage
 
@@ -456,7 +456,7 @@ def test_killed_at_any_moment_an_entry_is_whole_or_not_there(site, handle, cache
         assert not folder.exists() or contents(folder) in (FILES, new)
         before = site.asked[COMPRESSED]
         was_there = folder.exists()
-        caches._sha256.cache_clear()
+        file_digests._sha256.cache_clear()
         assert contents(Path(local_model(handle, str(cache)))) in (FILES, new)
         assert site.asked[COMPRESSED] == before + (not was_there)
         assert not [name for name in left_in(cache) if name.endswith((".tmp", ".lock"))]
