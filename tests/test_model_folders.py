@@ -150,7 +150,7 @@ HUGGING_FACE = {
     "no number of layers": (
         "json",
         says("config.json", num_hidden_layers=None),
-        r"model: the weights have no encoder/layer_2/",  # it has 12 where nothing is said
+        r"safetensors: the weights have no encoder/layer_2/",  # 12 where nothing is said
     ),
     "half a layer": (
         "json",
@@ -211,23 +211,23 @@ HUGGING_FACE = {
     "a weight is missing": (
         "json",
         tensor("encoder.layer.1.output.dense.bias", lambda value: None),
-        r"model: the weights have no encoder/layer_1/output/dense/bias",
+        r"model.safetensors: the weights have no encoder/layer_1/output/dense/bias",
     ),
     "half a pooler": (
         "json",
         tensor("pooler.dense.bias", lambda value: None),
-        r"model: the weights have no pooler/dense/bias",
+        r"model.safetensors: the weights have no pooler/dense/bias",
     ),
     "a weight has another shape": (
         "json",
         tensor("encoder.layer.0.intermediate.dense.weight", lambda value: value[:-1]),
-        r"model: encoder/layer_0/intermediate/dense/kernel has the shape \[16, 63\], the"
+        r"safetensors: encoder/layer_0/intermediate/dense/kernel has the shape \[16, 63\], the"
         r" configuration says \[16, 64\]",
     ),
     "another model's weights": (
         "json",
         says("config.json", num_hidden_layers=3),
-        r"model: the weights have no encoder/layer_2/",
+        r"model.safetensors: the weights have no encoder/layer_2/",
     ),
     "a shard is missing": ("json", shards, r": has no model-2.safetensors$"),
     "index of shards is empty": (

@@ -9,7 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.inspections.models import LayerReport, ModelReport, SignatureReport, TokenizerReport
-from pipeline.inspections.outputs import OutputReport, SnapshotLine, SnapshotReport, TableReport
+from pipeline.inspections.output_facts import (
+    OutputReport,
+    SnapshotLine,
+    SnapshotReport,
+    TableReport,
+)
 from pipeline.terminal.formats import counted
 from transforms.models.saved_models.choices import shape_text
 from transforms.specs import Tensor
