@@ -201,7 +201,7 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "default": "local",
             "help": "local (this machine, this process), flink (the cluster of"
             " deploy/flink/cluster.sh, or the one that Beam's --flink_master names), dataflow"
-            " (Google's machines, see deploy/dataflow/README.md), or any Beam runner by its name"
+            " (Google's machines, see docs/dataflow.md), or any Beam runner by its name"
             " (default: local)",
         },
         "flink_endpoint": {
