@@ -75,7 +75,7 @@ def test_the_file_is_what_the_flags_say():
         check=True,
         capture_output=True,
     )
-    assert FILE.read_text("utf-8") == made.stdout.decode(), "write it again, as docs/dataflow.md says"
+    assert FILE.read_text("utf-8") == made.stdout.decode(), "write it again: docs/dataflow.md"
 
 
 def test_every_flag_but_those_of_the_launcher_is_described():
