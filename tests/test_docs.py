@@ -323,6 +323,7 @@ OTHERS = {
     "cluster.sh": {"--task_managers", "--slots", "--rest_port", "--start_timeout"},
     "benchmarks": {"--peers", "--only", "--rounds", "--base", "--documents", "--batches"},
     "gcloud": {"--parameters"},
+    "pytest": {"--lf"},
     "node_exporter": {"--collector"},
     "SentencePiece": {"--control_symbols"},
 }
