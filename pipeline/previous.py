@@ -72,7 +72,7 @@ def previous(output: str, other: str | None, full: bool, run: Mapping[str, Any])
         found.before = Earlier(Snapshot(output, here["id"]).folder, files_of(here))
         found.alike = here["run"]["fingerprint"] == run["fingerprint"]
     if full:
-        found.notes += ["--full: everything is embedded anew"] * bool(here)
+        found.notes += ["--full: everything is embedded again"] * bool(here)
         return found
     if other is not None:
         try:
@@ -98,7 +98,7 @@ def _published(output: str, notes: list[str]) -> dict[str, Any] | None:
     if (named := latest(output)) is None:
         return None
     if not is_id(named):
-        notes.append(f"{join(output, LATEST)}: is damaged; this run writes it anew")
+        notes.append(f"{join(output, LATEST)}: is damaged; this run replaces it")
         return None
     try:
         manifest = read_manifest(output, named)
@@ -109,7 +109,7 @@ def _published(output: str, notes: list[str]) -> dict[str, Any] | None:
     if version == FORMAT_VERSION:
         return manifest
     by = "a later" if version > FORMAT_VERSION else "an earlier"
-    notes.append(f"{named}: was made by {by} version of corpusvec; everything is embedded anew")
+    notes.append(f"{named}: was made by {by} version of corpusvec; everything is embedded again")
     return None
 
 
@@ -127,7 +127,7 @@ def _alike(
             else "with other settings"
         )
         notes.append(
-            f"{manifest['id']}: was made {how} ({', '.join(changed)}); everything is embedded anew"
+            f"{manifest['id']}: was made {how} ({', '.join(changed)}); everything is embedded again"
         )
         return []
     return [Earlier(Snapshot(output, manifest["id"]).folder, files_of(manifest))]

@@ -32,7 +32,7 @@ def beam_arguments(flags: Namespace, given: Sequence[str]) -> list[str]:
     where something is missing, `RuntimeError` where a cluster does not answer.
     """
     if flags.runner == LOCAL and hands_over(PipelineOptions(list(given))):
-        raise ValueError("--no_wait_until_finish: a local run has nobody to go on with it")
+        raise ValueError("--no_wait_until_finish: a local run ends with its program; omit the flag")
     if flags.runner == FLINK:
         from pipeline.runners.flink import presets as flink
 

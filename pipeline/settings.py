@@ -103,8 +103,8 @@ class Settings:
                 continue
             if spec.tokenizer is None:
                 raise ValueError(
-                    f"--{name}={value}: the model takes whole strings and cuts them itself; leave"
-                    " it away"
+                    f"--{name}={value}: the model takes whole strings and cuts them itself; omit"
+                    " the flag"
                 )
             if spec.max_seq_length is None and self.max_seq_length is None:
                 raise ValueError(
@@ -112,7 +112,7 @@ class Settings:
                     " --max_seq_length how many tokens it is to see at once"
                 )
         if self.mask_special and not spec.specials:
-            raise ValueError("--mask_special: the model has no special tokens; leave it away")
+            raise ValueError("--mask_special: the model has no special tokens; omit the flag")
         own = [column.output for column in columns if column.pooling == OUTPUT]
         cut = self.max_seq_length is not None and self.long_text == "window"
         if own and cut and spec.max_seq_length is None:
@@ -134,7 +134,7 @@ class Settings:
         if spec.tokenizer is None:
             raise ValueError(
                 f"--max_seq_length={self.max_seq_length}: the model takes whole strings and cuts"
-                " them itself; leave it away"
+                " them itself; omit the flag"
             )
         if spec.longest is not None and self.max_seq_length > spec.longest:
             raise ValueError(

@@ -1,5 +1,5 @@
 """Where corpusvec means to differ from a model's original program, one case for each line of the
-README's list.
+list in docs/models.md.
 
 `python -m tests.meant_differences [FILE]` writes what sentence-transformers makes of each, into
 `golden/meant_differences.npz` if no other file is named; see `model_settings`.
@@ -24,7 +24,7 @@ GOLDEN = Path(__file__).parent / "golden" / "meant_differences.npz"
 
 @dataclass(frozen=True)
 class Case:
-    """`line` begins the README's line. `texts` is given to a folder after `edit`. `original` are
+    """`line` begins the line of the list. `texts` is given to a folder after `edit`. `original` are
     the settings that do as the original does; None where there are none.
     """
 

@@ -1,7 +1,8 @@
-"""What the README shows is run as it stands there."""
+"""What README and docs show is run as it stands there; their links, flags and messages exist."""
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import os
@@ -15,18 +16,46 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.flags import parsing
+from pipeline.flags.commands import COMMANDS
+from pipeline.flags.snapshots import Command
 from pipeline.runners.options import beam_flags
 from tests import hub_modules, saved_models
 from tests.conftest import ROOT
 from tests.models import checkpoint_folder
 from transforms.models.sources.caches import Entry, cached
 from transforms.specs import Asked
+from transforms.vectors.poolings import POOLINGS
 
-README = (ROOT / "README.md").read_text("utf-8")
-SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-TABLE = re.findall(r"^\|.*`(corpusvec embed [^`]+)` \|$", README, re.MULTILINE)
-SHOWN = re.findall(r"^ {4}(corpusvec .*)$", README, re.MULTILINE)
-EXPORTS = [command for command in SHOWN if " export-model " in command]
+README = "README.md"
+NIGHTS = "docs/nights.md"
+OUTPUT = "docs/output.md"
+# Of each page, by its path: the text.
+PAGES = {
+    str(file.relative_to(ROOT)): file.read_text("utf-8")
+    for file in [ROOT / README, *sorted((ROOT / "docs").glob("*.md"))]
+}
+ALL = "\n".join(PAGES.values())
+SNIPPETS = {
+    page: found
+    for page, text in PAGES.items()
+    if (found := re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+}
+TABLE = re.findall(r"^\|.*`(corpusvec embed [^`]+)` \|$", ALL, re.MULTILINE)
+SHOWN = {
+    page: re.findall(r"^ {4}(corpusvec .*)$", text.replace("\\\n", ""), re.MULTILINE)
+    for page, text in PAGES.items()
+}
+EXPORTS = [
+    command for commands in SHOWN.values() for command in commands if " export-model " in command
+]
+# What a page's snippets print, among other things.
+PRINTED = {
+    README: ["second ["],
+    OUTPUT: ["garden-notes/Growing tomatoes", "likeness"],
+    NIGHTS: [],
+    "docs/python.md": ["second [", "'tomatoes'"],
+}
 
 
 @pytest.fixture
@@ -46,20 +75,17 @@ def trial(tmp_path, monkeypatch, minilm):
     return tmp_path
 
 
-def test_every_snippet_runs(trial, capsys):
-    assert len(SNIPPETS) == 4
+@pytest.mark.parametrize("page", sorted(SNIPPETS))
+def test_every_snippet_runs(page, trial, capsys):
     names: dict = {}
-    for snippet in SNIPPETS:
-        exec(compile(snippet, "README.md", "exec"), names)
+    for snippet in SNIPPETS[page]:
+        exec(compile(snippet, page, "exec"), names)
     said = capsys.readouterr().out
-    assert "garden-notes/Growing tomatoes" in said
-    assert "likeness" in said
-    assert "second [" in said
-    assert "'tomatoes'" in said
+    assert all(text in said for text in PRINTED[page])
 
 
 def test_the_extra_for_notebooks_installs_what_reading_vectors_takes(monkeypatch):
-    section = README.partition("\n## Read the vectors\n")[2].partition("\n## ")[0]
+    section = PAGES[OUTPUT].partition("\n## Read the vectors\n")[2].partition("\n## ")[0]
     snippets = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     imported = set(re.findall(r"^(?:import|from) (\w+)", "\n".join(snippets), re.MULTILINE))
     package: dict = {}
@@ -129,44 +155,65 @@ def test_the_exports_that_are_shown(models, tmp_path, monkeypatch, capsys):
 
 
 WALK = """
-import shlex, sys
+import os, shlex, sys
 from pipeline.cli import main
-for command in sys.argv[1:]:
-    print(f"$ {command}", file=sys.stderr)
-    print(f"$ {command}\\n-> {main(shlex.split(command)[1:])}", flush=True)
+for line in sys.argv[1:]:
+    folder, _, command = line.partition(": ")
+    os.chdir(folder)
+    print(f"$ {line}", file=sys.stderr)
+    print(f"$ {line}\\n-> {main(shlex.split(command)[1:])}", flush=True)
 """
+
+
+def place_of(page: str, models: Path, place: Path) -> Path:
+    """A folder for the commands of a page, with all that they read."""
+    shutil.copytree(ROOT / "examples", place / "examples")
+    (place / "models").mkdir()
+    for name in ("bert-japanese", "bert-module", "elmo", "use", "use-lite", "own"):
+        os.symlink(models / name, place / "models" / name)
+    for name in ("models/all-MiniLM-L6-v2", "models/e5"):
+        os.symlink(models / "all-MiniLM-L6-v2", place / name)
+    (place / "texts").mkdir()
+    with gzip.open(place / "texts" / "a.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps({"text": f"the garden, day {n}"}) + "\n" for n in range(30))
+    shutil.copy(place / "examples" / "notes.json", place / "my-project.json")
+    (place / "glove.txt").write_text("cat 0.1 0.2\ndog 0.3 0.4\n")
+    return place
+
+
+def commands_of(page: str) -> list[str]:
+    """Those of a page that need no other machine. Every run has an output of its own, but from the
+    nightly one on, which is run twice.
+    """
+    table = TABLE if page == "docs/models.md" else []
+    shown = [c for c in SHOWN[page] if not re.search(r"(s3|gs)://|--runner=", c)]
+    exports = [command for command in shown if command in EXPORTS]
+    commands = [*exports, *table, *(command for command in shown if command not in exports)]
+    nightly = next((n for n, c in enumerate(commands) if "--if_running" in c), len(commands))
+    alone = [re.sub(r"=out\b", f"=out{n}", c) for n, c in enumerate(commands[:nightly])]
+    return alone + commands[nightly : nightly + 1] + commands[nightly:]
 
 
 def test_all_that_is_shown_runs_from_the_wheel(models, installed, tmp_path):
     """In one process: exports, every kind of model into an output of its own, then two nights."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    (tmp_path / "models").mkdir()
-    for name in ("bert-japanese", "bert-module", "elmo", "use", "use-lite", "own"):
-        os.symlink(models / name, tmp_path / "models" / name)
-    for name in ("models/all-MiniLM-L6-v2", "models/e5", "e5", "bert"):
-        os.symlink(models / "all-MiniLM-L6-v2", tmp_path / name)
-    (tmp_path / "texts").mkdir()
-    with gzip.open(tmp_path / "texts" / "a.jsonl.gz", "wt") as file:
-        file.writelines(json.dumps({"text": f"the garden, day {n}"}) + "\n" for n in range(30))
-    (tmp_path / "a.txt").write_text("The garden is quiet.\n")
-    (tmp_path / "glove.txt").write_text("cat 0.1 0.2\ndog 0.3 0.4\n")
-    elsewhere = [c for c in SHOWN if "s3://" in c or "--runner=flink" in c]
-    nightly = next(c for c in SHOWN if "--if_running" in c)
-    alone = [*TABLE, *SHOWN[: SHOWN.index(nightly)]]
-    alone = [c.replace("=out ", f"=out{n} ") for n, c in enumerate(alone) if c not in EXPORTS]
-    commands = [*EXPORTS, *alone, nightly, *SHOWN[SHOWN.index(nightly) :]]
-    commands = [command for command in commands if command not in elsewhere]
+    folders = {
+        page: place_of(page, models, tmp_path / str(n))
+        for n, page in enumerate(PAGES)
+        if commands_of(page)
+    }
+    lines = [f"{folders[page]}: {c}" for page in folders for c in commands_of(page)]
     done = installed.run(
-        "python", "-c", WALK, *commands, cwd=tmp_path, TFHUB_CACHE_DIR=str(models / "cache")
+        "python", "-c", WALK, *lines, cwd=tmp_path, TFHUB_CACHE_DIR=str(models / "cache")
     )
     codes = re.findall(r"^\$ (.*)\n-> (\d+)$", done.stdout, re.MULTILINE)
-    failed = {command for command, code in codes if code != "0"}
-    assert [command for command, _ in codes] == commands, done.stderr
+    failed = {line.partition(": ")[2] for line, code in codes if code != "0"}
+    assert [line for line, _ in codes] == lines, done.stderr
     assert failed == {command for command in EXPORTS if "--strings" in command}, done.stderr
-    for command in alone[: len(TABLE)]:
-        snapshots = tmp_path / re.findall(r"--output=(\w+)", command)[0] / "snapshots"
-        assert len(list(snapshots.glob("*/sentences/*.parquet"))) == 1
-        assert bool(list(snapshots.glob("*/tokens/*"))) == ("--layers" in command)
+    for line in lines:
+        if output := re.search(r"corpusvec embed .*--output=(out\d+)", line):
+            snapshots = Path(line.partition(": ")[0]) / output[1] / "snapshots"
+            assert len(list(snapshots.glob("*/sentences/*.parquet"))) == 1
+            assert bool(list(snapshots.glob("*/tokens/*"))) == ("--layers" in line)
 
 
 def test_notes_that_belong_together_are_neighbours(trial):
@@ -176,7 +223,7 @@ def test_notes_that_belong_together_are_neighbours(trial):
     # Fewer than other examples have, and no tokens.
     assert main(["embed", *flags, "--max_shrink=1", "--new_recipe"]) == 0
     names: dict = {}
-    exec(compile(SNIPPETS[0], "README.md", "exec"), names)
+    exec(compile(SNIPPETS[OUTPUT][0], OUTPUT, "exec"), names)
     nearest = names["notes"].set_index("id")["nearest"]
     assert nearest["garden-notes/Basil on the balcony"] == "garden-notes/Pesto"
     assert nearest["garden-notes/Growing tomatoes"] == "garden-notes/Tomato sauce"
@@ -184,12 +231,12 @@ def test_notes_that_belong_together_are_neighbours(trial):
 
 
 def test_an_index_is_brought_up_to_date(trial, capsys):
-    """Night after night, one of them missed, it is as if it were made anew."""
+    """Night after night, one of them missed, it is as if it were new."""
     from pipeline.cli import main
 
-    names: dict = {"Path": Path}
-    snippet = next(snippet for snippet in SNIPPETS if "bring_up_to_date" in snippet)
-    exec(compile(snippet.partition("\n\n\nindex, state")[0], "README.md", "exec"), names)
+    names: dict = {}
+    (snippet,) = SNIPPETS[NIGHTS]
+    exec(compile(snippet.partition("\n\n\nindex, state")[0], NIGHTS, "exec"), names)
     texts = {f"d{n}": f"text number {n}" for n in range(9)}
     index: dict = {}
     state: dict = {}
@@ -211,9 +258,38 @@ def test_an_index_is_brought_up_to_date(trial, capsys):
         assert all((index[id_] == again[id_]).all() for id_ in index)
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(((?!https?:)[^)]+)\)", README))
-def test_links_lead_somewhere(link):
-    assert (ROOT / link).exists()
+LINKED = [
+    file.relative_to(ROOT)
+    for pattern in ("*.md", "docs/*.md", "deploy/**/*.md", "benchmarks/*.md", "examples/*.md")
+    for file in sorted(ROOT.glob(pattern))
+]
+
+
+def anchors(text: str) -> set[str]:
+    """Of a page's headings, as GitHub makes them."""
+    headings = re.findall(
+        r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", LINKED, ids=str)
+def test_links_lead_somewhere(page):
+    text = (ROOT / page).read_text("utf-8")
+    dead = []
+    for link in re.findall(r"\]\(((?!https?:)[^)\s]+)\)", text):
+        path, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / path if path else ROOT / page
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text("utf-8"))):
+            dead.append(link)
+    assert not dead
+
+
+def test_every_page_is_linked_from_the_readme_and_begins_with_its_question():
+    for page, text in PAGES.items():
+        if page != README:
+            assert f"]({page}" in PAGES[README]
+            assert re.match(r"# .+\n\n\*[^*]+\?\*\n", text), page
 
 
 def test_the_map_names_every_room():
@@ -230,20 +306,78 @@ def test_the_map_names_every_room():
     assert not missing
 
 
-def test_every_flag_that_is_shown_exists():
+def flags_of(command: Command) -> set[str]:
+    """The flags that a command and its parts take."""
     import argparse
 
-    from pipeline.flags import commands as flags
-    from pipeline.flags import snapshots as snapshot_flags
+    parser = argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
+    command.add_flags(parser)
+    own = {name for action in parser._actions for name in action.option_strings}
+    return own.union(*(flags_of(part) for part in command.parts.values()))
 
-    parser = argparse.ArgumentParser(conflict_handler="resolve")
-    adds = (flags.add_plan_flags, flags.add_inspect_flags, flags.add_export_flags)
-    for add in (*adds, snapshot_flags.add_verify_flags):
-        add(parser)
-    snapshot_flags.add_prune_flags(parser)
-    snapshot_flags.add_rollback_flags(parser)
-    known = {name for action in parser._actions for name in action.option_strings}
-    assert set(re.findall(r"--[a-z_]+", README)) - known - beam_flags() <= {
-        "--all",
-        "--help",
-    }
+
+FLAGS = {name: flags_of(command) for name, command in COMMANDS.items()}
+# Of other programs.
+OTHERS = {
+    "run_tests.sh": {"--all"},
+    "cluster.sh": {"--task_managers", "--slots", "--rest_port", "--start_timeout"},
+    "benchmarks": {"--peers", "--only", "--rounds", "--base", "--documents", "--batches"},
+    "gcloud": {"--parameters"},
+    "pytest": {"--lf"},
+    "node_exporter": {"--collector"},
+    "SentencePiece": {"--control_symbols"},
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_flag_is_documented(command):
+    named = set(re.findall(r"--[a-z_]+", ALL))
+    assert {flag for flag in FLAGS[command] if not flag.startswith("--no-")} - named == set()
+
+
+@pytest.mark.parametrize("page", LINKED, ids=str)
+def test_every_flag_that_is_shown_exists(page):
+    """Flags of other programs are on lines of theirs, or have a hyphen, as ours never have."""
+    text = (ROOT / page).read_text("utf-8").replace("\\\n", "")
+    text = re.sub(
+        r"^ {4}.*\b(gcloud|docker|pip|iconv|moto_server|gcp-storage\S+|useradd|systemctl) .*$",
+        "",
+        text,
+        flags=re.MULTILINE,
+    )
+    shown = {flag for flag in re.findall(r"(?<![\w-])--[a-z][\w-]*", text) if "-" not in flag[2:]}
+    known = set.union({"--help"}, *FLAGS.values(), *OTHERS.values())
+    known |= beam_flags() | parsing._FLINK
+    assert shown - known == set()
+
+
+def test_each_pooling_is_defined():
+    section = PAGES["docs/poolings.md"].partition("\n## Definitions\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \| .+ \| .* \| .+ \|$", section, re.MULTILINE)) == set(
+        POOLINGS
+    )
+
+
+def messages() -> str:
+    """All texts of the program, each on a line; those with values have … where a value stands."""
+    found = []
+    for top in ("pipeline", "transforms"):
+        for file in sorted((ROOT / top).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+                if isinstance(node, ast.JoinedStr):
+                    parts = [
+                        part.value if isinstance(part, ast.Constant) else "…"
+                        for part in node.values
+                    ]
+                    found.append("".join(map(str, parts)))
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found.append(node.value)
+    return "\n".join(found)
+
+
+def test_each_message_that_is_explained_is_one_of_the_program():
+    page = PAGES["docs/troubleshooting.md"]
+    explained = re.findall(r"^\| `(.+?)` \| .+ \| .+ \|$", page, re.MULTILINE)
+    said = messages()
+    assert len(explained) > 30
+    assert [text for text in explained if text.replace("\\|", "|") not in said] == []

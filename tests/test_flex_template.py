@@ -75,7 +75,7 @@ def test_the_file_is_what_the_flags_say():
         check=True,
         capture_output=True,
     )
-    assert FILE.read_text("utf-8") == made.stdout.decode(), "make it anew, as its README says"
+    assert FILE.read_text("utf-8") == made.stdout.decode(), "write it again: docs/dataflow.md"
 
 
 def test_every_flag_but_those_of_the_launcher_is_described():
@@ -177,8 +177,8 @@ def test_the_launchers_file_starts_embed(tmp_path):
 
 
 def test_the_settings_that_are_shown_are_those_that_are_made():
-    """In the README beside the template: options that exist, values as they are."""
-    shown = (FILE.parent / "README.md").read_text("utf-8")
+    """On the page about Dataflow: options that exist, values as they are."""
+    shown = (ROOT / "docs" / "dataflow.md").read_text("utf-8")
     settings = shown[shown.index("## The settings") :]
     known = beam_flags() | {f"--{name}" for name in PARAMETERS} | {"--runner"}
     assert set(re.findall(r"`(--[a-z_0-9]+)[=`]", settings)) <= known

@@ -425,7 +425,7 @@ def test_an_output_is_told_as_it_was_written(embed, tiny, text, facts, inspect, 
     for part in ("LATEST", "x: float32[32]", "a.txt:1  a good book", "layer@-1: float32[16]"):
         assert part in said
     refusal = refused(capsys, str(outcome.output), "--signature=default")
-    assert "is an output, no model" in refusal
+    assert "is an output, not a model" in refusal
 
 
 def test_snapshots_that_differ_and_attempts_are_told(embed, tiny, text, facts, inspect):
@@ -516,7 +516,7 @@ ATTEMPT = ".20260102T030405.678Z-0a1b2c3d.attempt"
 WRONG = {
     "nothing": (lambda folder: None, "nowhere", "no such file or folder"),
     "empty folder": (lambda folder: None, "", "is an empty folder"),
-    "a folder of other files": (written("a.txt", "a"), "", "Looked for: LATEST or snapshots/; "),
+    "a folder of other files": (written("a.txt", "a"), "", "Expected: LATEST or snapshots/; "),
     "a file": (written("a.txt", "a"), "a.txt", "is neither a model's folder, nor an archive"),
     "no archive": (written("a.tar.gz", "a"), "a.tar.gz", "a.tar.gz: "),
     "no weights": (without("model.safetensors"), "", "has no model.safetensors"),
@@ -546,7 +546,11 @@ FLAGS = {
     "no such signature": ("bert_module", "--signature=nope", "has: mlm, tokenization_info, tokens"),
     "no adapter": ("bert_module", "--signature=mlm", "no function takes strings"),
     "no such output": ("use", "--output_key=nope", "use one of default"),
-    "no signatures at all": ("hugging_face", "--signature=nope", "has none; leave it away"),
+    "no signatures at all": (
+        "hugging_face",
+        "--signature=nope",
+        "has no signatures; omit the flag",
+    ),
     "tokenizer of its own": ("use", "--tokenizer=vocab.txt", "cuts them itself"),
     "no such flag": ("use", "--vectors=mean@1", "--vectors"),
 }

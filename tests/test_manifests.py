@@ -88,7 +88,7 @@ PUBLISHED = {
     "an input of which nobody knows": (
         {**manifest(10, 10), "input": {"files": 1}},
         None,
-        "nobody knows whether the input is older than 2 days (--max_input_age)",
+        "the age of the input is unknown, so it may be older than 2 days (--max_input_age)",
     ),
 }
 

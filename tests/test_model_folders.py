@@ -139,13 +139,13 @@ HUGGING_FACE = {
     "no configuration": (
         "json",
         without("config.json"),
-        r"^--model=.*: no model that corpusvec knows. Looked for: .*config.json, model.safetensors",
+        r"^--model=.*: no model that corpusvec knows. Expected: .*config.json, model.safetensors",
     ),
     "configuration is no JSON": ("json", written("config.json", "{"), r"config.json: is not JSON"),
     "configuration is a list": (
         "json",
         written("config.json", "[]"),
-        r"config.json: holds a list, an object was looked for",
+        r"config.json: holds a list; expected an object",
     ),
     "no number of layers": (
         "json",
@@ -155,7 +155,7 @@ HUGGING_FACE = {
     "half a layer": (
         "json",
         says("config.json", num_hidden_layers=1.5),
-        r"config.json: num_hidden_layers is 1.5, a whole number from 1",
+        r"config.json: num_hidden_layers must be an integer ≥ 1, got 1.5",
     ),
     "unknown architecture": (
         "json",
@@ -246,12 +246,12 @@ HUGGING_FACE = {
     "tokenizer's case is said with a word": (
         "txt",
         says("tokenizer_config.json", do_lower_case="yes"),
-        r"tokenizer_config.json: do_lower_case is 'yes', true or false was looked for",
+        r"tokenizer_config.json: do_lower_case must be true or false, got 'yes'",
     ),
     "tokenizer's length is a text": (
         "json",
         says("tokenizer_config.json", model_max_length="32"),
-        r"tokenizer_config.json: model_max_length is '32', a number was looked for",
+        r"tokenizer_config.json: model_max_length must be a number, got '32'",
     ),
     "no vocabulary": (
         "json",
@@ -367,19 +367,19 @@ SENTENCE_TRANSFORMERS = {
     ),
     "pooling is said with a word": (
         says("1_Pooling/config.json", pooling_mode_mean_tokens="false"),
-        r"config.json: pooling_mode_mean_tokens is 'false', true or false was looked for",
+        r"config.json: pooling_mode_mean_tokens must be true or false, got 'false'",
     ),
     "length is a text": (
         says("sentence_bert_config.json", max_seq_length="32"),
-        r"sentence_bert_config.json: max_seq_length is '32', a whole number from 1 was",
+        r"sentence_bert_config.json: max_seq_length must be an integer ≥ 1, got '32'",
     ),
     "case is said with a word": (
         says("sentence_bert_config.json", do_lower_case="yes"),
-        r"sentence_bert_config.json: do_lower_case is 'yes', true or false was looked for",
+        r"sentence_bert_config.json: do_lower_case must be true or false, got 'yes'",
     ),
     "prompts are a list": (
         says("config_sentence_transformers.json", prompts=["query: "]),
-        r"config_sentence_transformers.json: prompts is \['query: '\], an object was looked for",
+        r"config_sentence_transformers.json: prompts must be an object, got \['query: '\]",
     ),
     "prompt is a number": (
         written("config_sentence_transformers.json", '{"prompts": {"query": 5}}'),

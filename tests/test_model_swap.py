@@ -471,11 +471,9 @@ def test_every_setting_of_an_embedding_has_a_flag():
     assert set(SETTINGS) == set(Settings.__dataclass_fields__) - {"model"}
 
 
-def test_the_command_of_the_readme(embed, tiny, other, texts, tmp_path, monkeypatch, capsys):
-    readme = (ROOT / "README.md").read_text("utf-8")
-    (command,) = re.findall(
-        r"^ {4}corpusvec (verify .*--model=models/\S+.*)$", readme, re.MULTILINE
-    )
+def test_the_command_in_the_documents(embed, tiny, other, texts, tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs" / "nights.md").read_text("utf-8")
+    (command,) = re.findall(r"^ {4}corpusvec (verify .*--model=models/\S+.*)$", page, re.MULTILINE)
     embed(tiny, texts)
     (tmp_path / "models").mkdir()
     (tmp_path / re.search(r"models/\S+", command)[0]).symlink_to(other)

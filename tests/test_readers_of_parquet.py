@@ -236,7 +236,7 @@ def test_bigquery_does_not_know_float16(made):
 
 
 def test_columns_that_bigquery_names_otherwise(made):
-    """The README says what to do about names with other characters than these."""
+    """docs/output.md says what to do about names with other characters than these."""
     for table in TABLES:
         names = by_arrow(made("float32")[0] / table)
         others = {name for name in names if not re.fullmatch(r"[A-Za-z_]\w*", name)}

@@ -183,7 +183,7 @@ def test_an_upgrade_goes_on_and_says_why_all_is_embedded(night, monkeypatch):
     assert "reused" not in said
     assert (
         "was made by a version of corpusvec that gives some texts other vectors (rules);"
-        " everything is embedded anew"
+        " everything is embedded again"
     ) in said
     monkeypatch.setattr("pipeline.settings._RULES", 100)
     assert night("--prompt=query: ")[0] == 3

@@ -526,5 +526,5 @@ def test_the_rows_of_a_layer_are_those_of_the_tokens(tmp_path):
         found = chosen(str(folder), Asked()).signature
         spec = replace(described("bert"), path=str(folder), signature=found)
         encoder = saved_bert.SavedBertEncoder(spec, Wanted((-1,)))
-        with pytest.raises(ValueError, match=r"sequence_output has the shape \[1, .*looked for"):
+        with pytest.raises(ValueError, match=r"sequence_output has the shape \[1, .*expected"):
             encoder.encode([id_window([1, 2, 3])])

@@ -469,7 +469,7 @@ SETS_OFF: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 def test_alarms_are_of_metrics_that_are_written_and_each_is_explained(tmp_path):
     from pipeline.terminal.metrics_files import COUNTS
 
-    source = (ROOT / "pipeline" / "metrics_file.py").read_text("utf-8")
+    source = (ROOT / "pipeline" / "terminal" / "metrics_files.py").read_text("utf-8")
     written = {f"corpusvec_{name}" for name in COUNTS}
     written |= {f"corpusvec_{name}" for name in re.findall(r'"([a-z_]+)"', source)}
     for rule in RULES:
@@ -482,7 +482,7 @@ def test_alarms_are_of_metrics_that_are_written_and_each_is_explained(tmp_path):
 
 
 def test_the_metrics_of_the_readme_are_written():
-    source = (ROOT / "pipeline" / "metrics_file.py").read_text("utf-8")
+    source = (ROOT / "pipeline" / "terminal" / "metrics_files.py").read_text("utf-8")
     for name in re.findall(r"`corpusvec_(\w+)", README):
         assert f'"{name}"' in source, name
 

@@ -422,7 +422,7 @@ def test_a_damaged_latest_is_mended(tmp_path, capsys, embed, tiny, texts, conten
     assert outcome.code == 0, outcome.err
     assert outcome.latest.name > one
     assert "(1 embedded, 2 reused)" in outcome.out
-    assert "LATEST: is damaged; this run writes it anew" in outcome.out
+    assert "LATEST: is damaged; this run replaces it" in outcome.out
 
 
 def test_rollback_goes_past_what_is_damaged(embed, tiny, texts, capsys):

@@ -54,7 +54,7 @@ class ReadDocuments(beam.PTransform):
         _check_choice("--scrapbox_markup", self.markup, ("strip", "keep"))
         if self.limit is not None and self.limit < 1:
             raise ValueError(
-                f"--limit={self.limit}: must be 1 or more; leave it out for all records"
+                f"--limit={self.limit}: must be 1 or more; omit the flag to read all records"
             )
         for file in self.files:
             format_of(file.path, self.input_format)

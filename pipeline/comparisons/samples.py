@@ -26,7 +26,7 @@ class Sample:
     """Rows of a snapshot that has `rows`, read from `groups` row groups. `vectors` are by column,
     each [N, D] float32; tokens and unknown ones are those of all documents together, None where
     nobody knows them. `unreadable` are ids of documents left out: what the model read of their
-    texts cannot be found out again.
+    texts cannot be restored.
     """
 
     rows: int
@@ -70,7 +70,7 @@ def _group_ends(folder: str, file: WrittenFile) -> list[int]:
     if metadata.num_rows != file.rows:
         raise ValueError(
             f"{folder}/{file.path}: has {metadata.num_rows:,} rows, the manifest says"
-            f" {file.rows:,}; the snapshot is damaged: embed anew, or take another one"
+            f" {file.rows:,}; the snapshot is damaged: embed again, or take another one"
         )
     sizes = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
     return list(itertools.accumulate(sizes))

@@ -122,7 +122,7 @@ def verdict(report: Report) -> Iterator[str]:
     if report.unreadable:
         yield (
             f"{counted(report.unreadable, 'document')} of the sample left out: what the model read"
-            " of the text cannot be found out again."
+            " of the text cannot be restored."
         )
     if report.swap:
         yield from _of_swap(report.swap)

@@ -18,15 +18,15 @@ def add_plan_flags(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=numbers,
         metavar="N[,N]",
-        help="machines of a cluster (default: 1,10,100)",
+        help="numbers of machines to plan for (default: 1,10,100)",
     )
     group.add_argument(
         "--cores",
         type=above_zero,
         metavar="N",
-        help="that each of them has (default: as many as this machine)",
+        help="number of cores of each machine (default: as many as this machine)",
     )
-    group.add_argument("--price", type=price, metavar="X", help="of an hour of a core")
+    group.add_argument("--price", type=price, metavar="X", help="price of a core for an hour")
     group.add_argument("--json", action="store_true", help="as JSON, for programs")
 
 
@@ -52,19 +52,19 @@ def add_export_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strings",
         action="store_true",
-        help="take raw strings and give sentence vectors, tokenizer inside (needs tensorflow-text)",
+        help="take strings and give sentence vectors, tokenizer inside (needs tensorflow-text)",
     )
     parser.add_argument(
         "--archive",
         action="store_true",
-        help="write TARGET.tar.gz beside it, the same bytes each time, for a handle to point to",
+        help="also write TARGET.tar.gz, with the same bytes each time, for a handle to point to",
     )
     parser.add_argument(
         "--oov_buckets",
         type=count,
         default=1,
         metavar="N",
-        help="rows for words that are not in the file of word vectors (default: 1)",
+        help="number of rows for words that are not in the file of word vectors (default: 1)",
     )
     _add(parser, "vectors", "normalize", "tokenizer", "do_lower_case")
     _add(parser, "model_cache", "refresh_model", "verbose")
@@ -77,10 +77,10 @@ COMMANDS: Mapping[str, Command] = {
         add_embed_flags,
     ),
     "plan": Command(
-        "say what embedding a corpus would take",
-        "Read and tokenize a sample, encode for a few seconds, and say what `embed` with the same"
-        " flags would read and write, and how long it would take. Nothing is written; --output may"
-        " be left away.",
+        "estimate what embedding a corpus takes",
+        "Read and tokenize a sample, encode for a few seconds, and estimate what `embed` with the"
+        " same flags would read and write, and how long it would take. Nothing is written; omit"
+        " --output if you like.",
         add_plan_flags,
     ),
     "inspect": Command(
@@ -95,7 +95,7 @@ COMMANDS: Mapping[str, Command] = {
         add_export_flags,
     ),
     "snapshots": Command(
-        "look after the snapshots of an output",
+        "manage the snapshots of an output",
         "List the snapshots of an output, show, compare and check them, choose which one LATEST"
         " names, and remove old ones.",
         parts=SNAPSHOTS,

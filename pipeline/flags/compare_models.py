@@ -16,13 +16,13 @@ SETTINGS = (
     *("max_seq_length", "long_text", "window_overlap", "precision", "vector_dtype"),
 )
 _SWITCHES = ("normalize", "mask_special")  # that a snapshot may have on, and a trial off
-_TOLD = {"layers": "token vectors to look at in batches, too; empty for none"}
+_TOLD = {"layers": "token vectors to test in batches, too; empty for none"}
 _OF_EMBED = re.compile(r" \(default: .*\)$")  # a default here is what the snapshot was made with
 
 
 def add_swap_flags(parser: argparse.ArgumentParser) -> None:
     """Which model to try, on how much, and what of the snapshot's settings to change."""
-    group = parser.add_argument_group("trust before a model is changed")
+    group = parser.add_argument_group("before a model is changed")
     group.add_argument(
         "--model",
         metavar="MODEL",
@@ -31,22 +31,22 @@ def add_swap_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--invariance",
         action="store_true",
-        help="whether the snapshot's own model gives a text the same vectors alone and beside"
-        " others; with --model it is always looked at",
+        help="test whether the snapshot's own model gives a text the same vectors alone and"
+        " beside others; --model always tests this",
     )
     group.add_argument(
         "--sample",
         type=above_zero,
         metavar="N",
-        help=f"documents to take, from all over the snapshot (default: {SAMPLE:,})",
+        help=f"number of documents to take, from all over the snapshot (default: {SAMPLE:,})",
     )
     group.add_argument(
         "--min_neighbours",
         type=share,
         metavar="SHARE",
-        help="exit with 3 where --model keeps less than this share of the 10 nearest neighbours",
+        help="exit with code 3 if less than this share of the 10 nearest neighbours remains",
     )
-    group = parser.add_argument_group("how to embed it, where not as the snapshot was made")
+    group = parser.add_argument_group("settings that differ from those of the snapshot")
     every = {name: how for flags in EMBED_FLAGS.values() for name, how in flags.items()}
     for name in SETTINGS:
         told = _OF_EMBED.sub("", _TOLD.get(name, every[name]["help"]))
@@ -61,14 +61,14 @@ def embeds(flags: argparse.Namespace) -> bool:
     nothing.
     """
     if flags.model is not None and not flags.model.strip():
-        raise ValueError("--model: is empty, a model was looked for")
+        raise ValueError("--model: is empty; expected a model")
     if flags.min_neighbours is not None and flags.model is None:
-        raise ValueError("--min_neighbours: is for --model; say which one, or leave it away")
+        raise ValueError("--min_neighbours: needs --model; give both flags or neither")
     if flags.model is None and not flags.invariance:
         for name in ("sample", *SETTINGS):
             if getattr(flags, name) is not None:
                 raise ValueError(
-                    f"--{name}: is for --model or --invariance; say one of them, or leave it away"
+                    f"--{name}: needs --model or --invariance; give one of them, or omit the flag"
                 )
         return False
     return True

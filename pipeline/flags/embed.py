@@ -11,7 +11,7 @@ from pipeline.flags.values import above_zero, age, count, share
 # The formats, named here too so that `--help` need not import what reads them.
 INPUT_FORMATS = ("auto", "scrapbox", "text", "pairs", "jsonl")
 _EPILOG = """\
-Beam's own options are accepted beside these, as --runner's.
+Beam's own options are accepted too, such as those of --runner.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but not published, 130 interrupted.
 """
 
@@ -22,66 +22,67 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
         "input": {
             "action": "append",
             "metavar": "PATTERN[,PATTERN]",
-            "help": "files or globs, on any file system that Beam knows; .gz, .bz2 and .zst are"
-            " read as they are",
+            "help": "files or globs, on any file system that Beam knows; .gz, .bz2 and .zst need"
+            " no flag",
         },
         "input_format": {
             "choices": INPUT_FORMATS,
             "default": "auto",
-            "help": "auto: .json is a Scrapbox export, .txt text (a document a line), .jsonl and"
-            " .ndjson JSON lines",
+            "help": "auto: .json is a Scrapbox export, .txt is text (each line a document),"
+            " .jsonl and .ndjson are JSON Lines (default: auto)",
         },
         "unit": {
             "choices": ("page", "line"),
             "default": "page",
-            "help": "what of a Scrapbox export is a document (default: page)",
+            "help": "what is a document in a Scrapbox export (default: page)",
         },
         "scrapbox_markup": {
             "choices": ("strip", "keep"),
             "default": "strip",
-            "help": "turn Scrapbox notation into readable text for the model (default: strip)",
+            "help": "strip: the model reads a page without Scrapbox notation (default: strip)",
         },
         "id_root": {
             "metavar": "FOLDER",
-            "help": "ids of lines hold their file's path from here (default: from the folder before"
-            " the pattern's first wildcard)",
+            "help": "ids of lines contain the path of their file from this folder on (default:"
+            " the folder before the pattern's first wildcard)",
         },
         "limit": {
             "type": above_zero,
             "metavar": "N",
-            "help": "only the first N records, for a trial",
+            "help": "read only the first N records, for a trial",
         },
     },
     "what to write": {
-        "output": {"metavar": "FOLDER", "help": "where snapshots go"},
+        "output": {"metavar": "FOLDER", "help": "write snapshots to this folder"},
         "max_rejected": {
             "type": count,
             "default": 0,
             "metavar": "N",
-            "help": "with more bad records than this the snapshot is not published (default: 0)",
+            "help": "do not publish the snapshot if more records than this are rejected (default:"
+            " 0)",
         },
         "max_shrink": {
             "type": share,
             "default": 0.5,
             "metavar": "SHARE",
-            "help": "nor where more of the documents of the one before are gone than this share"
-            " (default: 0.5)",
+            "help": "do not publish if more than this share of the previous snapshot's documents"
+            " is missing (default: 0.5)",
         },
         "max_input_age": {
             "type": age,
             "metavar": "AGE",
-            "help": "nor where the input is older than this, as 36h or 3d: an export by its own"
-            " date, other files by that of the newest (default: any age will do)",
+            "help": "do not publish if the input is older than this, such as 36h or 3d: an export"
+            " by its own date, other files by that of the newest (default: any age)",
         },
         "new_recipe": {
             "action": "store_true",
-            "help": "publish it also where its recipe (model, layers, vectors, prompt and the like)"
-            " or its --limit is not that of the published snapshot",
+            "help": "publish even if the recipe (model, layers, vectors, prompt, ...) or --limit"
+            " differs from that of the published snapshot",
         },
         "keep": {
             "type": above_zero,
             "metavar": "N",
-            "help": "once it is published remove old snapshots, as `snapshots prune --keep=N` does"
+            "help": "after publishing remove old snapshots, as `snapshots prune --keep=N` does"
             " (default: remove none)",
         },
         "previous": {
@@ -90,21 +91,21 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
         },
         "full": {
             "action": "store_true",
-            "help": "embed everything, also what has vectors already",
+            "help": "embed everything, even texts that have vectors already",
         },
         "vector_dtype": {
             "choices": ("float32", "float16"),
             "default": "float32",
-            "help": "type of the vectors in the files. float16 takes half the room; pandas, Polars,"
-            " DuckDB and Hugging Face datasets read it, Spark, fastparquet and BigQuery do not"
-            " (default: float32)",
+            "help": "type of the vectors in the files. float16 halves the space; pandas, Polars,"
+            " DuckDB and Hugging Face datasets read it, Spark, fastparquet and BigQuery do"
+            " not (default: float32)",
         },
         "vector_encoding": {
             "choices": ("plain", "byte_stream_split"),
             "default": "plain",
-            "help": "how Parquet stores them. byte_stream_split takes 9 %% less room; Spark 4.0 and"
-            " fastparquet do not read it, nor does DuckDB in float16 (default: plain, which every"
-            " program reads)",
+            "help": "how Parquet stores the vectors. byte_stream_split saves 9 %% of the space;"
+            " Spark 4.0 and fastparquet do not read it, nor does DuckDB in float16"
+            " (default: plain, which every program reads)",
         },
     },
     "which model": {
@@ -116,12 +117,12 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
         "tokenizer": {
             "default": "",
             "metavar": "PATH",
-            "help": "folder or file of the tokenizer, where the model's folder has none",
+            "help": "folder or file of the tokenizer, if the model's folder has none",
         },
         "do_lower_case": {
             "choices": ("auto", "true", "false"),
             "default": "auto",
-            "help": "auto: what the model says, else what its original program does",
+            "help": "auto: what the model's files say, otherwise what its original program does",
         },
         "signature": {
             "default": "",
@@ -132,99 +133,101 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
         "output_key": {
             "default": "",
             "metavar": "KEY",
-            "help": "which of its outputs is the sentence vector (default: the one that `inspect`"
-            " names)",
+            "help": "which output of the function is the sentence vector (default: the one that"
+            " `inspect` names)",
         },
         "model_cache": {
             "metavar": "FOLDER",
-            "help": "where models that are named by a handle are kept (default: TFHUB_CACHE_DIR,"
-            " else a folder in the system's temporary one)",
+            "help": "folder for models that are named by a handle (default: TFHUB_CACHE_DIR,"
+            " otherwise a folder in the system's temporary one)",
         },
         "refresh_model": {
             "action": "store_true",
-            "help": "fetch such a model again, whatever is kept of it",
+            "help": "fetch a model that is named by a handle again, even if the cache has it",
         },
         "precision": {
             "choices": ("float32", "bfloat16"),
             "default": "float32",
-            "help": "of the arithmetic (default: float32)",
+            "help": "number type in which the model computes (default: float32)",
         },
     },
     "which vectors": {
         "layers": {
             "metavar": "LAYER[,LAYER]",
             "help": "write token vectors of these layers: -1 is the last, 0 the embedding output,"
-            " -4:-1 are the last four, all is every one; some models' have names, as elmo"
-            " (default: no token table)",
+            " -4:-1 are the last four, all is every layer; some models name their layers,"
+            " such as elmo (default: no token table)",
         },
         "vectors": {
             "metavar": "COLUMN[,COLUMN]",
             "help": "sentence vectors, each [NAME=]POOLING@LAYER,"
-            " [NAME=]POOLING@FROM:TO[/concat|sum|mean] (all for FROM:TO), [NAME=]pooler, or"
-            " [NAME=]output@KEY for an output of the model's own; poolings: cls, sep, first, last,"
-            " mean, max, mean_max, mean_sqrt, weighted_mean (default: what the model's files say,"
-            " else vector=mean@-2)",
+            " [NAME=]POOLING@FROM:TO[/concat|sum|mean] (all for FROM:TO), [NAME=]pooler,"
+            " or [NAME=]output@KEY for another output of the model; poolings: cls, sep,"
+            " first, last, mean, max, mean_max, mean_sqrt, weighted_mean (default: what"
+            " the model's files say, otherwise vector=mean@-2)",
         },
-        "normalize": {"action": "store_true", "help": "make every sentence vector's length 1"},
+        "normalize": {"action": "store_true", "help": "scale every sentence vector to length 1"},
         "mask_special": {
             "action": "store_true",
-            "help": "leave [CLS] and [SEP] out of mean, max and the like",
+            "help": "exclude special tokens ([CLS], [SEP]) from mean, max and the other poolings"
+            " over all tokens",
         },
         "prompt": {
             "metavar": "TEXT",
-            "help": "put before every document, as in 'query: '; or the name of one of the model's"
-            " own prompts",
+            "help": "text to put before every document, such as 'query: '; or the name of one of"
+            " the model's own prompts",
         },
     },
     "long texts": {
         "max_seq_length": {
             "type": above_zero,
             "metavar": "N",
-            "help": "tokens that the model sees at once, special ones included (default: what the"
-            " model's files say)",
+            "help": "number of tokens that the model sees at once, with special ones (default:"
+            " what the model's files say)",
         },
         "long_text": {
             "choices": ("window", "truncate", "error"),
             "default": "window",
-            "help": "cut longer texts into windows, so that nothing is lost; truncate them, as the"
-            " original programs do; or reject them (default: window)",
+            "help": "what to do with a text longer than the model: cut it into windows, so that"
+            " nothing is lost; truncate it, as the original programs do; or reject it"
+            " (default: window)",
         },
         "window_overlap": {
             "type": count,
             "metavar": "N",
-            "help": "tokens that neighbouring windows share (default: a quarter of a window, 64 at"
-            " most)",
+            "help": "number of tokens that neighbouring windows share (default: a quarter of a"
+            " window, at most 64)",
         },
     },
     "the run": {
         "runner": {
             "default": "local",
             "help": "local (this machine, this process), flink (the cluster of"
-            " deploy/flink/cluster.sh, or the one that Beam's --flink_master names), dataflow"
-            " (Google's machines, see deploy/dataflow/README.md), or any Beam runner by its name"
-            " (default: local)",
+            " deploy/flink/cluster.sh, or the one that Beam's --flink_master names),"
+            " dataflow (Google's machines, see docs/dataflow.md), or the name of any Beam"
+            " runner (default: local)",
         },
         "flink_endpoint": {
             "metavar": "FILE",
-            "help": "what cluster.sh wrote about its cluster (default: endpoint.json in the folder"
-            " that CORPUSVEC_FLINK names, else in deploy/flink/run)",
+            "help": "the endpoint.json that cluster.sh wrote (default: the one in the folder that"
+            " CORPUSVEC_FLINK names, otherwise in deploy/flink/run)",
         },
         "start_timeout": {
             "type": above_zero,
             "default": 120,
             "metavar": "SECONDS",
-            "help": "for a cluster's workers to start and answer (default: 120)",
+            "help": "time that a cluster's workers have to start and answer (default: 120)",
         },
         "if_running": {
             "choices": ("wait", "fail"),
             "default": "fail",
-            "help": "where another run writes into --output: wait for its end, or leave at once"
+            "help": "if another run writes to --output: wait for its end, or end at once"
             " (default: fail)",
         },
         "metrics_file": {
             "metavar": "FILE",
-            "help": "write what a monitor wants to know of the run, however it ends, in Prometheus'"
-            " text format (see deploy/schedule/README.md)",
+            "help": "write the metrics of the run in Prometheus' text format, however the run"
+            " ends (see deploy/schedule/README.md)",
         },
         "log_format": {
             "choices": ("text", "json"),

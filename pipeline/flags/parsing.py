@@ -34,7 +34,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if "ignored explicit argument" in message:
             flag = message.removeprefix("argument ").partition(":")[0]
-            message = f"{flag} takes no value; write it alone, or leave it away"
+            message = f"{flag} takes no value; write it alone, or omit it"
         elif "expected one argument" in message:
             flag = message.removeprefix("argument ").partition(":")[0]
             message = f"{flag} needs a value; one that begins with - goes after =: {flag}=-…"
@@ -95,7 +95,7 @@ def refuse_unknown(
 def refuse_contradictions(flags: argparse.Namespace) -> None:
     """Raises `UsageError` for flags of which one makes the other void."""
     if flags.full and flags.previous:
-        raise UsageError("--full embeds everything anew, --previous reuses: give one of them")
+        raise UsageError("--full embeds everything again, --previous reuses: give one of them")
 
 
 def refuse_incomplete(flags: argparse.Namespace, output: bool = True) -> None:
@@ -108,7 +108,7 @@ def refuse_incomplete(flags: argparse.Namespace, output: bool = True) -> None:
         if getattr(flags, name) is None:
             raise UsageError(f"--{name} is missing: {what} (--help lists all flags)")
         if not "".join(getattr(flags, name)).strip():
-            raise UsageError(f"--{name}: is empty, {what} was looked for")
+            raise UsageError(f"--{name}: is empty; expected {what}")
 
 
 def refuse_twice(flags: argparse.Namespace, arguments: Sequence[str]) -> None:

@@ -76,13 +76,12 @@ def add_rollback_flags(parser: argparse.ArgumentParser) -> None:
         "snapshot",
         metavar="SNAPSHOT",
         nargs="?",
-        help="id of one that was published (default: the newest whole one published before"
-        " LATEST's)",
+        help="id of a published snapshot (default: the newest complete one before that of LATEST)",
     )
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="do not read its files to see whether they are as they were written",
+        help="do not check its files",
     )
 
 
@@ -94,58 +93,58 @@ def add_prune_flags(parser: argparse.ArgumentParser) -> None:
         type=above_zero,
         default=7,
         metavar="N",
-        help="so many of the newest published snapshots stay (default: 7)",
+        help="number of newest published snapshots that stay (default: 7)",
     )
-    parser.add_argument("--dry_run", action="store_true", help="only say what would be removed")
+    parser.add_argument("--dry_run", action="store_true", help="only show what would be removed")
     parser.add_argument(
         "--handed_over",
         action="store_true",
-        help="remove unfinished attempts of jobs handed over to a cluster, too: only if these have"
-        " ended",
+        help="also remove unfinished attempts of jobs handed over to a cluster; only if these jobs"
+        " have ended",
     )
 
 
 SNAPSHOTS: Mapping[str, Command] = {
     "list": Command(
-        "a line for each snapshot, and for each attempt that is not finished",
-        "A line for each snapshot, oldest first: when it was finished, what it has, whether it is"
-        " published; then runs that are under way, and what others left that ended early.",
+        "list snapshots and unfinished attempts",
+        "List snapshots, oldest first: when each was finished, what it contains, whether it is"
+        " published; then running attempts, and what attempts left that ended early.",
         add_list_flags,
     ),
     "show": Command(
-        "what a snapshot holds",
-        "What `inspect` shows of a snapshot: settings, counts, columns, a few rows.",
+        "show what a snapshot contains",
+        "Show the settings, counts, columns and a few rows of a snapshot, as `inspect` does.",
         add_show_flags,
     ),
     "diff": Command(
-        "what changed between two snapshots",
-        "Which documents were added, changed, removed or moved between two snapshots (without their"
-        " ids: the one that LATEST names, and the one before), and which settings differ.",
+        "show what changed between two snapshots",
+        "Show which documents were added, changed, removed or moved between two snapshots (default:"
+        " the one that LATEST names, and the one before), and which settings differ.",
         add_diff_flags,
     ),
     "verify": Command(
         "check a snapshot's files, or compare its vectors with another model's",
         "Read every file of a snapshot again and check digests, rows, ids, tokens, vectors,"
         " fingerprints and counts. With --model, or --invariance, embed a sample of its documents"
-        " again instead, and say what is the same and what changed. Nothing is written. Exit codes:"
-        " 0 whole or compared, 1 damaged, 3 where less is kept than --min_neighbours.",
+        " again instead, and report what is the same and what changed. Nothing is written. Exit"
+        " codes: 0 complete or compared, 1 damaged, 3 fewer neighbours kept than --min_neighbours.",
         add_verify_flags,
     ),
     "publish": Command(
-        "let LATEST name a snapshot that was not published",
+        "publish a snapshot that its run did not publish",
         "Accept a finished snapshot, rejected records and all; nothing is embedded.",
         add_publish_flags,
     ),
     "rollback": Command(
-        "let LATEST name an earlier published snapshot again",
-        "Let LATEST name a snapshot that was published earlier, and none that is damaged: its files"
-        " are read again. The next run of `embed` publishes as usual.",
+        "go back to an earlier published snapshot",
+        "Let LATEST name a snapshot that was published earlier and is not damaged: its files are"
+        " read again. The next run of `embed` publishes as usual.",
         add_rollback_flags,
     ),
     "prune": Command(
-        "remove old snapshots, and what killed runs left",
-        "Remove the snapshots older than the newest that are to be kept, and the attempts of runs"
-        " that ended early. What LATEST names stays, as does what a run reads.",
+        "remove old snapshots and what killed runs left",
+        "Remove snapshots older than the newest --keep, and the attempts of runs that ended early."
+        " The snapshot that LATEST names stays, and so does whatever a run reads.",
         add_prune_flags,
     ),
 }

@@ -86,7 +86,7 @@ def _chosen(output: str, keep: int, handed_over: bool) -> Pruned:
     found = Pruned()
     if named is not None and not is_id(named):
         mend = command("snapshots", "rollback", output)
-        found.kept.append(f"everything: {LATEST} is damaged; to mend it, run: {mend}")
+        found.kept.append(f"everything: {LATEST} is damaged; to repair it, run: {mend}")
         return found
     readers = {name: holder for holder in holders for name in holder.reads or ()}
     unsure = [holder for holder in holders if holder.reads is None]

@@ -22,10 +22,10 @@ from transforms.snapshots.schemas import REJECTED, SENTENCES, TOKENS
 from transforms.storage.files import exists, files_in, join, open_file, size_and_digest
 
 # What to do; `{rollback}` and `{prune}` are commands of these names, as they are typed.
-_EMBED = "run `embed` again: it takes over what is whole and embeds the rest anew"
+_EMBED = "run `embed` again: it takes over what is whole and embeds the rest again"
 _INSTEAD = "until then this lets LATEST name an earlier snapshot: {rollback}"
 _OLD = "LATEST names another one; this removes it in its turn: {prune}"
-_BY_HAND = "it was changed by hand or by another program: get it from a copy, or embed anew"
+_BY_HAND = "it was changed by hand or by another program: restore it from a copy, or embed again"
 _SUMS = ("documents", "rejected", "tokens", "windows", "dropped_tokens", "unknown_tokens")
 
 
@@ -79,7 +79,7 @@ def _verify(output: str, snapshot_id: str) -> Verified:
     if not there:
         said = f"names {snapshot_id}, which is not there"
         found.problems.append(
-            Problem(LATEST, said, "embed anew, or let it name another one: {rollback}")
+            Problem(LATEST, said, "embed again, or let it name another one: {rollback}")
         )
         return found
     try:

@@ -1,6 +1,6 @@
 """A job on Google's Dataflow: what Beam is told where the user says nothing, and what is refused.
 
-deploy/dataflow/README.md says why each setting is as it is.
+docs/dataflow.md says why each setting is as it is.
 """
 
 from __future__ import annotations

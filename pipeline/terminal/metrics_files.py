@@ -72,7 +72,7 @@ class MetricsFile:
         if "--no_wait_until_finish" in beam_arguments:
             raise UsageError(
                 f"{where}: is written when the run has ended, which --no_wait_until_finish does not"
-                " wait for; leave one of them away"
+                " wait for; omit one of them"
             )
         try:
             with open(_beside(path), "w"):

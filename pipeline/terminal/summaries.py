@@ -210,4 +210,4 @@ def not_published(snapshot: Snapshot, manifest: Mapping[str, Any], limits: Limit
     where = f"; see {snapshot.folder}/{REJECTED}/" if manifest["counts"]["rejected"] else ""
     if not manifest["counts"]["documents"]:
         return f"{said}{where or '; check --input'}"
-    return f"{said}{where}; mend the input, or accept it with: {publish}"
+    return f"{said}{where}; correct the input, or accept it with: {publish}"

@@ -190,7 +190,7 @@ def _record_id(given: Any) -> str:
     if not isinstance(given, str):
         raise ValueError(f"`id` is {_kind(given)}; it must be a string or an integer")
     if not given:
-        raise ValueError("`id` is an empty string; leave it out or fill it in")
+        raise ValueError("`id` is an empty string; omit it or fill it in")
     return given
 
 

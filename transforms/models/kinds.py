@@ -93,12 +93,12 @@ def _described(path: str, asked: Asked) -> ModelSpec:
             spec = module.describe(path, asked)
             for flag in ("signature", "output_key"):
                 if (value := getattr(asked, flag)) and spec.signature is None:
-                    raise ValueError(f"--{flag}={value}: {path} has none; leave it away")
+                    raise ValueError(f"--{flag}={value}: {path} has no signatures; omit the flag")
             return spec
     if not Path(path).exists():
         raise ValueError(f"--model={path}: no such folder; {hub_hint(path)}")
     looked_for = "; ".join(kind.looks_for for kind in KINDS.values())
-    raise ValueError(f"--model={path}: no model that corpusvec knows. Looked for: {looked_for}")
+    raise ValueError(f"--model={path}: no model that corpusvec knows. Expected: {looked_for}")
 
 
 def check_whole(folder: str) -> None:

@@ -31,7 +31,7 @@ def stabilized(
     if _is_random(encoder, probes, wanted.precision):
         raise ValueError(
             f"{spec.path}: gives the same text other vectors each time; was it saved as it is"
-            " trained, with dropout? Name another function with --signature, or export it anew"
+            " trained, with dropout? Name another function with --signature, or export it again"
         )
     if not depends_on_batch(encoder, probes, wanted.precision):
         return encoder

@@ -224,7 +224,7 @@ def _too_old(about: Mapping[str, Any], limit: float) -> str:
     """Why the input is too old; empty where it is not."""
     allowed = f"{ages.in_words(limit)} (--max_input_age)"
     if (age := about.get("age_seconds")) is None:
-        return f"nobody knows whether the input is older than {allowed}"
+        return f"the age of the input is unknown, so it may be older than {allowed}"
     if age <= limit:
         return ""
-    return f"the input is older than {allowed}: {ages.age_text(about)}; is it still made anew?"
+    return f"the input is older than {allowed}: {ages.age_text(about)}; does its export still run?"

@@ -25,7 +25,7 @@ def read_json(file: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{file}: is not JSON ({error})") from error
     if not isinstance(value, dict):
-        raise ValueError(f"{file}: holds a {type(value).__name__}, an object was looked for")
+        raise ValueError(f"{file}: holds a {type(value).__name__}; expected an object")
     return value
 
 
@@ -33,7 +33,7 @@ def whole_number(values: Mapping[str, Any], key: str, file: Path, least: int = 1
     """A whole number of a configuration. Raises `ValueError` naming file and key."""
     value = values.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{file}: {key} is {value!r}, a whole number from {least} was looked for")
+        raise ValueError(f"{file}: {key} must be an integer ≥ {least}, got {value!r}")
     return value
 
 
@@ -44,8 +44,8 @@ def setting(values: Mapping[str, Any], key: str, types: type | UnionType, file: 
     value = values.get(key)
     wrong = not isinstance(value, types) or (isinstance(value, bool) and types is not bool)
     if value is not None and wrong:
-        looked_for = _IN_WORDS.get(types, "a number")
-        raise ValueError(f"{file}: {key} is {value!r}, {looked_for} was looked for")
+        expected = _IN_WORDS.get(types, "a number")
+        raise ValueError(f"{file}: {key} must be {expected}, got {value!r}")
     return value
 
 

@@ -179,8 +179,8 @@ def bert_japanese(spec: TokenizerSpec) -> Tokenizer:
         piece, *scores = line.split("\t")
         if len(scores) != 1:
             raise ValueError(
-                f"{spec.vocabulary}: line {number + 1} is {line!r}; a piece, a tab and a score"
-                " were looked for"
+                f"{spec.vocabulary}: line {number + 1} is {line!r}; expected a piece, a"
+                " tab and a score"
             )
         vocabulary[piece.strip()] = number
     return _SentencePieces(spec, processor, vocabulary, ("[CLS]", "[SEP]"), unknown=0)

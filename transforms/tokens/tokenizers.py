@@ -344,7 +344,7 @@ def _override(tokenizer, spec: TokenizerSpec) -> None:
         tokenizer.normalizer = normalizer
     elif spec.lowercase_asked:
         raise ValueError(
-            f"--do_lower_case: {spec.path} has its own rules for case; leave the flag away (auto)"
+            f"--do_lower_case: {spec.path} has its own rules for case; omit the flag (auto)"
         )
     if spec.lowercase_first:
         tokenizer.normalizer = _lowered_first(normalizer, spec)

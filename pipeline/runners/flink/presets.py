@@ -117,7 +117,7 @@ def _end(address: str, job: str) -> None:
         if rest.cancel(address, job):
             print(f"the job {job} on Flink was cancelled", file=sys.stderr)
     except (OSError, ValueError, KeyError) as error:
-        print(f"whether the job {job} was cancelled is not known: {error}", file=sys.stderr)
+        print(f"the job {job} may not have been cancelled: {error}", file=sys.stderr)
 
 
 def _master(flags: Namespace, beam_arguments: Sequence[str]) -> str:

@@ -87,8 +87,7 @@ def check_own_tokenizer(files: Sequence[Path], own: Sequence[Path]) -> None:
     for file in files:
         if own and not any(filecmp.cmp(file, one, shallow=False) for one in own):
             raise ValueError(
-                f"--tokenizer={file}: the model has its own tokenizer {own[0]}; leave --tokenizer"
-                " away"
+                f"--tokenizer={file}: the model has its own tokenizer {own[0]}; omit --tokenizer"
             )
 
 

@@ -181,7 +181,7 @@ def _side(file: Path, said: Mapping[str, Any], what: str) -> str:
 def _kind(file: Path, name: str | None, mecab: str | None) -> str:
     """Our name for the tokenizer of class `name`. Raises `ValueError` where it is another's."""
     if file.name not in _KINDS:
-        raise ValueError(f"--tokenizer={file}: looked for {', '.join(_KINDS)}")
+        raise ValueError(f"--tokenizer={file}: expected {', '.join(_KINDS)}")
     kind, classes = _KINDS[file.name]
     if mecab or (name is not None and name not in classes):
         raise ValueError(

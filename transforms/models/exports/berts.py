@@ -206,7 +206,7 @@ def _rate(value: Any, where: str) -> float:
     except (TypeError, ValueError):
         rate = -1.0
     if not 0 <= rate < 1:
-        raise ValueError(f"{where} is {value!r}, a number from 0 to below 1 was looked for")
+        raise ValueError(f"{where} must be a number ≥ 0 and < 1, got {value!r}")
     return rate
 
 

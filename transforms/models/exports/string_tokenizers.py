@@ -240,7 +240,7 @@ def _of_tokenizer_json(spec: TokenizerSpec) -> WordPieceRules:
         if value != needed:
             raise ValueError(
                 f"--strings: {spec.path}: its {part}: {value!r}, where TensorFlow has ops for"
-                f" {needed!r} alone; leave --strings away, or choose another tokenizer file of the"
+                f" {needed!r} alone; omit --strings, or choose another tokenizer file of the"
                 " model with --tokenizer"
             )
     rules = _overridden(normalizer, spec)

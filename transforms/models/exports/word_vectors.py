@@ -106,7 +106,7 @@ class _Lines:
         self._check(
             0 < self.dimensions == len(numbers),
             number,
-            f"is {_shown(text)}, a word and {self.dimensions or 'its'} numbers were looked for",
+            f"is {_shown(text)}; expected a word and {self.dimensions or 'its'} numbers",
         )
         self._check(word != b"", number, "has no word before its numbers")
         self._check(b"\r" not in word, number, "has a carriage return in its word")
@@ -118,7 +118,7 @@ class _Lines:
             vector = np.array(numbers).astype(np.float32)
         except ValueError:
             wrong = next(value for value in numbers if not _is_number(value))
-            reason = f"has {_shown(wrong)} where a number was looked for"
+            reason = f"has {_shown(wrong)}; expected a number"
             raise self._wrong(number, reason) from None
         self._check(bool(np.isfinite(vector).all()), number, "has a value that is not finite")
         return word, vector

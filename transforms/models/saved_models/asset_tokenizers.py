@@ -43,7 +43,7 @@ def find(model: SavedModel, asked: Asked) -> Found:
     if len(vocabularies) != 1:
         names = ", ".join(file.name for file in vocabularies) or "none"
         raise ValueError(
-            f"{where}: one vocabulary was looked for, vocab.txt, tokenizer.json or a SentencePiece"
+            f"{where}: expected one vocabulary, vocab.txt, tokenizer.json or a SentencePiece"
             f" .model (found: {names}); name it with --tokenizer"
         )
     return _spec(vocabularies[0], model, asked)

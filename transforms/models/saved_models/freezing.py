@@ -85,7 +85,7 @@ class Function:
         except Exception as error:  # TensorFlow raises what it likes, by what it stumbles over
             raise ValueError(
                 f"{path}: TensorFlow cannot load this model ({kind_and_reason(error)[0][:300]});"
-                " copy or download it again, or export it anew"
+                " copy or download it again, or export it again"
             ) from error
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -76,8 +76,6 @@ def checked(values: np.ndarray, key: str, shape: tuple[int | None, ...]) -> np.n
     size.
     """
     if values.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, values.shape)):
-        looked_for = ", ".join("?" if size is None else str(size) for size in shape)
-        raise ValueError(
-            f"output {key} has the shape {list(values.shape)}; [{looked_for}] was looked for"
-        )
+        expected = ", ".join("?" if size is None else str(size) for size in shape)
+        raise ValueError(f"output {key} has the shape {list(values.shape)}; expected [{expected}]")
     return values.astype(np.float32, copy=False)

@@ -49,13 +49,13 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     choice = chosen(path, asked)
     if asked.tokenizer or say_lowercase(asked.do_lower_case) is not None:
         flag = f"--tokenizer={asked.tokenizer}" if asked.tokenizer else "--do_lower_case"
-        raise ValueError(f"{flag}: {path} takes strings and cuts them itself; leave it away")
+        raise ValueError(f"{flag}: {path} takes strings and cuts them itself; omit the flag")
     given = Given.of_texts(vectors_of(choice.signature, 2))
     notes = choice.notes
     if dropped := vectors_of(choice.signature, 3):
         notes += (
-            f"{', '.join(dropped)} may be vectors of tokens, but nobody says of which; they cannot"
-            " be had",
+            f"{', '.join(dropped)} may be vectors of tokens, but the model does not say of which;"
+            " they are not available",
         )
     if exported := export_notes.read(Path(path) / "assets"):
         notes += (f"it reads a text's first {exported.max_seq_length} tokens, and no more",)

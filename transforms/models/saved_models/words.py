@@ -91,8 +91,8 @@ def _columns(
 def _tokenizer(path: str, asked: Asked, vocabulary: str) -> TokenizerSpec:
     if asked.tokenizer:
         raise ValueError(
-            f"--tokenizer={asked.tokenizer}: {path} takes words, which are cut at spaces; leave it"
-            " away"
+            f"--tokenizer={asked.tokenizer}: {path} takes words, which are cut at spaces; omit"
+            " the flag"
         )
     lowercase = say_lowercase(asked.do_lower_case)
     return TokenizerSpec(
