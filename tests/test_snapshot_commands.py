@@ -389,7 +389,7 @@ def test_prune_leaves_a_job_that_is_just_committing(output, capsys, monkeypatch)
         write(path, content)
         seen.append(said(capsys, "prune", output))
 
-    monkeypatch.setattr("transforms.snapshots.write", write_and_prune)
+    monkeypatch.setattr("transforms.snapshots.commits.write", write_and_prune)
     file = WrittenFile("sentences", "sentences/a.parquet", 1, 4, "", {})
     snapshot.commit(make_manifest(snapshot.id, [Count("records", 1), file], {}))
     assert seen
