@@ -408,7 +408,7 @@ def test_a_manifest_of_a_later_version_is_not_reused(tiny, embed, tmp_path):
 
 SLOW_WRITER = """
 import sys, time
-from transforms import tables
+from transforms.snapshots import tables
 tables._PATIENCE = tables._SHARE = 0.0  # a file for each group of rows
 from transforms import write
 write._GROUP_BYTES = 4000
