@@ -53,7 +53,7 @@ def _ended(arguments: Sequence[str], metrics: MetricsFile) -> int:
     try:
         parser = _parser(metrics)
         if not arguments:
-            raise parsing.UsageError(f"say what to do: {', '.join(COMMANDS)} (--help tells more)")
+            raise parsing.UsageError(f"the command is missing: {', '.join(COMMANDS)} (see --help)")
         known, rest = parser.parse_known_args(arguments)
         _quiet(verbose)
         return known.command(known, rest, arguments)

@@ -193,7 +193,7 @@ def test_a_run_that_was_taken_for_dead_says_so_and_leaves_the_claim(started, mon
         deadline = time.monotonic() + 10
         while slept._thread.is_alive() and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert "took this run for dead" in capsys.readouterr().err
+        assert "considered this run dead" in capsys.readouterr().err
     assert bucket.get(name) == other
 
 

@@ -418,9 +418,9 @@ def test_word_vectors_are_looked_up(content, words, tmp_path):
     [
         (b"", "holds no word vector"),
         (b"2 2\nred 1 2\n", "holds 1 lines of vectors, its first line says 2"),
-        (b"red 1 2\nthe 1\n", "line 2 is 'the 1', a word and 2 numbers"),
-        (b"red\n", "line 1 is 'red', a word and its numbers"),
-        (b"red 1 2\nthe 1 two\n", "line 2 has 'two' where a number"),
+        (b"red 1 2\nthe 1\n", "line 2 is 'the 1'; expected a word and 2 numbers"),
+        (b"red\n", "line 1 is 'red'; expected a word and its numbers"),
+        (b"red 1 2\nthe 1 two\n", "line 2 has 'two'; expected a number"),
         (b"red 1 2\nthe 1 nan\n", "line 2 has a value that is not finite"),
         (b"red 1 2\n\xff 1 2\n", "line 2 is not UTF-8"),
         (b"red 1 2\n 1 2\n", "line 2 has no word"),
@@ -493,8 +493,8 @@ def test_two_models_in_one_process_keep_their_own_words(tmp_path):
     [
         ({"target": "full"}, "full: is not empty"),
         ({"target": "file"}, "file: is a file"),
-        ({"target": "there.tar.gz"}, "there.tar.gz: is there already"),
-        ({"target": "there", "archive": True}, "there.tar.gz: is there already"),
+        ({"target": "there.tar.gz"}, "there.tar.gz: exists already"),
+        ({"target": "there", "archive": True}, "there.tar.gz: exists already"),
         ({"target": "gs://there/model"}, "are written to local folders"),
         ({"source": "nowhere"}, "nowhere: no such folder"),
         ({"source": "full"}, "no model that corpusvec knows"),
@@ -554,7 +554,7 @@ def test_the_notes_name_what_is_missing(exported, tmp_path):
         (notes, "names the asset 'tokenizer.json', which is not there"),
         (notes.replace("tokenizer.json", "../tokenizer.json"), "'../tokenizer.json', which is not"),
         (notes.replace('"format": 1', '"format": 2'), "is of a newer corpusvec"),
-        (notes.replace('"longest"', '"other"'), "longest is None, a whole number"),
+        (notes.replace('"longest"', '"other"'), "longest must be an integer ≥ 1, got None"),
         (notes.replace('"prompts"', '"other"'), "does not say what an export needs"),
         (notes[:50], "is not JSON"),
     ):

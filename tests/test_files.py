@@ -215,7 +215,7 @@ CHANGES = {
     "as long, written again": (lambda path: os.utime(path, (5, 5)), "written to at 1970-01-01 00"),
     "replaced": (lambda path: os.replace(path.with_name("d.md"), path), "had 5 bytes, and now"),
     "gone": (lambda path: path.unlink(), "had 5 bytes, and now it is gone"),
-    "a pipe": (lambda path: (path.unlink(), os.mkfifo(path)), "cannot be looked at again (is a"),
+    "a pipe": (lambda path: (path.unlink(), os.mkfifo(path)), "cannot be checked again (is a"),
 }
 
 

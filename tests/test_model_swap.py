@@ -253,7 +253,7 @@ def test_what_was_said_of_the_old_model_is_not_said_of_another(verify, embed, ti
     assert found["swap"]["columns"][0]["same"]
     _, found = verify(f"--model={other}")
     (note,) = [note for note in found["notes"] if "do_lower_case" in note]
-    assert "--do_lower_case=false was said of the snapshot's model" in note
+    assert "--do_lower_case=false was given for the snapshot's model" in note
     _, found = verify(f"--model={other}", "--do_lower_case=false")
     assert not [note for note in found["notes"] if "do_lower_case" in note]
 
@@ -408,8 +408,11 @@ WRONG = {
     "no such snapshot": (["nowhere", "--model={tiny}"], "has no snapshot 'nowhere'"),
     "no such model": (["--model=nowhere"], "--model=nowhere: no such folder"),
     "empty model": (["--model="], "--model: is empty"),
-    "a sample of nothing": (["--sample=5"], "--sample: is for --model or --invariance"),
-    "a share of nothing": (["--invariance", "--min_neighbours=1"], "--min_neighbours: is for"),
+    "a sample of nothing": (["--sample=5"], "--sample: needs --model or --invariance"),
+    "a share of nothing": (
+        ["--invariance", "--min_neighbours=1"],
+        "--min_neighbours: needs --model",
+    ),
     "no share": (["--model={tiny}", "--min_neighbours=2"], "'2' is not a share"),
     "few": (
         ["--model={tiny}", "--sample=5", "--min_neighbours=1"],
@@ -420,7 +423,7 @@ WRONG = {
     "a layer of the old": (
         ["--model={use}"],
         "--layers=-2: the model gives sentence vectors only, no layers; omit the flag; the snapshot"
-        " was made so: another --layers said here counts instead (--layers= for none)",
+        " was made so: another --layers given here counts instead (--layers= for none)",
     ),
 }
 

@@ -273,7 +273,7 @@ def test_what_is_incomplete_cannot_be_published(tmp_path, capsys):
 
 def test_rollback_goes_to_the_published_one_before(output, capsys):
     ids = [made(output, 1), made(output, 2), made(output, 3, False), made(output, 4)]
-    assert said(capsys, "rollback", output)[0].endswith(f"names {ids[1]} now, and no more {ids[3]}")
+    assert said(capsys, "rollback", output)[0].endswith(f"names {ids[1]} now, instead of {ids[3]}")
     assert latest(output) == ids[1]
     said(capsys, "rollback", output)
     assert latest(output) == ids[0]

@@ -80,8 +80,8 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A document whose text has vectors, or will have them once the first document of that text is
-    done: all that its rows need beside theirs.
+    """Metadata of a document whose vectors are copied from another row: one of an earlier snapshot,
+    or of the first document with the same text in this run.
     """
 
     key: bytes

@@ -88,7 +88,7 @@ def lines(report: Report, as_json: bool) -> Iterable[str]:
 def _manifest(output: str, asked: str | None) -> dict[str, Any]:
     """Of a snapshot named as it is, or by its folder."""
     if asked is None:
-        raise ValueError(f"{output}: has no published snapshot; say which one, after the output")
+        raise ValueError(f"{output}: has no published snapshot; name one after the output")
     named = asked.rstrip("/").rpartition("/")[2]
     manifest = read_manifest(output, named)
     if manifest.get("format_version") != FORMAT_VERSION:

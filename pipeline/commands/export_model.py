@@ -188,7 +188,7 @@ class _Targets:
                     f"{self.folder}: is not empty; name a folder that is, or a new one"
                 )
         if self.archive and self.archive.exists():
-            raise ValueError(f"{self.archive}: is there already; delete it, or name another")
+            raise ValueError(f"{self.archive}: exists already; delete it, or name another")
 
     def fill(self, write: Callable[[Path], list[str]]) -> list[str]:
         """Write beside the targets, then move into place."""

@@ -192,7 +192,7 @@ def _rollback(flags: argparse.Namespace) -> _Said:
         target = _named(flags, flags.snapshot)
         _refuse_target(flags, named, target, target in earlier)
     Snapshot(output, target).publish_again()
-    lines.append(f"{join(output, LATEST)} names {target} now, and no more {named}")
+    lines.append(f"{join(output, LATEST)} names {target} now, instead of {named}")
     if named in known:
         lines.append(f"to undo it, run: {command('publish', output, named)}")
     return lines, True

@@ -40,8 +40,8 @@ def settings_of(manifest: Mapping[str, Any], flags: argparse.Namespace) -> Again
             value = kept.pop(name, None)
             if name not in given and value not in (None, getattr(usual, name)):
                 notes.append(
-                    f"--{name}={value} was said of the snapshot's model and is not used for this"
-                    " one; say it again if it is meant"
+                    f"--{name}={value} was given for the snapshot's model and is not used for this"
+                    " one; give it again if you mean it"
                 )
     values = {**kept, **given, "model": os.path.expanduser(model)}
     if not values.get("layers"):
@@ -65,11 +65,13 @@ def _whose(error: str, flags: argparse.Namespace, given: Mapping[str, Any]) -> s
     named = re.match(r"--(\w+)", error)
     name = named[1] if named else ""
     if name == "model" and flags.model is None:
-        return "; it is the model that the snapshot was made with: say with --model where it is now"
+        return (
+            "; it is the model that the snapshot was made with: give its present place with --model"
+        )
     if name not in SETTINGS or name in given:
         return ""
     none = " (--layers= for none)" if name == "layers" else ""
-    return f"; the snapshot was made so: another --{name} said here counts instead{none}"
+    return f"; the snapshot was made so: another --{name} given here counts instead{none}"
 
 
 def _check_prompt(manifest: Mapping[str, Any], recipe: Recipe, given: Mapping[str, Any]) -> None:
@@ -81,6 +83,6 @@ def _check_prompt(manifest: Mapping[str, Any], recipe: Recipe, given: Mapping[st
     if "prompt" not in given and said is not None and said != meant and said not in names:
         raise ValueError(
             f"--prompt={said}: is the name of a prompt of the snapshot's model ({meant!r}), and"
-            " this model has none of that name; say with --prompt what is to stand before a text"
-            " (--prompt= for nothing)"
+            " this model has none of that name; give with --prompt the text to put before each"
+            " document (--prompt= for nothing)"
         )

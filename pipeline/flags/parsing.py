@@ -38,7 +38,7 @@ class Parser(argparse.ArgumentParser):
         elif "expected one argument" in message:
             flag = message.removeprefix("argument ").partition(":")[0]
             message = f"{flag} needs a value; one that begins with - goes after =: {flag}=-…"
-        raise UsageError(f"{message} (--help tells more)")
+        raise UsageError(f"{message} (see --help)")
 
 
 def joined_values(arguments: Sequence[str]) -> list[str]:

@@ -177,7 +177,7 @@ def _missing(folder: str, manifest: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(
         f"{file['path']}: has {sizes[file['path']]:,} bytes, the manifest says {file['bytes']:,}"
         if file["path"] in sizes
-        else f"{file['path']}: is in the manifest, and is not there"
+        else f"{file['path']}: is in the manifest but does not exist"
         for file in manifest["files"]
         if sizes.get(file["path"]) != file["bytes"]
     )

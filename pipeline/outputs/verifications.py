@@ -22,7 +22,7 @@ from transforms.snapshots.schemas import REJECTED, SENTENCES, TOKENS
 from transforms.storage.files import exists, files_in, join, open_file, size_and_digest
 
 # What to do; `{rollback}` and `{prune}` are commands of these names, as they are typed.
-_EMBED = "run `embed` again: it takes over what is whole and embeds the rest again"
+_EMBED = "run `embed` again: it reuses complete files and embeds the rest again"
 _INSTEAD = "until then this lets LATEST name an earlier snapshot: {rollback}"
 _OLD = "LATEST names another one; this removes it in its turn: {prune}"
 _BY_HAND = "it was changed by hand or by another program: restore it from a copy, or embed again"
@@ -136,7 +136,7 @@ def _about_names(there: set[str], files: list[WrittenFile]) -> Iterator[Problem]
     """Files that are missing, and those that nobody knows."""
     paths = [file.path for file in files]
     for path in sorted(set(paths) - there):
-        yield Problem(path, "is in the manifest, and is not there", f"{_EMBED}; {_INSTEAD}")
+        yield Problem(path, "is in the manifest but does not exist", f"{_EMBED}; {_INSTEAD}")
     for path in sorted(there - {*paths, MANIFEST}):
         yield Problem(path, "is not in the manifest", "delete it, readers of the folder take it in")
     for path, times in Counter(paths).items():

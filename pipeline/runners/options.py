@@ -64,7 +64,7 @@ def refuse_misread(beam_arguments: Sequence[str]) -> None:
             PipelineOptions(list(beam_arguments)).get_all_options()
     except SystemExit as error:
         why = said.getvalue().strip().rpartition("error: ")[2]
-        raise UsageError(f"{why.removeprefix('argument ')} (--help tells more)") from error
+        raise UsageError(f"{why.removeprefix('argument ')} (see --help)") from error
 
 
 def beam_flags() -> set[str]:

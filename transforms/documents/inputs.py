@@ -152,7 +152,7 @@ def check_unchanged(file: InputFile) -> None:
     except FileNotFoundError as error:
         raise _changed(file, f"{began}, and now it is gone") from error
     except (Refused, OSError, ValueError) as error:
-        raise RuntimeError(f"{file.path}: cannot be looked at again ({error})") from error
+        raise RuntimeError(f"{file.path}: cannot be checked again ({error})") from error
     if size != file.size:
         raise _changed(file, f"{began}, and now it has {size:,}")
     # One store gives fractions of a second in listings alone.
@@ -163,7 +163,7 @@ def check_unchanged(file: InputFile) -> None:
 
 def _changed(file: InputFile, how: str) -> BrokenInput:
     return BrokenInput(
-        f"{file.path}: the file changed while the run was at it: {how}; run again when nothing"
+        f"{file.path}: the file changed during the run: {how}; run again when nothing"
         " writes to it, or read a copy"
     )
 

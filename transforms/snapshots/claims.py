@@ -58,8 +58,8 @@ def writing(
 
 @contextlib.contextmanager
 def reading(output: str) -> Iterator[Claim | None]:
-    """A claim on what is read in an output; as many as like have one. None where the output is not
-    there, or nothing may be written in it.
+    """A claim on what is read in an output; any number of processes may have one. None if the
+    output does not exist or is not writable.
     """
     claim: Claim | None = None
     with contextlib.suppress(OSError, Refused):

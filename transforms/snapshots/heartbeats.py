@@ -53,8 +53,8 @@ class Beating:
                 if holder is not None and holder.token != self._holder.token:
                     self._ended.set()
                     tell_user(
-                        f"warning: {holder} took this run for dead, and writes there too; both"
-                        " snapshots will be whole, and LATEST names the one that began later"
+                        f"warning: {holder} considered this run dead and writes there too; both"
+                        " snapshots will be complete, and LATEST names the one that began later"
                     )
                     return
                 self._write()

@@ -58,7 +58,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
             " they are not available",
         )
     if exported := export_notes.read(Path(path) / "assets"):
-        notes += (f"it reads a text's first {exported.max_seq_length} tokens, and no more",)
+        notes += (f"it reads only the first {exported.max_seq_length} tokens of a text",)
     columns = choices.sentence_column(path, choice.signature, given, asked)
     return choices.bare_spec(choice, given, columns, None, notes)
 
