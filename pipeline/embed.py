@@ -11,18 +11,18 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from pipeline.jobs import Job
-from pipeline.settings import Recipe, Settings
-from transforms.batch import BatchBySize
-from transforms.batches import batch_budget
-from transforms.compare import CompareSnapshots
-from transforms.elements import Count, Document, WrittenFile
-from transforms.encode import Encode
-from transforms.locate import LocateEarlier, LocateRows
-from transforms.measures.stages import CountElements
-from transforms.pool import Pool
-from transforms.read import ReadDocuments
-from transforms.reuse import (
+from corpusvec.pipeline.jobs import Job
+from corpusvec.pipeline.settings import Recipe, Settings
+from corpusvec.transforms.batch import BatchBySize
+from corpusvec.transforms.batches import batch_budget
+from corpusvec.transforms.compare import CompareSnapshots
+from corpusvec.transforms.elements import Count, Document, WrittenFile
+from corpusvec.transforms.encode import Encode
+from corpusvec.transforms.locate import LocateEarlier, LocateRows
+from corpusvec.transforms.measures.stages import CountElements
+from corpusvec.transforms.pool import Pool
+from corpusvec.transforms.read import ReadDocuments
+from corpusvec.transforms.reuse import (
     FindRepeated,
     FindRepeatedByText,
     FindVectors,
@@ -30,11 +30,11 @@ from transforms.reuse import (
     Found,
     Settled,
 )
-from transforms.snapshots.earlier_rows import EarlierFile
-from transforms.snapshots.manifests import REPEATED, REUSED
-from transforms.snapshots.schemas import SENTENCES, TOKENS
-from transforms.tokenize import Tokenize
-from transforms.write import CommitSnapshot, CopyRows, WriteRejected, WriteTable
+from corpusvec.transforms.snapshots.earlier_rows import EarlierFile
+from corpusvec.transforms.snapshots.manifests import REPEATED, REUSED
+from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
+from corpusvec.transforms.tokenize import Tokenize
+from corpusvec.transforms.write import CommitSnapshot, CopyRows, WriteRejected, WriteTable
 
 _WIDE = 1024  # dimensions of layers of which nobody says it
 

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from pipeline.settings import Recipe
-from transforms.batches import batch_budget, cut_batches
-from transforms.elements import Document, Failure, SentenceVector, TokenVectors, Window
-from transforms.models.isolation import encode_each
-from transforms.models.kinds import load_encoder, tokens_at_once
-from transforms.storage.digests import failure_of
-from transforms.tokens.tokenizers import load_tokenizer
-from transforms.tokens.windows import EmptyText, TextTooLong, UnwantedPair, cut_each
-from transforms.vectors.documents import DocumentVectors, Gathering, Overflow, WindowPart
+from corpusvec.pipeline.settings import Recipe
+from corpusvec.transforms.batches import batch_budget, cut_batches
+from corpusvec.transforms.elements import Document, Failure, SentenceVector, TokenVectors, Window
+from corpusvec.transforms.models.isolation import encode_each
+from corpusvec.transforms.models.kinds import load_encoder, tokens_at_once
+from corpusvec.transforms.storage.digests import failure_of
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.tokens.windows import EmptyText, TextTooLong, UnwantedPair, cut_each
+from corpusvec.transforms.vectors.documents import DocumentVectors, Gathering, Overflow, WindowPart
 
 _TOGETHER = 256  # documents whose windows are in memory at once
 Vectors = tuple[SentenceVector, TokenVectors | None] | Failure

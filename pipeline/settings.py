@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline import card_prompts
-from transforms.models.placements import Origin, described
-from transforms.models.saved_models.choices import layer_widths, undecided
-from transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorColumn, Wanted
-from transforms.tokens.tokenizers import HUGGING_FACES, load_tokenizer
-from transforms.tokens.windows import LONG_TEXT, WindowPlan, prompted
-from transforms.vectors.columns import parse_layers, parse_vectors
-from transforms.vectors.documents import VectorPlan
-from transforms.vectors.poolings import POOLINGS
+from corpusvec.pipeline import card_prompts
+from corpusvec.transforms.models.placements import Origin, described
+from corpusvec.transforms.models.saved_models.choices import layer_widths, undecided
+from corpusvec.transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorColumn, Wanted
+from corpusvec.transforms.tokens.tokenizers import HUGGING_FACES, load_tokenizer
+from corpusvec.transforms.tokens.windows import LONG_TEXT, WindowPlan, prompted
+from corpusvec.transforms.vectors.columns import parse_layers, parse_vectors
+from corpusvec.transforms.vectors.documents import VectorPlan
+from corpusvec.transforms.vectors.poolings import POOLINGS
 
 # To be raised with whatever gives some text another vector under the same settings, or what nights
 # before have made is taken for what this one would make.

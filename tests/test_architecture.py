@@ -22,8 +22,14 @@ ROOMS = {name for name, path in PATHS.items() if path.stem == "__init__"}
 BOTH = list(PATHS.items())
 # Beam is for the stages, which are the modules of `transforms` itself, for the graph and the
 # program that runs it, and for two rooms that work with its files and counters.
-BEAM = {"transforms", "pipeline", "transforms.measures", "transforms.storage", "pipeline.runners"}
-BEAM |= {"pipeline.runners.flink"}
+BEAM = {
+    "transforms",
+    "pipeline",
+    "corpusvec.transforms.measures",
+    "corpusvec.transforms.storage",
+    "corpusvec.pipeline.runners",
+}
+BEAM |= {"corpusvec.pipeline.runners.flink"}
 
 
 def room(name: str) -> str:
@@ -67,7 +73,7 @@ def test_imports_go_one_way(name):
     if "apache_beam" in tops:
         assert room(name) in BEAM
     if "tensorflow" in tops:
-        assert name.startswith("transforms.models.")
+        assert name.startswith("corpusvec.transforms.models.")
 
 
 def test_stages_import_no_stages():
@@ -76,7 +82,11 @@ def test_stages_import_no_stages():
         for name in PATHS
         if room(name) == "transforms" and "apache_beam" in "".join(sorted(imports(name)))
     }
-    assert {"transforms.read", "transforms.encode", "transforms.write"} <= stages
+    assert {
+        "corpusvec.transforms.read",
+        "corpusvec.transforms.encode",
+        "corpusvec.transforms.write",
+    } <= stages
     for name in stages:
         assert not imports(name) & stages, name
 
@@ -133,7 +143,7 @@ def brings_tensorflow(name: str) -> bool:
 def test_models_alone_bring_tensorflow_and_stages_and_runners_beam():
     heavy = {name for name in PATHS if brings_tensorflow(name)}
     assert heavy
-    assert all(name.startswith("transforms.models.") for name in heavy)
+    assert all(name.startswith("corpusvec.transforms.models.") for name in heavy)
     light = [name for name in PATHS if room(name) not in BEAM and name not in heavy]
     assert len(light) > 90
     script = (

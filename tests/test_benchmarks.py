@@ -31,9 +31,9 @@ from benchmarks import (
     tokenizing,
 )
 from benchmarks import rows as table
-from transforms.elements import Document
-from transforms.tokens.tokenizers import load_tokenizer
-from transforms.tokens.windows import cut
+from corpusvec.transforms.elements import Document
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.tokens.windows import cut
 
 PEERS = Path(program.__file__).with_name("peers")
 SLOW_START = "import sys; sys.path.insert(0, {peers!r}); from serving import serve; "
@@ -115,7 +115,7 @@ def test_lengths_have_the_mean_that_was_asked_for():
 
 
 def test_a_line_becomes_the_window_that_stands_beside_it(minilm):
-    from pipeline.settings import Settings
+    from corpusvec.pipeline.settings import Settings
 
     corpus = corpora.make(minilm, 50)
     recipe = Settings(model=minilm).resolve()

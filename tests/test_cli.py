@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from pipeline import cli
-from pipeline.cli import main
-from pipeline.flags import parsing
-from pipeline.flags.embed import add_embed_flags
-from pipeline.runners.options import beam_flags
-from pipeline.terminal import summaries
+from corpusvec.pipeline import cli
+from corpusvec.pipeline.cli import main
+from corpusvec.pipeline.flags import parsing
+from corpusvec.pipeline.flags.embed import add_embed_flags
+from corpusvec.pipeline.runners.options import beam_flags
+from corpusvec.pipeline.terminal import summaries
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -413,7 +413,7 @@ def test_an_input_in_utf_16_is_refused_compressed_or_not(embed, tiny, tmp_path, 
 def test_a_file_that_is_cut_while_it_is_read_is_an_error_and_nothing_is_published(
     embed, tiny, tmp_path, monkeypatch
 ):
-    from transforms import read
+    from corpusvec.transforms import read
 
     source = tmp_path / "a.txt"
     source.write_text("a good book\n" * 100)

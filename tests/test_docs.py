@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runners.options import beam_flags
+from corpusvec.pipeline.runners.options import beam_flags
+from corpusvec.transforms.models.sources.caches import Entry, cached
+from corpusvec.transforms.specs import Asked
 from tests import hub_modules, saved_models
 from tests.conftest import ROOT
 from tests.models import checkpoint_folder
-from transforms.models.sources.caches import Entry, cached
-from transforms.specs import Asked
 
 README = (ROOT / "README.md").read_text("utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -32,7 +32,7 @@ EXPORTS = [command for command in SHOWN if " export-model " in command]
 @pytest.fixture
 def trial(tmp_path, monkeypatch, minilm):
     """A folder as a user has it after `./run_local.sh`: examples, the model, vectors in out."""
-    from pipeline.cli import main
+    from corpusvec.pipeline.cli import main
 
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     (tmp_path / "models").mkdir()
@@ -97,7 +97,7 @@ def models(tmp_path_factory, minilm) -> Path:
 
 
 def test_the_table_has_every_kind(models):
-    from transforms.models.kinds import KINDS, describe_model
+    from corpusvec.transforms.models.kinds import KINDS, describe_model
 
     names = {match[1] for command in TABLE if (match := re.search(r"=models/(\S+)", command))}
     asked = Asked(signature="embed_v2", output_key="vec")
@@ -110,7 +110,7 @@ def test_the_table_has_every_kind(models):
 
 def test_the_exports_that_are_shown(models, tmp_path, monkeypatch, capsys):
     pytest.importorskip("tensorflow_text")
-    from pipeline.cli import main
+    from corpusvec.pipeline.cli import main
 
     (tmp_path / "models").mkdir()
     os.symlink(models / "all-MiniLM-L6-v2", tmp_path / "models" / "all-MiniLM-L6-v2")
@@ -130,7 +130,7 @@ def test_the_exports_that_are_shown(models, tmp_path, monkeypatch, capsys):
 
 WALK = """
 import shlex, sys
-from pipeline.cli import main
+from corpusvec.pipeline.cli import main
 for command in sys.argv[1:]:
     print(f"$ {command}", file=sys.stderr)
     print(f"$ {command}\\n-> {main(shlex.split(command)[1:])}", flush=True)
@@ -170,7 +170,7 @@ def test_all_that_is_shown_runs_from_the_wheel(models, installed, tmp_path):
 
 
 def test_notes_that_belong_together_are_neighbours(trial):
-    from pipeline.cli import main
+    from corpusvec.pipeline.cli import main
 
     flags = ["--input=examples/notes.json", "--output=out", "--model=models/all-MiniLM-L6-v2"]
     # Fewer than other examples have, and no tokens.
@@ -185,7 +185,7 @@ def test_notes_that_belong_together_are_neighbours(trial):
 
 def test_an_index_is_brought_up_to_date(trial, capsys):
     """Night after night, one of them missed, it is as if it were made anew."""
-    from pipeline.cli import main
+    from corpusvec.pipeline.cli import main
 
     names: dict = {"Path": Path}
     snippet = next(snippet for snippet in SNIPPETS if "bring_up_to_date" in snippet)
@@ -233,8 +233,8 @@ def test_the_map_names_every_room():
 def test_every_flag_that_is_shown_exists():
     import argparse
 
-    from pipeline.flags import commands as flags
-    from pipeline.flags import snapshots as snapshot_flags
+    from corpusvec.pipeline.flags import commands as flags
+    from corpusvec.pipeline.flags import snapshots as snapshot_flags
 
     parser = argparse.ArgumentParser(conflict_handler="resolve")
     adds = (flags.add_plan_flags, flags.add_inspect_flags, flags.add_export_flags)

@@ -9,9 +9,9 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
-from pipeline.embed import Embed
+from corpusvec.pipeline.embed import Embed
+from corpusvec.transforms.elements import Document
 from tests.models import TEXTS
-from transforms.elements import Document
 
 
 def test_strings_pairs_of_id_and_text_and_documents(tiny):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.flags.commands import COMMANDS
-from pipeline.flags.snapshots import Command
+from corpusvec.pipeline.flags.commands import COMMANDS
+from corpusvec.pipeline.flags.snapshots import Command
 from tests.conftest import ROOT
 from tests.models import TEXTS
 from tests.packages import RUNTIME, Installed
@@ -98,11 +98,15 @@ def test_every_command_has_help(installed, tmp_path):
 
 # Modules that are run by `python -m`: what follows, the exit code, and what is said.
 MODULES: Mapping[str, tuple[list[str], int, str]] = {
-    "pipeline.__main__": (["--version"], 0, "corpusvec "),
-    "pipeline.runners.workers": (["--help"], 0, "--provision_endpoint"),
-    "pipeline.commands.fetch_model": (["model"], 1, "its SHA-256 is"),
-    "pipeline.runners.flex_templates": ([], 0, '"name": "input"'),
-    "pipeline.runners.flink.clusters": (["jars"], 1, "start it in a checkout of corpusvec"),
+    "corpusvec.pipeline.__main__": (["--version"], 0, "corpusvec "),
+    "corpusvec.pipeline.runners.workers": (["--help"], 0, "--provision_endpoint"),
+    "corpusvec.pipeline.commands.fetch_model": (["model"], 1, "its SHA-256 is"),
+    "corpusvec.pipeline.runners.flex_templates": ([], 0, '"name": "input"'),
+    "corpusvec.pipeline.runners.flink.clusters": (
+        ["jars"],
+        1,
+        "start it in a checkout of corpusvec",
+    ),
 }
 
 

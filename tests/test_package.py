@@ -116,7 +116,7 @@ def test_the_image_starts_as_worker_and_as_launcher():
 
 
 def test_the_program_and_the_image_agree_on_names():
-    from pipeline.runners import dataflow, flex_templates
+    from corpusvec.pipeline.runners import dataflow, flex_templates
 
     assert f"ENV {dataflow.IMAGE}=" in DOCKERFILE
     assert any(rest.endswith(f" {dataflow.IN_IMAGE}model") for rest in values("COPY"))

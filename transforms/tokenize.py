@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from transforms.elements import Document
-from transforms.measures import counters
-from transforms.measures.beam_times import Stamp, keys, stamped
-from transforms.measures.clocks import Spent
-from transforms.models.placements import Origin, on_this_machine
-from transforms.specs import TokenizerSpec
-from transforms.storage.digests import failure_of
-from transforms.tokens.tokenizers import load_tokenizer
-from transforms.tokens.windows import (
+from corpusvec.transforms.elements import Document
+from corpusvec.transforms.measures import counters
+from corpusvec.transforms.measures.beam_times import Stamp, keys, stamped
+from corpusvec.transforms.measures.clocks import Spent
+from corpusvec.transforms.models.placements import Origin, on_this_machine
+from corpusvec.transforms.specs import TokenizerSpec
+from corpusvec.transforms.storage.digests import failure_of
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.tokens.windows import (
     EmptyText,
     TextTooLong,
     UnwantedPair,

@@ -13,10 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.flags.parsing import command
-from pipeline.terminal.formats import shortened
-from transforms.snapshots.commits import Snapshot
-from transforms.snapshots.layouts import (
+from corpusvec.pipeline.flags.parsing import command
+from corpusvec.pipeline.terminal.formats import shortened
+from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.layouts import (
     LATEST,
     MANIFEST,
     is_attempt,
@@ -27,9 +27,9 @@ from transforms.snapshots.layouts import (
     snapshot_ids,
     was_published,
 )
-from transforms.snapshots.schemas import SENTENCES
-from transforms.storage.files import exists, listed, open_file
-from transforms.storage.stores import Refused, ask
+from corpusvec.transforms.snapshots.schemas import SENTENCES
+from corpusvec.transforms.storage.files import exists, listed, open_file
+from corpusvec.transforms.storage.stores import Refused, ask
 
 _ROWS, _NUMBERS = 3, 4
 

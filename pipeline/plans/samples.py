@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
-from pipeline.jobs import Job
-from pipeline.plans.blocks import Source
-from pipeline.plans.estimates import Block
-from pipeline.settings import Recipe
-from transforms.elements import Document, Failure, Window
-from transforms.snapshots.manifests import REPEATED
-from transforms.storage.digests import DigestSet, key_of
-from transforms.tokens.tokenizers import load_tokenizer
-from transforms.tokens.windows import EmptyText, TextTooLong, UnwantedPair, cut_each
+from corpusvec.pipeline.jobs import Job
+from corpusvec.pipeline.plans.blocks import Source
+from corpusvec.pipeline.plans.estimates import Block
+from corpusvec.pipeline.settings import Recipe
+from corpusvec.transforms.elements import Document, Failure, Window
+from corpusvec.transforms.snapshots.manifests import REPEATED
+from corpusvec.transforms.storage.digests import DigestSet, key_of
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.tokens.windows import EmptyText, TextTooLong, UnwantedPair, cut_each
 
 # What is counted; `long` are documents in several windows, `repeated` those whose text one before
 # has, `size` is what the encoder is given.

@@ -15,14 +15,19 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.plans.samples import Clock
-from pipeline.settings import Recipe
-from transforms.batches import batch_budget, cut_batches
-from transforms.elements import Document, Encoded, SentenceVector, TokenVectors, Window
-from transforms.models.isolation import encode_each
-from transforms.models.kinds import Encoder, load_encoder, tokens_at_once
-from transforms.snapshots.schemas import PLAIN, parquet_options, sentence_table, token_table
-from transforms.vectors.documents import DocumentVectors, Overflow, VectorPlan
+from corpusvec.pipeline.plans.samples import Clock
+from corpusvec.pipeline.settings import Recipe
+from corpusvec.transforms.batches import batch_budget, cut_batches
+from corpusvec.transforms.elements import Document, Encoded, SentenceVector, TokenVectors, Window
+from corpusvec.transforms.models.isolation import encode_each
+from corpusvec.transforms.models.kinds import Encoder, load_encoder, tokens_at_once
+from corpusvec.transforms.snapshots.schemas import (
+    PLAIN,
+    parquet_options,
+    sentence_table,
+    token_table,
+)
+from corpusvec.transforms.vectors.documents import DocumentVectors, Overflow, VectorPlan
 
 _SECONDS, _FIRST_SECONDS = 5.0, 1.0
 _SIZE = 1 << 18  # of all windows: what a run sorts at once

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from transforms.elements import OWN, PROMPT, SPECIAL, Document, Window
-from transforms.tokens import spans as span_maps
-from transforms.tokens.tokenizers import MARK, Tokenizer, Tokens
+from corpusvec.transforms.elements import OWN, PROMPT, SPECIAL, Document, Window
+from corpusvec.transforms.tokens import spans as span_maps
+from corpusvec.transforms.tokens.tokenizers import MARK, Tokenizer, Tokens
 
 _OTHER_MARK = "\ufdd1"  # which tokenizers treat like MARK
 LONG_TEXT = ("window", "truncate", "error")

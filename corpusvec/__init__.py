@@ -1,0 +1,1 @@
+"""Token and sentence vectors of texts: the door for programs in Python."""
