@@ -242,7 +242,8 @@ TYPED = {
     "a path": (["./.venv/bin/corpusvec"], None, "./.venv/bin/corpusvec embed"),
     "a path in full": (["/else/where/corpusvec"], None, "/else/where/corpusvec embed"),
     "a path with a space": (["a b/corpusvec"], None, "'a b/corpusvec' embed"),
-    "a module": (["python3", "-m", "pipeline"], None, "python3 -m pipeline embed"),
+    "a module": (["python3", "-m", "corpusvec"], None, "python3 -m corpusvec embed"),
+    "a folder of the checkout": (["python3", "-m", "pipeline"], None, "python3 -m pipeline embed"),
     "a module, and Python's flags": (
         [".venv/bin/python", "-X", "dev", "-m", "pipeline"],
         None,
@@ -255,8 +256,7 @@ TYPED = {
 
 @pytest.mark.parametrize(("called", "script", "shown"), TYPED.values(), ids=TYPED)
 def test_a_command_is_shown_as_it_is_typed(called, script, shown, monkeypatch):
-    is_module = called[-1] == "pipeline"
-    first = str(ROOT / "pipeline" / "__main__.py") if is_module else called[0]
+    first = str(ROOT / called[-1] / "__main__.py") if "-m" in called else called[0]
     monkeypatch.setattr(sys, "argv", [first, "inspect", "out"])
     monkeypatch.setattr(sys, "orig_argv", [*called, "inspect", "out"])
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")

@@ -245,8 +245,8 @@ def test_without_maven_up_is_one_line(tmp_path):
         pytest.skip("java is not here")
     checkout, programs = tmp_path / "checkout", tmp_path / "bin"
     fetched = shutil.ignore_patterns("target", "run", "__pycache__")
-    for name in ("pipeline", "transforms", "deploy/flink"):
-        shutil.copytree(ROOT / name, checkout / name, ignore=fetched)
+    for name in ("corpusvec", "pipeline", "transforms", "deploy/flink"):
+        shutil.copytree(ROOT / name, checkout / name, symlinks=True, ignore=fetched)
     programs.mkdir()
     for name in ("bash", "dirname", "ps", "java"):
         os.symlink(shutil.which(name) or "", programs / name)

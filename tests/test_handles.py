@@ -784,7 +784,8 @@ def test_a_damaged_model_is_not_kept(site, handle, cache, tmp_path):
 
 def test_a_disk_that_is_full_leaves_nothing_behind(handle, cache):
     script = (
-        "import resource, sys; from corpusvec.transforms.models.sources.handles import local_model\n"
+        "import resource, sys\n"
+        "from corpusvec.transforms.models.sources.handles import local_model\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
         "try: local_model(*sys.argv[1:])\n"
         "except RuntimeError as error: print(error)"

@@ -22,6 +22,9 @@ from tests.test_start_worker import Runner, runner  # noqa: F401 - a fixture
 
 # Imported where they are, or with a sentence that says how to install them.
 OPTIONAL = {"tensorflow_text"}
+PACKAGE = ROOT / "corpusvec"
+SOURCES = [*PACKAGE.glob("*.py"), *PACKAGE.glob("pipeline/**/*.py")]
+SOURCES += PACKAGE.glob("transforms/**/*.py")
 EMBED = ["embed", "--input=notes.txt", "--output=out", "--model=model"]
 
 
@@ -98,6 +101,7 @@ def test_every_command_has_help(installed, tmp_path):
 
 # Modules that are run by `python -m`: what follows, the exit code, and what is said.
 MODULES: Mapping[str, tuple[list[str], int, str]] = {
+    "corpusvec.__main__": (["--version"], 0, "corpusvec "),
     "corpusvec.pipeline.__main__": (["--version"], 0, "corpusvec "),
     "corpusvec.pipeline.runners.workers": (["--help"], 0, "--provision_endpoint"),
     "corpusvec.pipeline.commands.fetch_model": (["model"], 1, "its SHA-256 is"),
@@ -122,7 +126,7 @@ def test_a_module_that_is_a_program(module, installed, made):
 def test_every_module_that_is_a_program_is_among_them():
     guarded = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for path in (ROOT / "pipeline").rglob("*.py")
+        for path in SOURCES
         if path.name == "__main__.py" or '\nif __name__ == "__main__":' in path.read_text("utf-8")
     }
     assert set(MODULES) == guarded
@@ -142,21 +146,23 @@ def test_nothing_is_there_but_what_corpusvec_needs(installed, tmp_path):
     checked = installed.run("python", "-m", "pip", "check", cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout
     script = (
-        "import importlib.util, pipeline, transforms\n"
-        "print(pipeline.__file__, transforms.__file__)\n"
-        "for name in ('pandas', 'duckdb', 'polars', 'pytest', 'boto3', 'tests', 'benchmarks'):\n"
-        "    assert importlib.util.find_spec(name) is None, name\n"
+        "import importlib.util, sys, corpusvec.transforms\n"
+        "print(corpusvec.__file__, corpusvec.transforms.__file__)\n"
+        "print([name for name in sys.argv[1:] if importlib.util.find_spec(name)])\n"
     )
-    done = installed.run("python", "-c", script, cwd=tmp_path)
+    ours = {folder.name for folder in ROOT.iterdir() if any(folder.glob("*.py"))}
+    assert {"corpusvec", "pipeline", "transforms", "tests", "benchmarks"} <= ours
+    absent = ours - {"corpusvec"} | {"pandas", "duckdb", "polars", "pytest", "boto3"}
+    done = installed.run("python", "-c", script, *absent, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(f"{RUNTIME}/lib/") == 2
+    assert done.stdout.endswith("\n[]\n")
 
 
 def test_every_module_that_is_imported_anywhere_is_there(installed, tmp_path):
-    files = [*ROOT.glob("pipeline/**/*.py"), *ROOT.glob("transforms/**/*.py")]
-    named = {name.partition(".")[0] for file in files for name in imported(file)}
+    named = {name.partition(".")[0] for file in SOURCES for name in imported(file)}
     asked = named - set(sys.stdlib_module_names) - OPTIONAL
-    assert {"apache_beam", "tensorflow", "pipeline"} < asked
+    assert {"apache_beam", "tensorflow", "corpusvec"} < asked
     script = (
         "import importlib.util, sys\n"
         "print([name for name in sys.argv[1:] if importlib.util.find_spec(name) is None])\n"

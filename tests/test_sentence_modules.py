@@ -201,7 +201,10 @@ def test_dense_layer_in_bfloat16(tmp_path):
     folder = hugging_face_folder(tmp_path, modules=("pooling", "dense"))
     file = folder / "2_Dense" / "model.safetensors"
     save_file({k: v.astype(ml_dtypes.bfloat16) for k, v in load_file(file).items()}, file)
-    program = f"from corpusvec.transforms.models.kinds import describe_model; describe_model({str(folder)!r})"
+    program = (
+        "from corpusvec.transforms.models.kinds import describe_model;"
+        f" describe_model({str(folder)!r})"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

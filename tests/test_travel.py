@@ -82,6 +82,6 @@ def test_a_graph_is_unpickled_where_only_the_package_is(recipe, tmp_path):
     )
     assert unpickled.returncode == 0, unpickled.stderr
     functions = set(unpickled.stdout.splitlines())
-    ours = {function.split()[1] for function in functions if function.startswith("transforms.")}
+    ours = {function.split()[1] for function in functions if function.startswith("corpusvec.")}
     assert {"_EncodeFn", "_PoolFn"} <= ours
     assert not [function for function in functions if function.startswith("__main__")]

@@ -40,7 +40,7 @@ class Kind:
     looks_for: str
 
     def load_module(self) -> ModuleType:
-        return importlib.import_module(f"corpusvec.transforms.models.{self.module}")
+        return importlib.import_module(f".{self.module}", __package__)
 
 
 # A kind's module has `recognises(path, asked)`, `describe(path, asked)` and `load(spec, wanted)`;

@@ -56,11 +56,11 @@ def jars() -> None:
     """Let Maven fetch Flink and Beam's job server, and make the patches, if they are not there as
     they are wanted.
     """
+    if not (HERE / "pom.xml").exists():  # it is no part of the wheel
+        raise ClusterError(f"{HERE}/pom.xml: is not there; start it in a checkout of corpusvec")
     done, wanted = JARS.parent / "complete", _wanted()
     if _is(done, wanted):
         return
-    if not (HERE / "pom.xml").exists():  # it is no part of the wheel
-        raise ClusterError(f"{HERE}/pom.xml: is not there; start it in a checkout of corpusvec")
     maven = shutil.which("mvn")
     if not maven:
         raise ClusterError(f"mvn: is not in PATH; Maven fetches what {HERE}/pom.xml names")
