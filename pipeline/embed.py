@@ -5,18 +5,17 @@ stage.
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 
 from corpusvec.pipeline.jobs import Job
-from corpusvec.pipeline.settings import Recipe, Settings
+from corpusvec.pipeline.settings import Recipe, Settings, takes
 from corpusvec.transforms.batch import BatchBySize
 from corpusvec.transforms.batches import batch_budget
 from corpusvec.transforms.compare import CompareSnapshots
-from corpusvec.transforms.elements import Count, Document, WrittenFile
+from corpusvec.transforms.elements import Count, WrittenFile, to_document
 from corpusvec.transforms.encode import Encode
 from corpusvec.transforms.locate import LocateEarlier, LocateRows
 from corpusvec.transforms.measures.stages import CountElements
@@ -61,24 +60,14 @@ class Embed(beam.PTransform):
     Raises `ValueError`, when it is made, for settings that the model cannot meet.
     """
 
-    def __init__(self, *, model: str, **settings: Any):
+    @takes(Settings)
+    def __init__(self, **settings: Any):
         super().__init__()
-        self._recipe = Settings(model=model, **settings).resolve()
+        self._recipe = Settings(**settings).resolve()
 
     def expand(self, texts) -> Embedded:
         embedded, _ = _embed(texts | "Documents" >> beam.Map(to_document), self._recipe)
         return embedded
-
-
-def to_document(text: str | tuple[str, str] | Document) -> Document:
-    """Raises `TypeError` for what is no text."""
-    if isinstance(text, Document):
-        return text
-    if isinstance(text, str):
-        return Document(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), text)
-    if isinstance(text, tuple) and len(text) == 2 and all(isinstance(part, str) for part in text):
-        return Document(*text)
-    raise TypeError(f"Embed takes a string, (id, text) or a Document, not {text!r:.80}")
 
 
 def _token_bytes(recipe: Recipe) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 from corpusvec.pipeline import card_prompts
 from corpusvec.transforms.models.placements import Origin, described
@@ -142,6 +143,24 @@ class Settings:
                 " use that or less"
             )
         return self.max_seq_length
+
+
+_Fields = ParamSpec("_Fields")
+
+
+def takes(
+    settings: Callable[_Fields, Settings],
+) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, _Fields], None]]:
+    """Shows type checkers, and `help`, that a constructor takes these settings."""
+
+    def shown(constructor: Callable[..., None]) -> Callable[Concatenate[Any, _Fields], None]:
+        own = inspect.signature(constructor)
+        fields = inspect.signature(settings).parameters.values()
+        both = own.replace(parameters=[own.parameters["self"], *fields])
+        constructor.__signature__ = both  # type: ignore[attr-defined]
+        return constructor
+
+    return shown
 
 
 def poolings_for(spec: ModelSpec) -> tuple[str, ...]:

@@ -154,6 +154,7 @@ def _swap(
     manifest: Mapping[str, Any], recipe: Recipe, sample: Sample, model: LoadedModel, name: str
 ) -> Swap:
     run = manifest["run"]
+    model.warm_up(sample.documents)
     rows = model.embed(sample.documents)
     new = _new_side(recipe, name, rows, 1000 * model.seconds / len(rows))
     failures = [row for row in rows if isinstance(row, Failure)]

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpusvec.pipeline.embedders import LoadedModel
 from corpusvec.pipeline.plans.samples import Clock
 from corpusvec.pipeline.settings import Recipe
-from corpusvec.transforms.batches import batch_budget, cut_batches
 from corpusvec.transforms.elements import Document, Encoded, SentenceVector, TokenVectors, Window
 from corpusvec.transforms.models.isolation import encode_each
-from corpusvec.transforms.models.kinds import Encoder, load_encoder, tokens_at_once
+from corpusvec.transforms.models.kinds import Encoder
 from corpusvec.transforms.snapshots.schemas import (
     PLAIN,
     parquet_options,
@@ -69,13 +69,11 @@ def try_out(recipe: Recipe, windows: Sequence[Window], encoding: str = PLAIN) ->
     Raises `BrokenModel` where the model fails on everything, `ValueError` where it gives none of
     these windows a vector.
     """
-    chosen, spec = _within_size(windows), recipe.spec
+    chosen = _within_size(windows)
     started = time.perf_counter()
-    encoder = load_encoder(spec, recipe.wanted)
+    model = LoadedModel(recipe)
     loaded = time.perf_counter() - started
-    at_once = tokens_at_once() if spec.padding else 0
-    budget = max(batch_budget(spec), at_once)
-    batches = list(cut_batches(chosen, budget, spec.padding, spec.longest_padded))
+    encoder, batches = model.encoder, model.batches(chosen)
     random.Random(0).shuffle(batches)
     with ThreadPoolExecutor(encoder.streams) as threads:
         first, encoded = _warm_up(encoder, batches, threads)
@@ -88,7 +86,7 @@ def try_out(recipe: Recipe, windows: Sequence[Window], encoding: str = PLAIN) ->
         size=size,
         seconds=seconds,
         streams=encoder.streams,
-        gpu=bool(at_once),
+        gpu=bool(model.at_once),
         texts=_texts(chosen),
         vectors=vectors,
         tokens=tokens,

@@ -60,6 +60,9 @@ class WindowPlan:
             )
 
 
+EMPTY = "no token of its own"
+
+
 class EmptyText(Exception):
     """A document without a token of its own."""
 

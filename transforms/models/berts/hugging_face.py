@@ -104,7 +104,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         default_prompt=modules.default_prompt if modules else "",
         notes=(
             *notes,
-            *configurations.type_note(values, types, modules and modules.dtype),
+            *configurations.type_note(values, types, modules.dtype if modules else None),
             *tokenizer_files.notes(rules, said, values, library),
         ),
     )
