@@ -31,13 +31,14 @@ __all__ = [
 ]
 _PLACES = {"Embed": "pipeline.embed", "Embedder": "pipeline.embedders"}
 
+if not TYPE_CHECKING:  # which would take any name for one of ours
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_PLACES.get(name, 'transforms.elements')}")
-    return getattr(module, name)
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = importlib.import_module(f"{__name__}.{_PLACES.get(name, 'transforms.elements')}")
+        return getattr(module, name)
 
 
 def __dir__() -> list[str]:
-    return [*__all__, *globals()]
+    return list(__all__)

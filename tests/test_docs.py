@@ -47,7 +47,7 @@ def trial(tmp_path, monkeypatch, minilm):
 
 
 def test_every_snippet_runs(trial, capsys):
-    assert len(SNIPPETS) == 4
+    assert len(SNIPPETS) == 5
     names: dict = {}
     for snippet in SNIPPETS:
         exec(compile(snippet, "README.md", "exec"), names)
@@ -56,6 +56,7 @@ def test_every_snippet_runs(trial, capsys):
     assert "likeness" in said
     assert "second [" in said
     assert "'tomatoes'" in said
+    assert 0.1 < float(re.findall(r"^cosine (.*)$", said, re.MULTILINE)[0]) < 0.9
 
 
 def test_the_extra_for_notebooks_installs_what_reading_vectors_takes(monkeypatch):
@@ -246,4 +247,5 @@ def test_every_flag_that_is_shown_exists():
     assert set(re.findall(r"--[a-z_]+", README)) - known - beam_flags() <= {
         "--all",
         "--help",
+        "--no",  # pip's --no-deps
     }

@@ -7,12 +7,16 @@ from __future__ import annotations
 import ast
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+import corpusvec
 from corpusvec.pipeline.flags.commands import COMMANDS
 from corpusvec.pipeline.flags.snapshots import Command
 from tests.conftest import ROOT
@@ -137,6 +141,91 @@ def test_a_worker_of_a_cluster_gets_to_work(installed, runner: Runner, tmp_path)
     installed.run("corpusvec-worker", *named, cwd=tmp_path)
     assert runner.worker == "1-1"
     assert runner.answers.get(timeout=10).instruction_id == "1"
+
+
+# -------------------------------------------------------------------------- a user's own program
+
+OWN_PROGRAM = """
+import apache_beam as beam
+import numpy as np
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+import corpusvec
+import pipeline
+import transforms
+
+document = corpusvec.Document("mine", pipeline.TEXT)
+with beam.Pipeline(FnApiRunner()) as p:
+    embedded = p | beam.Create([document]) | corpusvec.Embed(model="model", vectors="mean@-1")
+    embedded.sentences | beam.Map(transforms.keep)
+embedder = corpusvec.Embedder(model="model", vectors="mean@-1")
+(row,) = transforms.KEPT
+np.testing.assert_allclose(embedder.embed([document]), [row.vectors["mean@-1"]], atol=1e-6)
+print(corpusvec.__version__, type(row).__module__)
+"""
+
+
+def test_modules_beside_a_script_may_have_the_names_of_ours(installed, made, tmp_path):
+    (tmp_path / "model").symlink_to(made / "model")
+    (tmp_path / "pipeline.py").write_text(f"TEXT = {TEXTS[0]!r}\n")
+    (tmp_path / "transforms.py").write_text("KEPT = []\ndef keep(row):\n    KEPT.append(row)\n")
+    (tmp_path / "own.py").write_text(OWN_PROGRAM)
+    done = installed.run("python", "own.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{corpusvec.__version__} corpusvec.transforms.elements\n"
+    done = installed.run("python", "-m", "corpusvec", "inspect", "model", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_graph_that_is_made_in_a_checkout_runs_on_workers_that_have_the_wheel(
+    installed, tiny, tmp_path
+):
+    with beam.Pipeline(FnApiRunner()) as pipeline:
+        texts = pipeline | beam.Create(list(TEXTS))
+        rows = texts | corpusvec.Embed(model=tiny)
+        proto = rows.sentences.pipeline.to_runner_api()
+    (tmp_path / "graph").write_bytes(proto.SerializeToString())
+    script = (
+        "import sys\n"
+        "from apache_beam import Pipeline\n"
+        "from apache_beam.portability.api import beam_runner_api_pb2 as messages\n"
+        "from apache_beam.runners.portability.fn_api_runner import FnApiRunner\n"
+        "graph = messages.Pipeline.FromString(open('graph', 'rb').read())\n"
+        "print(Pipeline.from_runner_api(graph, FnApiRunner(), None).run().state)\n"
+        "print(sys.modules['corpusvec'].__file__)\n"
+    )
+    done = installed.run("python", "-c", script, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"DONE\n{RUNTIME}/lib/")
+
+
+TYPED = """
+import corpusvec
+
+embedder = corpusvec.Embedder(model="model", vectors="mean@-1", normalize=True)
+reveal_type(embedder.embed(["a", ("id", "b"), corpusvec.Document("id", "c")]))
+reveal_type(embedder.embed_columns(["a"]))
+reveal_type(corpusvec.__version__)
+corpusvec.Embed(model="model", prompt="query")
+corpusvec.Embed(model=5)
+corpusvec.Embedder(model="model", colour="red")
+embedder.embed([5])
+corpusvec.Embeder
+"""
+
+
+def test_type_checkers_see_what_is_public(installed, tmp_path):
+    (tmp_path / "typed.py").write_text(TYPED)
+    command = [sys.executable, "-m", "mypy", "--python-executable", RUNTIME / "bin" / "python"]
+    done = subprocess.run(
+        [*command, "--strict", "typed.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    vectors, columns, version = re.findall(r"Revealed type is (.*)", done.stdout)
+    assert "ndarray[" in vectors
+    assert re.search(r"dict\[.*str.*ndarray\[", columns)
+    assert "str" in version
+    errors = re.findall(r"error: .*\[(.*)\]$", done.stdout, re.MULTILINE)
+    assert errors == ["arg-type", "call-arg", "list-item", "attr-defined"], done.stdout
 
 
 # ------------------------------------------------------------------------- what is not there

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import corpusvec
 from tests.conftest import ROOT
 from tests.packages import built, pip
 
@@ -56,6 +57,23 @@ def test_the_sdist_installs_and_runs_without_a_network(sdist, tmp_path):
         text=True,
     )
     assert where.stdout.count(str(tmp_path / "site")) == 2
+
+
+def test_an_editable_install_has_no_other_name_either(tmp_path):
+    """Without site, as the environment of the tests has this package too."""
+    wheel = built("editable", tmp_path)
+    pip("--no-index", "--no-deps", "--target", tmp_path / "site", wheel)
+    script = (
+        "import importlib.util, site, sys\n"
+        "site.addsitedir(sys.argv.pop())\n"
+        "import corpusvec.pipeline.cli\n"
+        "print(corpusvec.__version__, corpusvec.pipeline.cli.__file__)\n"
+        "print([importlib.util.find_spec(name) for name in ('pipeline', 'transforms', 'tests')])\n"
+    )
+    command = [sys.executable, "-IS", "-c", script, tmp_path / "site"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    place = tmp_path / "copy" / "corpusvec" / "pipeline" / "cli.py"
+    assert done.stdout == f"{corpusvec.__version__} {place}\n[None, None, None]\n", done.stderr
 
 
 # ---------------------------------------------------------------------------------------- image
