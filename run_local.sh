@@ -30,7 +30,7 @@ if ! has help && ! [[ " $* " == *" -h "* ]]; then
     fi
     has output || arguments+=("--output=${prefix}out")
     if ! has model; then
-        "$python" -m pipeline.commands.fetch_model "$here/models/all-MiniLM-L6-v2"
+        "$python" -m corpusvec.pipeline.commands.fetch_model "$here/models/all-MiniLM-L6-v2"
         arguments+=("--model=${prefix}models/all-MiniLM-L6-v2")
     fi
 fi

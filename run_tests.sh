@@ -10,7 +10,7 @@ if [ "${1:-}" = --all ]; then
     chosen=()
     shift
 fi
-"$python" -m pipeline.commands.fetch_model models/all-MiniLM-L6-v2
+"$python" -m corpusvec.pipeline.commands.fetch_model models/all-MiniLM-L6-v2
 "$python" -m ruff check .
 "$python" -m ruff format --check .
 "$python" -m mypy

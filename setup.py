@@ -6,16 +6,19 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+# In a checkout it has links to pipeline/ and transforms/; what is installed has them inside.
+PACKAGE = HERE / "corpusvec"
 
 setup(
     name="corpusvec",
-    version=runpy.run_path(str(HERE / "pipeline" / "__init__.py"))["__version__"],
+    version=runpy.run_path(str(PACKAGE / "pipeline" / "__init__.py"))["__version__"],
     description="Token and sentence vectors of a corpus in Parquet, by Apache Beam",
     long_description=(HERE / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["pipeline", "pipeline.*", "transforms", "transforms.*"]),
+    packages=find_packages(include=["corpusvec", "corpusvec.*"]),
+    package_data={"corpusvec": ["py.typed"]},
     install_requires=[
         "apache-beam>=2.70,<3",
         "ijson>=3.3,<4",
@@ -64,8 +67,8 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "corpusvec = pipeline.cli:main",
-            "corpusvec-worker = pipeline.runners.workers:main",  # started by a cluster
+            "corpusvec = corpusvec.pipeline.cli:main",
+            "corpusvec-worker = corpusvec.pipeline.runners.workers:main",  # started by a cluster
         ]
     },
 )

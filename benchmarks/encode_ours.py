@@ -17,10 +17,10 @@ VECTORS = "mean@-1"
 
 
 def main(model: str, windows: str, precision: str, layers: str | None = None) -> None:
-    from pipeline.settings import Settings
-    from transforms.batches import _BATCH_TOKENS, cut_batches
-    from transforms.models.kinds import load_encoder
-    from transforms.models.probes import id_window
+    from corpusvec.pipeline.settings import Settings
+    from corpusvec.transforms.batches import _BATCH_TOKENS, cut_batches
+    from corpusvec.transforms.models.kinds import load_encoder
+    from corpusvec.transforms.models.probes import id_window
 
     settings = Settings(model=model, precision=precision, vectors=VECTORS, layers=layers)
     recipe = settings.resolve()

@@ -108,7 +108,7 @@ def gflop_per_token(model: str) -> float:
     """Of a BERT's dense layers; the products inside the attention are not counted, as they depend
     on the length.
     """
-    from pipeline.settings import Settings
+    from corpusvec.pipeline.settings import Settings
 
     config = Settings(model=model).describe_model()[0].bert
     if config is None:

@@ -21,7 +21,7 @@ _LAYERS = 24  # a slice, over all streams; more where they do not share it evenl
 
 
 def main(precision: str) -> None:
-    from transforms.models.hardware import prepare_threads, tf
+    from corpusvec.transforms.models.hardware import prepare_threads, tf
 
     streams = prepare_threads()
     dtype = tf.as_dtype(precision)

@@ -83,7 +83,7 @@ class _Noting:
 
 def main() -> None:
     """The command of the arguments, then a line of JSON."""
-    from transforms.models import kinds
+    from corpusvec.transforms.models import kinds
 
     noted: dict[str, float] = {}
     load = kinds.load_encoder
@@ -95,11 +95,11 @@ def main() -> None:
         return encoder
 
     kinds.load_encoder = load_noting  # before anything imports it from there
-    from pipeline.cli import main as command
+    from corpusvec.pipeline.cli import main as command
 
     code = command(sys.argv[1:])
     noted["ended"] = time.time()
-    from transforms.measures import counters
+    from corpusvec.transforms.measures import counters
 
     print(json.dumps({**noted, "counts": counters.totals(), "MiB": machine.held("VmHWM")}))
     sys.exit(code)

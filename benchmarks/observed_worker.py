@@ -31,12 +31,12 @@ class _Noting:
 
 def main() -> int:
     """What `corpusvec-worker` does."""
-    from transforms.models import kinds
+    from corpusvec.transforms.models import kinds
 
     load = kinds.load_encoder
     # Before anything imports it from there.
     kinds.load_encoder = lambda spec, wanted: _Noting(load(spec, wanted))
-    from pipeline.runners.workers import main as work
+    from corpusvec.pipeline.runners.workers import main as work
 
     return work()
 

@@ -18,7 +18,7 @@ _MOST_ROUNDS = 3
 _NOTHING, _CHANGED, _TOKENS, _MEMORY = 0.03, 0.05, 0.30, 1.15
 _PROGRAM = """
 import sys
-from pipeline.cli import main
+from corpusvec.pipeline.cli import main
 code = main(sys.argv[1:])
 from benchmarks.machine import held
 print(held("VmHWM"))

@@ -46,8 +46,8 @@ def run(model: str, batches: int) -> dict[str, list[float]]:
     """Encode one batch after the other in this process: memory, and seconds for a padded token of
     the first and of the last quarter after it has settled.
     """
-    from pipeline.settings import Settings
-    from transforms.models.kinds import load_encoder
+    from corpusvec.pipeline.settings import Settings
+    from corpusvec.transforms.models.kinds import load_encoder
 
     recipe = Settings(model=model).resolve()
     encoder = load_encoder(recipe.spec, recipe.wanted)
@@ -72,7 +72,7 @@ def run(model: str, batches: int) -> dict[str, list[float]]:
 
 def _batch(strings: bool, chance: random.Random):
     """Windows of any lengths: ids that every vocabulary has, or words."""
-    from transforms.models.probes import id_window, text_window
+    from corpusvec.transforms.models.probes import id_window, text_window
 
     longest = chance.randint(2, 128)
     lengths = [chance.randint(1, longest) for _ in range(chance.randint(1, _BUDGET // longest))]

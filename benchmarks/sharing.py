@@ -18,8 +18,8 @@ from benchmarks import corpora, observed_worker
 from benchmarks.plans import Plan
 from benchmarks.races import race, ratios, run
 from benchmarks.rows import Row, not_measured, rates, ratio
-from pipeline.runners.workers import CORES
-from transforms.models.cores import available
+from corpusvec.pipeline.runners.workers import CORES
+from corpusvec.transforms.models.cores import available
 
 _TEXTS, _MEAN = 8000, 30
 _FEWEST = 400  # of which each worker has several batches
@@ -96,7 +96,7 @@ def _missing() -> str:
 def _cluster(folder: Path) -> Iterator[Mapping[str, str]]:
     """One of two TaskManagers, of our own -> the environment in which it is found."""
     environment = os.environ | {"CORPUSVEC_FLINK": str(folder)}
-    command = [sys.executable, "-m", "pipeline.runners.flink.clusters"]
+    command = [sys.executable, "-m", "corpusvec.pipeline.runners.flink.clusters"]
     run("cluster.sh up", [*command, "up"], env=environment)
     try:
         processes = json.loads((folder / "processes.json").read_text())

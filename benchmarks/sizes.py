@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from benchmarks import corpora, observed
 from benchmarks.plans import Plan
 from benchmarks.rows import Row, at_most
-from transforms.snapshots.schemas import BYTE_STREAM_SPLIT, PLAIN, parquet_options
+from corpusvec.transforms.snapshots.schemas import BYTE_STREAM_SPLIT, PLAIN, parquet_options
 
 _TEXTS = 200
 _LAYERS = (-1, -2, -3, -4)

@@ -38,10 +38,10 @@ def our_windows(model: str, layers: str | None = None) -> Run:
     """What a run does with the texts that it tokenizes at once; where it is to write token vectors
     of some layers, it finds each token's place in the text too.
     """
-    from pipeline.settings import Settings
-    from transforms.elements import Document
-    from transforms.tokens.tokenizers import load_tokenizer
-    from transforms.tokens.windows import cut
+    from corpusvec.pipeline.settings import Settings
+    from corpusvec.transforms.elements import Document
+    from corpusvec.transforms.tokens.tokenizers import load_tokenizer
+    from corpusvec.transforms.tokens.windows import cut
 
     recipe = Settings(model=model, layers=layers).resolve()
     plan, tokenizer = recipe.windows, load_tokenizer(recipe.spec.tokenizer)
@@ -59,8 +59,8 @@ def our_windows(model: str, layers: str | None = None) -> Run:
 
 def our_ids(model: str) -> Run:
     """The tokenizer without what a run makes of its tokens."""
-    from pipeline.settings import Settings
-    from transforms.tokens.tokenizers import load_tokenizer
+    from corpusvec.pipeline.settings import Settings
+    from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 
     tokenizer = load_tokenizer(Settings(model=model).resolve().spec.tokenizer)
     return lambda texts: tokenizer.encode(texts, spans=False)

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from transforms.specs import ModelSpec
-from transforms.storage.json_files import read_json
+from corpusvec.transforms.specs import ModelSpec
+from corpusvec.transforms.storage.json_files import read_json
 
 _SEARCHING = "Represent this sentence for searching relevant passages: "
 _SEARCHING_ZH = "为这个句子生成表示以用于检索相关文章："

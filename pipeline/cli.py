@@ -12,15 +12,15 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 
-from pipeline import __version__
-from pipeline.commands.embed import embed
-from pipeline.flags import parsing
-from pipeline.flags.commands import COMMANDS
-from pipeline.flags.compare_models import embeds
-from pipeline.flags.snapshots import Command
-from pipeline.runners.options import beam_flags, check_runner, open_file_systems
-from pipeline.terminal import logs
-from pipeline.terminal.exits import (
+from corpusvec.pipeline import __version__
+from corpusvec.pipeline.commands.embed import embed
+from corpusvec.pipeline.flags import parsing
+from corpusvec.pipeline.flags.commands import COMMANDS
+from corpusvec.pipeline.flags.compare_models import embeds
+from corpusvec.pipeline.flags.snapshots import Command
+from corpusvec.pipeline.runners.options import beam_flags, check_runner, open_file_systems
+from corpusvec.pipeline.terminal import logs
+from corpusvec.pipeline.terminal.exits import (
     DONE,
     FAILED,
     INTERRUPTED,
@@ -29,7 +29,7 @@ from pipeline.terminal.exits import (
     failed,
     say,
 )
-from pipeline.terminal.metrics_files import MetricsFile
+from corpusvec.pipeline.terminal.metrics_files import MetricsFile
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -115,7 +115,7 @@ def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) 
     parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_incomplete(flags, output=False)
     parsing.refuse_twice(flags, arguments)
-    from pipeline.commands.plan import plan
+    from corpusvec.pipeline.commands.plan import plan
 
     check_runner(flags)
     open_file_systems(rest)
@@ -126,7 +126,7 @@ def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) 
 def _snapshots(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
     parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_twice(flags, arguments)
-    from pipeline.commands import snapshots
+    from corpusvec.pipeline.commands import snapshots
 
     open_file_systems(rest)
     lines, whole = snapshots.run(flags)
@@ -141,7 +141,7 @@ def _verify(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
         return _snapshots(flags, rest, arguments)
     parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_twice(flags, arguments)
-    from pipeline.commands.compare_models import compare_models, lines
+    from corpusvec.pipeline.commands.compare_models import compare_models, lines
 
     _reach_stores(rest)
     report = compare_models(flags)
@@ -154,7 +154,7 @@ def _verify(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
 def _inspect(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
     parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_twice(flags, arguments)
-    from pipeline.commands.inspect import inspect
+    from corpusvec.pipeline.commands.inspect import inspect
 
     _reach_stores(rest)
     say(inspect(flags))
@@ -164,9 +164,9 @@ def _inspect(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str
 def _export(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
     parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_twice(flags, arguments)
-    from pipeline.commands.export_model import export_model
-    from transforms.models.kinds import check_whole
-    from transforms.models.sources.handles import local_model
+    from corpusvec.pipeline.commands.export_model import export_model
+    from corpusvec.transforms.models.kinds import check_whole
+    from corpusvec.transforms.models.sources.handles import local_model
 
     _reach_stores(rest)
     asked = vars(flags)

@@ -5,24 +5,23 @@ stage.
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from pipeline.jobs import Job
-from pipeline.settings import Recipe, Settings
-from transforms.batch import BatchBySize
-from transforms.batches import batch_budget
-from transforms.compare import CompareSnapshots
-from transforms.elements import Count, Document, WrittenFile
-from transforms.encode import Encode
-from transforms.locate import LocateEarlier, LocateRows
-from transforms.measures.stages import CountElements
-from transforms.pool import Pool
-from transforms.read import ReadDocuments
-from transforms.reuse import (
+from corpusvec.pipeline.jobs import Job
+from corpusvec.pipeline.settings import Recipe, Settings, takes
+from corpusvec.transforms.batch import BatchBySize
+from corpusvec.transforms.batches import batch_budget
+from corpusvec.transforms.compare import CompareSnapshots
+from corpusvec.transforms.elements import Count, WrittenFile, to_document
+from corpusvec.transforms.encode import Encode
+from corpusvec.transforms.locate import LocateEarlier, LocateRows
+from corpusvec.transforms.measures.stages import CountElements
+from corpusvec.transforms.pool import Pool
+from corpusvec.transforms.read import ReadDocuments
+from corpusvec.transforms.reuse import (
     FindRepeated,
     FindRepeatedByText,
     FindVectors,
@@ -30,11 +29,11 @@ from transforms.reuse import (
     Found,
     Settled,
 )
-from transforms.snapshots.earlier_rows import EarlierFile
-from transforms.snapshots.manifests import REPEATED, REUSED
-from transforms.snapshots.schemas import SENTENCES, TOKENS
-from transforms.tokenize import Tokenize
-from transforms.write import CommitSnapshot, CopyRows, WriteRejected, WriteTable
+from corpusvec.transforms.snapshots.earlier_rows import EarlierFile
+from corpusvec.transforms.snapshots.manifests import REPEATED, REUSED
+from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
+from corpusvec.transforms.tokenize import Tokenize
+from corpusvec.transforms.write import CommitSnapshot, CopyRows, WriteRejected, WriteTable
 
 _WIDE = 1024  # dimensions of layers of which nobody says it
 
@@ -61,24 +60,14 @@ class Embed(beam.PTransform):
     Raises `ValueError`, when it is made, for settings that the model cannot meet.
     """
 
-    def __init__(self, *, model: str, **settings: Any):
+    @takes(Settings)
+    def __init__(self, **settings: Any):
         super().__init__()
-        self._recipe = Settings(model=model, **settings).resolve()
+        self._recipe = Settings(**settings).resolve()
 
     def expand(self, texts) -> Embedded:
         embedded, _ = _embed(texts | "Documents" >> beam.Map(to_document), self._recipe)
         return embedded
-
-
-def to_document(text: str | tuple[str, str] | Document) -> Document:
-    """Raises `TypeError` for what is no text."""
-    if isinstance(text, Document):
-        return text
-    if isinstance(text, str):
-        return Document(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), text)
-    if isinstance(text, tuple) and len(text) == 2 and all(isinstance(part, str) for part in text):
-        return Document(*text)
-    raise TypeError(f"Embed takes a string, (id, text) or a Document, not {text!r:.80}")
 
 
 def _token_bytes(recipe: Recipe) -> int:

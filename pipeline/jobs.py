@@ -13,25 +13,25 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from pipeline import __version__
-from pipeline.previous import Previous, previous
-from pipeline.runners.options import LOCAL
-from pipeline.settings import Recipe, Settings
-from transforms.documents.formats import format_of
-from transforms.documents.inputs import (
+from corpusvec.pipeline import __version__
+from corpusvec.pipeline.previous import Previous, previous
+from corpusvec.pipeline.runners.options import LOCAL
+from corpusvec.pipeline.settings import Recipe, Settings
+from corpusvec.transforms.documents.formats import format_of
+from corpusvec.transforms.documents.inputs import (
     InputFile,
     check_names,
     match_inputs,
     refuse_output_inside_inputs,
     split_patterns,
 )
-from transforms.models.sources.downloads import without_secrets
-from transforms.snapshots.claims import reading, writing
-from transforms.snapshots.commits import Snapshot, new_id, sole_writer
-from transforms.snapshots.earlier_rows import Earlier
-from transforms.snapshots.layouts import latest
-from transforms.snapshots.manifests import DEFAULT_LIMITS, Limits
-from transforms.snapshots.schemas import PLAIN, SENTENCES, TOKENS
+from corpusvec.transforms.models.sources.downloads import without_secrets
+from corpusvec.transforms.snapshots.claims import reading, writing
+from corpusvec.transforms.snapshots.commits import Snapshot, new_id, sole_writer
+from corpusvec.transforms.snapshots.earlier_rows import Earlier
+from corpusvec.transforms.snapshots.layouts import latest
+from corpusvec.transforms.snapshots.manifests import DEFAULT_LIMITS, Limits
+from corpusvec.transforms.snapshots.schemas import PLAIN, SENTENCES, TOKENS
 
 _LIBRARIES = ("apache-beam", "tensorflow", "tokenizers", "sentencepiece", "pyarrow", "numpy")
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from transforms.elements import WrittenFile
-from transforms.snapshots.attempts import complete_files
-from transforms.snapshots.commits import Snapshot
-from transforms.snapshots.earlier_rows import Earlier
-from transforms.snapshots.layouts import (
+from corpusvec.transforms.elements import WrittenFile
+from corpusvec.transforms.snapshots.attempts import complete_files
+from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.earlier_rows import Earlier
+from corpusvec.transforms.snapshots.layouts import (
     ENDED,
     LATEST,
     attempt_id,
@@ -23,11 +23,11 @@ from transforms.snapshots.layouts import (
     read_manifest,
     snapshot_ids,
 )
-from transforms.snapshots.manifests import FORMAT_VERSION, files_of
-from transforms.snapshots.recipes import differences
-from transforms.snapshots.schemas import SENTENCES
-from transforms.storage.files import join
-from transforms.storage.stores import Refused, ask, is_remote, unserved
+from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION, files_of
+from corpusvec.transforms.snapshots.recipes import differences
+from corpusvec.transforms.snapshots.schemas import SENTENCES
+from corpusvec.transforms.storage.files import join
+from corpusvec.transforms.storage.stores import Refused, ask, is_remote, unserved
 
 # The files of each are read to know what is in them.
 _MOST_UNPUBLISHED = 3

@@ -11,15 +11,15 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
-from pipeline.embed import build
-from pipeline.flags.parsing import command
-from pipeline.jobs import Job
-from pipeline.runners import dataflow
-from pipeline.runners.failures import OutOfSight, RunFailed, explanation
-from pipeline.runners.options import FLINK, LOCAL, hands_over
-from pipeline.terminal.progress import Progress
-from transforms.snapshots.layouts import LATEST
-from transforms.storage.stores import is_remote
+from corpusvec.pipeline.embed import build
+from corpusvec.pipeline.flags.parsing import command
+from corpusvec.pipeline.jobs import Job
+from corpusvec.pipeline.runners import dataflow
+from corpusvec.pipeline.runners.failures import OutOfSight, RunFailed, explanation
+from corpusvec.pipeline.runners.options import FLINK, LOCAL, hands_over
+from corpusvec.pipeline.terminal.progress import Progress
+from corpusvec.transforms.snapshots.layouts import LATEST
+from corpusvec.transforms.storage.stores import is_remote
 
 # Runners that are told more than the user says; Beam's name of one may end in `Runner`.
 PRESETS: Mapping[str, Callable[[Namespace, Sequence[str]], list[str]]] = {
@@ -34,7 +34,7 @@ def beam_arguments(flags: Namespace, given: Sequence[str]) -> list[str]:
     if flags.runner == LOCAL and hands_over(PipelineOptions(list(given))):
         raise ValueError("--no_wait_until_finish: a local run ends with its program; omit the flag")
     if flags.runner == FLINK:
-        from pipeline.runners.flink import presets as flink
+        from corpusvec.pipeline.runners.flink import presets as flink
 
         flink.refuse_absent(flags, given)
     preset = PRESETS.get(flags.runner.lower().removesuffix("runner"))
@@ -51,7 +51,7 @@ def run(job: Job, flags: Namespace, beam_arguments: Sequence[str]) -> bool:
             with Progress(size, job.limit):
                 return _run(job, beam_arguments, _local_runner())
         if flags.runner == FLINK:
-            from pipeline.runners.flink import presets as preset
+            from corpusvec.pipeline.runners.flink import presets as preset
 
             places = [job.files[0].path, f"{job.snapshot.output}/{LATEST}"]
             remote = [place for place in places if is_remote(place)]

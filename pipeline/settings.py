@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
-from pipeline import card_prompts
-from transforms.models.placements import Origin, described
-from transforms.models.saved_models.choices import layer_widths, undecided
-from transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorColumn, Wanted
-from transforms.tokens.tokenizers import HUGGING_FACES, load_tokenizer
-from transforms.tokens.windows import LONG_TEXT, WindowPlan, prompted
-from transforms.vectors.columns import parse_layers, parse_vectors
-from transforms.vectors.documents import VectorPlan
-from transforms.vectors.poolings import POOLINGS
+from corpusvec.pipeline import card_prompts
+from corpusvec.transforms.models.placements import Origin, described
+from corpusvec.transforms.models.saved_models.choices import layer_widths, undecided
+from corpusvec.transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorColumn, Wanted
+from corpusvec.transforms.tokens.tokenizers import HUGGING_FACES, load_tokenizer
+from corpusvec.transforms.tokens.windows import LONG_TEXT, WindowPlan, prompted
+from corpusvec.transforms.vectors.columns import parse_layers, parse_vectors
+from corpusvec.transforms.vectors.documents import VectorPlan
+from corpusvec.transforms.vectors.poolings import POOLINGS
 
 # To be raised with whatever gives some text another vector under the same settings, or what nights
 # before have made is taken for what this one would make.
@@ -142,6 +143,24 @@ class Settings:
                 " use that or less"
             )
         return self.max_seq_length
+
+
+_Fields = ParamSpec("_Fields")
+
+
+def takes(
+    settings: Callable[_Fields, Settings],
+) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, _Fields], None]]:
+    """Shows type checkers, and `help`, that a constructor takes these settings."""
+
+    def shown(constructor: Callable[..., None]) -> Callable[Concatenate[Any, _Fields], None]:
+        own = inspect.signature(constructor)
+        fields = inspect.signature(settings).parameters.values()
+        both = own.replace(parameters=[own.parameters["self"], *fields])
+        constructor.__signature__ = both  # type: ignore[attr-defined]
+        return constructor
+
+    return shown
 
 
 def poolings_for(spec: ModelSpec) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.runners.flink import rest
+from corpusvec.pipeline.runners.flink import rest
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -69,7 +69,7 @@ def embed(tmp_path, capsys) -> Callable[..., Outcome]:
     """`embed(model, input, *flags)` runs the command in this process, into one output folder,
     whatever recipe that has.
     """
-    from pipeline.cli import main
+    from corpusvec.pipeline.cli import main
 
     output = tmp_path / "out"
 

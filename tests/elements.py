@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.elements import OWN, Document, Window
+from corpusvec.transforms.elements import OWN, Document, Window
 
 
 def window(ids, **fields: Any) -> Window:

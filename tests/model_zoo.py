@@ -15,6 +15,11 @@ from typing import Any
 import numpy as np
 import sentencepiece
 
+from corpusvec.transforms.elements import Document, Window
+from corpusvec.transforms.models.kinds import Encoder, describe_model, load_encoder
+from corpusvec.transforms.specs import Asked, Layer, ModelSpec, Wanted
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.tokens.windows import WindowPlan, cut, model_texts, whole_text
 from tests.hub_modules import (
     bert_module,
     elmo,
@@ -41,11 +46,6 @@ from tests.saved_models import (
     unknown_reference,
     unknown_signature,
 )
-from transforms.elements import Document, Window
-from transforms.models.kinds import Encoder, describe_model, load_encoder
-from transforms.specs import Asked, Layer, ModelSpec, Wanted
-from transforms.tokens.tokenizers import load_tokenizer
-from transforms.tokens.windows import WindowPlan, cut, model_texts, whole_text
 
 ELMO_LAYERS: Mapping[Layer, str] = {
     0: "word_emb",

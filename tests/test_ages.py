@@ -11,11 +11,11 @@ from datetime import datetime, timezone
 
 import pytest
 
-from pipeline.flags.values import age
+from corpusvec.pipeline.flags.values import age
+from corpusvec.transforms.documents import ages
+from corpusvec.transforms.documents.ages import Dates, dated, described, reduced
+from corpusvec.transforms.elements import Dated
 from tests.test_metrics_file import metrics_of
-from transforms.documents import ages
-from transforms.documents.ages import Dates, dated, described, reduced
-from transforms.elements import Dated
 
 DAY = 86_400
 NOW = datetime(2026, 1, 10, tzinfo=timezone.utc)

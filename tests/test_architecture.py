@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = sorted([*ROOT.glob("pipeline/**/*.py"), *ROOT.glob("transforms/**/*.py")])
+LIBRARY, PROGRAM = "corpusvec.transforms", "corpusvec.pipeline"
+PACKAGE = ROOT / "corpusvec"
+FILES = [*PACKAGE.glob("*.py"), *PACKAGE.glob("pipeline/**/*.py")]
+FILES = sorted([*FILES, *PACKAGE.glob("transforms/**/*.py")])
 PATHS = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in FILES
@@ -22,8 +26,8 @@ ROOMS = {name for name, path in PATHS.items() if path.stem == "__init__"}
 BOTH = list(PATHS.items())
 # Beam is for the stages, which are the modules of `transforms` itself, for the graph and the
 # program that runs it, and for two rooms that work with its files and counters.
-BEAM = {"transforms", "pipeline", "transforms.measures", "transforms.storage", "pipeline.runners"}
-BEAM |= {"pipeline.runners.flink"}
+BEAM = {LIBRARY, f"{LIBRARY}.measures", f"{LIBRARY}.storage"}
+BEAM |= {PROGRAM, f"{PROGRAM}.runners", f"{PROGRAM}.runners.flink"}
 
 
 def room(name: str) -> str:
@@ -47,7 +51,7 @@ def imports(name: str, at_once: bool = False) -> frozenset[str]:
 
 def place(module: str) -> str:
     """Its room; of the two folders themselves the module."""
-    return module if room(module) in ("transforms", "pipeline") else room(module)
+    return module if room(module) in (LIBRARY, PROGRAM) else room(module)
 
 
 def _at_once(node: ast.AST) -> Iterator[ast.AST]:
@@ -62,21 +66,21 @@ def _at_once(node: ast.AST) -> Iterator[ast.AST]:
 @pytest.mark.parametrize("name", PATHS)
 def test_imports_go_one_way(name):
     tops = {module.split(".")[0] for module in imports(name)}
-    if name.startswith("transforms"):
-        assert "pipeline" not in tops
+    if name.startswith(LIBRARY):
+        assert not any(module.startswith(PROGRAM) for module in imports(name))
     if "apache_beam" in tops:
         assert room(name) in BEAM
     if "tensorflow" in tops:
-        assert name.startswith("transforms.models.")
+        assert name.startswith(f"{LIBRARY}.models.")
 
 
 def test_stages_import_no_stages():
     stages = {
         name
         for name in PATHS
-        if room(name) == "transforms" and "apache_beam" in "".join(sorted(imports(name)))
+        if room(name) == LIBRARY and "apache_beam" in "".join(sorted(imports(name)))
     }
-    assert {"transforms.read", "transforms.encode", "transforms.write"} <= stages
+    assert {f"{LIBRARY}.{verb}" for verb in ("read", "encode", "write")} <= stages
     for name in stages:
         assert not imports(name) & stages, name
 
@@ -133,8 +137,9 @@ def brings_tensorflow(name: str) -> bool:
 def test_models_alone_bring_tensorflow_and_stages_and_runners_beam():
     heavy = {name for name in PATHS if brings_tensorflow(name)}
     assert heavy
-    assert all(name.startswith("transforms.models.") for name in heavy)
-    light = [name for name in PATHS if room(name) not in BEAM and name not in heavy]
+    assert all(name.startswith(f"{LIBRARY}.models.") for name in heavy)
+    light = [name for name in PATHS if room(name) not in BEAM and not name.endswith("__main__")]
+    light = [name for name in light if name not in heavy]
     assert len(light) > 90
     script = (
         "import importlib, sys\n"
@@ -148,8 +153,25 @@ def test_models_alone_bring_tensorflow_and_stages_and_runners_beam():
 
 def test_the_command_line_waits_with_heavy_imports():
     script = (
-        "import sys, pipeline.cli\n"
+        "import sys, corpusvec.pipeline.cli\n"
         "heavy = {'apache_beam', 'tensorflow', 'numpy', 'pyarrow'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
+def test_no_module_is_imported_by_a_second_name():
+    """In a checkout `transforms` can be imported too; but no worker finds what is pickled by it."""
+    tops = ("benchmarks", "deploy", "tests")
+    for file in [*FILES, *(file for top in tops for file in ROOT.glob(f"{top}/**/*.py"))]:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                said = ast.unparse(node)
+                assert not re.match(r"(from|import) (pipeline|transforms)\b", said), file
+
+
+def test_the_library_refuses_a_second_name():
+    command = [sys.executable, "-c", "from transforms.elements import Document"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "ImportError: in a checkout too this is corpusvec.transforms" in done.stderr

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from transforms.models.sources.archives import inner_folder, pack, unpack
+from corpusvec.transforms.models.sources.archives import inner_folder, pack, unpack
 
 FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"index", "assets/v.txt": b"v"}
 

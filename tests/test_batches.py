@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corpusvec.transforms.batches import cut_batches, padded_length
 from tests.elements import window
-from transforms.batches import cut_batches, padded_length
 
 
 @given(st.lists(st.integers(1, 600), max_size=80), st.integers(1, 2048))

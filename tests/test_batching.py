@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpusvec.transforms import batch as batching
+from corpusvec.transforms.batch import _BatchFn
+from corpusvec.transforms.measures.beam_times import OF_THE_RUN
 from tests.elements import window
-from transforms import batch as batching
-from transforms.batch import _BatchFn
-from transforms.measures.beam_times import OF_THE_RUN
 
 
 def sent(lengths, budget=64):

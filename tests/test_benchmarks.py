@@ -31,9 +31,9 @@ from benchmarks import (
     tokenizing,
 )
 from benchmarks import rows as table
-from transforms.elements import Document
-from transforms.tokens.tokenizers import load_tokenizer
-from transforms.tokens.windows import cut
+from corpusvec.transforms.elements import Document
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.tokens.windows import cut
 
 PEERS = Path(program.__file__).with_name("peers")
 SLOW_START = "import sys; sys.path.insert(0, {peers!r}); from serving import serve; "
@@ -115,7 +115,7 @@ def test_lengths_have_the_mean_that_was_asked_for():
 
 
 def test_a_line_becomes_the_window_that_stands_beside_it(minilm):
-    from pipeline.settings import Settings
+    from corpusvec.pipeline.settings import Settings
 
     corpus = corpora.make(minilm, 50)
     recipe = Settings(model=minilm).resolve()
@@ -147,7 +147,7 @@ def test_peers_pad_the_windows_and_lose_none(tmp_path):
 def test_scripts_of_the_peers_stand_alone(script, tmp_path):
     py_compile.compile(str(script), cfile=str(tmp_path / "compiled"), doraise=True)
     imported = re.findall(r"^ *(?:from|import) (\w+)", script.read_text("utf-8"), re.MULTILINE)
-    assert not {"benchmarks", "pipeline", "transforms", "tests"} & set(imported)
+    assert not {"benchmarks", "corpusvec", "tests"} & set(imported)
 
 
 def test_the_versions_of_the_peers_are_pinned():

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.plans import blocks
-from pipeline.plans.blocks import Source
-from transforms.documents.inputs import InputFile
-from transforms.documents.streams import BrokenInput
+from corpusvec.pipeline.plans import blocks
+from corpusvec.pipeline.plans.blocks import Source
+from corpusvec.transforms.documents.inputs import InputFile
+from corpusvec.transforms.documents.streams import BrokenInput
 
 
 def source(*files: Path, input_format: str = "auto") -> Source:

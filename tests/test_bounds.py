@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from apache_beam.pvalue import TaggedOutput
 
+from corpusvec.transforms import encode
+from corpusvec.transforms.batch import _BatchFn
+from corpusvec.transforms.elements import Document, Encoded, Window
+from corpusvec.transforms.measures.beam_times import OF_THE_RUN, Stamp
+from corpusvec.transforms.reuse import _FindFn
+from corpusvec.transforms.tokenize import _TokenizeFn
+from corpusvec.transforms.tokens.windows import WindowPlan
+from corpusvec.transforms.vectors.documents import Gathering
 from tests.elements import window
-from transforms import encode
-from transforms.batch import _BatchFn
-from transforms.elements import Document, Encoded, Window
-from transforms.measures.beam_times import OF_THE_RUN, Stamp
-from transforms.reuse import _FindFn
-from transforms.tokenize import _TokenizeFn
-from transforms.tokens.windows import WindowPlan
-from transforms.vectors.documents import Gathering
 
 MB = 1_000_000
 LARGE = {

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.settings import Settings
+from corpusvec.pipeline.settings import Settings
 from tests.models import hugging_face_folder
 
 

@@ -16,23 +16,23 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
-from pipeline.settings import Settings
+from corpusvec.pipeline.cli import main
+from corpusvec.pipeline.settings import Settings
+from corpusvec.transforms.snapshots import claims, heartbeats
+from corpusvec.transforms.snapshots.claim_files import Busy
+from corpusvec.transforms.snapshots.claims import living, reading, remove_dead, writing
+from corpusvec.transforms.snapshots.layouts import latest, leftovers, read_manifest, snapshot_ids
+from corpusvec.transforms.storage.files import files_in
+from corpusvec.transforms.storage.stores import ask
 from tests import stores
 from tests.conftest import ROOT
 from tests.models import TEXTS
-from transforms.snapshots import claims, heartbeats
-from transforms.snapshots.claim_files import Busy
-from transforms.snapshots.claims import living, reading, remove_dead, writing
-from transforms.snapshots.layouts import latest, leftovers, read_manifest, snapshot_ids
-from transforms.storage.files import files_in
-from transforms.storage.stores import ask
 
 RUN = "20260102T030405.678Z-0a1b2c3d"
 HOLD = """
 import sys, time
-from transforms.snapshots import heartbeats
-from transforms.snapshots.claims import reading, writing
+from corpusvec.transforms.snapshots import heartbeats
+from corpusvec.transforms.snapshots.claims import reading, writing
 heartbeats.BEAT_SECONDS, heartbeats.SETTLE_SECONDS = 0.2, 0.2
 take = {{"writing": writing, "reading": reading}}[sys.argv[2]]
 with take(sys.argv[1]) as claim:
@@ -311,8 +311,8 @@ def _complete(attempt: Path, run, output: Path) -> None:
     import json
     import shutil
 
-    from transforms.elements import WrittenFile
-    from transforms.snapshots.attempts import note_complete
+    from corpusvec.transforms.elements import WrittenFile
+    from corpusvec.transforms.snapshots.attempts import note_complete
 
     run.source.write_text("\n".join(TEXTS), "utf-8")
     other = output.parent / "other"
@@ -333,7 +333,7 @@ def test_another_output_is_claimed_while_it_is_read(run, tiny, tmp_path, monkeyp
     def look(output: str) -> None:
         seen.extend(living(str(tmp_path / "out")))
 
-    monkeypatch.setattr("pipeline.outputs.prunings.remove_taken_up", look)
+    monkeypatch.setattr("corpusvec.pipeline.outputs.prunings.remove_taken_up", look)
     place = [f"--model={tiny}", f"--input={run.source}", f"--output={tmp_path}/next"]
     assert main(["embed", *place, f"--previous={tmp_path}/out/"]) == 0
     (holder,) = seen

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from pipeline import cli
-from pipeline.cli import main
-from pipeline.flags import parsing
-from pipeline.flags.embed import add_embed_flags
-from pipeline.runners.options import beam_flags
-from pipeline.terminal import summaries
+from corpusvec.pipeline import cli
+from corpusvec.pipeline.cli import main
+from corpusvec.pipeline.flags import parsing
+from corpusvec.pipeline.flags.embed import add_embed_flags
+from corpusvec.pipeline.runners.options import beam_flags
+from corpusvec.pipeline.terminal import summaries
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -242,7 +242,8 @@ TYPED = {
     "a path": (["./.venv/bin/corpusvec"], None, "./.venv/bin/corpusvec embed"),
     "a path in full": (["/else/where/corpusvec"], None, "/else/where/corpusvec embed"),
     "a path with a space": (["a b/corpusvec"], None, "'a b/corpusvec' embed"),
-    "a module": (["python3", "-m", "pipeline"], None, "python3 -m pipeline embed"),
+    "a module": (["python3", "-m", "corpusvec"], None, "python3 -m corpusvec embed"),
+    "a folder of the checkout": (["python3", "-m", "pipeline"], None, "python3 -m pipeline embed"),
     "a module, and Python's flags": (
         [".venv/bin/python", "-X", "dev", "-m", "pipeline"],
         None,
@@ -255,8 +256,7 @@ TYPED = {
 
 @pytest.mark.parametrize(("called", "script", "shown"), TYPED.values(), ids=TYPED)
 def test_a_command_is_shown_as_it_is_typed(called, script, shown, monkeypatch):
-    is_module = called[-1] == "pipeline"
-    first = str(ROOT / "pipeline" / "__main__.py") if is_module else called[0]
+    first = str(ROOT / called[-1] / "__main__.py") if "-m" in called else called[0]
     monkeypatch.setattr(sys, "argv", [first, "inspect", "out"])
     monkeypatch.setattr(sys, "orig_argv", [*called, "inspect", "out"])
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
@@ -413,7 +413,7 @@ def test_an_input_in_utf_16_is_refused_compressed_or_not(embed, tiny, tmp_path, 
 def test_a_file_that_is_cut_while_it_is_read_is_an_error_and_nothing_is_published(
     embed, tiny, tmp_path, monkeypatch
 ):
-    from transforms import read
+    from corpusvec.transforms import read
 
     source = tmp_path / "a.txt"
     source.write_text("a good book\n" * 100)

@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from transforms.elements import Document, SentenceVector
-from transforms.snapshots.schemas import sentence_table
-from transforms.specs import VectorColumn
-from transforms.vectors.columns import RESERVED, parse_layers, parse_vectors
-from transforms.vectors.poolings import POOLINGS
+from corpusvec.transforms.elements import Document, SentenceVector
+from corpusvec.transforms.snapshots.schemas import sentence_table
+from corpusvec.transforms.specs import VectorColumn
+from corpusvec.transforms.vectors.columns import RESERVED, parse_layers, parse_vectors
+from corpusvec.transforms.vectors.poolings import POOLINGS
 
 NAMES = ("cls", "mean", "mean_max")  # few, so that messages are short
 BERT, OUTPUTS = range(13), ("pooler",)

@@ -16,14 +16,14 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms import compare
-from transforms.compare import CompareSnapshots
-from transforms.elements import Count, Note, WrittenFile
-from transforms.measures.clocks import PEAK_MEMORY
-from transforms.snapshots import earlier_rows
-from transforms.snapshots.commits import Snapshot
-from transforms.snapshots.earlier_rows import Earlier
-from transforms.snapshots.manifests import UNREAD
+from corpusvec.transforms import compare
+from corpusvec.transforms.compare import CompareSnapshots
+from corpusvec.transforms.elements import Count, Note, WrittenFile
+from corpusvec.transforms.measures.clocks import PEAK_MEMORY
+from corpusvec.transforms.snapshots import earlier_rows
+from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.earlier_rows import Earlier
+from corpusvec.transforms.snapshots.manifests import UNREAD
 
 BEFORE, NOW = "20260101T000000.000Z-00000000", "20260102T000000.000Z-00000000"
 ABOUT = {"fingerprint": "the same"}
@@ -115,7 +115,7 @@ def test_changes_are_those_of_the_oracle(tmp_path_factory, old, new, alike, part
 
 
 def test_many_rows_travel_in_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr("transforms.storage.digests._PACKED", 7)
+    monkeypatch.setattr("corpusvec.transforms.storage.digests._PACKED", 7)
     old = {f"d{i}": f"text {i}" for i in range(100)}
     new = {f"d{i}": f"text {i % 90}" for i in range(50, 150)}
     rows, _ = compared(tmp_path, old, new)

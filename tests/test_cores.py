@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from transforms.models import cores
+from corpusvec.transforms.models import cores
 
 
 @pytest.mark.parametrize(

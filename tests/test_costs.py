@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
+from corpusvec.transforms.elements import Count, WrittenFile
+from corpusvec.transforms.measures import clocks
+from corpusvec.transforms.measures.clocks import PEAK_MEMORY, Spent, peak_memory
+from corpusvec.transforms.snapshots.manifests import make_manifest
 from tests.conftest import ROOT
-from transforms.elements import Count, WrittenFile
-from transforms.measures import clocks
-from transforms.measures.clocks import PEAK_MEMORY, Spent, peak_memory
-from transforms.snapshots.manifests import make_manifest
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_times_are_summed_and_of_peaks_the_largest_counts():
 
 def test_the_peak_is_of_this_process_and_in_bytes():
     script = (
-        "from transforms.measures.clocks import peak_memory\n"
+        "from corpusvec.transforms.measures.clocks import peak_memory\n"
         "before = peak_memory()\n"
         "held = b'1' * (100 << 20)\n"
         "del held\n"

@@ -18,12 +18,12 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from pipeline.cli import main
-from pipeline.runners import dataflow
-from pipeline.runners.flex_templates import flags_of
+from corpusvec.pipeline.cli import main
+from corpusvec.pipeline.runners import dataflow
+from corpusvec.pipeline.runners.flex_templates import flags_of
+from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.layouts import leftovers
 from tests.servers import Site, body, serving, status
-from transforms.snapshots.commits import Snapshot
-from transforms.snapshots.layouts import leftovers
 
 IMAGE = "europe-west1-docker.pkg.dev/my-project/corpusvec/corpusvec:1"
 JOB = ["--project=my-project", "--region=europe-west1", "--temp_location=gs://bucket/tmp"]

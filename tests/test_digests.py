@@ -7,8 +7,8 @@ import tracemalloc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.storage import digests
-from transforms.storage.digests import DigestSet
+from corpusvec.transforms.storage import digests
+from corpusvec.transforms.storage.digests import DigestSet
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=2)  # lone surrogates too
 

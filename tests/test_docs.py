@@ -16,16 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.flags import parsing
-from pipeline.flags.commands import COMMANDS
-from pipeline.flags.snapshots import Command
-from pipeline.runners.options import beam_flags
+from corpusvec.pipeline.flags import parsing
+from corpusvec.pipeline.flags.commands import COMMANDS
+from corpusvec.pipeline.flags.snapshots import Command
+from corpusvec.pipeline.runners.options import beam_flags
+from corpusvec.transforms.models.sources.caches import Entry, cached
+from corpusvec.transforms.specs import Asked
+from corpusvec.transforms.vectors.poolings import POOLINGS
 from tests import hub_modules, saved_models
 from tests.conftest import ROOT
 from tests.models import checkpoint_folder
-from transforms.models.sources.caches import Entry, cached
-from transforms.specs import Asked
-from transforms.vectors.poolings import POOLINGS
 
 README = "README.md"
 NIGHTS = "docs/nights.md"
@@ -61,7 +61,7 @@ PRINTED = {
 @pytest.fixture
 def trial(tmp_path, monkeypatch, minilm):
     """A folder as a user has it after `./run_local.sh`: examples, the model, vectors in out."""
-    from pipeline.cli import main
+    from corpusvec.pipeline.cli import main
 
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     (tmp_path / "models").mkdir()
@@ -123,7 +123,7 @@ def models(tmp_path_factory, minilm) -> Path:
 
 
 def test_the_table_has_every_kind(models):
-    from transforms.models.kinds import KINDS, describe_model
+    from corpusvec.transforms.models.kinds import KINDS, describe_model
 
     names = {match[1] for command in TABLE if (match := re.search(r"=models/(\S+)", command))}
     asked = Asked(signature="embed_v2", output_key="vec")
@@ -136,7 +136,7 @@ def test_the_table_has_every_kind(models):
 
 def test_the_exports_that_are_shown(models, tmp_path, monkeypatch, capsys):
     pytest.importorskip("tensorflow_text")
-    from pipeline.cli import main
+    from corpusvec.pipeline.cli import main
 
     (tmp_path / "models").mkdir()
     os.symlink(models / "all-MiniLM-L6-v2", tmp_path / "models" / "all-MiniLM-L6-v2")
@@ -156,7 +156,7 @@ def test_the_exports_that_are_shown(models, tmp_path, monkeypatch, capsys):
 
 WALK = """
 import os, shlex, sys
-from pipeline.cli import main
+from corpusvec.pipeline.cli import main
 for line in sys.argv[1:]:
     folder, _, command = line.partition(": ")
     os.chdir(folder)
@@ -217,7 +217,7 @@ def test_all_that_is_shown_runs_from_the_wheel(models, installed, tmp_path):
 
 
 def test_notes_that_belong_together_are_neighbours(trial):
-    from pipeline.cli import main
+    from corpusvec.pipeline.cli import main
 
     flags = ["--input=examples/notes.json", "--output=out", "--model=models/all-MiniLM-L6-v2"]
     # Fewer than other examples have, and no tokens.
@@ -232,7 +232,7 @@ def test_notes_that_belong_together_are_neighbours(trial):
 
 def test_an_index_is_brought_up_to_date(trial, capsys):
     """Night after night, one of them missed, it is as if it were new."""
-    from pipeline.cli import main
+    from corpusvec.pipeline.cli import main
 
     names: dict = {}
     (snippet,) = SNIPPETS[NIGHTS]

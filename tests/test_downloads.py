@@ -8,9 +8,9 @@ import time
 
 import pytest
 
+from corpusvec.transforms.models.sources import downloads
 from tests import servers
 from tests.servers import Site, body, chunked, cut_short, one_after_another, redirect, status
-from transforms.models.sources import downloads
 
 CONTENT = os.urandom(700_000)
 

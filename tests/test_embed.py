@@ -9,9 +9,8 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
-from pipeline.embed import Embed
+from corpusvec import Document, Embed
 from tests.models import TEXTS
-from transforms.elements import Document
 
 
 def test_strings_pairs_of_id_and_text_and_documents(tiny):
@@ -112,7 +111,10 @@ def test_an_unknown_setting_is_an_error(tiny):
 
 
 def test_what_is_no_text_is_an_error(tiny):
-    with pytest.raises(TypeError, match="takes a string"), beam.Pipeline(FnApiRunner()) as pipeline:
+    with (
+        pytest.raises(TypeError, match="a text is a string"),
+        beam.Pipeline(FnApiRunner()) as pipeline,
+    ):
         _ = pipeline | beam.Create([5]) | Embed(model=tiny)
 
 

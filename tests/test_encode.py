@@ -7,11 +7,11 @@ from apache_beam.pvalue import TaggedOutput
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpusvec.transforms import encode
+from corpusvec.transforms.elements import Encoded
+from corpusvec.transforms.encode import _EncodeFn
+from corpusvec.transforms.measures.beam_times import OF_THE_RUN
 from tests.elements import window
-from transforms import encode
-from transforms.elements import Encoded
-from transforms.encode import _EncodeFn
-from transforms.measures.beam_times import OF_THE_RUN
 
 
 class Echo:

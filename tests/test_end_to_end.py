@@ -238,7 +238,7 @@ def test_bad_records_are_named_and_their_neighbours_unharmed(embed, tiny, tmp_pa
     assert sorted(record["source_row"] for record in rejected) == [2, 3, 4, 5, 6, 7]
     assert all(record["error"] and record["source"] == str(source) for record in rejected)
 
-    from pipeline.cli import main
+    from corpusvec.pipeline.cli import main
 
     assert main(["publish", str(outcome.output), snapshot.name]) == 0
     assert outcome.latest == snapshot

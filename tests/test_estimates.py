@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.plans.estimates import Block, Work, corpus, cost, margin
+from corpusvec.pipeline.plans.estimates import Block, Work, corpus, cost, margin
 
 _BLOCKS = st.lists(
     st.builds(

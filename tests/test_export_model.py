@@ -15,9 +15,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cli import main
-from pipeline.commands.export_model import export_model
-from pipeline.settings import Settings
+from corpusvec.pipeline.cli import main
+from corpusvec.pipeline.commands.export_model import export_model
+from corpusvec.pipeline.settings import Settings
+from corpusvec.transforms.elements import Document
+from corpusvec.transforms.models.exports import notes as export_notes
+from corpusvec.transforms.models.kinds import describe_model, load_encoder
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.tokens.windows import cut
+from corpusvec.transforms.vectors.documents import DocumentVectors
 from tests.model_settings import APPLIED, base
 from tests.models import (
     BERT_SPECIALS,
@@ -28,12 +34,6 @@ from tests.models import (
     word_piece_vocabulary,
 )
 from tests.oracles import bert
-from transforms.elements import Document
-from transforms.models.exports import notes as export_notes
-from transforms.models.kinds import describe_model, load_encoder
-from transforms.tokens.tokenizers import load_tokenizer
-from transforms.tokens.windows import cut
-from transforms.vectors.documents import DocumentVectors
 
 ROOT = Path(__file__).resolve().parents[1]
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
@@ -87,7 +87,7 @@ def exported(tmp_path_factory):
 
 
 def load(folder):
-    from transforms.models.hardware import tf
+    from corpusvec.transforms.models.hardware import tf
 
     return tf.saved_model.load(folder)
 
@@ -103,7 +103,7 @@ def batch(size, rows=3, length=9):
 
 
 def as_tensors(inputs):
-    from transforms.models.hardware import tf
+    from corpusvec.transforms.models.hardware import tf
 
     return {name: tf.constant(value) for name, value in inputs.items()}
 
@@ -277,8 +277,8 @@ TOKENIZERS = {
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_tokens_in_the_graph_are_those_of_the_program(name, tmp_path):
     pytest.importorskip("tensorflow_text")
-    from transforms.models.exports.string_tokenizers import graph_tokenizer
-    from transforms.models.hardware import tf
+    from corpusvec.transforms.models.exports.string_tokenizers import graph_tokenizer
+    from corpusvec.transforms.models.hardware import tf
 
     tokenizer = describe_model(str(TOKENIZERS[name](tmp_path))).tokenizer
     ours = load_tokenizer(tokenizer)
@@ -331,7 +331,7 @@ def by_embed(recipe, texts):
 )
 def test_strings_become_the_vectors_of_embed(exported, name, flags):
     pytest.importorskip("tensorflow_text")
-    from transforms.models.hardware import tf
+    from corpusvec.transforms.models.hardware import tf
 
     source, target = exported(name, strings=True, **flags)
     recipe = Settings(model=source, long_text="truncate", **flags).resolve()
@@ -368,7 +368,7 @@ def test_a_whole_run_with_the_source_and_both_exports(exported, embed, tmp_path)
 
 def test_a_default_prompt_stands_before_every_string(tmp_path):
     pytest.importorskip("tensorflow_text")
-    from transforms.models.hardware import tf
+    from corpusvec.transforms.models.hardware import tf
 
     source = hugging_face_folder(
         tmp_path / "source", modules=["pooling"], prompts={"q": "water: "}, default_prompt="q"
@@ -398,7 +398,7 @@ GLOVE = "red 1.5 -2\n. . 0.25 0.3\nthe 0 1\nred 9 9\n"
     ids=["word2vec", "gzip", "GloVe, a word with a space, one twice", "mark and line ends"],
 )
 def test_word_vectors_are_looked_up(content, words, tmp_path):
-    from transforms.models.hardware import tf
+    from corpusvec.transforms.models.hardware import tf
 
     (tmp_path / "vectors").write_bytes(content)
     lines = export_model(str(tmp_path / "vectors"), str(tmp_path / "target"), oov_buckets=2)
@@ -477,7 +477,7 @@ def test_two_exports_are_the_same_bytes(form, tmp_path):
 
 
 def test_two_models_in_one_process_keep_their_own_words(tmp_path):
-    from transforms.models.hardware import tf
+    from corpusvec.transforms.models.hardware import tf
 
     models = []
     for name, text in (("a", "red 1 2\nthe 3 4\n"), ("b", "the 5 6\nred 7 8\n")):

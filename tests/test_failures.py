@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from pipeline.outputs.verifications import verify
+from corpusvec.pipeline.outputs.verifications import verify
 from tests.models import TEXTS, numbered
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -168,8 +168,8 @@ def test_an_interrupted_run_ends_within_seconds_and_cleanly(tmp_path, tiny, numb
 
 @pytest.mark.parametrize("full", ["parquet", "manifest.json"])
 def test_a_full_disk_is_an_error_and_no_snapshot(embed, tiny, tmp_path, monkeypatch, full):
-    from transforms.snapshots import tables
-    from transforms.storage import files
+    from corpusvec.transforms.snapshots import tables
+    from corpusvec.transforms.storage import files
 
     create = files.create
     for module in (files, tables):

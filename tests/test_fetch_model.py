@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from pipeline.commands.fetch_model import FILES, fetch, main
+from corpusvec.pipeline.commands.fetch_model import FILES, fetch, main
 
 WEIGHTS = b"weights"
 DIGEST = hashlib.sha256(WEIGHTS).hexdigest()
@@ -62,4 +62,7 @@ def test_without_a_folder_it_says_how_it_is_used(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["fetch_model"])
     with pytest.raises(SystemExit, match="2"):
         main()
-    assert "usage: python -m pipeline.commands.fetch_model [-h] FOLDER" in capsys.readouterr().err
+    assert (
+        "usage: python -m corpusvec.pipeline.commands.fetch_model [-h] FOLDER"
+        in capsys.readouterr().err
+    )

@@ -11,7 +11,7 @@ import socket
 import pytest
 import zstandard
 
-from transforms.documents.inputs import (
+from corpusvec.transforms.documents.inputs import (
     InputFile,
     check_unchanged,
     match_inputs,
@@ -19,8 +19,8 @@ from transforms.documents.inputs import (
     refuse_output_inside_inputs,
     split_patterns,
 )
-from transforms.documents.streams import BrokenInput
-from transforms.storage.stores import Outage
+from corpusvec.transforms.documents.streams import BrokenInput
+from corpusvec.transforms.storage.stores import Outage
 
 HIDDEN = [".a.txt", "x/.git/d.md", "x/.c.txt"]
 
@@ -241,7 +241,7 @@ def test_a_store_that_cannot_be_reached_is_told_with_its_package(monkeypatch, sc
 
     monkeypatch.setattr("apache_beam.io.filesystems.FileSystems.exists", fail)
     path = f"{scheme}://{pattern}"
-    monkeypatch.setattr("transforms.storage.stores._is_installed", lambda package: True)
+    monkeypatch.setattr("corpusvec.transforms.storage.stores._is_installed", lambda package: True)
     with pytest.raises(Outage, match=rf"no key.*apache-beam\[{CLOUDS[scheme]}\]") as caught:
         match_inputs([path])
     assert str(caught.value).startswith(f"--input={path}: ")

@@ -9,11 +9,11 @@ import sys
 
 import pytest
 
-from pipeline.flags import parsing
-from pipeline.flags.embed import add_embed_flags
-from pipeline.runners import dataflow
-from pipeline.runners.flex_templates import flags_of, metadata
-from pipeline.runners.options import beam_flags
+from corpusvec.pipeline.flags import parsing
+from corpusvec.pipeline.flags.embed import add_embed_flags
+from corpusvec.pipeline.runners import dataflow
+from corpusvec.pipeline.runners.flex_templates import flags_of, metadata
+from corpusvec.pipeline.runners.options import beam_flags
 from tests.conftest import ROOT
 
 FILE = ROOT / "deploy" / "dataflow" / "metadata.json"
@@ -70,7 +70,7 @@ def fits(name: str, value: str) -> bool:
 
 def test_the_file_is_what_the_flags_say():
     made = subprocess.run(
-        [sys.executable, "-m", "pipeline.runners.flex_templates"],
+        [sys.executable, "-m", "corpusvec.pipeline.runners.flex_templates"],
         cwd=ROOT,
         check=True,
         capture_output=True,

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runners.flink import clusters as local_cluster
+from corpusvec.pipeline.runners.flink import clusters as local_cluster
+from corpusvec.transforms.snapshots.layouts import latest, read_manifest
 from tests import stores
 from tests.clusters import (
     ROOT,
@@ -38,7 +39,6 @@ from tests.clusters import (
     workers,
 )
 from tests.models import TEXTS, numbered
-from transforms.snapshots.layouts import latest, read_manifest
 
 _NAMES = ("notes.json", "lines.txt", "records.jsonl")
 EXAMPLES = ",".join(f"examples/{name}" for name in _NAMES)  # as seen from the client alone
@@ -151,7 +151,7 @@ def test_a_job_that_is_handed_over_goes_on_alone(cluster, corpus, tiny, local, t
 
 
 OTHER_VERSION = (
-    "import pipeline.runners.workers as start",
+    "import corpusvec.pipeline.runners.workers as start",
     "start.versions = lambda: 'Beam 2.70 and Python 3.12'",
     "raise SystemExit(start.main())",
 )
@@ -245,8 +245,8 @@ def test_without_maven_up_is_one_line(tmp_path):
         pytest.skip("java is not here")
     checkout, programs = tmp_path / "checkout", tmp_path / "bin"
     fetched = shutil.ignore_patterns("target", "run", "__pycache__")
-    for name in ("pipeline", "transforms", "deploy/flink"):
-        shutil.copytree(ROOT / name, checkout / name, ignore=fetched)
+    for name in ("corpusvec", "pipeline", "transforms", "deploy/flink"):
+        shutil.copytree(ROOT / name, checkout / name, symlinks=True, ignore=fetched)
     programs.mkdir()
     for name in ("bash", "dirname", "ps", "java"):
         os.symlink(shutil.which(name) or "", programs / name)

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.flink
 ENDS_ONCE = """
 import os, signal, sys
 os.environ["WORKER_ID"] = next(word[5:] for word in sys.argv if word.startswith("--id="))
-from transforms.snapshots import tables
+from corpusvec.transforms.snapshots import tables
 close = tables._Parquet.close
 def close_and_end(file):
     written = close(file)
@@ -43,7 +43,7 @@ def close_and_end(file):
         {end}
     return written
 tables._Parquet.close = close_and_end
-from pipeline.runners.workers import main
+from corpusvec.pipeline.runners.workers import main
 raise SystemExit(main())
 """
 ENDS = {

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runners.flink import presets, rest
+from corpusvec.pipeline.runners.flink import presets, rest
+from corpusvec.transforms.models.cores import available
 from tests.clusters import counts, embed, latest, manifest, program
 from tests.models import TEXTS
-from transforms.models.cores import available
 
 # A worker that tells, at the end of each bundle, what its process has counted.
 TELLS = """
 import json, os, sys
 os.environ["WORKER_ID"] = next(word[5:] for word in sys.argv if word.startswith("--id="))
-from transforms import encode, metrics
+from corpusvec.transforms import encode, metrics
 finish = encode._EncodeFn.finish_bundle
 def tell(stage):
     yield from finish(stage)
@@ -27,7 +27,7 @@ def tell(stage):
     with open({folder!r} + f"/{{os.getpid()}}.jsonl", "a") as file:
         print(json.dumps(told), file=file)
 encode._EncodeFn.finish_bundle = tell
-from pipeline.runners.workers import main
+from corpusvec.pipeline.runners.workers import main
 raise SystemExit(main())
 """
 

@@ -13,9 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from pipeline.runners.flink import rest, watches
-from pipeline.runners.flink.watches import Watch, watched
-from pipeline.terminal import logs
+from corpusvec.pipeline.runners.flink import rest, watches
+from corpusvec.pipeline.runners.flink.watches import Watch, watched
+from corpusvec.pipeline.terminal import logs
 from tests.servers import Site, serving
 
 NAME = "corpusvec-20260102T030405.678Z-0a1b2c3d"
@@ -197,7 +197,7 @@ def test_of_a_job_that_is_over_no_stage_begins_again(manager, state):
 
 def test_of_what_would_always_fail_the_end_tells(manager):
     told = watching(manager)
-    lasting = FULL.replace("OSError", "transforms.documents.streams.BrokenInput")
+    lasting = FULL.replace("OSError", "corpusvec.transforms.documents.streams.BrokenInput")
     manager.failed((5, lasting))
     assert said(told) == ["0 records read, no model loaded yet"]
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.documents.encodings import foreign, marked
-from transforms.documents.formats import (
+from corpusvec.transforms.documents.encodings import foreign, marked
+from corpusvec.transforms.documents.formats import (
     FORMATS,
     format_of,
     has_pair_separator,
@@ -20,8 +20,8 @@ from transforms.documents.formats import (
     read_text,
     reader_for,
 )
-from transforms.documents.streams import BrokenInput
-from transforms.elements import Document, Failure
+from corpusvec.transforms.documents.streams import BrokenInput
+from corpusvec.transforms.elements import Document, Failure
 
 
 def read(reader, data):

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from corpusvec.transforms.models.hardware import tf
+from corpusvec.transforms.models.saved_models import freezing, optimized_graphs, signatures
+from corpusvec.transforms.models.saved_models.freezing import Function
+from corpusvec.transforms.models.saved_models.inlined_graphs import InlinedGraph
+from corpusvec.transforms.specs import Signature
 from tests.test_oracles import GOLDEN
-from transforms.models.hardware import tf
-from transforms.models.saved_models import freezing, optimized_graphs, signatures
-from transforms.models.saved_models.freezing import Function
-from transforms.models.saved_models.inlined_graphs import InlinedGraph
-from transforms.specs import Signature
 
 LETTERS = list("abcdef")
 WIDTH = 8

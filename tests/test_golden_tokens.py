@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from corpusvec.transforms.elements import Document
+from corpusvec.transforms.models.kinds import describe_model
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.tokens.windows import WindowPlan, cut_each
 from tests.token_folders import KINDS, LINES, write
-from transforms.elements import Document
-from transforms.models.kinds import describe_model
-from transforms.tokens.tokenizers import load_tokenizer
-from transforms.tokens.windows import WindowPlan, cut_each
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "tokens.json").read_text())
 OLD, NEW = GOLDEN["4.57.6"], GOLDEN["5.23.0"]

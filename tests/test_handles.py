@@ -21,15 +21,15 @@ import pytest
 from apache_beam.io import filesystem
 from apache_beam.utils import retry
 
+from corpusvec.transforms.models.kinds import describe_model
+from corpusvec.transforms.models.sources import downloads, handles
+from corpusvec.transforms.models.sources.archives import pack
+from corpusvec.transforms.models.sources.handles import download_address, is_handle, local_model
+from corpusvec.transforms.storage import file_digests, locks, stores
 from tests import servers
 from tests.conftest import ROOT
 from tests.servers import Site, body, cut_short, hugging_face_hub, one_after_another, status
 from tests.test_archives import archive, contents, member
-from transforms.models.kinds import describe_model
-from transforms.models.sources import downloads, handles
-from transforms.models.sources.archives import pack
-from transforms.models.sources.handles import download_address, is_handle, local_model
-from transforms.storage import file_digests, locks, stores
 
 GRAPH = b"a graph with VarHandleOp in it"
 FILES = {
@@ -320,7 +320,7 @@ def test_what_fails_leaves_nothing_in_the_cache(site, handle, cache, tmp_path, a
 
 
 def test_an_archive_above_its_limit_leaves_nothing_in_the_cache(site, handle, cache, monkeypatch):
-    monkeypatch.setattr("transforms.models.sources.archives._limit", lambda size: 1 << 20)
+    monkeypatch.setattr("corpusvec.transforms.models.sources.archives._limit", lambda size: 1 << 20)
     site.answers["/model/1"] = body(archive(member("saved_model.pb", bytes(30 << 20))))
     with pytest.raises(ValueError, match="unpacks to more than the 1048576 B allowed"):
         local_model(handle, str(cache))
@@ -347,13 +347,13 @@ def start(script: str, *arguments: str | os.PathLike) -> subprocess.Popen:
 
 
 ASK = (
-    "import sys; from transforms.models.sources.handles import local_model;"
+    "import sys; from corpusvec.transforms.models.sources.handles import local_model;"
     " print(local_model(*sys.argv[1:]))"
 )
 # Fetches anew, and is killed before the change of names with that number.
 DIE_AT = """
 import os, signal, sys
-from transforms.models.sources.handles import local_model
+from corpusvec.transforms.models.sources.handles import local_model
 left = int(sys.argv[3])
 def counted(real):
     def rename(*args):
@@ -752,8 +752,8 @@ def test_the_default_model_is_the_same_from_the_hub(hub, minilm, cache):
 
 def test_a_damaged_entry_of_tensorflow_hub_is_fetched_again(site, handle, cache, tmp_path, capsys):
     """Nothing is recorded of it: the model's own index says what its files must hold."""
+    from corpusvec.transforms.models.saved_models.signatures import check_whole
     from tests.hub_modules import nnlm
-    from transforms.models.saved_models.signatures import check_whole
 
     module = nnlm(tmp_path / "nnlm")
     pack(str(module), str(tmp_path / "nnlm.tar.gz"))
@@ -769,8 +769,8 @@ def test_a_damaged_entry_of_tensorflow_hub_is_fetched_again(site, handle, cache,
 
 
 def test_a_damaged_model_is_not_kept(site, handle, cache, tmp_path):
+    from corpusvec.transforms.models.saved_models.signatures import check_whole
     from tests.hub_modules import nnlm
-    from transforms.models.saved_models.signatures import check_whole
 
     module = nnlm(tmp_path / "nnlm")
     shutil.rmtree(module / "assets")
@@ -784,7 +784,8 @@ def test_a_damaged_model_is_not_kept(site, handle, cache, tmp_path):
 
 def test_a_disk_that_is_full_leaves_nothing_behind(handle, cache):
     script = (
-        "import resource, sys; from transforms.models.sources.handles import local_model\n"
+        "import resource, sys\n"
+        "from corpusvec.transforms.models.sources.handles import local_model\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
         "try: local_model(*sys.argv[1:])\n"
         "except RuntimeError as error: print(error)"

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
-from pipeline.inspections.models import TRIAL
-from pipeline.settings import poolings_for
+from corpusvec.pipeline.cli import main
+from corpusvec.pipeline.inspections.models import TRIAL
+from corpusvec.pipeline.settings import poolings_for
+from corpusvec.transforms.models.kinds import describe_model
+from corpusvec.transforms.specs import VectorColumn
+from corpusvec.transforms.vectors.columns import parse_vectors
 from tests.conftest import ROOT
 from tests.hub_modules import bert_module, elmo, nnlm, tf1_saved_bert, use, use_lite
 from tests.hub_modules import word2vec_lookup as word2vec
@@ -30,9 +33,6 @@ from tests.saved_models import (
     unknown_signature,
 )
 from tests.test_oracles import GOLDEN
-from transforms.models.kinds import describe_model
-from transforms.specs import VectorColumn
-from transforms.vectors.columns import parse_vectors
 
 BERTS_LAYERS = [0, 1, 2]
 SENTENCE_MODULES = {
@@ -568,7 +568,7 @@ def test_a_place_without_a_name(capsys):
 def test_a_hugging_face_folder_is_told_without_tensorflow_and_beam(tiny):
     script = (
         "import sys\n"
-        "from pipeline.cli import main\n"
+        "from corpusvec.pipeline.cli import main\n"
         f"assert main(['inspect', {tiny!r}]) == 0\n"
         "heavy = {'apache_beam', 'tensorflow', 'pyarrow'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

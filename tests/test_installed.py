@@ -7,14 +7,18 @@ from __future__ import annotations
 import ast
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from pipeline.flags.commands import COMMANDS
-from pipeline.flags.snapshots import Command
+import corpusvec
+from corpusvec.pipeline.flags.commands import COMMANDS
+from corpusvec.pipeline.flags.snapshots import Command
 from tests.conftest import ROOT
 from tests.models import TEXTS
 from tests.packages import RUNTIME, Installed
@@ -22,6 +26,9 @@ from tests.test_start_worker import Runner, runner  # noqa: F401 - a fixture
 
 # Imported where they are, or with a sentence that says how to install them.
 OPTIONAL = {"tensorflow_text"}
+PACKAGE = ROOT / "corpusvec"
+SOURCES = [*PACKAGE.glob("*.py"), *PACKAGE.glob("pipeline/**/*.py")]
+SOURCES += PACKAGE.glob("transforms/**/*.py")
 EMBED = ["embed", "--input=notes.txt", "--output=out", "--model=model"]
 
 
@@ -98,11 +105,16 @@ def test_every_command_has_help(installed, tmp_path):
 
 # Modules that are run by `python -m`: what follows, the exit code, and what is said.
 MODULES: Mapping[str, tuple[list[str], int, str]] = {
-    "pipeline.__main__": (["--version"], 0, "corpusvec "),
-    "pipeline.runners.workers": (["--help"], 0, "--provision_endpoint"),
-    "pipeline.commands.fetch_model": (["model"], 1, "its SHA-256 is"),
-    "pipeline.runners.flex_templates": ([], 0, '"name": "input"'),
-    "pipeline.runners.flink.clusters": (["jars"], 1, "start it in a checkout of corpusvec"),
+    "corpusvec.__main__": (["--version"], 0, "corpusvec "),
+    "corpusvec.pipeline.__main__": (["--version"], 0, "corpusvec "),
+    "corpusvec.pipeline.runners.workers": (["--help"], 0, "--provision_endpoint"),
+    "corpusvec.pipeline.commands.fetch_model": (["model"], 1, "its SHA-256 is"),
+    "corpusvec.pipeline.runners.flex_templates": ([], 0, '"name": "input"'),
+    "corpusvec.pipeline.runners.flink.clusters": (
+        ["jars"],
+        1,
+        "start it in a checkout of corpusvec",
+    ),
 }
 
 
@@ -118,7 +130,7 @@ def test_a_module_that_is_a_program(module, installed, made):
 def test_every_module_that_is_a_program_is_among_them():
     guarded = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for path in (ROOT / "pipeline").rglob("*.py")
+        for path in SOURCES
         if path.name == "__main__.py" or '\nif __name__ == "__main__":' in path.read_text("utf-8")
     }
     assert set(MODULES) == guarded
@@ -131,6 +143,91 @@ def test_a_worker_of_a_cluster_gets_to_work(installed, runner: Runner, tmp_path)
     assert runner.answers.get(timeout=10).instruction_id == "1"
 
 
+# -------------------------------------------------------------------------- a user's own program
+
+OWN_PROGRAM = """
+import apache_beam as beam
+import numpy as np
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+import corpusvec
+import pipeline
+import transforms
+
+document = corpusvec.Document("mine", pipeline.TEXT)
+with beam.Pipeline(FnApiRunner()) as p:
+    embedded = p | beam.Create([document]) | corpusvec.Embed(model="model", vectors="mean@-1")
+    embedded.sentences | beam.Map(transforms.keep)
+embedder = corpusvec.Embedder(model="model", vectors="mean@-1")
+(row,) = transforms.KEPT
+np.testing.assert_allclose(embedder.embed([document]), [row.vectors["mean@-1"]], atol=1e-6)
+print(corpusvec.__version__, type(row).__module__)
+"""
+
+
+def test_modules_beside_a_script_may_have_the_names_of_ours(installed, made, tmp_path):
+    (tmp_path / "model").symlink_to(made / "model")
+    (tmp_path / "pipeline.py").write_text(f"TEXT = {TEXTS[0]!r}\n")
+    (tmp_path / "transforms.py").write_text("KEPT = []\ndef keep(row):\n    KEPT.append(row)\n")
+    (tmp_path / "own.py").write_text(OWN_PROGRAM)
+    done = installed.run("python", "own.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{corpusvec.__version__} corpusvec.transforms.elements\n"
+    done = installed.run("python", "-m", "corpusvec", "inspect", "model", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_graph_that_is_made_in_a_checkout_runs_on_workers_that_have_the_wheel(
+    installed, tiny, tmp_path
+):
+    with beam.Pipeline(FnApiRunner()) as pipeline:
+        texts = pipeline | beam.Create(list(TEXTS))
+        rows = texts | corpusvec.Embed(model=tiny)
+        proto = rows.sentences.pipeline.to_runner_api()
+    (tmp_path / "graph").write_bytes(proto.SerializeToString())
+    script = (
+        "import sys\n"
+        "from apache_beam import Pipeline\n"
+        "from apache_beam.portability.api import beam_runner_api_pb2 as messages\n"
+        "from apache_beam.runners.portability.fn_api_runner import FnApiRunner\n"
+        "graph = messages.Pipeline.FromString(open('graph', 'rb').read())\n"
+        "print(Pipeline.from_runner_api(graph, FnApiRunner(), None).run().state)\n"
+        "print(sys.modules['corpusvec'].__file__)\n"
+    )
+    done = installed.run("python", "-c", script, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"DONE\n{RUNTIME}/lib/")
+
+
+TYPED = """
+import corpusvec
+
+embedder = corpusvec.Embedder(model="model", vectors="mean@-1", normalize=True)
+reveal_type(embedder.embed(["a", ("id", "b"), corpusvec.Document("id", "c")]))
+reveal_type(embedder.embed_columns(["a"]))
+reveal_type(corpusvec.__version__)
+corpusvec.Embed(model="model", prompt="query")
+corpusvec.Embed(model=5)
+corpusvec.Embedder(model="model", colour="red")
+embedder.embed([5])
+corpusvec.Embeder
+"""
+
+
+def test_type_checkers_see_what_is_public(installed, tmp_path):
+    (tmp_path / "typed.py").write_text(TYPED)
+    command = [sys.executable, "-m", "mypy", "--python-executable", RUNTIME / "bin" / "python"]
+    done = subprocess.run(
+        [*command, "--strict", "typed.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    vectors, columns, version = re.findall(r"Revealed type is (.*)", done.stdout)
+    assert "ndarray[" in vectors
+    assert re.search(r"dict\[.*str.*ndarray\[", columns)
+    assert "str" in version
+    errors = re.findall(r"error: .*\[(.*)\]$", done.stdout, re.MULTILINE)
+    assert errors == ["arg-type", "call-arg", "list-item", "attr-defined"], done.stdout
+
+
 # ------------------------------------------------------------------------- what is not there
 
 
@@ -138,21 +235,23 @@ def test_nothing_is_there_but_what_corpusvec_needs(installed, tmp_path):
     checked = installed.run("python", "-m", "pip", "check", cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout
     script = (
-        "import importlib.util, pipeline, transforms\n"
-        "print(pipeline.__file__, transforms.__file__)\n"
-        "for name in ('pandas', 'duckdb', 'polars', 'pytest', 'boto3', 'tests', 'benchmarks'):\n"
-        "    assert importlib.util.find_spec(name) is None, name\n"
+        "import importlib.util, sys, corpusvec.transforms\n"
+        "print(corpusvec.__file__, corpusvec.transforms.__file__)\n"
+        "print([name for name in sys.argv[1:] if importlib.util.find_spec(name)])\n"
     )
-    done = installed.run("python", "-c", script, cwd=tmp_path)
+    ours = {folder.name for folder in ROOT.iterdir() if any(folder.glob("*.py"))}
+    assert {"corpusvec", "pipeline", "transforms", "tests", "benchmarks"} <= ours
+    absent = ours - {"corpusvec"} | {"pandas", "duckdb", "polars", "pytest", "boto3"}
+    done = installed.run("python", "-c", script, *absent, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(f"{RUNTIME}/lib/") == 2
+    assert done.stdout.endswith("\n[]\n")
 
 
 def test_every_module_that_is_imported_anywhere_is_there(installed, tmp_path):
-    files = [*ROOT.glob("pipeline/**/*.py"), *ROOT.glob("transforms/**/*.py")]
-    named = {name.partition(".")[0] for file in files for name in imported(file)}
+    named = {name.partition(".")[0] for file in SOURCES for name in imported(file)}
     asked = named - set(sys.stdlib_module_names) - OPTIONAL
-    assert {"apache_beam", "tensorflow", "pipeline"} < asked
+    assert {"apache_beam", "tensorflow", "corpusvec"} < asked
     script = (
         "import importlib.util, sys\n"
         "print([name for name in sys.argv[1:] if importlib.util.find_spec(name) is None])\n"

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corpusvec.transforms.elements import Document, Encoded
+from corpusvec.transforms.models.isolation import BrokenModel, encode_each
 from tests.elements import window
-from transforms.elements import Document, Encoded
-from transforms.models.isolation import BrokenModel, encode_each
 
 GOOD, RAISES, NAN, INFINITE = 1, 2, 3, 4
 

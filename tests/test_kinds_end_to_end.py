@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.settings import Settings
+from corpusvec.pipeline.settings import Settings
 from tests.hub_modules import bert_module, elmo, elmo_reference, use_lite
 from tests.model_zoo import ELMO_LAYERS, MODELS, flags_of, made, words_of
 from tests.models import TEXTS

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from corpusvec.transforms.models.exports.word_vectors import spool
+from corpusvec.transforms.models.kinds import describe_model
+from corpusvec.transforms.models.sources import archives
+from corpusvec.transforms.specs import Asked
+from corpusvec.transforms.storage.lfs_pointers import POINTER
 from tests.model_zoo import made
 from tests.models import checkpoint_folder, hugging_face_folder
-from transforms.models.exports.word_vectors import spool
-from transforms.models.kinds import describe_model
-from transforms.models.sources import archives
-from transforms.specs import Asked
-from transforms.storage.lfs_pointers import POINTER
 
 TEXT = (
     "version https://git-lfs.github.com/spec/v1\n"

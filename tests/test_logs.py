@@ -13,12 +13,12 @@ from datetime import datetime, timezone
 
 import pytest
 
-from pipeline.cli import main
-from pipeline.terminal import logs, progress
-from pipeline.terminal.logs import Line, say
-from pipeline.terminal.progress import Progress
+from corpusvec.pipeline.cli import main
+from corpusvec.pipeline.terminal import logs, progress
+from corpusvec.pipeline.terminal.logs import Line, say
+from corpusvec.pipeline.terminal.progress import Progress
+from corpusvec.transforms.measures import counters
 from tests.conftest import ROOT
-from transforms.measures import counters
 
 FORMAT = "--log_format=json"
 
@@ -112,7 +112,7 @@ def test_a_run_that_failed_and_one_that_is_not_published(embed, tiny, source):
 
 
 def test_an_interrupted_run(embed, tiny, source, monkeypatch):
-    from transforms.snapshots.commits import Snapshot
+    from corpusvec.transforms.snapshots.commits import Snapshot
 
     def interrupt(self, tables):
         raise KeyboardInterrupt

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from transforms.elements import Count, Note, WrittenFile
-from transforms.snapshots.manifests import Limits, files_of, make_manifest, why_not_published
+from corpusvec.transforms.elements import Count, Note, WrittenFile
+from corpusvec.transforms.snapshots.manifests import (
+    Limits,
+    files_of,
+    make_manifest,
+    why_not_published,
+)
 
 
 def written(table: str, rows: int, **counts: int) -> WrittenFile:

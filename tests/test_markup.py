@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.documents.scrapbox_markup import strip_lines
+from corpusvec.transforms.documents.scrapbox_markup import strip_lines
 
 SCRAPBOX = Path(__file__).resolve().parents[2] / "shared" / "data" / "scrapbox"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.embedders import LoadedModel
-from pipeline.settings import Settings
+from corpusvec.pipeline.embedders import LoadedModel
+from corpusvec.pipeline.settings import Settings
+from corpusvec.transforms.elements import Document, Failure
 from tests.meant_differences import CASES, GOLDEN, vectors_of
-from transforms.elements import Document, Failure
 
 ROOT = Path(__file__).parents[1]
 # Proven elsewhere: which tokens versions 4 and 5 make is in `test_golden_tokens.py`.

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline import __version__
-from pipeline.cli import main
-from pipeline.terminal import metrics_files
-from pipeline.terminal.metrics_files import COUNTS, MetricsFile
+from corpusvec.pipeline import __version__
+from corpusvec.pipeline.cli import main
+from corpusvec.pipeline.terminal import metrics_files
+from corpusvec.pipeline.terminal.metrics_files import COUNTS, MetricsFile
 from tests.models import TEXTS
 
 
@@ -87,7 +87,7 @@ def test_a_rerun_says_what_was_reused(embed, tiny, source, prom):
 
 def test_every_count_of_a_manifest_has_its_name(embed, tiny, source, prom):
     """Also those that some runs alone have."""
-    from transforms.snapshots.manifests import _NAMES
+    from corpusvec.transforms.snapshots.manifests import _NAMES
 
     assert set(_NAMES) <= set(COUNTS)
     source.write_text("a good book ||| the roof\n" * 2 + " ".join(TEXTS * 9) + "\n\n")
@@ -143,7 +143,7 @@ def test_a_run_that_is_not_published_says_what_it_found(embed, tiny, source, pro
 
 
 def test_an_interrupted_run(embed, tiny, source, prom, monkeypatch):
-    from transforms.snapshots.commits import Snapshot
+    from corpusvec.transforms.snapshots.commits import Snapshot
 
     def interrupt(self, tables):
         raise KeyboardInterrupt

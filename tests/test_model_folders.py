@@ -15,15 +15,15 @@ import pytest
 import tokenizers
 from safetensors.numpy import load_file, save_file
 
+from corpusvec.transforms.models.kinds import describe_model
+from corpusvec.transforms.specs import Asked
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 from tests.models import (
     checkpoint_folder,
     hugging_face_folder,
     sentence_piece_model,
     word_piece_vocabulary,
 )
-from transforms.models.kinds import describe_model
-from transforms.specs import Asked
-from transforms.tokens.tokenizers import load_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -957,7 +957,7 @@ def test_whether_there_is_a_pooler_is_read_from_the_weights(tmp_path):
 def test_describing_a_hugging_face_model_needs_no_tensorflow(originals):
     """Usage errors come in a second, not in ten."""
     program = (
-        "import sys; from transforms.models.kinds import describe_model;"
+        "import sys; from corpusvec.transforms.models.kinds import describe_model;"
         f"describe_model({str(originals['sentences'])!r}); sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

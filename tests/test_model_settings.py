@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from pipeline.embedders import LoadedModel
-from pipeline.settings import Settings
+from corpusvec.pipeline.embedders import LoadedModel
+from corpusvec.pipeline.settings import Settings
+from corpusvec.transforms.elements import Document
+from corpusvec.transforms.models.kinds import describe_model
 from tests.model_settings import APPLIED, GOLDEN, LINES, REFUSED, base, says
-from transforms.elements import Document
-from transforms.models.kinds import describe_model
 
 
 @pytest.fixture(scope="module")

@@ -14,15 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import embedders
-from pipeline.cli import main
-from pipeline.comparisons.reports import Report
-from pipeline.flags.compare_models import SETTINGS
-from pipeline.settings import Settings
+from corpusvec.pipeline import embedders
+from corpusvec.pipeline.cli import main
+from corpusvec.pipeline.comparisons.reports import Report
+from corpusvec.pipeline.flags.compare_models import SETTINGS
+from corpusvec.pipeline.settings import Settings
+from corpusvec.transforms.models.kinds import load_encoder
 from tests import hub_modules, saved_models
 from tests.conftest import ROOT
 from tests.models import TEXTS, hugging_face_folder
-from transforms.models.kinds import load_encoder
 
 WORDS = ("garden", "quiet", "morning", "tomatoes", "red", "water", "basil", "second", "day", "book")
 WORDS += ("tea", "rain", "roof", "file", "line")
@@ -370,7 +370,7 @@ def test_the_fields_of_the_json_are_those_of_the_report(verify, embed, tiny, oth
         assert list(value) == [field.name for field in dataclasses.fields(kind)]
 
     check(found, Report)
-    from pipeline.comparisons import reports
+    from corpusvec.pipeline.comparisons import reports
 
     check(found["swap"], reports.Swap)
     check(found["swap"]["old"], reports.Side)

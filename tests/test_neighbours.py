@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.comparisons import columns
+from corpusvec.pipeline.comparisons import columns
 
 
 def by_sorting(vectors: np.ndarray, count: int) -> list[set[int]]:

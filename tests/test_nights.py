@@ -24,10 +24,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pipeline.cli import main
+from corpusvec.pipeline.cli import main
+from corpusvec.transforms.snapshots import tables
+from corpusvec.transforms.snapshots.commits import Snapshot
 from tests.models import TEXTS, hugging_face_folder
-from transforms.snapshots import tables
-from transforms.snapshots.commits import Snapshot
 
 POOL = (*TEXTS[:8], "", "a " * 40)  # one is empty, one too long for a window
 FILES = ("a.jsonl", "b.jsonl")

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.cli import main
-from pipeline.settings import Settings
+from corpusvec.pipeline.cli import main
+from corpusvec.pipeline.settings import Settings
+from corpusvec.transforms.elements import WrittenFile
+from corpusvec.transforms.snapshots.attempts import note_complete
 from tests.test_end_to_end import manifest_of, write_lines
-from transforms.elements import WrittenFile
-from transforms.snapshots.attempts import note_complete
 
 OLD = Path(__file__).with_name("golden") / "old_output" / "out"
 FIRST, SECOND = sorted(path.name for path in (OLD / "snapshots").iterdir())

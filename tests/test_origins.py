@@ -12,16 +12,16 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 
-from pipeline.embed import Embed
+from corpusvec.pipeline.embed import Embed
+from corpusvec.transforms.elements import Document
+from corpusvec.transforms.models import placements
+from corpusvec.transforms.models.placements import Origin, described, on_this_machine
+from corpusvec.transforms.models.sources.archives import pack
+from corpusvec.transforms.specs import Asked
 from tests import servers
 from tests.conftest import ROOT
 from tests.models import hugging_face_folder
 from tests.servers import Site, body
-from transforms.elements import Document
-from transforms.models import placements
-from transforms.models.placements import Origin, described, on_this_machine
-from transforms.models.sources.archives import pack
-from transforms.specs import Asked
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_workers_load_the_model_from_where_they_have_it(site, tiny, tmp_path, mo
 
 
 def test_workers_without_the_model_end_the_run_with_a_sentence(tiny, tmp_path, monkeypatch):
-    from pipeline.runners.failures import explanation
+    from corpusvec.pipeline.runners.failures import explanation
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     shutil.copytree(tiny, tmp_path / "model")

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.comparisons import samples
-from pipeline.comparisons.samples import read_sample
-from transforms.elements import WrittenFile
+from corpusvec.pipeline.comparisons import samples
+from corpusvec.pipeline.comparisons.samples import read_sample
+from corpusvec.transforms.elements import WrittenFile
 
 WIDTH = 4
 

@@ -11,12 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.terminal.pace import Left, Pace
-from transforms.batch import _BatchFn
-from transforms.batches import _BATCH_TOKENS, padded_length
-from transforms.documents.inputs import PIECE, REPORT_EVERY
-from transforms.measures.beam_times import OF_THE_RUN
-from transforms.tokenize import _DOCUMENTS
+from corpusvec.pipeline.terminal.pace import Left, Pace
+from corpusvec.transforms.batch import _BatchFn
+from corpusvec.transforms.batches import _BATCH_TOKENS, padded_length
+from corpusvec.transforms.documents.inputs import PIECE, REPORT_EVERY
+from corpusvec.transforms.measures.beam_times import OF_THE_RUN
+from corpusvec.transforms.tokenize import _DOCUMENTS
 
 _TICK, _BYTES = 0.5, 5  # seconds between two looks; bytes of a token
 

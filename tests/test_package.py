@@ -9,14 +9,22 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from glob import glob
 from pathlib import Path
 
 import pytest
 
+import corpusvec
 from tests.conftest import ROOT
 from tests.packages import built, pip
 
 DOCKERFILE = (ROOT / "deploy" / "dataflow" / "Dockerfile").read_text("utf-8")
+# Of the package as it is installed; `glob` follows the links that a checkout has there.
+MODULES = {"corpusvec/py.typed"} | {
+    f"corpusvec/{path}"
+    for pattern in ("*.py", "pipeline/**/*.py", "transforms/**/*.py")
+    for path in glob(pattern, root_dir=ROOT / "corpusvec", recursive=True)
+}
 # Without these pip asks an index for what is there already.
 OFFLINE = ["--no-index", "--no-deps", "--no-build-isolation"]
 
@@ -30,12 +38,7 @@ def test_the_sdist_holds_the_program_and_no_more(sdist):
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"README.md", "LICENSE", "constraints.txt", "setup.py", "pyproject.toml"} <= names
-    modules = {
-        str(path.relative_to(ROOT))
-        for package in ("pipeline", "transforms")
-        for path in (ROOT / package).rglob("*.py")
-    }
-    assert modules == {name for name in names if name.endswith(".py")} - {"setup.py"}
+    assert {name for name in names if name.endswith((".py", "py.typed"))} == MODULES | {"setup.py"}
 
 
 def test_the_sdist_installs_and_runs_without_a_network(sdist, tmp_path):
@@ -45,7 +48,7 @@ def test_the_sdist_installs_and_runs_without_a_network(sdist, tmp_path):
     helped = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert helped.returncode == 0, helped.stderr
     assert "embed a corpus" in helped.stdout
-    script = "import pipeline, transforms; print(pipeline.__file__, transforms.__file__)"
+    script = "import corpusvec.transforms; print(corpusvec.__file__, corpusvec.transforms.__file__)"
     where = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,
@@ -54,6 +57,23 @@ def test_the_sdist_installs_and_runs_without_a_network(sdist, tmp_path):
         text=True,
     )
     assert where.stdout.count(str(tmp_path / "site")) == 2
+
+
+def test_an_editable_install_has_no_other_name_either(tmp_path):
+    """Without site, as the environment of the tests has this package too."""
+    wheel = built("editable", tmp_path)
+    pip("--no-index", "--no-deps", "--target", tmp_path / "site", wheel)
+    script = (
+        "import importlib.util, site, sys\n"
+        "site.addsitedir(sys.argv.pop())\n"
+        "import corpusvec.pipeline.cli\n"
+        "print(corpusvec.__version__, corpusvec.pipeline.cli.__file__)\n"
+        "print([importlib.util.find_spec(name) for name in ('pipeline', 'transforms', 'tests')])\n"
+    )
+    command = [sys.executable, "-IS", "-c", script, tmp_path / "site"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    place = tmp_path / "copy" / "corpusvec" / "pipeline" / "cli.py"
+    assert done.stdout == f"{corpusvec.__version__} {place}\n[None, None, None]\n", done.stderr
 
 
 # ---------------------------------------------------------------------------------------- image
@@ -116,7 +136,7 @@ def test_the_image_starts_as_worker_and_as_launcher():
 
 
 def test_the_program_and_the_image_agree_on_names():
-    from pipeline.runners import dataflow, flex_templates
+    from corpusvec.pipeline.runners import dataflow, flex_templates
 
     assert f"ENV {dataflow.IMAGE}=" in DOCKERFILE
     assert any(rest.endswith(f" {dataflow.IN_IMAGE}model") for rest in values("COPY"))
@@ -146,16 +166,19 @@ def test_what_is_copied_into_the_image_is_there_and_installs(tmp_path):
             pip(*OFFLINE, "--target", site, ".", cwd=folder)
             installed += 1
     assert installed == 2
-    assert not (tmp_path / "site0" / "transforms").exists()  # the layer of dependencies
-    made = {path.relative_to(tmp_path / "site1") for path in (tmp_path / "site1").rglob("*.py")}
-    modules = {path.relative_to(ROOT) for path in (ROOT / "transforms").rglob("*.py")}
-    assert modules < made
+    dependencies = tmp_path / "site0"
+    assert not (dependencies / "corpusvec" / "transforms").exists()
+    assert {
+        str(path.relative_to(tmp_path / "site1"))
+        for path in (tmp_path / "site1").rglob("*")
+        if path.suffix in (".py", ".typed")
+    } == MODULES
     assert (tmp_path / "template" / "main.py").is_file()
 
 
 def copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, dirs_exist_ok=True)
+        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
     else:
         shutil.copy(source, target)

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from corpusvec.transforms.elements import Document
+from corpusvec.transforms.models.kinds import describe_model, load_encoder
+from corpusvec.transforms.specs import VectorColumn, Wanted
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.tokens.windows import EmptyText, WindowPlan, cut, model_texts
+from corpusvec.transforms.vectors.documents import DocumentVectors, VectorPlan
 from tests.models import TEXTS, checkpoint_folder, hugging_face_folder
 from tests.test_oracles import GOLDEN, ROOT, golden_rows, lines_of, pair_of
-from transforms.elements import Document
-from transforms.models.kinds import describe_model, load_encoder
-from transforms.specs import VectorColumn, Wanted
-from transforms.tokens.tokenizers import load_tokenizer
-from transforms.tokens.windows import EmptyText, WindowPlan, cut, model_texts
-from transforms.vectors.documents import DocumentVectors, VectorPlan
 
 MINILM = Path(os.environ.get("CORPUSVEC_MINILM", ROOT / "models" / "all-MiniLM-L6-v2"))
 needs_minilm = pytest.mark.skipif(

@@ -9,8 +9,8 @@ import random
 
 import pytest
 
-from pipeline.cli import main
-from pipeline.plans import blocks
+from corpusvec.pipeline.cli import main
+from corpusvec.pipeline.plans import blocks
 from tests import saved_models
 
 COUNTS = ("records", "documents", "rejected", "empty", "tokens", "windows")

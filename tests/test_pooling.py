@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpusvec.transforms.elements import OWN, PROMPT, SPECIAL, Encoded
+from corpusvec.transforms.specs import VectorColumn
+from corpusvec.transforms.vectors.poolings import POOLINGS, finish, start
 from tests.elements import window
-from transforms.elements import OWN, PROMPT, SPECIAL, Encoded
-from transforms.specs import VectorColumn
-from transforms.vectors.poolings import POOLINGS, finish, start
 
 HIDDEN = 3
 

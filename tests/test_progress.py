@@ -9,12 +9,12 @@ import time
 
 import pytest
 
-from pipeline.terminal import progress
-from pipeline.terminal.formats import clock
-from pipeline.terminal.pace import Left
-from pipeline.terminal.progress import Progress, newly_counted, progress_line
+from corpusvec.pipeline.terminal import progress
+from corpusvec.pipeline.terminal.formats import clock
+from corpusvec.pipeline.terminal.pace import Left
+from corpusvec.pipeline.terminal.progress import Progress, newly_counted, progress_line
+from corpusvec.transforms.measures import counters
 from tests.models import TEXTS
-from transforms.measures import counters
 
 LINES = {
     "no model": ({"records": 1200}, None, None, "1,200 records read, no model loaded yet"),

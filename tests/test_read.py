@@ -13,12 +13,12 @@ import apache_beam as beam
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from transforms.documents.ages import Dates, reduced
-from transforms.documents.inputs import PIECE, match_inputs
-from transforms.elements import Count, Dated
-from transforms.measures import counters
-from transforms.measures.clocks import PEAK_MEMORY
-from transforms.read import ReadDocuments, _records
+from corpusvec.transforms.documents.ages import Dates, reduced
+from corpusvec.transforms.documents.inputs import PIECE, match_inputs
+from corpusvec.transforms.elements import Count, Dated
+from corpusvec.transforms.measures import counters
+from corpusvec.transforms.measures.clocks import PEAK_MEMORY
+from corpusvec.transforms.read import ReadDocuments, _records
 
 OUTPUTS = ("documents", "failures", "counts")
 

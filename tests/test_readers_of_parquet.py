@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.cli import main
+from corpusvec.pipeline.cli import main
 from tests.models import TEXTS
 from tests.test_end_to_end import write_lines
 

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from pipeline.settings import Settings
+from corpusvec.pipeline.settings import Settings
 from tests.models import TEXTS, hugging_face_folder
 from tests.test_end_to_end import manifest_of, write_lines
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
+from corpusvec.pipeline.cli import main
+from corpusvec.transforms.snapshots.layouts import latest, snapshot_ids
+from corpusvec.transforms.snapshots.manifests import make_manifest
+from corpusvec.transforms.snapshots.recipes import another
 from tests.test_end_to_end import write_lines
-from transforms.snapshots.layouts import latest, snapshot_ids
-from transforms.snapshots.manifests import make_manifest
-from transforms.snapshots.recipes import another
 
 BEFORE = {
     "id": "before",
@@ -176,7 +176,7 @@ def test_a_trial_does_not_take_the_place_of_the_whole(night, tmp_path):
 
 def test_an_upgrade_goes_on_and_says_why_all_is_embedded(night, monkeypatch):
     assert night()[0] == 0
-    monkeypatch.setattr("pipeline.settings._RULES", 99)
+    monkeypatch.setattr("corpusvec.pipeline.settings._RULES", 99)
     code, said = night()
     assert code == 0
     assert "9 documents" in said
@@ -185,7 +185,7 @@ def test_an_upgrade_goes_on_and_says_why_all_is_embedded(night, monkeypatch):
         "was made by a version of corpusvec that gives some texts other vectors (rules);"
         " everything is embedded again"
     ) in said
-    monkeypatch.setattr("pipeline.settings._RULES", 100)
+    monkeypatch.setattr("corpusvec.pipeline.settings._RULES", 100)
     assert night("--prompt=query: ")[0] == 3
 
 

@@ -19,14 +19,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from corpusvec.transforms import read
+from corpusvec.transforms.elements import WrittenFile
+from corpusvec.transforms.snapshots import copies
+from corpusvec.transforms.snapshots.attempts import note_complete
+from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.manifests import MADE
 from tests.models import TEXTS
 from tests.test_end_to_end import manifest_of, vectors, write_lines
-from transforms import read
-from transforms.elements import WrittenFile
-from transforms.snapshots import copies
-from transforms.snapshots.attempts import note_complete
-from transforms.snapshots.commits import Snapshot
-from transforms.snapshots.manifests import MADE
 
 LOCAL, APART = (), ("--runner=BundleBasedDirectRunner",)
 RUNNERS = pytest.mark.parametrize("runner", [LOCAL, APART], ids=["local", "apart"])
@@ -76,7 +76,7 @@ def assert_contiguous(outcome) -> None:
 @pytest.fixture
 def full(tiny, tmp_path, capsys):
     """`full(source, *flags)`: the same input, all of it embedded, in an output of its own."""
-    from pipeline.cli import main
+    from corpusvec.pipeline.cli import main
     from tests.conftest import Outcome
 
     def run(source, *flags: str):
@@ -226,7 +226,7 @@ def test_another_model_embeds_everything(tiny, embed, tmp_path):
 
 
 def test_full_and_previous(tiny, embed, tmp_path):
-    from pipeline.cli import main
+    from corpusvec.pipeline.cli import main
 
     source = write_lines(tmp_path / "in.jsonl", records(**pages(5)))
     first = embed(tiny, source)
@@ -363,7 +363,7 @@ def test_where_latest_cannot_be_read_the_one_before_has_its_rows(
 
 
 def test_a_damaged_file_of_another_output_is_made_up_for_there(tiny, embed, tmp_path):
-    from pipeline.cli import main
+    from corpusvec.pipeline.cli import main
 
     source = write_lines(tmp_path / "in.jsonl", records(**pages(3)))
     first = embed(tiny, source).latest.name
@@ -379,7 +379,7 @@ def test_a_damaged_file_of_another_output_is_made_up_for_there(tiny, embed, tmp_
 
 def test_what_may_make_up_for_damage_is_claimed(tiny, embed, tmp_path, monkeypatch):
     """So that no prune takes it away while it is read."""
-    from transforms.snapshots.claims import living
+    from corpusvec.transforms.snapshots.claims import living
 
     source = write_lines(tmp_path / "in.jsonl", records(**pages(3)))
     snapshots = [embed(tiny, source).latest.name for _ in range(3)]
@@ -408,11 +408,11 @@ def test_a_manifest_of_a_later_version_is_not_reused(tiny, embed, tmp_path):
 
 SLOW_WRITER = """
 import sys, time
-from transforms.snapshots import tables
+from corpusvec.transforms.snapshots import tables
 tables._PATIENCE = tables._SHARE = 0.0  # a file for each group of rows
-from transforms import write
+from corpusvec.transforms import write
 write._GROUP_BYTES = 4000
-from pipeline.cli import main
+from corpusvec.pipeline.cli import main
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -445,8 +445,8 @@ def test_a_run_that_ended_early_is_taken_up_again(tiny, embed, full, tmp_path, n
 
 def test_rows_are_complete_after_a_while_however_few_they_are(tiny, embed, tmp_path, monkeypatch):
     """So that little is lost of a run whose model is slow."""
-    monkeypatch.setattr("transforms.snapshots.tables._PATIENCE", 0.0)
-    monkeypatch.setattr("transforms.snapshots.tables._SHARE", 0.0)
+    monkeypatch.setattr("corpusvec.transforms.snapshots.tables._PATIENCE", 0.0)
+    monkeypatch.setattr("corpusvec.transforms.snapshots.tables._SHARE", 0.0)
     source = write_lines(tmp_path / "in.jsonl", records(**pages(20)))
     outcome = embed(tiny, source)
     assert outcome.code == 0, outcome.err
@@ -506,16 +506,16 @@ def test_bundles_done_twice_in_a_run_that_ended_are_taken_up(tiny, embed, full, 
 
 def test_many_copies_wait_on_the_disk(tiny, embed, full, tmp_path, monkeypatch):
     """And are read file by file, however the input's order has changed."""
-    monkeypatch.setattr("transforms.snapshots.tables.FILE_BYTES", 1)
+    monkeypatch.setattr("corpusvec.transforms.snapshots.tables.FILE_BYTES", 1)
     texts = pages(60)
     source = write_lines(tmp_path / "in.jsonl", records(**texts))
-    monkeypatch.setattr("transforms.write._GROUP_BYTES", 4_000)
+    monkeypatch.setattr("corpusvec.transforms.write._GROUP_BYTES", 4_000)
     assert len([*embed(tiny, source, *FLAGS).latest.glob("sentences/*")]) > 2
     opened = []
     taken = copies.copied_sentences
     monkeypatch.setattr(copies, "_HELD_BYTES", 8_000)
     monkeypatch.setattr(
-        "transforms.write.copied_sentences",
+        "corpusvec.transforms.write.copied_sentences",
         lambda path, some: opened.append(path) or taken(path, some),
     )
     write_lines(source, reversed(records(**texts)))

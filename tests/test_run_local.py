@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.flags.commands import COMMANDS
+from corpusvec.pipeline.flags.commands import COMMANDS
 from tests.conftest import ROOT
 
 INPUT = "--input={0}examples/notes.json,{0}examples/lines.txt,{0}examples/records.jsonl"

@@ -12,6 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corpusvec.transforms.batches import cut_batches
+from corpusvec.transforms.models.isolation import BrokenModel, encode_each
+from corpusvec.transforms.models.kinds import describe_model, load_encoder
+from corpusvec.transforms.models.probes import depends_on_batch, id_window, text_window
+from corpusvec.transforms.models.saved_models import ids as saved_bert
+from corpusvec.transforms.models.saved_models.choices import chosen
+from corpusvec.transforms.specs import Asked, Wanted
 from tests.elements import window
 from tests.hub_modules import elmo_reference
 from tests.model_zoo import (
@@ -34,13 +41,6 @@ from tests.saved_models import (
     table,
 )
 from tests.test_oracles import GOLDEN
-from transforms.batches import cut_batches
-from transforms.models.isolation import BrokenModel, encode_each
-from transforms.models.kinds import describe_model, load_encoder
-from transforms.models.probes import depends_on_batch, id_window, text_window
-from transforms.models.saved_models import ids as saved_bert
-from transforms.models.saved_models.choices import chosen
-from transforms.specs import Asked, Wanted
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
 # One of each form that a function can have.

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.settings import Settings
+from corpusvec.pipeline.settings import Settings
+from corpusvec.transforms.models.kinds import describe_model, load_encoder
+from corpusvec.transforms.models.saved_models import asset_tokenizers, choices, ids, signatures
+from corpusvec.transforms.models.saved_models.choices import adapter_of, chosen, digest
+from corpusvec.transforms.models.saved_models.functions import in_parts
+from corpusvec.transforms.specs import OUTPUT, Asked, Signature, Tensor, VectorColumn, Wanted
 from tests.model_zoo import MODELS, asked_of, described, made
 from tests.models import hugging_face_folder
 from tests.saved_models import BROKEN, break_model
-from transforms.models.kinds import describe_model, load_encoder
-from transforms.models.saved_models import asset_tokenizers, choices, ids, signatures
-from transforms.models.saved_models.choices import adapter_of, chosen, digest
-from transforms.models.saved_models.functions import in_parts
-from transforms.specs import OUTPUT, Asked, Signature, Tensor, VectorColumn, Wanted
 
 
 def describe(name: str, **asked: str):
@@ -98,8 +98,8 @@ def test_the_trace_without_dropout_is_chosen_whatever_its_place():
 
 def test_of_traces_that_a_python_value_tells_apart_the_usual_one_is_run(tmp_path):
     """The default value's, which is what a call of the loaded model runs too."""
-    from transforms.models.hardware import tf
-    from transforms.models.probes import text_window
+    from corpusvec.transforms.models.hardware import tf
+    from corpusvec.transforms.models.probes import text_window
 
     def call(texts, unit=False):
         return tf.fill([tf.shape(texts)[0], 4], 0.5 if unit else 3.0)
@@ -226,8 +226,8 @@ def test_whether_texts_are_lower_cased_is_the_models_word_or_a_guess_that_is_tol
 def test_a_tokenization_info_of_tensorflow_2_says_whether_texts_are_lower_cased(
     lowercase, kept, tmp_path
 ):
+    from corpusvec.transforms.models.hardware import tf
     from tests.saved_models import tf1_style_bert
-    from transforms.models.hardware import tf
 
     def info():
         return tf.Variable(lowercase, trainable=False) if kept else tf.constant(lowercase)
@@ -596,7 +596,7 @@ def reexported(folder, *outputs: str) -> tuple[str, str]:
     """
     import tensorflow as tf
 
-    from pipeline.commands.export_model import export_model
+    from corpusvec.pipeline.commands.export_model import export_model
 
     source = hugging_face_folder(folder / "source", modules=("pooling", "normalize"))
     export_model(str(source), str(folder / "exported"))

@@ -23,9 +23,9 @@ import pytest
 import yaml
 from cronsim import CronSim, CronSimError
 
-from pipeline.cli import DONE, FAILED, INTERRUPTED, NOT_PUBLISHED, WRONG_USAGE
-from pipeline.flags import embed as embed_flags
-from pipeline.flags import parsing, snapshots
+from corpusvec.pipeline.cli import DONE, FAILED, INTERRUPTED, NOT_PUBLISHED, WRONG_USAGE
+from corpusvec.pipeline.flags import embed as embed_flags
+from corpusvec.pipeline.flags import parsing, snapshots
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "deploy" / "schedule"
@@ -467,7 +467,7 @@ SETS_OFF: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 
 
 def test_alarms_are_of_metrics_that_are_written_and_each_is_explained(tmp_path):
-    from pipeline.terminal.metrics_files import COUNTS
+    from corpusvec.pipeline.terminal.metrics_files import COUNTS
 
     source = (ROOT / "pipeline" / "terminal" / "metrics_files.py").read_text("utf-8")
     written = {f"corpusvec_{name}" for name in COUNTS}

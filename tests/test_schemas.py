@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from transforms.elements import Document, Failure, SentenceVector, TokenVectors
-from transforms.snapshots.schemas import size_of
+from corpusvec.transforms.elements import Document, Failure, SentenceVector, TokenVectors
+from corpusvec.transforms.snapshots.schemas import size_of
 
 LARGE = "x" * 1_000_000
 

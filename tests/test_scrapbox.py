@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.documents.ages import Dates
-from transforms.documents.scrapbox import alignment_again, read_scrapbox
-from transforms.documents.streams import BrokenInput
-from transforms.elements import Alignment, Document, Failure
-from transforms.storage.digests import model_text_sha256
+from corpusvec.transforms.documents.ages import Dates
+from corpusvec.transforms.documents.scrapbox import alignment_again, read_scrapbox
+from corpusvec.transforms.documents.streams import BrokenInput
+from corpusvec.transforms.elements import Alignment, Document, Failure
+from corpusvec.transforms.storage.digests import model_text_sha256
 
 SCRAPBOX = Path(__file__).resolve().parents[2] / "shared" / "data" / "scrapbox"
 needs_exports = pytest.mark.skipif(not SCRAPBOX.exists(), reason="the real exports are not here")

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from corpusvec.transforms.elements import OWN, PROMPT, SPECIAL, Encoded
+from corpusvec.transforms.models.kinds import describe_model
+from corpusvec.transforms.specs import VectorColumn
+from corpusvec.transforms.vectors.documents import DocumentVectors, VectorPlan
 from tests.elements import window
 from tests.models import POOLING_MODES, hugging_face_folder
 from tests.oracles import gelu_exact
-from transforms.elements import OWN, PROMPT, SPECIAL, Encoded
-from transforms.models.kinds import describe_model
-from transforms.specs import VectorColumn
-from transforms.vectors.documents import DocumentVectors, VectorPlan
 
 HIDDEN, LAYERS = 8, 2
 
@@ -201,7 +201,10 @@ def test_dense_layer_in_bfloat16(tmp_path):
     folder = hugging_face_folder(tmp_path, modules=("pooling", "dense"))
     file = folder / "2_Dense" / "model.safetensors"
     save_file({k: v.astype(ml_dtypes.bfloat16) for k, v in load_file(file).items()}, file)
-    program = f"from transforms.models.kinds import describe_model; describe_model({str(folder)!r})"
+    program = (
+        "from corpusvec.transforms.models.kinds import describe_model;"
+        f" describe_model({str(folder)!r})"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

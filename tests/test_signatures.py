@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from corpusvec.transforms.models.hardware import tf
+from corpusvec.transforms.models.saved_models import integrity, signatures
+from corpusvec.transforms.specs import Tensor
 from tests.test_oracles import GOLDEN
-from transforms.models.hardware import tf
-from transforms.models.saved_models import integrity, signatures
-from transforms.specs import Tensor
 
 LETTERS = list("abc")
 
@@ -322,8 +322,8 @@ def test_tensorflow_text_is_imported_where_a_model_needs_it(tmp_path):
     tf.saved_model.save(module, str(tmp_path))
     script = (
         "import sys\n"
-        "from transforms.models.saved_models import signatures\n"
-        "from transforms.models.saved_models.freezing import Function\n"
+        "from corpusvec.transforms.models.saved_models import signatures\n"
+        "from corpusvec.transforms.models.saved_models.freezing import Function\n"
         "assert 'tensorflow_text' not in sys.modules\n"
         "trace = signatures.read(sys.argv[1]).signatures[0]\n"
         "function = Function.load(sys.argv[1], trace, ['default'])\n"

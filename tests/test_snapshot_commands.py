@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
+from corpusvec.pipeline.cli import main
+from corpusvec.transforms.elements import Count, WrittenFile
+from corpusvec.transforms.snapshots import heartbeats, layouts
+from corpusvec.transforms.snapshots.commits import Snapshot, new_id
+from corpusvec.transforms.snapshots.layouts import latest, leftovers, published_ids, snapshot_ids
+from corpusvec.transforms.snapshots.manifests import make_manifest
+from corpusvec.transforms.storage.files import files_in, join, write
+from corpusvec.transforms.storage.stores import Outage, ask
 from tests import stores
 from tests.models import TEXTS
 from tests.test_claims import RUN, process, started  # noqa: F401
-from transforms.elements import Count, WrittenFile
-from transforms.snapshots import heartbeats, layouts
-from transforms.snapshots.commits import Snapshot, new_id
-from transforms.snapshots.layouts import latest, leftovers, published_ids, snapshot_ids
-from transforms.snapshots.manifests import make_manifest
-from transforms.storage.files import files_in, join, write
-from transforms.storage.stores import Outage, ask
 
 START = datetime(2026, 1, 2, tzinfo=timezone.utc)
 
@@ -351,10 +351,10 @@ def test_prune_leaves_what_begins_while_it_looks_who_lives(output, capsys, monke
         Snapshot(output, RUN).begin(["sentences"])
         return []
 
-    monkeypatch.setattr("pipeline.outputs.prunings.living", living)
+    monkeypatch.setattr("corpusvec.pipeline.outputs.prunings.living", living)
     said(capsys, "prune", output)
     assert leftovers(output) == [_attempt(output, RUN)]
-    monkeypatch.setattr("pipeline.outputs.prunings.living", lambda asked: [])
+    monkeypatch.setattr("corpusvec.pipeline.outputs.prunings.living", lambda asked: [])
     said(capsys, "prune", output)
     assert leftovers(output) == []
     assert snapshot_ids(output) == [whole]
@@ -370,7 +370,7 @@ def test_prune_removes_nothing_where_it_cannot_list(output, capsys, monkeypatch,
 
     place = "matching" if "://" in output else "os.listdir"
     with monkeypatch.context() as patch:
-        patch.setattr(f"transforms.snapshots.layouts.{place}", refuse)
+        patch.setattr(f"corpusvec.transforms.snapshots.layouts.{place}", refuse)
         with pytest.raises((Outage, OSError, ValueError)):
             getattr(layouts, which)(output)
         assert main(["snapshots", "prune", output, "--keep=1"]) in (1, 2)
@@ -389,7 +389,7 @@ def test_prune_leaves_a_job_that_is_just_committing(output, capsys, monkeypatch)
         write(path, content)
         seen.append(said(capsys, "prune", output))
 
-    monkeypatch.setattr("transforms.snapshots.commits.write", write_and_prune)
+    monkeypatch.setattr("corpusvec.transforms.snapshots.commits.write", write_and_prune)
     file = WrittenFile("sentences", "sentences/a.parquet", 1, 4, "", {})
     snapshot.commit(make_manifest(snapshot.id, [Count("records", 1), file], {}))
     assert seen
@@ -580,7 +580,7 @@ def test_a_prune_that_fails_is_a_warning_of_a_run_that_succeeded(
     embed, tiny, texts, monkeypatch, how
 ):
     embed(tiny, texts(a="one"))
-    monkeypatch.setattr("pipeline.outputs.prunings.prune", how)
+    monkeypatch.setattr("corpusvec.pipeline.outputs.prunings.prune", how)
     outcome = embed(tiny, texts(a="one"), "--keep=1")
     output = str(outcome.output)
     assert outcome.code == 0
@@ -596,7 +596,7 @@ def test_a_prune_that_is_interrupted_says_that_the_run_has_published(
     def interrupted(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr("pipeline.outputs.prunings.prune", interrupted)
+    monkeypatch.setattr("corpusvec.pipeline.outputs.prunings.prune", interrupted)
     outcome = embed(tiny, texts(a="one"), "--keep=1")
     assert outcome.code == 130
     assert f"while it pruned, after {outcome.latest} was published" in outcome.err

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from transforms.elements import Count, WrittenFile
-from transforms.snapshots.attempts import complete_files, note_complete
-from transforms.snapshots.commits import Snapshot, new_id
-from transforms.snapshots.layouts import latest, read_manifest, snapshot_ids
-from transforms.snapshots.manifests import make_manifest
-from transforms.storage.stores import Outage
+from corpusvec.transforms.elements import Count, WrittenFile
+from corpusvec.transforms.snapshots.attempts import complete_files, note_complete
+from corpusvec.transforms.snapshots.commits import Snapshot, new_id
+from corpusvec.transforms.snapshots.layouts import latest, read_manifest, snapshot_ids
+from corpusvec.transforms.snapshots.manifests import make_manifest
+from corpusvec.transforms.storage.stores import Outage
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678_000, timezone.utc)
 
@@ -155,7 +155,7 @@ def test_reports_of_what_is_complete_stay_until_the_commit_does(tmp_path, monkey
     file = written(snapshot, "a")
     note_complete(snapshot.attempt, file, {"fingerprint": "f"})
     with monkeypatch.context() as patch:
-        patch.setattr("transforms.snapshots.commits.forget_complete", killed)
+        patch.setattr("corpusvec.transforms.snapshots.commits.forget_complete", killed)
         with pytest.raises(KeyboardInterrupt):
             commit(snapshot, [file], [Count("records", 1)], {})
     assert complete_files(snapshot.attempt, "f") == (file,)
@@ -176,7 +176,7 @@ def test_what_another_try_may_mend_is_no_wrong_usage(tmp_path, monkeypatch, numb
     def full(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("transforms.snapshots.commits.write", full)
+    monkeypatch.setattr("corpusvec.transforms.snapshots.commits.write", full)
     with pytest.raises(expected, match="cannot be written") as told:
         begun(tmp_path)
     assert isinstance(told.value, ValueError) == (expected is ValueError)

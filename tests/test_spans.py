@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.elements import Alignment
-from transforms.tokens import spans
+from corpusvec.transforms.elements import Alignment
+from corpusvec.transforms.tokens import spans
 
 unhurried = settings(deadline=None, max_examples=200)
 

@@ -16,8 +16,8 @@ from apache_beam.portability.api import beam_fn_api_pb2_grpc as fn_services
 from apache_beam.portability.api import beam_provision_api_pb2 as provisions
 from apache_beam.portability.api import beam_provision_api_pb2_grpc as provision_services
 
-from pipeline.runners.flink.failures import sentence
-from pipeline.runners.workers import CLIENT, CORES, LOGS, OTHER_VERSIONS, versions
+from corpusvec.pipeline.runners.flink.failures import sentence
+from corpusvec.pipeline.runners.workers import CLIENT, CORES, LOGS, OTHER_VERSIONS, versions
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -60,7 +60,7 @@ def runner():
 def start(runner: Runner, **environment: str) -> subprocess.CompletedProcess:
     named = ["--id=1-1", f"--provision_endpoint={runner.address}"]
     return subprocess.run(
-        [sys.executable, "-m", "pipeline.runners.workers", *named],
+        [sys.executable, "-m", "corpusvec.pipeline.runners.workers", *named],
         cwd=ROOT,
         env=os.environ | environment,
         capture_output=True,
@@ -94,7 +94,11 @@ def test_a_worker_takes_its_share_of_the_cores(share, streams):
     affinity = getattr(os, "sched_getaffinity", None)
     every = len(affinity(0)) if affinity else os.cpu_count()
     told = subprocess.run(
-        [sys.executable, "-c", "from transforms.models.hardware import _cores; print(_cores())"],
+        [
+            sys.executable,
+            "-c",
+            "from corpusvec.transforms.models.hardware import _cores; print(_cores())",
+        ],
         cwd=ROOT,
         env=os.environ | {CORES: share},
         capture_output=True,

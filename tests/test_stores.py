@@ -19,16 +19,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.cli import main
+from corpusvec.pipeline.cli import main
+from corpusvec.transforms.elements import Count, WrittenFile
+from corpusvec.transforms.models.sources.archives import pack
+from corpusvec.transforms.snapshots.commits import Snapshot, new_id
+from corpusvec.transforms.snapshots.layouts import latest, leftovers, snapshot_ids
+from corpusvec.transforms.snapshots.manifests import MADE, make_manifest
 from tests import servers, stores
 from tests.conftest import ROOT
 from tests.models import TEXTS, numbered
 from tests.servers import Site, status
-from transforms.elements import Count, WrittenFile
-from transforms.models.sources.archives import pack
-from transforms.snapshots.commits import Snapshot, new_id
-from transforms.snapshots.layouts import latest, leftovers, snapshot_ids
-from transforms.snapshots.manifests import MADE, make_manifest
 
 
 @pytest.fixture(scope="session", params=["s3", "gs"])
@@ -276,7 +276,7 @@ def test_a_run_that_fails_leaves_the_last_snapshot(corpus, tmp_path, capsys, mon
         raise RuntimeError("the disk is on fire")
 
     with monkeypatch.context() as patch:
-        patch.setattr("transforms.snapshots.tables._Parquet.close", fail)
+        patch.setattr("corpusvec.transforms.snapshots.tables._Parquet.close", fail)
         assert embed(corpus) == 1
     assert "the disk is on fire" in capsys.readouterr().err
     left = [n for n in corpus.names() if n not in before]
@@ -402,7 +402,7 @@ def test_what_is_not_permitted_is_one_sentence(corpus, tiny, tmp_path, capsys, m
 def test_a_wrong_endpoint_is_one_sentence_in_bounded_time(
     corpus, tiny, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("transforms.storage.stores.SECONDS", 2.0)
+    monkeypatch.setattr("corpusvec.transforms.storage.stores.SECONDS", 2.0)
     local = {"input": f"{tmp_path}/in/*.txt", "model": tiny}
     dead = stores._free_port()
     for name in ("input", "model", "output"):
@@ -416,7 +416,7 @@ def test_a_wrong_endpoint_is_one_sentence_in_bounded_time(
 
 
 def test_a_package_that_is_missing_is_one_sentence(corpus, server, capsys, monkeypatch):
-    monkeypatch.setattr("transforms.storage.stores._is_installed", lambda package: False)
+    monkeypatch.setattr("corpusvec.transforms.storage.stores._is_installed", lambda package: False)
     extra = {"s3": "aws", "gs": "gcp"}[server[0]]
     said = refused(corpus, capsys)
     assert said.endswith(f"pip install 'apache-beam[{extra}]'")
@@ -426,8 +426,8 @@ def test_a_package_that_is_missing_is_one_sentence(corpus, server, capsys, monke
 def test_an_input_that_may_be_listed_and_not_read_is_one_sentence(
     corpus, tiny, tmp_path, capsys, monkeypatch
 ):
-    from transforms.documents.inputs import match_inputs, open_input
-    from transforms.documents.streams import BrokenInput
+    from corpusvec.transforms.documents.inputs import match_inputs, open_input
+    from corpusvec.transforms.documents.streams import BrokenInput
 
     (first, *_) = match_inputs([f"{corpus.address}/in/*.txt"])
     with servers.serving(Site()) as site:
@@ -439,8 +439,8 @@ def test_an_input_that_may_be_listed_and_not_read_is_one_sentence(
 
 
 def test_an_input_that_is_written_again_while_it_is_read_is_named(corpus):
-    from transforms.documents.inputs import check_unchanged, match_inputs
-    from transforms.documents.streams import BrokenInput
+    from corpusvec.transforms.documents.inputs import check_unchanged, match_inputs
+    from corpusvec.transforms.documents.streams import BrokenInput
 
     (listed, *_) = match_inputs([f"{corpus.address}/in/*.txt"])
     (alone,) = match_inputs([listed.path])

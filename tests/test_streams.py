@@ -15,7 +15,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.documents.streams import BrokenInput, MendedJson, decompress
+from corpusvec.transforms.documents.streams import BrokenInput, MendedJson, decompress
 
 COMPRESS = {
     ".gz": gzip.compress,

@@ -10,13 +10,13 @@ import pytest
 import tokenizers
 from tokenizers import AddedToken
 
+from corpusvec.transforms.elements import Document
+from corpusvec.transforms.models.kinds import describe_model
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.tokens.windows import WindowPlan, cut_each
 from tests.models import hugging_face_folder, word_piece_vocabulary
 from tests.test_tokenizers import trained
 from tests.token_folders import KINDS, write
-from transforms.elements import Document
-from transforms.models.kinds import describe_model
-from transforms.tokens.tokenizers import load_tokenizer
-from transforms.tokens.windows import WindowPlan, cut_each
 
 WORDS = (*word_piece_vocabulary(), "[DOC]", "covid-19", "é", "Σ", "σ", "ς")
 

@@ -17,6 +17,9 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpusvec.transforms.models.berts import hugging_face
+from corpusvec.transforms.specs import Asked, TokenizerSpec
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 from tests.models import (
     BERT_SPECIALS,
     TEXTS,
@@ -26,9 +29,6 @@ from tests.models import (
 )
 from tests.oracles import BertJapanese, GoogleWordPiece, assemble
 from tests.test_oracles import GOLDEN, bert_japanese, golden_rows, lines_of, pair_of, word_piece
-from transforms.models.berts import hugging_face
-from transforms.specs import Asked, TokenizerSpec
-from transforms.tokens.tokenizers import load_tokenizer
 
 unhurried = settings(deadline=None, max_examples=100)
 

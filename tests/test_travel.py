@@ -10,13 +10,13 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from pipeline.embed import build
-from pipeline.jobs import Job
-from pipeline.settings import Recipe, Settings
+from corpusvec.pipeline.embed import build
+from corpusvec.pipeline.jobs import Job
+from corpusvec.pipeline.settings import Recipe, Settings
+from corpusvec.transforms.documents.inputs import InputFile
+from corpusvec.transforms.models.kinds import KINDS
+from corpusvec.transforms.snapshots.commits import Snapshot
 from tests.model_zoo import MODELS, asked_of, made
-from transforms.documents.inputs import InputFile
-from transforms.models.kinds import KINDS
-from transforms.snapshots.commits import Snapshot
 
 # Everything of a graph is made again from its description, as a worker does with its part.
 UNPICKLE = """
@@ -82,6 +82,6 @@ def test_a_graph_is_unpickled_where_only_the_package_is(recipe, tmp_path):
     )
     assert unpickled.returncode == 0, unpickled.stderr
     functions = set(unpickled.stdout.splitlines())
-    ours = {function.split()[1] for function in functions if function.startswith("transforms.")}
+    ours = {function.split()[1] for function in functions if function.startswith("corpusvec.")}
     assert {"_EncodeFn", "_PoolFn"} <= ours
     assert not [function for function in functions if function.startswith("__main__")]

@@ -5,10 +5,10 @@ import weakref
 import numpy as np
 import pytest
 
+from corpusvec.transforms.elements import OWN, SPECIAL, Document, Encoded, Failure, Window
+from corpusvec.transforms.specs import VectorColumn
+from corpusvec.transforms.vectors.documents import DocumentVectors, Gathering, Overflow, VectorPlan
 from tests.models import hugging_face_folder
-from transforms.elements import OWN, SPECIAL, Document, Encoded, Failure, Window
-from transforms.specs import VectorColumn
-from transforms.vectors.documents import DocumentVectors, Gathering, Overflow, VectorPlan
 
 MEAN = VectorColumn("mean", "mean", (1,))
 

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.cli import main
-from pipeline.settings import fingerprint
+from corpusvec.pipeline.cli import main
+from corpusvec.pipeline.settings import fingerprint
+from corpusvec.transforms.snapshots.schemas import METADATA_KEY
 from tests.models import TEXTS
-from transforms.snapshots.schemas import METADATA_KEY
 
 
 @pytest.fixture(scope="module")

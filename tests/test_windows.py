@@ -8,11 +8,10 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.oracles import assemble
-from transforms.elements import OWN, PROMPT, SPECIAL, Alignment, Document
-from transforms.tokens import windows as windows_module
-from transforms.tokens.tokenizers import Tokens
-from transforms.tokens.windows import (
+from corpusvec.transforms.elements import OWN, PROMPT, SPECIAL, Alignment, Document
+from corpusvec.transforms.tokens import windows as windows_module
+from corpusvec.transforms.tokens.tokenizers import Tokens
+from corpusvec.transforms.tokens.windows import (
     EmptyText,
     TextTooLong,
     WindowPlan,
@@ -21,6 +20,7 @@ from transforms.tokens.windows import (
     prompted,
     truncated,
 )
+from tests.oracles import assemble
 
 S, P, O = SPECIAL, PROMPT, OWN  # noqa: E741
 

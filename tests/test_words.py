@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corpusvec.transforms.specs import TokenizerSpec
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 from tests.model_zoo import described, made, words_of
 from tests.saved_models import WORDS
-from transforms.specs import TokenizerSpec
-from transforms.tokens.tokenizers import load_tokenizer
 
 TEXTS = {
     "one space": ("the cat", ["the", "cat"]),

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from transforms.batches import cut_batches
-from transforms.elements import Window
-from transforms.measures.beam_times import stamped
+from corpusvec.transforms.batches import cut_batches
+from corpusvec.transforms.elements import Window
+from corpusvec.transforms.measures.beam_times import stamped
 
 # What is sorted at once: enough for little padding, little enough for memory. A bundle may be a
 # whole partition, and most of its documents may be longer than what the model reads of them.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from transforms.elements import Window
-from transforms.specs import ModelSpec
+from corpusvec.transforms.elements import Window
+from corpusvec.transforms.specs import ModelSpec
 
 _BATCH_TOKENS, _BATCH_BYTES = 1024, 1 << 15  # padding included
 _STEPS = 16  # lengths between a power of two and the next

@@ -12,9 +12,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from transforms.elements import Count, Note, WrittenFile
-from transforms.measures.stages import Timed
-from transforms.snapshots.changes import (
+from corpusvec.transforms.elements import Count, Note, WrittenFile
+from corpusvec.transforms.measures.stages import Timed
+from corpusvec.transforms.snapshots.changes import (
     ADDED,
     CHANGED,
     REMOVED,
@@ -23,12 +23,12 @@ from transforms.snapshots.changes import (
     matched,
     parts_of,
 )
-from transforms.snapshots.commits import Snapshot
-from transforms.snapshots.earlier_rows import Damaged, Earlier, EarlierFile, sentence_rows
-from transforms.snapshots.manifests import UNREAD
-from transforms.snapshots.schemas import CHANGES, SENTENCES
-from transforms.snapshots.tables import TableFiles
-from transforms.storage.digests import Rows, unpacked
+from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.earlier_rows import Damaged, Earlier, EarlierFile, sentence_rows
+from corpusvec.transforms.snapshots.manifests import UNREAD
+from corpusvec.transforms.snapshots.schemas import CHANGES, SENTENCES
+from corpusvec.transforms.snapshots.tables import TableFiles
+from corpusvec.transforms.storage.digests import Rows, unpacked
 
 _PART = 250_000  # documents that are compared at once
 _BEFORE, _AFTER = "before", "after"

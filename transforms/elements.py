@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+HALVED = "holds half of a surrogate pair"
 # What a token is to its document (`Window.roles`).
 OWN, SPECIAL, PROMPT = 0, 1, 2
 
@@ -48,6 +50,30 @@ class Document:
         """Of all that it says, which is what it takes in memory."""
         n = len(self.id) + len(self.source) + len(self.text) + len(self.pair or "")
         return n + sum(map(len, itertools.chain.from_iterable(self.metadata.items())))
+
+    @property
+    def is_unicode(self) -> bool:
+        """Readers see to it; a user's own program may send anything that Python calls a string."""
+        try:
+            self.text.encode()
+            (self.pair or "").encode()
+        except UnicodeEncodeError:
+            return False
+        return True
+
+
+def to_document(text: str | tuple[str, str] | Document) -> Document:
+    """Of a string, whose id is the SHA-256 of it, or of `(id, text)`.
+
+    Raises `TypeError` for what is no text.
+    """
+    if isinstance(text, Document):
+        return text
+    if isinstance(text, str):
+        return Document(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), text)
+    if isinstance(text, tuple) and len(text) == 2 and all(isinstance(part, str) for part in text):
+        return Document(*text)
+    raise TypeError(f"a text is a string, (id, text) or a Document, not {text!r:.80}")
 
 
 @dataclass(frozen=True, slots=True)

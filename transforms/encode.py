@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
-from transforms.batches import padded_length
-from transforms.elements import Count, Encoded, Window
-from transforms.measures import counters
-from transforms.measures.beam_times import Stamp, stamped
-from transforms.measures.clocks import PEAK_MEMORY, peak_memory
-from transforms.models.isolation import encode_each
-from transforms.models.kinds import Encoder, load_encoder, tokens_at_once
-from transforms.models.placements import Origin, on_this_machine
-from transforms.specs import ModelSpec, Wanted
+from corpusvec.transforms.batches import padded_length
+from corpusvec.transforms.elements import Count, Encoded, Window
+from corpusvec.transforms.measures import counters
+from corpusvec.transforms.measures.beam_times import Stamp, stamped
+from corpusvec.transforms.measures.clocks import PEAK_MEMORY, peak_memory
+from corpusvec.transforms.models.isolation import encode_each
+from corpusvec.transforms.models.kinds import Encoder, load_encoder, tokens_at_once
+from corpusvec.transforms.models.placements import Origin, on_this_machine
+from corpusvec.transforms.specs import ModelSpec, Wanted
 
 
 @dataclass(kw_only=True, eq=False)

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from transforms.elements import DamagedFile, Place
-from transforms.measures.stages import Timed
-from transforms.snapshots.earlier_rows import (
+from corpusvec.transforms.elements import DamagedFile, Place
+from corpusvec.transforms.measures.stages import Timed
+from corpusvec.transforms.snapshots.earlier_rows import (
     Damaged,
     Earlier,
     EarlierFile,
     sentence_rows,
     token_runs,
 )
-from transforms.snapshots.schemas import SENTENCES, TOKENS
+from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
 
 _KEYED = tuple[bytes, Any]
 _Row = tuple[tuple[str, str], tuple]

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from transforms.elements import Encoded, Failure
-from transforms.measures import counters
-from transforms.measures.beam_times import Stamp, stamped
-from transforms.measures.clocks import Spent
-from transforms.models.placements import Origin, on_this_machine
-from transforms.storage.digests import failure_of
-from transforms.vectors.documents import DocumentVectors, Gathering, Overflow, VectorPlan
+from corpusvec.transforms.elements import Encoded, Failure
+from corpusvec.transforms.measures import counters
+from corpusvec.transforms.measures.beam_times import Stamp, stamped
+from corpusvec.transforms.measures.clocks import Spent
+from corpusvec.transforms.models.placements import Origin, on_this_machine
+from corpusvec.transforms.storage.digests import failure_of
+from corpusvec.transforms.vectors.documents import DocumentVectors, Gathering, Overflow, VectorPlan
 
 
 @dataclass(kw_only=True, eq=False)

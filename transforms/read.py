@@ -10,15 +10,20 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from transforms.documents.ages import Dates, dated, reduced
-from transforms.documents.formats import Record, format_of, has_pair_separator, reader_for
-from transforms.documents.inputs import REPORT_EVERY, InputFile, check_unchanged, open_input
-from transforms.documents.streams import BrokenInput
-from transforms.elements import Count, Dated, Document, Failure
-from transforms.measures.beam_times import OF_THE_RUN, stamped
-from transforms.measures.clocks import Spent
-from transforms.measures.counters import count
-from transforms.storage.digests import DigestSet
+from corpusvec.transforms.documents.ages import Dates, dated, reduced
+from corpusvec.transforms.documents.formats import Record, format_of, has_pair_separator, reader_for
+from corpusvec.transforms.documents.inputs import (
+    REPORT_EVERY,
+    InputFile,
+    check_unchanged,
+    open_input,
+)
+from corpusvec.transforms.documents.streams import BrokenInput
+from corpusvec.transforms.elements import Count, Dated, Document, Failure
+from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
+from corpusvec.transforms.measures.clocks import Spent
+from corpusvec.transforms.measures.counters import count
+from corpusvec.transforms.storage.digests import DigestSet
 
 
 class Read(NamedTuple):

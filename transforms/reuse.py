@@ -8,12 +8,20 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from transforms.elements import Copies, Count, Document, Failure, Known, Place, WrittenFile
-from transforms.measures.beam_times import OF_THE_RUN, stamped
-from transforms.measures.clocks import Spent
-from transforms.snapshots.copies import Waiting
-from transforms.snapshots.earlier_rows import Earlier, EarlierRows
-from transforms.storage.digests import DigestSet, as_keys, key_of
+from corpusvec.transforms.elements import (
+    Copies,
+    Count,
+    Document,
+    Failure,
+    Known,
+    Place,
+    WrittenFile,
+)
+from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
+from corpusvec.transforms.measures.clocks import Spent
+from corpusvec.transforms.snapshots.copies import Waiting
+from corpusvec.transforms.snapshots.earlier_rows import Earlier, EarlierRows
+from corpusvec.transforms.storage.digests import DigestSet, as_keys, key_of
 
 _DOCUMENTS, _CHARACTERS = 512, 4_000_000  # looked up at once, at most
 _KEYED = tuple[bytes, Any]

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from transforms.elements import Document
-from transforms.measures import counters
-from transforms.measures.beam_times import Stamp, keys, stamped
-from transforms.measures.clocks import Spent
-from transforms.models.placements import Origin, on_this_machine
-from transforms.specs import TokenizerSpec
-from transforms.storage.digests import failure_of
-from transforms.tokens.tokenizers import load_tokenizer
-from transforms.tokens.windows import (
+from corpusvec.transforms.elements import HALVED, Document
+from corpusvec.transforms.measures import counters
+from corpusvec.transforms.measures.beam_times import Stamp, keys, stamped
+from corpusvec.transforms.measures.clocks import Spent
+from corpusvec.transforms.models.placements import Origin, on_this_machine
+from corpusvec.transforms.specs import TokenizerSpec
+from corpusvec.transforms.storage.digests import failure_of
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.tokens.windows import (
+    EMPTY,
     EmptyText,
     TextTooLong,
     UnwantedPair,
@@ -69,12 +70,8 @@ class _TokenizeFn(beam.DoFn):
         window=beam.DoFn.WindowParam,
     ):
         self._stamp = stamp = Stamp(timestamp, window, next(self._keys))
-        if not (_is_unicode(document.text) and _is_unicode(document.pair or "")):
-            yield stamped(
-                failure_of("tokenize", document, "holds half of a surrogate pair"),
-                stamp,
-                "failures",
-            )
+        if not document.is_unicode:
+            yield stamped(failure_of("tokenize", document, HALVED), stamp, "failures")
             return
         self._waiting.append((document, stamp))
         self._characters += document.characters
@@ -102,18 +99,7 @@ class _TokenizeFn(beam.DoFn):
                     yield stamped(window, stamp)
             except EmptyText:
                 counters.count("empty")
-                yield stamped(
-                    failure_of("tokenize", document, "no token of its own"), stamp, "empty"
-                )
+                yield stamped(failure_of("tokenize", document, EMPTY), stamp, "empty")
             except (TextTooLong, UnwantedPair) as error:
                 yield stamped(failure_of("tokenize", document, str(error)), stamp, "failures")
         counters.count("read_tokens", size)
-
-
-def _is_unicode(text: str) -> bool:
-    """Readers see to it; a user's own program may send anything that Python calls a string."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -10,16 +10,23 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from transforms.elements import Copies, Count, Failure, SentenceVector, TokenVectors, WrittenFile
-from transforms.measures import counters
-from transforms.measures.beam_times import OF_THE_RUN, stamped
-from transforms.measures.clocks import PEAK_MEMORY, Spent, peak_memory
-from transforms.snapshots import schemas
-from transforms.snapshots.commits import Snapshot
-from transforms.snapshots.copies import by_tokens_file, copied_sentences, copied_tokens
-from transforms.snapshots.earlier_rows import Earlier
-from transforms.snapshots.layouts import published_manifest
-from transforms.snapshots.manifests import (
+from corpusvec.transforms.elements import (
+    Copies,
+    Count,
+    Failure,
+    SentenceVector,
+    TokenVectors,
+    WrittenFile,
+)
+from corpusvec.transforms.measures import counters
+from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
+from corpusvec.transforms.measures.clocks import PEAK_MEMORY, Spent, peak_memory
+from corpusvec.transforms.snapshots import schemas
+from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.copies import by_tokens_file, copied_sentences, copied_tokens
+from corpusvec.transforms.snapshots.earlier_rows import Earlier
+from corpusvec.transforms.snapshots.layouts import published_manifest
+from corpusvec.transforms.snapshots.manifests import (
     DEFAULT_LIMITS,
     EMBEDDED,
     TAKEN,
@@ -28,8 +35,8 @@ from transforms.snapshots.manifests import (
     make_manifest,
     why_not_published,
 )
-from transforms.snapshots.schemas import SENTENCES, TOKENS
-from transforms.snapshots.tables import TableFiles, broken
+from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
+from corpusvec.transforms.snapshots.tables import TableFiles, broken
 
 _GROUP_BYTES = 6 << 20  # of a row group, in memory
 

@@ -2,8 +2,8 @@
 
 import sys
 
-from pipeline.cli import main
-from pipeline.runners.flex_templates import flags_of
+from corpusvec.pipeline.cli import main
+from corpusvec.pipeline.runners.flex_templates import flags_of
 
 if __name__ == "__main__":
     sys.exit(main(["embed", *flags_of(sys.argv[1:])]))

@@ -17,26 +17,26 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import __version__
-from pipeline.comparisons import texts
-from pipeline.comparisons.batches import invariance, rounding
-from pipeline.comparisons.columns import FEWEST, NEAREST, Row, change
-from pipeline.comparisons.reports import Reason, Report, Side, Swap
-from pipeline.comparisons.samples import Sample, read_sample
-from pipeline.comparisons.settings import Again, settings_of
-from pipeline.embedders import LoadedModel
-from pipeline.flags.compare_models import SAMPLE
-from pipeline.inspections.outputs import one_sentence
-from pipeline.settings import Recipe
-from transforms.elements import Failure, SentenceVector
-from transforms.models.sources.handles import display_name
-from transforms.snapshots.commits import Snapshot
-from transforms.snapshots.layouts import latest, read_manifest
-from transforms.snapshots.manifests import FORMAT_VERSION, files_of
-from transforms.snapshots.recipes import differences
-from transforms.snapshots.schemas import SENTENCES
-from transforms.storage.digests import key_of
-from transforms.storage.stores import ask
+from corpusvec.pipeline import __version__
+from corpusvec.pipeline.comparisons import texts
+from corpusvec.pipeline.comparisons.batches import invariance, rounding
+from corpusvec.pipeline.comparisons.columns import FEWEST, NEAREST, Row, change
+from corpusvec.pipeline.comparisons.reports import Reason, Report, Side, Swap
+from corpusvec.pipeline.comparisons.samples import Sample, read_sample
+from corpusvec.pipeline.comparisons.settings import Again, settings_of
+from corpusvec.pipeline.embedders import LoadedModel
+from corpusvec.pipeline.flags.compare_models import SAMPLE
+from corpusvec.pipeline.inspections.outputs import one_sentence
+from corpusvec.pipeline.settings import Recipe
+from corpusvec.transforms.elements import Failure, SentenceVector
+from corpusvec.transforms.models.sources.handles import display_name
+from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.layouts import latest, read_manifest
+from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION, files_of
+from corpusvec.transforms.snapshots.recipes import differences
+from corpusvec.transforms.snapshots.schemas import SENTENCES
+from corpusvec.transforms.storage.digests import key_of
+from corpusvec.transforms.storage.stores import ask
 
 _NOT_FINITE = "not finite"  # what failures of that kind say
 
@@ -154,6 +154,7 @@ def _swap(
     manifest: Mapping[str, Any], recipe: Recipe, sample: Sample, model: LoadedModel, name: str
 ) -> Swap:
     run = manifest["run"]
+    model.warm_up(sample.documents)
     rows = model.embed(sample.documents)
     new = _new_side(recipe, name, rows, 1000 * model.seconds / len(rows))
     failures = [row for row in rows if isinstance(row, Failure)]

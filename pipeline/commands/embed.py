@@ -9,15 +9,20 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.flags import parsing
-from pipeline.runners.options import beam_flags, check_runner, open_file_systems, refuse_misread
-from pipeline.terminal import logs
-from pipeline.terminal.exits import DONE, INTERRUPTED, NOT_PUBLISHED, failed, say
-from pipeline.terminal.metrics_files import MetricsFile
+from corpusvec.pipeline.flags import parsing
+from corpusvec.pipeline.runners.options import (
+    beam_flags,
+    check_runner,
+    open_file_systems,
+    refuse_misread,
+)
+from corpusvec.pipeline.terminal import logs
+from corpusvec.pipeline.terminal.exits import DONE, INTERRUPTED, NOT_PUBLISHED, failed, say
+from corpusvec.pipeline.terminal.metrics_files import MetricsFile
 
 if TYPE_CHECKING:
-    from pipeline.jobs import Job
-    from transforms.snapshots.commits import Snapshot
+    from corpusvec.pipeline.jobs import Job
+    from corpusvec.transforms.snapshots.commits import Snapshot
 
 
 def embed(
@@ -29,9 +34,9 @@ def embed(
     parsing.refuse_twice(flags, arguments)
     refuse_misread(rest)
     parsing.refuse_contradictions(flags)
-    from pipeline import jobs as jobs
-    from pipeline.run import beam_arguments
-    from pipeline.terminal import summaries
+    from corpusvec.pipeline import jobs as jobs
+    from corpusvec.pipeline.run import beam_arguments
+    from corpusvec.pipeline.terminal import summaries
 
     check_runner(flags)
     rest = beam_arguments(flags, rest)
@@ -50,12 +55,12 @@ def embed(
 
 
 def _run(job: Job, metrics: MetricsFile, flags: argparse.Namespace, rest: list[str]) -> int:
-    from pipeline.outputs.prunings import remove_taken_up
-    from pipeline.run import run
-    from pipeline.runners.failures import OutOfSight
-    from pipeline.terminal import summaries
-    from transforms.snapshots.layouts import latest, read_manifest
-    from transforms.snapshots.schemas import CHANGES, REJECTED
+    from corpusvec.pipeline.outputs.prunings import remove_taken_up
+    from corpusvec.pipeline.run import run
+    from corpusvec.pipeline.runners.failures import OutOfSight
+    from corpusvec.pipeline.terminal import summaries
+    from corpusvec.transforms.snapshots.layouts import latest, read_manifest
+    from corpusvec.transforms.snapshots.schemas import CHANGES, REJECTED
 
     snapshot, ended, interrupted = job.snapshot, True, False
     try:
@@ -95,7 +100,7 @@ def _prune(snapshot: Snapshot, keep: int) -> int:
     """After a run has published -> its exit code. What fails here is a warning, whatever it is: the
     vectors are there, and the next run prunes again.
     """
-    from pipeline.commands import snapshots
+    from corpusvec.pipeline.commands import snapshots
 
     asked = {"action": "prune", "keep": keep, "handed_over": False, "dry_run": False}
     try:

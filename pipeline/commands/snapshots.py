@@ -12,14 +12,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.flags.parsing import UsageError, command
-from pipeline.inspections import outputs, texts
-from pipeline.outputs import differences, listings, prunings
-from pipeline.outputs.verifications import Verified, verify
-from pipeline.terminal.formats import bytes_text, counted
-from transforms.snapshots.commits import Snapshot
-from transforms.snapshots.earlier_rows import Damaged, EarlierFile, check_file
-from transforms.snapshots.layouts import (
+from corpusvec.pipeline.flags.parsing import UsageError, command
+from corpusvec.pipeline.inspections import outputs, texts
+from corpusvec.pipeline.outputs import differences, listings, prunings
+from corpusvec.pipeline.outputs.verifications import Verified, verify
+from corpusvec.pipeline.terminal.formats import bytes_text, counted
+from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.earlier_rows import Damaged, EarlierFile, check_file
+from corpusvec.transforms.snapshots.layouts import (
     LATEST,
     is_id,
     latest,
@@ -29,9 +29,9 @@ from transforms.snapshots.layouts import (
     snapshot_ids,
     was_published,
 )
-from transforms.snapshots.manifests import FORMAT_VERSION, files_of
-from transforms.storage.files import files_in, join
-from transforms.storage.stores import Refused, ask, unserved
+from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION, files_of
+from corpusvec.transforms.storage.files import files_in, join
+from corpusvec.transforms.storage.stores import Refused, ask, unserved
 
 _Said = tuple[Iterable[str], bool]
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.comparisons.reports import Column, Deviation, Invariance
-from pipeline.embedders import LoadedModel, Vectors
-from pipeline.settings import Recipe
-from transforms.elements import Document, Failure, Window
-from transforms.models.probes import TOLERANCES
-from transforms.vectors.documents import DocumentVectors
+from corpusvec.pipeline.comparisons.reports import Column, Deviation, Invariance
+from corpusvec.pipeline.embedders import LoadedModel, Vectors
+from corpusvec.pipeline.settings import Recipe
+from corpusvec.transforms.elements import Document, Failure, Window
+from corpusvec.transforms.models.probes import TOLERANCES
+from corpusvec.transforms.vectors.documents import DocumentVectors
 
 _CUT, _DOCUMENTS, _FEWEST = 256, 64, 8
 _SIZE = 1 << 14  # tokens, or bytes: the vectors of all of them are kept

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.comparisons.reports import ColumnChange, Cosines, Lengths, Neighbours
-from pipeline.comparisons.samples import Sample
-from transforms.elements import Failure, SentenceVector
-from transforms.storage.digests import key_of
+from corpusvec.pipeline.comparisons.reports import ColumnChange, Cosines, Lengths, Neighbours
+from corpusvec.pipeline.comparisons.samples import Sample
+from corpusvec.transforms.elements import Failure, SentenceVector
+from corpusvec.transforms.storage.digests import key_of
 
 NEAREST = 10
 FEWEST = NEAREST + 2  # with one less all others are the nearest

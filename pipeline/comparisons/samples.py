@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.documents.scrapbox import alignment_again
-from transforms.elements import Document, WrittenFile
-from transforms.storage.files import open_file
+from corpusvec.transforms.documents.scrapbox import alignment_again
+from corpusvec.transforms.elements import Document, WrittenFile
+from corpusvec.transforms.storage.files import open_file
 
 _PLACES = 32  # that rows are taken from, if these have enough
 _TEXTS = ("id", "text", "pair", "model_text_sha256", "n_tokens", "n_unknown")

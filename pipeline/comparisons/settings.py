@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pipeline.flags.compare_models import SETTINGS
-from pipeline.settings import Recipe, Settings
-from transforms.models.sources.downloads import without_secrets
+from corpusvec.pipeline.flags.compare_models import SETTINGS
+from corpusvec.pipeline.settings import Recipe, Settings
+from corpusvec.transforms.models.sources.downloads import without_secrets
 
 _OF_THE_MODEL = ("tokenizer", "do_lower_case", "signature", "output_key")
 _OF_THE_MACHINE = ("model_cache", "refresh_model")

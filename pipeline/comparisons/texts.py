@@ -7,8 +7,15 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from pipeline.comparisons.reports import ColumnChange, Invariance, Lengths, Report, Side, Swap
-from pipeline.terminal.formats import counted, shortened
+from corpusvec.pipeline.comparisons.reports import (
+    ColumnChange,
+    Invariance,
+    Lengths,
+    Report,
+    Side,
+    Swap,
+)
+from corpusvec.pipeline.terminal.formats import counted, shortened
 
 _WIDTH, _LABEL, _CELL = 100, 24, 36
 _REASONS = 5  # that are shown

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
-from pipeline.flags.embed import EMBED_FLAGS, add_embed_flags
-from pipeline.flags.snapshots import SNAPSHOTS, Command
-from pipeline.flags.values import above_zero, count, numbers, price
+from corpusvec.pipeline.flags.embed import EMBED_FLAGS, add_embed_flags
+from corpusvec.pipeline.flags.snapshots import SNAPSHOTS, Command
+from corpusvec.pipeline.flags.values import above_zero, count, numbers, price
 
 
 def add_plan_flags(parser: argparse.ArgumentParser) -> None:

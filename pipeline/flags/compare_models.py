@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 
-from pipeline.flags.embed import EMBED_FLAGS
-from pipeline.flags.values import above_zero, share
+from corpusvec.pipeline.flags.embed import EMBED_FLAGS
+from corpusvec.pipeline.flags.values import above_zero, share
 
 SAMPLE = 1000
 # Flags of `embed` that count instead of what the snapshot was made with.

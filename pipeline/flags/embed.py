@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.flags.values import above_zero, age, count, share
+from corpusvec.pipeline.flags.values import above_zero, age, count, share
 
 # The formats, named here too so that `--help` need not import what reads them.
 INPUT_FORMATS = ("auto", "scrapbox", "text", "pairs", "jsonl")

@@ -126,7 +126,8 @@ def program() -> str:
     called = sys.argv[0]
     if typed := os.environ.get(TYPED):
         return shlex.quote(typed)
-    if os.path.abspath(called) == str(Path(__file__).parents[1] / "__main__.py"):
+    folders = Path(__file__).parents[1:3]  # `python -m` takes pipeline and corpusvec
+    if Path(called).resolve() in [(folder / "__main__.py").resolve() for folder in folders]:
         before = len(sys.orig_argv) - len(sys.argv) + 1  # what is Python's own
         return shlex.join(sys.orig_argv[:before])
     if os.path.basename(called) != _NAME or shutil.which(_NAME) == called:

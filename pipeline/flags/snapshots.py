@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from pipeline.flags.compare_models import add_swap_flags
-from pipeline.flags.values import above_zero
+from corpusvec.pipeline.flags.compare_models import add_swap_flags
+from corpusvec.pipeline.flags.values import above_zero
 
 
 class Command(NamedTuple):

@@ -9,15 +9,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.inspections.models import ModelReport, form_of, of_signatures, size_of, vectors_given
-from transforms.models.berts import configurations, sentence_modules
-from transforms.models.berts.tokenizer_files import describe as describe_tokenizer
-from transforms.models.berts.tokenizer_files import find as find_tokenizer
-from transforms.models.saved_models import asset_tokenizers, choices
-from transforms.models.saved_models.choices import adapter_of
-from transforms.models.saved_models.signatures import SavedModel
-from transforms.specs import Asked, Signature
-from transforms.storage.json_files import read_json
+from corpusvec.pipeline.inspections.models import (
+    ModelReport,
+    form_of,
+    of_signatures,
+    size_of,
+    vectors_given,
+)
+from corpusvec.transforms.models.berts import configurations, sentence_modules
+from corpusvec.transforms.models.berts.tokenizer_files import describe as describe_tokenizer
+from corpusvec.transforms.models.berts.tokenizer_files import find as find_tokenizer
+from corpusvec.transforms.models.saved_models import asset_tokenizers, choices
+from corpusvec.transforms.models.saved_models.choices import adapter_of
+from corpusvec.transforms.models.saved_models.signatures import SavedModel
+from corpusvec.transforms.specs import Asked, Signature
+from corpusvec.transforms.storage.json_files import read_json
 
 
 def broken(kind: str | None, path: str, place: str, problem: str) -> ModelReport:

@@ -8,11 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.settings import poolings_for
-from transforms.models.kinds import KINDS
-from transforms.models.saved_models.choices import adapter_of, given_by, undecided, width_of
-from transforms.models.saved_models.signatures import SavedModel
-from transforms.specs import (
+from corpusvec.pipeline.settings import poolings_for
+from corpusvec.transforms.models.kinds import KINDS
+from corpusvec.transforms.models.saved_models.choices import (
+    adapter_of,
+    given_by,
+    undecided,
+    width_of,
+)
+from corpusvec.transforms.models.saved_models.signatures import SavedModel
+from corpusvec.transforms.specs import (
     OUTPUT,
     POOLER,
     Layer,
@@ -22,10 +27,10 @@ from transforms.specs import (
     TokenizerSpec,
     VectorColumn,
 )
-from transforms.tokens.tokenizers import load_tokenizer
-from transforms.tokens.tokens import Tokenizer
-from transforms.vectors.dense_layers import width_after
-from transforms.vectors.poolings import poolings_of
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.tokens.tokens import Tokenizer
+from corpusvec.transforms.vectors.dense_layers import width_after
+from corpusvec.transforms.vectors.poolings import poolings_of
 
 TRIAL = "The quick brown fox jumps over the lazy dog. 吾輩は猫である。"
 # In place of a signature's own outputs, to tell whether its inputs are to blame.

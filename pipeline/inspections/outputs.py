@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.flags.parsing import command
-from pipeline.inspections.output_facts import (
+from corpusvec.pipeline.flags.parsing import command
+from corpusvec.pipeline.inspections.output_facts import (
     ColumnType,
     OutputReport,
     Row,
@@ -22,9 +22,9 @@ from pipeline.inspections.output_facts import (
     TableReport,
     VectorStart,
 )
-from pipeline.terminal.formats import shortened
-from transforms.snapshots.commits import Snapshot
-from transforms.snapshots.layouts import (
+from corpusvec.pipeline.terminal.formats import shortened
+from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.layouts import (
     LATEST,
     MANIFEST,
     is_attempt,
@@ -35,9 +35,9 @@ from transforms.snapshots.layouts import (
     snapshot_ids,
     was_published,
 )
-from transforms.snapshots.schemas import SENTENCES
-from transforms.storage.files import exists, listed, open_file
-from transforms.storage.stores import Refused, ask
+from corpusvec.transforms.snapshots.schemas import SENTENCES
+from corpusvec.transforms.storage.files import exists, listed, open_file
+from corpusvec.transforms.storage.stores import Refused, ask
 
 _ROWS, _NUMBERS = 3, 4
 

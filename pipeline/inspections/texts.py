@@ -8,16 +8,21 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.inspections.models import LayerReport, ModelReport, SignatureReport, TokenizerReport
-from pipeline.inspections.output_facts import (
+from corpusvec.pipeline.inspections.models import (
+    LayerReport,
+    ModelReport,
+    SignatureReport,
+    TokenizerReport,
+)
+from corpusvec.pipeline.inspections.output_facts import (
     OutputReport,
     SnapshotLine,
     SnapshotReport,
     TableReport,
 )
-from pipeline.terminal.formats import counted
-from transforms.models.saved_models.choices import shape_text
-from transforms.specs import Tensor
+from corpusvec.pipeline.terminal.formats import counted
+from corpusvec.transforms.models.saved_models.choices import shape_text
+from corpusvec.transforms.specs import Tensor
 
 _WIDTH, _LABEL = 100, 17
 _SNAPSHOTS = 20  # so many of the newest are listed

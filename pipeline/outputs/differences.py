@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.flags.parsing import command
-from transforms.snapshots.changes import ADDED, CHANGED, MOVED, REMOVED, compare, matched
-from transforms.snapshots.commits import Snapshot
-from transforms.snapshots.earlier_rows import Damaged, Earlier, sentence_rows
-from transforms.snapshots.manifests import files_of
-from transforms.snapshots.recipes import differences
-from transforms.snapshots.schemas import SENTENCES
-from transforms.storage.digests import Rows, joined
+from corpusvec.pipeline.flags.parsing import command
+from corpusvec.transforms.snapshots.changes import ADDED, CHANGED, MOVED, REMOVED, compare, matched
+from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.earlier_rows import Damaged, Earlier, sentence_rows
+from corpusvec.transforms.snapshots.manifests import files_of
+from corpusvec.transforms.snapshots.recipes import differences
+from corpusvec.transforms.snapshots.schemas import SENTENCES
+from corpusvec.transforms.storage.digests import Rows, joined
 
 _FIRST = 5
 

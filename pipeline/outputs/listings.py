@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.terminal.formats import bytes_text
-from transforms.snapshots.claim_files import Holder
-from transforms.snapshots.claims import living
-from transforms.snapshots.commits import Snapshot
-from transforms.snapshots.layouts import (
+from corpusvec.pipeline.terminal.formats import bytes_text
+from corpusvec.transforms.snapshots.claim_files import Holder
+from corpusvec.transforms.snapshots.claims import living
+from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.layouts import (
     attempt_id,
     latest,
     leftovers,

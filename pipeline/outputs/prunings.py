@@ -12,13 +12,13 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.flags.parsing import command
-from pipeline.jobs import Job
-from pipeline.outputs.listings import HANDED_OVER, RUNNING, Attempt, attempts
-from transforms.snapshots.claim_files import Holder
-from transforms.snapshots.claims import living, remove_dead
-from transforms.snapshots.commits import Snapshot, forget_published, sole_writer
-from transforms.snapshots.layouts import (
+from corpusvec.pipeline.flags.parsing import command
+from corpusvec.pipeline.jobs import Job
+from corpusvec.pipeline.outputs.listings import HANDED_OVER, RUNNING, Attempt, attempts
+from corpusvec.transforms.snapshots.claim_files import Holder
+from corpusvec.transforms.snapshots.claims import living, remove_dead
+from corpusvec.transforms.snapshots.commits import Snapshot, forget_published, sole_writer
+from corpusvec.transforms.snapshots.layouts import (
     ENDED,
     LATEST,
     attempt_id,
@@ -29,8 +29,8 @@ from transforms.snapshots.layouts import (
     snapshot_ids,
     was_published,
 )
-from transforms.storage.files import files_in, join, remove
-from transforms.storage.stores import is_remote
+from corpusvec.transforms.storage.files import files_in, join, remove
+from corpusvec.transforms.storage.stores import is_remote
 
 _REMOVED = ".removed"  # the end of a local folder's name that is being removed
 

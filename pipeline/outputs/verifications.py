@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pipeline.flags.parsing import command
-from pipeline.outputs.verified_rows import Check, Documents, Tokens, check_parquet
-from pipeline.settings import fingerprint
-from transforms.elements import WrittenFile
-from transforms.snapshots.commits import Snapshot
-from transforms.snapshots.layouts import LATEST, MANIFEST, latest
-from transforms.snapshots.manifests import FORMAT_VERSION, MADE, REPEATED
-from transforms.snapshots.schemas import REJECTED, SENTENCES, TOKENS
-from transforms.storage.files import exists, files_in, join, open_file, size_and_digest
+from corpusvec.pipeline.flags.parsing import command
+from corpusvec.pipeline.outputs.verified_rows import Check, Documents, Tokens, check_parquet
+from corpusvec.pipeline.settings import fingerprint
+from corpusvec.transforms.elements import WrittenFile
+from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.layouts import LATEST, MANIFEST, latest
+from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION, MADE, REPEATED
+from corpusvec.transforms.snapshots.schemas import REJECTED, SENTENCES, TOKENS
+from corpusvec.transforms.storage.files import exists, files_in, join, open_file, size_and_digest
 
 # What to do; `{rollback}` and `{prune}` are commands of these names, as they are typed.
 _EMBED = "run `embed` again: it reuses complete files and embeds the rest again"

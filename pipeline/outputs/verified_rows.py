@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from transforms.elements import WrittenFile
-from transforms.snapshots.schemas import METADATA_KEY, sentence_counts
-from transforms.storage.digests import DigestSet, text_sha256
-from transforms.storage.files import open_file
+from corpusvec.transforms.elements import WrittenFile
+from corpusvec.transforms.snapshots.schemas import METADATA_KEY, sentence_counts
+from corpusvec.transforms.storage.digests import DigestSet, text_sha256
+from corpusvec.transforms.storage.files import open_file
 
 
 class Findings:

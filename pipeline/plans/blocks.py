@@ -15,9 +15,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-from transforms.documents.formats import Record, format_of, reader_for
-from transforms.documents.inputs import InputFile, open_input
-from transforms.documents.streams import COMPRESSIONS
+from corpusvec.transforms.documents.formats import Record, format_of, reader_for
+from corpusvec.transforms.documents.inputs import InputFile, open_input
+from corpusvec.transforms.documents.streams import COMPRESSIONS
 
 BLOCK = 1 << 16  # bytes
 _MOST_BLOCKS = 4096  # more say no more

@@ -9,15 +9,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
-from pipeline.jobs import Job
-from pipeline.plans.blocks import Source
-from pipeline.plans.estimates import Block
-from pipeline.settings import Recipe
-from transforms.elements import Document, Failure, Window
-from transforms.snapshots.manifests import REPEATED
-from transforms.storage.digests import DigestSet, key_of
-from transforms.tokens.tokenizers import load_tokenizer
-from transforms.tokens.windows import EmptyText, TextTooLong, UnwantedPair, cut_each
+from corpusvec.pipeline.embedders import cut
+from corpusvec.pipeline.jobs import Job
+from corpusvec.pipeline.plans.blocks import Source
+from corpusvec.pipeline.plans.estimates import Block
+from corpusvec.pipeline.settings import Recipe
+from corpusvec.transforms.elements import Document, Failure, Window
+from corpusvec.transforms.snapshots.manifests import REPEATED
+from corpusvec.transforms.storage.digests import DigestSet, key_of
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.tokens.windows import EMPTY
 
 # What is counted; `long` are documents in several windows, `repeated` those whose text one before
 # has, `size` is what the encoder is given.
@@ -99,14 +100,11 @@ class _Tokenizer:
         new = [r for r in records if isinstance(r, Document) and self._ids.add(r.id)]
         counts["rejected"] = len(records) - len(new)
         for start in range(0, len(new), _TOGETHER):
-            waiting = [(document, None) for document in new[start : start + _TOGETHER]]
-            for windows in cut_each(waiting, self._tokenizer, self._plan):
-                try:
-                    self._count(list(windows()), counts)
-                except EmptyText:
-                    counts["empty"] += 1
-                except (TextTooLong, UnwantedPair):
-                    counts["rejected"] += 1
+            for one in cut(new[start : start + _TOGETHER], self._tokenizer, self._plan):
+                if isinstance(one, Failure):
+                    counts["empty" if one.error == EMPTY else "rejected"] += 1
+                else:
+                    self._count(one, counts)
         return counts
 
     def _count(self, windows: list[Window], counts: Counter[str]) -> None:

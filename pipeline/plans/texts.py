@@ -6,12 +6,12 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.plans.estimates import EFFICIENCY
-from pipeline.terminal.formats import bytes_text, clock, counted
-from transforms.snapshots.manifests import REPEATED
+from corpusvec.pipeline.plans.estimates import EFFICIENCY
+from corpusvec.pipeline.terminal.formats import bytes_text, clock, counted
+from corpusvec.transforms.snapshots.manifests import REPEATED
 
 if TYPE_CHECKING:
-    from pipeline.plans.reports import Report
+    from corpusvec.pipeline.plans.reports import Report
 
 _WIDTH, _LABEL = 100, 13
 

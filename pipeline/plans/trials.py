@@ -15,14 +15,19 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.plans.samples import Clock
-from pipeline.settings import Recipe
-from transforms.batches import batch_budget, cut_batches
-from transforms.elements import Document, Encoded, SentenceVector, TokenVectors, Window
-from transforms.models.isolation import encode_each
-from transforms.models.kinds import Encoder, load_encoder, tokens_at_once
-from transforms.snapshots.schemas import PLAIN, parquet_options, sentence_table, token_table
-from transforms.vectors.documents import DocumentVectors, Overflow, VectorPlan
+from corpusvec.pipeline.embedders import LoadedModel
+from corpusvec.pipeline.plans.samples import Clock
+from corpusvec.pipeline.settings import Recipe
+from corpusvec.transforms.elements import Document, Encoded, SentenceVector, TokenVectors, Window
+from corpusvec.transforms.models.isolation import encode_each
+from corpusvec.transforms.models.kinds import Encoder
+from corpusvec.transforms.snapshots.schemas import (
+    PLAIN,
+    parquet_options,
+    sentence_table,
+    token_table,
+)
+from corpusvec.transforms.vectors.documents import DocumentVectors, Overflow, VectorPlan
 
 _SECONDS, _FIRST_SECONDS = 5.0, 1.0
 _SIZE = 1 << 18  # of all windows: what a run sorts at once
@@ -64,13 +69,11 @@ def try_out(recipe: Recipe, windows: Sequence[Window], encoding: str = PLAIN) ->
     Raises `BrokenModel` where the model fails on everything, `ValueError` where it gives none of
     these windows a vector.
     """
-    chosen, spec = _within_size(windows), recipe.spec
+    chosen = _within_size(windows)
     started = time.perf_counter()
-    encoder = load_encoder(spec, recipe.wanted)
+    model = LoadedModel(recipe)
     loaded = time.perf_counter() - started
-    at_once = tokens_at_once() if spec.padding else 0
-    budget = max(batch_budget(spec), at_once)
-    batches = list(cut_batches(chosen, budget, spec.padding, spec.longest_padded))
+    encoder, batches = model.encoder, model.batches(chosen)
     random.Random(0).shuffle(batches)
     with ThreadPoolExecutor(encoder.streams) as threads:
         first, encoded = _warm_up(encoder, batches, threads)
@@ -83,7 +86,7 @@ def try_out(recipe: Recipe, windows: Sequence[Window], encoding: str = PLAIN) ->
         size=size,
         seconds=seconds,
         streams=encoder.streams,
-        gpu=bool(at_once),
+        gpu=bool(model.at_once),
         texts=_texts(chosen),
         vectors=vectors,
         tokens=tokens,

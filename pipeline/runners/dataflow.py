@@ -12,7 +12,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from transforms.documents.inputs import split_patterns
+from corpusvec.transforms.documents.inputs import split_patterns
 
 IN_IMAGE = "/opt/corpusvec/"  # where deploy/dataflow/Dockerfile puts a model
 IMAGE = "CORPUSVEC_IMAGE"  # the image knows its own name by this variable

@@ -1,6 +1,7 @@
 """Dataflow's flex template of `embed`: its metadata, made from the flags, and its start.
 
-`python -m pipeline.runners.flex_templates > deploy/dataflow/metadata.json` makes the metadata anew.
+`python -m corpusvec.pipeline.runners.flex_templates > deploy/dataflow/metadata.json` makes the
+metadata anew.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipeline.flags.commands import COMMANDS
-from pipeline.flags.embed import EMBED_FLAGS
+from corpusvec.pipeline.flags.commands import COMMANDS
+from corpusvec.pipeline.flags.embed import EMBED_FLAGS
 
 _NEEDED = ("input", "output", "model")
 _RUN, _ASKED_OF_RUN = "the run", ("verbose",)  # the launcher says how the job runs

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable
 
-from pipeline.terminal import logs
+from corpusvec.pipeline.terminal import logs
 
 DONE, FAILED, WRONG_USAGE, NOT_PUBLISHED, INTERRUPTED = 0, 1, 2, 3, 130
 

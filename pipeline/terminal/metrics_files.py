@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pipeline import __version__
-from pipeline.flags.parsing import UsageError, value_of
-from pipeline.terminal.logs import Line, say
+from corpusvec.pipeline import __version__
+from corpusvec.pipeline.flags.parsing import UsageError, value_of
+from corpusvec.pipeline.terminal.logs import Line, say
 
 _LAST_SUCCESS = "last_success_timestamp_seconds"
 # Counts of the manifest, and what they are; those named otherwise are in `_samples`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from transforms.documents.inputs import PIECE, REPORT_EVERY
+from corpusvec.transforms.documents.inputs import PIECE, REPORT_EVERY
 
 _SECONDS, _PIECES = 5.0, 4
 

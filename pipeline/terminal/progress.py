@@ -10,11 +10,11 @@ import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from pipeline.terminal.formats import clock
-from pipeline.terminal.logs import Line, say
-from pipeline.terminal.pace import Left, Pace
-from transforms.measures import counters
-from transforms.snapshots.manifests import REPEATED, REUSED
+from corpusvec.pipeline.terminal.formats import clock
+from corpusvec.pipeline.terminal.logs import Line, say
+from corpusvec.pipeline.terminal.pace import Left, Pace
+from corpusvec.transforms.measures import counters
+from corpusvec.transforms.snapshots.manifests import REPEATED, REUSED
 
 _SEEN_SECONDS, _LOG_SECONDS = 0.5, 10.0
 

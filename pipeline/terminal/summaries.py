@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipeline.flags.embed import EMBED_FLAGS
-from pipeline.flags.parsing import command
-from pipeline.jobs import Job
-from pipeline.terminal.formats import shortened
-from pipeline.terminal.logs import Line
-from transforms.documents import ages
-from transforms.snapshots.commits import Snapshot
-from transforms.snapshots.layouts import latest, leftovers, published_manifest
-from transforms.snapshots.manifests import (
+from corpusvec.pipeline.flags.embed import EMBED_FLAGS
+from corpusvec.pipeline.flags.parsing import command
+from corpusvec.pipeline.jobs import Job
+from corpusvec.pipeline.terminal.formats import shortened
+from corpusvec.pipeline.terminal.logs import Line
+from corpusvec.transforms.documents import ages
+from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.layouts import latest, leftovers, published_manifest
+from corpusvec.transforms.snapshots.manifests import (
     EMBEDDED,
     REPEATED,
     REUSED,
@@ -28,8 +28,8 @@ from transforms.snapshots.manifests import (
     other_recipe,
     why_not_published,
 )
-from transforms.snapshots.schemas import REJECTED, SENTENCES
-from transforms.storage.files import open_file
+from corpusvec.transforms.snapshots.schemas import REJECTED, SENTENCES
+from corpusvec.transforms.storage.files import open_file
 
 _UNKNOWN_SHARE = 0.05
 _MANY_LANGUAGES = "hf://intfloat/multilingual-e5-small"

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
-from transforms.elements import Dated
+from corpusvec.transforms.elements import Dated
 
 _YEAR_3000 = 32_503_680_000  # what is later is not in seconds
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))

@@ -14,11 +14,11 @@ from contextlib import closing
 from functools import partial
 from typing import Any, BinaryIO
 
-from transforms.documents.ages import Dates
-from transforms.documents.encodings import legacy_of, undecoded
-from transforms.documents.scrapbox import read_scrapbox
-from transforms.documents.streams import COMPRESSIONS, from_start
-from transforms.elements import Document, Failure
+from corpusvec.transforms.documents.ages import Dates
+from corpusvec.transforms.documents.encodings import legacy_of, undecoded
+from corpusvec.transforms.documents.scrapbox import read_scrapbox
+from corpusvec.transforms.documents.streams import COMPRESSIONS, from_start
+from corpusvec.transforms.elements import Document, Failure
 
 Record = Document | Failure
 Open = Callable[[], BinaryIO]

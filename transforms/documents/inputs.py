@@ -12,11 +12,18 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, BinaryIO
 
-from transforms.documents.streams import BrokenInput, decompress
-from transforms.storage.files import FileState, as_expression, exists, listed, open_file, state
-from transforms.storage.globs import hidden_names, match
-from transforms.storage.lfs_pointers import POINTER, is_pointer
-from transforms.storage.stores import EXTRAS, Refused, ask, is_remote, reason, unserved
+from corpusvec.transforms.documents.streams import BrokenInput, decompress
+from corpusvec.transforms.storage.files import (
+    FileState,
+    as_expression,
+    exists,
+    listed,
+    open_file,
+    state,
+)
+from corpusvec.transforms.storage.globs import hidden_names, match
+from corpusvec.transforms.storage.lfs_pointers import POINTER, is_pointer
+from corpusvec.transforms.storage.stores import EXTRAS, Refused, ask, is_remote, reason, unserved
 
 _WILDCARD = re.compile(r"[*?\[]")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")

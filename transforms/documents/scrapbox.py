@@ -18,11 +18,11 @@ from typing import Any, BinaryIO
 
 import ijson
 
-from transforms.documents.ages import Dates, as_seconds
-from transforms.documents.scrapbox_markup import Run, strip_lines
-from transforms.documents.streams import BrokenInput, MendedJson, from_start
-from transforms.elements import Alignment, Document, Failure
-from transforms.storage.digests import model_text_sha256
+from corpusvec.transforms.documents.ages import Dates, as_seconds
+from corpusvec.transforms.documents.scrapbox_markup import Run, strip_lines
+from corpusvec.transforms.documents.streams import BrokenInput, MendedJson, from_start
+from corpusvec.transforms.elements import Alignment, Document, Failure
+from corpusvec.transforms.storage.digests import model_text_sha256
 
 _UNPARSED = (ijson.JSONError, ArithmeticError, ValueError, RecursionError)
 _END = object()

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import zstandard
 
-from transforms.documents.encodings import ENOUGH, foreign, marked
+from corpusvec.transforms.documents.encodings import ENOUGH, foreign, marked
 
 _CHUNK = 1 << 16
 _ZSTD_WINDOW = 1 << 31  # `zstd --long=31`, the most that the format's own program writes

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import TypeVar
 
-from transforms.elements import Count
+from corpusvec.transforms.elements import Count
 
 # Of counts whose names begin so the report has the largest; all others are summed.
 PEAK = "peak_"

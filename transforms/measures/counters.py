@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 
-from transforms.elements import Count
+from corpusvec.transforms.elements import Count
 
 _lock = threading.Lock()
 _totals: Counter[str] = Counter()

@@ -8,9 +8,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from transforms.elements import Count
-from transforms.measures.beam_times import OF_THE_RUN, stamped
-from transforms.measures.clocks import Spent
+from corpusvec.transforms.elements import Count
+from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
+from corpusvec.transforms.measures.clocks import Spent
 
 
 class Timed(beam.DoFn):

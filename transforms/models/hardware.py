@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from transforms.models.cores import available
+from corpusvec.transforms.models.cores import available
 
 _ARENA_MAX = -8  # of mallopt(), in glibc's malloc.h
 _GREETING = re.compile(rb"WARNING: All log messages before absl|[IW]\d{4} ")

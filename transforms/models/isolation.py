@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from transforms.elements import Encoded, Window
-from transforms.models.kinds import Encoder
-from transforms.models.probes import id_window, text_window
-from transforms.storage.digests import failure_of
+from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.models.kinds import Encoder
+from corpusvec.transforms.models.probes import id_window, text_window
+from corpusvec.transforms.storage.digests import failure_of
 
 # Lines of TensorFlow that name no cause.
 _EMPTY = re.compile(

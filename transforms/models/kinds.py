@@ -13,10 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
-from transforms.elements import Encoded, Window
-from transforms.specs import Asked, ModelSpec, Wanted
-from transforms.storage import lfs_pointers
-from transforms.storage.globs import read_state
+from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.specs import Asked, ModelSpec, Wanted
+from corpusvec.transforms.storage import lfs_pointers
+from corpusvec.transforms.storage.globs import read_state
 
 
 class Encoder(Protocol):
@@ -40,7 +40,7 @@ class Kind:
     looks_for: str
 
     def load_module(self) -> ModuleType:
-        return importlib.import_module(f"transforms.models.{self.module}")
+        return importlib.import_module(f".{self.module}", __package__)
 
 
 # A kind's module has `recognises(path, asked)`, `describe(path, asked)` and `load(spec, wanted)`;
@@ -84,7 +84,7 @@ def describe_model(path: str, asked: Asked = Asked()) -> ModelSpec:  # noqa: B00
 
 
 def _described(path: str, asked: Asked) -> ModelSpec:
-    from transforms.models.sources.handles import hub_hint
+    from corpusvec.transforms.models.sources.handles import hub_hint
 
     refuse_unreadable(Path(path))
     for kind in KINDS.values():
@@ -121,7 +121,7 @@ def tokens_at_once() -> int:
     """Padded tokens that a call should have where it can, once a model is loaded: on a GPU, which
     idles through small batches; 0 where batches are good as they come.
     """
-    from transforms.models.hardware import has_gpu
+    from corpusvec.transforms.models.hardware import has_gpu
 
     return 1 << 14 if has_gpu() else 0
 

@@ -9,9 +9,9 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from transforms.models.kinds import check_whole, describe_model
-from transforms.models.sources.handles import display_name, is_handle, local_model
-from transforms.specs import Asked, ModelSpec
+from corpusvec.transforms.models.kinds import check_whole, describe_model
+from corpusvec.transforms.models.sources.handles import display_name, is_handle, local_model
+from corpusvec.transforms.specs import Asked, ModelSpec
 
 _Value = TypeVar("_Value")
 

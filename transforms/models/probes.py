@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from transforms.elements import OWN, Document, Encoded, Window
-from transforms.models.kinds import Encoder
-from transforms.specs import ModelSpec, TokenizerSpec, Wanted
-from transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.elements import OWN, Document, Encoded, Window
+from corpusvec.transforms.models.kinds import Encoder
+from corpusvec.transforms.specs import ModelSpec, TokenizerSpec, Wanted
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 
 # Parts of the largest value, which the rounding of other kernels stays below.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}

@@ -7,7 +7,7 @@ import importlib
 
 def install_text() -> str:
     """The command that installs the tensorflow-text that is made for this TensorFlow."""
-    from transforms.models.hardware import tf
+    from corpusvec.transforms.models.hardware import tf
 
     major, minor, *_ = tf.__version__.split(".")
     return f"pip install 'tensorflow-text=={major}.{minor}.*'"

@@ -12,11 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from transforms.elements import WrittenFile
-from transforms.snapshots.manifests import FORMAT_VERSION
-from transforms.snapshots.schemas import CHANGES, REJECTED, SENTENCES
-from transforms.storage.files import write
-from transforms.storage.stores import is_remote
+from corpusvec.transforms.elements import WrittenFile
+from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION
+from corpusvec.transforms.snapshots.schemas import CHANGES, REJECTED, SENTENCES
+from corpusvec.transforms.storage.files import write
+from corpusvec.transforms.storage.stores import is_remote
 
 REPORTS = "complete"  # the folder of an attempt where reports are
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.storage.digests import Rows
+from corpusvec.transforms.storage.digests import Rows
 
 ADDED, CHANGED, REMOVED, MOVED = "added", "changed", "removed", "moved"
 

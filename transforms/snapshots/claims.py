@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from transforms.snapshots import heartbeats
-from transforms.snapshots.claim_files import (
+from corpusvec.transforms.snapshots import heartbeats
+from corpusvec.transforms.snapshots.claim_files import (
     FOLDER,
     WRITER,
     Claim,
@@ -25,9 +25,9 @@ from transforms.snapshots.claim_files import (
     this_process,
     waiting,
 )
-from transforms.storage.files import join
-from transforms.storage.locks import free, try_for
-from transforms.storage.stores import Refused, ask, is_remote, unserved
+from corpusvec.transforms.storage.files import join
+from corpusvec.transforms.storage.locks import free, try_for
+from corpusvec.transforms.storage.stores import Refused, ask, is_remote, unserved
 
 _PROBE_SECONDS, _POLL_SECONDS = 1.0, 0.1  # whoever only looks has the lock for a moment
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from transforms.snapshots.attempts import REPORTS, any_complete, forget_complete
-from transforms.snapshots.layouts import (
+from corpusvec.transforms.snapshots.attempts import REPORTS, any_complete, forget_complete
+from corpusvec.transforms.snapshots.layouts import (
     BEGUN,
     ENDED,
     LATEST,
@@ -31,9 +31,9 @@ from transforms.snapshots.layouts import (
     manifest_path,
     read_manifest,
 )
-from transforms.storage.files import exists, files_in, join, keep, remove, write
-from transforms.storage.locks import free, wait_for
-from transforms.storage.stores import Refused, ask, is_remote, unserved
+from corpusvec.transforms.storage.files import exists, files_in, join, keep, remove, write
+from corpusvec.transforms.storage.locks import free, wait_for
+from corpusvec.transforms.storage.stores import Refused, ask, is_remote, unserved
 
 _HANDED_OVER = ".handed_over"
 

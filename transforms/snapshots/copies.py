@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.elements import Copies, Known, Place
-from transforms.snapshots.schemas import metadata_column
-from transforms.storage.files import open_file
+from corpusvec.transforms.elements import Copies, Known, Place
+from corpusvec.transforms.snapshots.schemas import metadata_column
+from corpusvec.transforms.storage.files import open_file
 
 _GROUP_BYTES = 6 << 20  # of a table that is given out
 # Of copies that wait in memory, and about of one without metadata.

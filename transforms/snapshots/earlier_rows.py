@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from transforms.elements import DamagedFile, Place, WrittenFile
-from transforms.snapshots.schemas import SENTENCES, TOKENS
-from transforms.storage.digests import Rows
-from transforms.storage.files import open_file, size_and_digest
+from corpusvec.transforms.elements import DamagedFile, Place, WrittenFile
+from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
+from corpusvec.transforms.storage.digests import Rows
+from corpusvec.transforms.storage.files import open_file, size_and_digest
 
 _HEX = 64  # digits of a SHA-256
 

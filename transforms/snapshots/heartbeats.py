@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from transforms.snapshots.claim_files import (
+from corpusvec.transforms.snapshots.claim_files import (
     FOLDER,
     WRITER,
     Holder,
@@ -20,8 +20,8 @@ from transforms.snapshots.claim_files import (
     this_process,
     waiting,
 )
-from transforms.storage.files import exists, join, matching, open_file, remove, write
-from transforms.storage.stores import ask
+from corpusvec.transforms.storage.files import exists, join, matching, open_file, remove, write
+from corpusvec.transforms.storage.stores import ask
 
 BEAT_SECONDS, DEAD_SECONDS = 5.0, 30.0  # a claim is written so often; one that was not is dead
 SETTLE_SECONDS = 2.0  # until all who began at once have written: the last one's claim counts

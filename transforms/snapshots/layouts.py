@@ -12,8 +12,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from transforms.storage.files import exists, join, matching, open_file
-from transforms.storage.stores import Refused, ask, is_remote, unserved
+from corpusvec.transforms.storage.files import exists, join, matching, open_file
+from corpusvec.transforms.storage.stores import Refused, ask, is_remote, unserved
 
 LATEST, MANIFEST = "LATEST", "manifest.json"
 PUBLISHED = "published"  # has an empty file for each snapshot that LATEST named once

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from transforms.documents import ages
-from transforms.elements import Count, DamagedFile, Dated, Note, WrittenFile
-from transforms.measures.clocks import PEAK
-from transforms.snapshots.recipes import another, other_limit
-from transforms.snapshots.schemas import CHANGES, REJECTED, SENTENCES
+from corpusvec.transforms.documents import ages
+from corpusvec.transforms.elements import Count, DamagedFile, Dated, Note, WrittenFile
+from corpusvec.transforms.measures.clocks import PEAK
+from corpusvec.transforms.snapshots.recipes import another, other_limit
+from corpusvec.transforms.snapshots.schemas import CHANGES, REJECTED, SENTENCES
 
 FORMAT_VERSION = 2  # 2: `model_text_sha256`, and counts of rows embedded and reused
 UNREAD = "unread_before"  # files of the snapshot before that could not be compared

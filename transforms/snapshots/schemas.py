@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.elements import Failure, SentenceVector, TokenVectors
-from transforms.storage.digests import model_text_sha256, text_sha256
+from corpusvec.transforms.elements import Failure, SentenceVector, TokenVectors
+from corpusvec.transforms.storage.digests import model_text_sha256, text_sha256
 
 SENTENCES, TOKENS, REJECTED, CHANGES = "sentences", "tokens", "rejected", "changes"
 METADATA_KEY = b"corpusvec"

@@ -15,12 +15,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.elements import Failure, WrittenFile
-from transforms.measures.clocks import Spent
-from transforms.snapshots import schemas
-from transforms.snapshots.attempts import note_complete
-from transforms.storage.files import create
-from transforms.storage.stores import is_remote, reason
+from corpusvec.transforms.elements import Failure, WrittenFile
+from corpusvec.transforms.measures.clocks import Spent
+from corpusvec.transforms.snapshots import schemas
+from corpusvec.transforms.snapshots.attempts import note_complete
+from corpusvec.transforms.storage.files import create
+from corpusvec.transforms.storage.stores import is_remote, reason
 
 FILE_BYTES = 256 << 20  # a file that has so many is closed
 _PATIENCE, _SHARE = 30.0, 0.1  # seconds, and of the time gone by: so long after the one before it

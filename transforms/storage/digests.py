@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from transforms.elements import Document, Failure
+from corpusvec.transforms.elements import Document, Failure
 
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _WIDTH = 16  # bytes; two of a billion strings share a digest with a probability below 10**-20

@@ -8,8 +8,8 @@ import io
 import os
 from typing import Any, BinaryIO, NamedTuple
 
-from transforms.storage.globs import read_state
-from transforms.storage.stores import is_remote
+from corpusvec.transforms.storage.globs import read_state
+from corpusvec.transforms.storage.stores import is_remote
 
 _CHUNK = 1 << 20  # bytes that are read at once
 

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 import numpy as np
 from tokenizers import normalizers, pre_tokenizers
 
-from transforms.tokens import spans as span_maps
+from corpusvec.transforms.tokens import spans as span_maps
 
 # Caseless, without decomposition, and known to the library for what they are.
 _LETTERS = range(0x17000, 0x187ED)  # Tangut

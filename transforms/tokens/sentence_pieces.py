@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from transforms.specs import TokenizerSpec
-from transforms.tokens import spans as span_maps
-from transforms.tokens.tokens import Tokenizer, Tokens
+from corpusvec.transforms.specs import TokenizerSpec
+from corpusvec.transforms.tokens import spans as span_maps
+from corpusvec.transforms.tokens.tokens import Tokenizer, Tokens
 
 
 class _Pieces(Sequence[str]):

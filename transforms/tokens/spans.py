@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from transforms.elements import Alignment
+from corpusvec.transforms.elements import Alignment
 
 _SPACES = np.array([chr(code).isspace() for code in range(0x3002)])  # the last one is U+3000
 

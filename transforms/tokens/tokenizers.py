@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from transforms.specs import TokenizerSpec
-from transforms.tokens import sentence_pieces, words
-from transforms.tokens import spans as span_maps
-from transforms.tokens.tokens import Named, Tokenizer, Tokens
+from corpusvec.transforms.specs import TokenizerSpec
+from corpusvec.transforms.tokens import sentence_pieces, words
+from corpusvec.transforms.tokens import spans as span_maps
+from corpusvec.transforms.tokens.tokens import Named, Tokenizer, Tokens
 
 CLS, SEP, UNKNOWN = "[CLS]", "[SEP]", "[UNK]"
 # What the tokens around and between texts are called, whoever else names them.
@@ -132,7 +132,7 @@ def _word_piece(spec: TokenizerSpec) -> Tokenizer:
     Source: google-research/bert, tokenization.py, FullTokenizer; TensorFlow's `GFile.readline`
     ends lines at line feeds only and drops carriage returns.
     """
-    from transforms.tokens.bert_characters import StandIns
+    from corpusvec.transforms.tokens.bert_characters import StandIns
 
     text = Path(spec.path).read_bytes().decode().replace("\r", "")
     lines = [line.strip() for line in text.removesuffix("\n").split("\n")]

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from transforms.elements import OWN, PROMPT, SPECIAL, Document, Window
-from transforms.tokens import spans as span_maps
-from transforms.tokens.tokenizers import MARK, Tokenizer, Tokens
+from corpusvec.transforms.elements import OWN, PROMPT, SPECIAL, Document, Window
+from corpusvec.transforms.tokens import spans as span_maps
+from corpusvec.transforms.tokens.tokenizers import MARK, Tokenizer, Tokens
 
 _OTHER_MARK = "\ufdd1"  # which tokenizers treat like MARK
 LONG_TEXT = ("window", "truncate", "error")
@@ -58,6 +58,9 @@ class WindowPlan:
                 f"--window_overlap={self.overlap}: a window has room for {room} tokens;"
                 f" use 0..{room - 1}"
             )
+
+
+EMPTY = "no token of its own"
 
 
 class EmptyText(Exception):

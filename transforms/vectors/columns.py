@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from transforms.specs import OUTPUT, POOLER, Layer, VectorColumn
+from corpusvec.transforms.specs import OUTPUT, POOLER, Layer, VectorColumn
 
 RESERVED = frozenset(
     {"id", "source", "source_row", "text", "pair", "metadata", "text_sha256", "model_text_sha256"}

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from transforms.storage.json_files import no_others, read_json, setting, whole_number
-from transforms.storage.safetensors_files import read_arrays
+from corpusvec.transforms.storage.json_files import no_others, read_json, setting, whole_number
+from corpusvec.transforms.storage.safetensors_files import read_arrays
 
 NORMALIZE = "normalize"
 TRUNCATE = "truncate:"

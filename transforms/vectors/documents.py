@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from transforms.elements import Document, Encoded, Failure, SentenceVector, TokenVectors
-from transforms.specs import Layer, VectorColumn
-from transforms.vectors import poolings
-from transforms.vectors.dense_layers import load_steps, normalized
+from corpusvec.transforms.elements import Document, Encoded, Failure, SentenceVector, TokenVectors
+from corpusvec.transforms.specs import Layer, VectorColumn
+from corpusvec.transforms.vectors import poolings
+from corpusvec.transforms.vectors.dense_layers import load_steps, normalized
 
 
 @dataclass(frozen=True, slots=True)

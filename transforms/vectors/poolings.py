@@ -14,8 +14,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from transforms.elements import OWN, SPECIAL, Encoded, Window
-from transforms.specs import OUTPUT, VectorColumn
+from corpusvec.transforms.elements import OWN, SPECIAL, Encoded, Window
+from corpusvec.transforms.specs import OUTPUT, VectorColumn
 
 
 class Strategy(Protocol):

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipeline.runners.flink import rest
-from pipeline.runners.flink.failures import RunFailed, explain, sentence
-from pipeline.runners.workers import versions
-from transforms.storage.files import exists
-from transforms.storage.stores import Refused, ask
+from corpusvec.pipeline.runners.flink import rest
+from corpusvec.pipeline.runners.flink.failures import RunFailed, explain, sentence
+from corpusvec.pipeline.runners.workers import versions
+from corpusvec.transforms.storage.files import exists
+from corpusvec.transforms.storage.stores import Refused, ask
 
 
 def check(
@@ -72,7 +72,7 @@ def compare(_: int, client: str, places: Sequence[str]) -> None:
     """Raises `RuntimeError` in a worker that was started by another program than ours, and has
     other versions than the client; and in one that cannot reach a place.
     """
-    import transforms.elements  # noqa: F401
+    import corpusvec.transforms.elements  # noqa: F401
 
     if client != (mine := versions()):
         raise RuntimeError(f"a worker has {mine}, the client {client}; install the same on both")

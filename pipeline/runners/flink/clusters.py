@@ -21,9 +21,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.runners.flink import job_servers, rest
-from pipeline.runners.flink.configurations import write_configuration
-from pipeline.runners.flink.processes import (
+from corpusvec.pipeline.runners.flink import job_servers, rest
+from corpusvec.pipeline.runners.flink.configurations import write_configuration
+from corpusvec.pipeline.runners.flink.processes import (
     HERE,
     JARS,
     LOOPBACK,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from pipeline.runners.flink.processes import LOOPBACK, free_port
+from corpusvec.pipeline.runners.flink.processes import LOOPBACK, free_port
 
 
 def write_configuration(place: Path, rest_port: int, slots: int) -> None:

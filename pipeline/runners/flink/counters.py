@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from urllib.parse import urlencode
 
-from pipeline.runners.flink.rest import ask
+from corpusvec.pipeline.runners.flink.rest import ask
 
 _BEAM = "__metricscontainers"  # what Beam calls all of its metrics
 _COUNTER = "beam:metric:user:sum_int64:v1"

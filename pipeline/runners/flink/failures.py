@@ -6,9 +6,9 @@ import contextlib
 import re
 from pathlib import Path
 
-from pipeline.runners.failures import RunFailed, explanation, kind_and_message
-from pipeline.runners.flink import rest
-from pipeline.runners.workers import OTHER_VERSIONS, REMEDY, versions
+from corpusvec.pipeline.runners.failures import RunFailed, explanation, kind_and_message
+from corpusvec.pipeline.runners.flink import rest
+from corpusvec.pipeline.runners.workers import OTHER_VERSIONS, REMEDY, versions
 
 __all__ = ["RunFailed", "explain"]
 

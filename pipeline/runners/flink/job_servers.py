@@ -10,7 +10,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.runners.flink.processes import SMALL, ClusterError, alive, java_command, start, stop
+from corpusvec.pipeline.runners.flink.processes import (
+    SMALL,
+    ClusterError,
+    alive,
+    java_command,
+    start,
+    stop,
+)
 
 _MAIN = "org.apache.beam.runners.flink.FlinkJobServerDriver"
 _STARTED_ON = re.compile(r"(JobService|ArtifactStagingService) started on (\S+)")

@@ -6,8 +6,8 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
-from pipeline.runners.flink import rest
-from pipeline.runners.flink.failures import is_permanent
+from corpusvec.pipeline.runners.flink import rest
+from corpusvec.pipeline.runners.flink.failures import is_permanent
 
 _SECONDS = 1.0
 

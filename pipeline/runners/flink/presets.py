@@ -22,15 +22,15 @@ from apache_beam.options.pipeline_options import (
     PortableOptions,
 )
 
-from pipeline.runners.flink import clusters as local_cluster
-from pipeline.runners.flink import job_servers, rest
-from pipeline.runners.flink.checks import check
-from pipeline.runners.flink.failures import RunFailed, explain
-from pipeline.runners.flink.patience import no_longer_than_useful
-from pipeline.runners.flink.processes import ClusterError, answers
-from pipeline.runners.flink.watches import watched
-from pipeline.runners.options import hands_over
-from pipeline.runners.workers import CLIENT, CORES, LOGS, versions
+from corpusvec.pipeline.runners.flink import clusters as local_cluster
+from corpusvec.pipeline.runners.flink import job_servers, rest
+from corpusvec.pipeline.runners.flink.checks import check
+from corpusvec.pipeline.runners.flink.failures import RunFailed, explain
+from corpusvec.pipeline.runners.flink.patience import no_longer_than_useful
+from corpusvec.pipeline.runners.flink.processes import ClusterError, answers
+from corpusvec.pipeline.runners.flink.watches import watched
+from corpusvec.pipeline.runners.options import hands_over
+from corpusvec.pipeline.runners.workers import CLIENT, CORES, LOGS, versions
 
 _WORKER = "corpusvec-worker"
 _SLOT_SECONDS = 5.0  # in which the slots of a job that has just ended are free again

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transforms.storage import locks
+from corpusvec.transforms.storage import locks
 
 LOOPBACK = "127.0.0.1"
 HERE = Path(__file__).resolve().parents[3] / "deploy" / "flink"

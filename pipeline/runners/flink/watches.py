@@ -9,11 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from pipeline.runners.flink import rest
-from pipeline.runners.flink.counters import Counters
-from pipeline.runners.flink.failures import is_permanent, sentence
-from pipeline.terminal.logs import Line, say
-from pipeline.terminal.progress import newly_counted, progress_line
+from corpusvec.pipeline.runners.flink import rest
+from corpusvec.pipeline.runners.flink.counters import Counters
+from corpusvec.pipeline.runners.flink.failures import is_permanent, sentence
+from corpusvec.pipeline.terminal.logs import Line, say
+from corpusvec.pipeline.terminal.progress import newly_counted, progress_line
 
 _SECONDS = 10.0
 # Progress is a courtesy: whatever a JobManager says or does not say, the run goes on.

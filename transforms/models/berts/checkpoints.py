@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transforms.models.berts import weights
-from transforms.models.berts.folders import (
+from corpusvec.transforms.models.berts import weights
+from corpusvec.transforms.models.berts.folders import (
     bert_config,
     check_own_tokenizer,
     digest_of,
@@ -21,11 +21,11 @@ from transforms.models.berts.folders import (
     of_our_own,
     say_lowercase,
 )
-from transforms.specs import Asked, BertConfig, ModelSpec, TokenizerSpec, Wanted
-from transforms.storage.json_files import read_json
+from corpusvec.transforms.specs import Asked, BertConfig, ModelSpec, TokenizerSpec, Wanted
+from corpusvec.transforms.storage.json_files import read_json
 
 if TYPE_CHECKING:
-    from transforms.models.berts.forward import BertEncoder
+    from corpusvec.transforms.models.berts.forward import BertEncoder
 
 # The originals' `gelu` is the tanh approximation.
 _ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu", "tanh": "tanh", "linear": "linear"}
@@ -82,7 +82,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
 
 def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:
     """Read the arrays and build the encoder."""
-    from transforms.models.berts.forward import BertEncoder
+    from corpusvec.transforms.models.berts.forward import BertEncoder
 
     return BertEncoder(spec, wanted, read_arrays(spec, wanted.pooler))
 
@@ -176,7 +176,7 @@ def _tokenizer_spec(files: list[Path], lowercase: bool) -> TokenizerSpec:
 
 
 def _reader(prefix: Path):
-    from transforms.models.hardware import tf
+    from corpusvec.transforms.models.hardware import tf
 
     return tf.train.load_checkpoint(str(prefix))
 

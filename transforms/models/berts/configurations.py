@@ -12,9 +12,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from transforms.models.berts.folders import bert_config
-from transforms.specs import BertConfig
-from transforms.storage.json_files import setting, whole_number
+from corpusvec.transforms.models.berts.folders import bert_config
+from corpusvec.transforms.specs import BertConfig
+from corpusvec.transforms.storage.json_files import setting, whole_number
 
 _ARCHITECTURES = ("bert", "xlm-roberta")  # the latter counts positions from its padding id + 1
 _ACTIVATIONS = {

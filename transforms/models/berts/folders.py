@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transforms.models.berts import weights
-from transforms.specs import POOLER, BertConfig, TokenizerSpec, VectorColumn
-from transforms.storage.file_digests import sha256
-from transforms.storage.json_files import whole_number
-from transforms.tokens.tokenizers import Tokenizer, load_tokenizer
+from corpusvec.transforms.models.berts import weights
+from corpusvec.transforms.specs import POOLER, BertConfig, TokenizerSpec, VectorColumn
+from corpusvec.transforms.storage.file_digests import sha256
+from corpusvec.transforms.storage.json_files import whole_number
+from corpusvec.transforms.tokens.tokenizers import Tokenizer, load_tokenizer
 
 
 def bert_config(

@@ -16,10 +16,10 @@ from typing import Protocol
 
 import numpy as np
 
-from transforms.batches import padded_length
-from transforms.elements import Encoded, Window
-from transforms.models.hardware import has_amx, has_gpu, prepare_threads, tf
-from transforms.specs import POOLER, BertConfig, ModelSpec, Wanted
+from corpusvec.transforms.batches import padded_length
+from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.models.hardware import has_amx, has_gpu, prepare_threads, tf
+from corpusvec.transforms.specs import POOLER, BertConfig, ModelSpec, Wanted
 
 Weights = Mapping[str, np.ndarray]
 SMALL_HIDDEN = 512  # below that bfloat16 is faster with its weights in the graph

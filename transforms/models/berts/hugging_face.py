@@ -10,21 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transforms.models.berts import configurations, sentence_modules, tokenizer_files, weights
-from transforms.models.berts.folders import (
+from corpusvec.transforms.models.berts import (
+    configurations,
+    sentence_modules,
+    tokenizer_files,
+    weights,
+)
+from corpusvec.transforms.models.berts.folders import (
     check_own_tokenizer,
     digest_of,
     fitting_tokenizer,
     of_our_own,
     say_lowercase,
 )
-from transforms.specs import Asked, BertConfig, ModelSpec, TokenizerSpec, VectorColumn, Wanted
-from transforms.storage import safetensors_files
-from transforms.storage.json_files import read_json, setting
-from transforms.tokens.tokens import Tokenizer
+from corpusvec.transforms.specs import (
+    Asked,
+    BertConfig,
+    ModelSpec,
+    TokenizerSpec,
+    VectorColumn,
+    Wanted,
+)
+from corpusvec.transforms.storage import safetensors_files
+from corpusvec.transforms.storage.json_files import read_json, setting
+from corpusvec.transforms.tokens.tokens import Tokenizer
 
 if TYPE_CHECKING:
-    from transforms.models.berts.forward import BertEncoder
+    from corpusvec.transforms.models.berts.forward import BertEncoder
 
 _INDEX = ".index.json"  # what follows the name of a file whose weights are in shards
 
@@ -137,7 +149,7 @@ def _limit(
 
 def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:
     """Read the arrays and build the encoder."""
-    from transforms.models.berts.forward import BertEncoder
+    from corpusvec.transforms.models.berts.forward import BertEncoder
 
     return BertEncoder(spec, wanted, read_arrays(spec, wanted.pooler))
 

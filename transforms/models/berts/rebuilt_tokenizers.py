@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from transforms.models.berts import piece_models
-from transforms.models.berts.tokenizer_settings import named, outline, unheld
-from transforms.specs import TokenizerSpec
-from transforms.storage.json_files import read_json
-from transforms.tokens.tokens import Tokenizer
+from corpusvec.transforms.models.berts import piece_models
+from corpusvec.transforms.models.berts.tokenizer_settings import named, outline, unheld
+from corpusvec.transforms.specs import TokenizerSpec
+from corpusvec.transforms.storage.json_files import read_json
+from corpusvec.transforms.tokens.tokens import Tokenizer
 
 _PROBES = (
     "The quick brown foxes aren't JUMPING over 13 lazy dogs, are they?",

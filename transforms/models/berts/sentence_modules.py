@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from transforms.models.berts import transformer_settings
-from transforms.specs import BertConfig, VectorColumn
-from transforms.storage.json_files import no_others, read_json, setting, whole_number
-from transforms.vectors.dense_layers import NORMALIZE, TRUNCATE, width_after
+from corpusvec.transforms.models.berts import transformer_settings
+from corpusvec.transforms.specs import BertConfig, VectorColumn
+from corpusvec.transforms.storage.json_files import no_others, read_json, setting, whole_number
+from corpusvec.transforms.vectors.dense_layers import NORMALIZE, TRUNCATE, width_after
 
 _LISTING = "modules.json"
 _ABOUT = "config_sentence_transformers.json"

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transforms.models.berts import rebuilt_tokenizers, tokenizer_settings
-from transforms.specs import TokenizerSpec, VectorColumn
-from transforms.storage.json_files import setting
-from transforms.tokens.tokenizers import Tokenizer
+from corpusvec.transforms.models.berts import rebuilt_tokenizers, tokenizer_settings
+from corpusvec.transforms.specs import TokenizerSpec, VectorColumn
+from corpusvec.transforms.storage.json_files import setting
+from corpusvec.transforms.tokens.tokenizers import Tokenizer
 
 _WORD_PIECE_CLASSES = ("BertTokenizer", "BertTokenizerFast")
 _XLM_CLASSES = ("XLMRobertaTokenizer", "XLMRobertaTokenizerFast")

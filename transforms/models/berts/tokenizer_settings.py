@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from transforms.models.berts import piece_models
-from transforms.storage.json_files import read_json, setting
-from transforms.tokens.tokenizers import STRUCTURE
+from corpusvec.transforms.models.berts import piece_models
+from corpusvec.transforms.storage.json_files import read_json, setting
+from corpusvec.transforms.tokens.tokenizers import STRUCTURE
 
 CONFIG, MAP, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")

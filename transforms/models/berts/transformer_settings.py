@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transforms.storage.json_files import no_others, read_json, setting, whole_number
+from corpusvec.transforms.storage.json_files import no_others, read_json, setting, whole_number
 
 # The first of these that is there and says anything counts; others of such names are not read.
 _NAMES = ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from transforms.specs import BertConfig
+from corpusvec.transforms.specs import BertConfig
 
 POOLER_KERNEL = "pooler/dense/kernel"
 

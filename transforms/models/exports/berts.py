@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from transforms.models.berts import forward as bert
-from transforms.models.exports import notes, repeatable
-from transforms.models.hardware import tf
-from transforms.models.kinds import KINDS
-from transforms.specs import BertConfig, ModelSpec, TokenizerSpec
-from transforms.storage.json_files import read_json
-from transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.models.berts import forward as bert
+from corpusvec.transforms.models.exports import notes, repeatable
+from corpusvec.transforms.models.hardware import tf
+from corpusvec.transforms.models.kinds import KINDS
+from corpusvec.transforms.specs import BertConfig, ModelSpec, TokenizerSpec
+from corpusvec.transforms.storage.json_files import read_json
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 
 _INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 

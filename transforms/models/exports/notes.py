@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from transforms.specs import ModelSpec, TokenizerSpec, VectorColumn
-from transforms.storage.json_files import read_json, whole_number
-from transforms.vectors.dense_layers import dense_folders
+from corpusvec.transforms.specs import ModelSpec, TokenizerSpec, VectorColumn
+from corpusvec.transforms.storage.json_files import read_json, whole_number
+from corpusvec.transforms.vectors.dense_layers import dense_folders
 
 NAME = "corpusvec.json"
 _FORMAT = 1

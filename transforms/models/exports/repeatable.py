@@ -15,7 +15,7 @@ from typing import Any
 
 from google.protobuf import text_format  # type: ignore[import-untyped]
 
-from transforms.models.hardware import tf
+from corpusvec.transforms.models.hardware import tf
 
 _TABLE = "HashTableV2"
 _INITIALIZER = re.compile(r"\b(key_value_init|text_file_init)\d+")

@@ -6,9 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transforms.models.hardware import tf
-from transforms.specs import OUTPUT, VectorColumn
-from transforms.vectors.dense_layers import NORMALIZE, dense_folders, dimensions, read_dense
+from corpusvec.transforms.models.hardware import tf
+from corpusvec.transforms.specs import OUTPUT, VectorColumn
+from corpusvec.transforms.vectors.dense_layers import (
+    NORMALIZE,
+    dense_folders,
+    dimensions,
+    read_dense,
+)
 
 _ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "Identity": tf.identity,

@@ -18,12 +18,12 @@ from typing import Any, Protocol
 
 from tokenizers import normalizers, pre_tokenizers
 
-from transforms.models.hardware import tf
-from transforms.models.text_ops import install_text
-from transforms.specs import TokenizerSpec
-from transforms.storage.json_files import read_json
-from transforms.tokens.bert_characters import StandIns
-from transforms.tokens.tokenizers import STRUCTURE
+from corpusvec.transforms.models.hardware import tf
+from corpusvec.transforms.models.text_ops import install_text
+from corpusvec.transforms.specs import TokenizerSpec
+from corpusvec.transforms.storage.json_files import read_json
+from corpusvec.transforms.tokens.bert_characters import StandIns
+from corpusvec.transforms.tokens.tokenizers import STRUCTURE
 
 
 class GraphTokenizer(Protocol):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from transforms.models.berts import forward as bert
-from transforms.models.exports.berts import (
+from corpusvec.transforms.models.berts import forward as bert
+from corpusvec.transforms.models.exports.berts import (
     Dropout,
     Forward,
     Variables,
@@ -18,11 +18,11 @@ from transforms.models.exports.berts import (
     save,
     trackable,
 )
-from transforms.models.exports.string_poolings import Column
-from transforms.models.exports.string_tokenizers import GraphTokenizer, graph_tokenizer
-from transforms.models.hardware import tf
-from transforms.specs import POOLER, ModelSpec, VectorColumn
-from transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.models.exports.string_poolings import Column
+from corpusvec.transforms.models.exports.string_tokenizers import GraphTokenizer, graph_tokenizer
+from corpusvec.transforms.models.hardware import tf
+from corpusvec.transforms.specs import POOLER, ModelSpec, VectorColumn
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 
 DEFAULT = "default"
 

@@ -18,9 +18,9 @@ from typing import IO
 
 import numpy as np
 
-from transforms.models.exports import repeatable
-from transforms.models.hardware import tf
-from transforms.storage.lfs_pointers import POINTER, is_pointer
+from corpusvec.transforms.models.exports import repeatable
+from corpusvec.transforms.models.hardware import tf
+from corpusvec.transforms.storage.lfs_pointers import POINTER, is_pointer
 
 _HEADER = re.compile(rb"\d+ \d+ ?")
 _MARK = b"\xef\xbb\xbf"

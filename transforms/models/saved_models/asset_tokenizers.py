@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from transforms.models.berts import tokenizer_files
-from transforms.models.berts.folders import check_own_tokenizer, say_lowercase
-from transforms.models.saved_models import signatures
-from transforms.models.saved_models.signatures import SavedModel
-from transforms.specs import Asked, TokenizerSpec
+from corpusvec.transforms.models.berts import tokenizer_files
+from corpusvec.transforms.models.berts.folders import check_own_tokenizer, say_lowercase
+from corpusvec.transforms.models.saved_models import signatures
+from corpusvec.transforms.models.saved_models.signatures import SavedModel
+from corpusvec.transforms.specs import Asked, TokenizerSpec
 
 _LOWERCASE = "do_lower_case"
 _VALUE = f"{_LOWERCASE}/.ATTRIBUTES/VARIABLE_VALUE"  # of a TensorFlow 2 checkpoint
@@ -146,7 +146,7 @@ def _written(
     given: Callable[[str], bool | None],
 ) -> bool | None:
     """A constant that is handed on to `tensor`; `given` tells of an argument of the function."""
-    from transforms.models.hardware import tf
+    from corpusvec.transforms.models.hardware import tf
 
     name, _, place = tensor.partition(":")
     if (node := nodes.get(name)) is None:
@@ -171,7 +171,7 @@ def _written(
 
 
 def _stored(path: str) -> bool | None:
-    from transforms.models.hardware import tf
+    from corpusvec.transforms.models.hardware import tf
 
     reader = tf.train.load_checkpoint(str(Path(path) / "variables" / "variables"))
     keys: Sequence[str] = sorted(reader.get_variable_to_shape_map())

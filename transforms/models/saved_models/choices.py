@@ -13,10 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from transforms.models.berts.folders import digest_of
-from transforms.models.saved_models import signatures
-from transforms.models.saved_models.signatures import CALL, PART, SavedModel
-from transforms.specs import (
+from corpusvec.transforms.models.berts.folders import digest_of
+from corpusvec.transforms.models.saved_models import signatures
+from corpusvec.transforms.models.saved_models.signatures import CALL, PART, SavedModel
+from corpusvec.transforms.specs import (
     OUTPUT,
     Asked,
     Layer,
@@ -69,7 +69,7 @@ def recognised(path: str, asked: Asked, adapter: str) -> bool:
 
 def adapters() -> dict[str, ModuleType]:
     """The modules of the kinds that run functions of SavedModels, by kind."""
-    from transforms.models.kinds import KINDS
+    from corpusvec.transforms.models.kinds import KINDS
 
     modules = {name: kind.load_module() for name, kind in KINDS.items()}
     return {name: module for name, module in modules.items() if hasattr(module, "takes")}

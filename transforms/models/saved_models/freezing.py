@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from transforms.models.hardware import has_amx, has_gpu, prepare_threads, tf
-from transforms.models.isolation import kind_and_reason
-from transforms.models.saved_models import signatures
-from transforms.models.saved_models.inlined_graphs import InlinedGraph
-from transforms.models.saved_models.optimized_graphs import optimized, without
-from transforms.models.saved_models.signatures import SavedModel
-from transforms.specs import Signature, Tensor
+from corpusvec.transforms.models.hardware import has_amx, has_gpu, prepare_threads, tf
+from corpusvec.transforms.models.isolation import kind_and_reason
+from corpusvec.transforms.models.saved_models import signatures
+from corpusvec.transforms.models.saved_models.inlined_graphs import InlinedGraph
+from corpusvec.transforms.models.saved_models.optimized_graphs import optimized, without
+from corpusvec.transforms.models.saved_models.signatures import SavedModel
+from corpusvec.transforms.specs import Signature, Tensor
 
 # isort: split
 from tensorflow.core.protobuf import config_pb2

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from transforms.elements import Encoded, Window
-from transforms.models.saved_models.choices import Given
-from transforms.specs import ModelSpec, Signature, Wanted
+from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.models.saved_models.choices import Given
+from corpusvec.transforms.specs import ModelSpec, Signature, Wanted
 
 
 class SavedFunction:
@@ -18,7 +18,7 @@ class SavedFunction:
     """
 
     def __init__(self, spec: ModelSpec, given: Given, wanted: Wanted, batch: int | None = None):
-        from transforms.models.saved_models.freezing import Function
+        from corpusvec.transforms.models.saved_models.freezing import Function
 
         self.layers = {layer: given.layers[layer] for layer in wanted.layers}
         self._outputs = {name: given.outputs[name] for name in wanted.outputs}

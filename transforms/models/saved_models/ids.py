@@ -12,18 +12,26 @@ from pathlib import Path
 
 import numpy as np
 
-from transforms.batches import padded_length
-from transforms.elements import Encoded, Window
-from transforms.models.berts.folders import fitting_tokenizer, second_to_last
-from transforms.models.exports import notes as export_notes
-from transforms.models.kinds import Encoder
-from transforms.models.probes import check_ids, fails, id_window, stabilized
-from transforms.models.saved_models import asset_tokenizers, choices
-from transforms.models.saved_models.choices import Choice, Given, chosen, vectors_of
-from transforms.models.saved_models.functions import SavedFunction
-from transforms.models.saved_models.signatures import check_whole as check_whole
-from transforms.specs import POOLER, Asked, Layer, ModelSpec, Signature, VectorColumn, Wanted
-from transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.batches import padded_length
+from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.models.berts.folders import fitting_tokenizer, second_to_last
+from corpusvec.transforms.models.exports import notes as export_notes
+from corpusvec.transforms.models.kinds import Encoder
+from corpusvec.transforms.models.probes import check_ids, fails, id_window, stabilized
+from corpusvec.transforms.models.saved_models import asset_tokenizers, choices
+from corpusvec.transforms.models.saved_models.choices import Choice, Given, chosen, vectors_of
+from corpusvec.transforms.models.saved_models.functions import SavedFunction
+from corpusvec.transforms.models.saved_models.signatures import check_whole as check_whole
+from corpusvec.transforms.specs import (
+    POOLER,
+    Asked,
+    Layer,
+    ModelSpec,
+    Signature,
+    VectorColumn,
+    Wanted,
+)
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 
 _IDS, _MASK, _TYPES = "ids", "mask", "types"
 _ROLES: Mapping[str, str] = {

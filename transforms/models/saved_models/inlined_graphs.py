@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transforms.models.hardware import tf  # noqa: F401 - first, to keep TensorFlow quiet
-from transforms.models.saved_models.optimized_graphs import (
+from corpusvec.transforms.models.hardware import tf  # noqa: F401 - first, to keep TensorFlow quiet
+from corpusvec.transforms.models.saved_models.optimized_graphs import (
     CONTROL,
     data_inputs,
     graph_of,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transforms.models.text_ops import import_text, install_text
+from corpusvec.transforms.models.text_ops import import_text, install_text
 
 # What tensorflow-text brings: its newer ops say so, its older ones are known by what they do.
 _OF_TEXT = re.compile(
@@ -44,7 +44,7 @@ def check_ops(graph: Any, file: Path) -> None:
         unknown = _unknown(graph)
     if not unknown:
         return
-    from transforms.models.hardware import tf
+    from corpusvec.transforms.models.hardware import tf
 
     of_text = [op for op in unknown if _OF_TEXT.match(op)]
     if of_text:
@@ -59,7 +59,7 @@ def check_ops(graph: Any, file: Path) -> None:
 
 
 def _unknown(graph: Any) -> list[str]:
-    from transforms.models.hardware import tf  # noqa: F401, I001 - first, to keep it quiet
+    from corpusvec.transforms.models.hardware import tf  # noqa: F401, I001 - first, to keep it quiet
     from tensorflow.python.framework import op_def_registry
 
     library = graph.graph_def.library.function
@@ -110,7 +110,7 @@ class Variables:
     @classmethod
     def read(cls, graph: Any, folder: Path) -> Variables:
         """Of `graph` (a MetaGraphDef). Raises `ValueError` where the checkpoint does not fit it."""
-        from transforms.models.hardware import tf
+        from corpusvec.transforms.models.hardware import tf
 
         prefix = folder / "variables" / "variables"
         objects = graph.object_graph_def.nodes
@@ -137,7 +137,7 @@ class Variables:
 
 def _checkpoint(prefix: Path) -> dict[str, tuple[int, ...]]:
     """The shapes of its arrays. Raises `ValueError` where it is not whole."""
-    from transforms.models.hardware import tf
+    from corpusvec.transforms.models.hardware import tf
 
     index = Path(f"{prefix}.index")
     if not index.is_file():
@@ -206,7 +206,7 @@ def _of_graph(graph: Any, there: Mapping[str, Any]) -> Iterator[Declared]:
 
 def _of_objects(nodes: Any, prefix: Path) -> Iterator[Declared]:
     """Each variable once, by the shortest path to it; the checkpoint has the same objects."""
-    from transforms.models.hardware import tf  # noqa: I001 - first, to keep it quiet
+    from corpusvec.transforms.models.hardware import tf  # noqa: I001 - first, to keep it quiet
     from tensorflow.core.protobuf import trackable_object_graph_pb2
 
     saved = trackable_object_graph_pb2.TrackableObjectGraph()

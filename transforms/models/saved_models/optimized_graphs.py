@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.models.hardware import has_gpu, tf
+from corpusvec.transforms.models.hardware import has_gpu, tf
 
 # isort: split
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from transforms.elements import Encoded, Window
-from transforms.models.berts.folders import check_own_tokenizer, say_lowercase
-from transforms.models.kinds import Encoder
-from transforms.models.probes import check_ids, id_window, stabilized
-from transforms.models.saved_models import choices
-from transforms.models.saved_models.asset_tokenizers import asked_place
-from transforms.models.saved_models.choices import Given, chosen, vectors_of
-from transforms.models.saved_models.functions import SavedFunction
-from transforms.specs import Asked, ModelSpec, Signature, TokenizerSpec, Wanted
-from transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.models.berts.folders import check_own_tokenizer, say_lowercase
+from corpusvec.transforms.models.kinds import Encoder
+from corpusvec.transforms.models.probes import check_ids, id_window, stabilized
+from corpusvec.transforms.models.saved_models import choices
+from corpusvec.transforms.models.saved_models.asset_tokenizers import asked_place
+from corpusvec.transforms.models.saved_models.choices import Given, chosen, vectors_of
+from corpusvec.transforms.models.saved_models.functions import SavedFunction
+from corpusvec.transforms.specs import Asked, ModelSpec, Signature, TokenizerSpec, Wanted
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 
 _PARTS = ("values", "indices", "dense_shape")
 

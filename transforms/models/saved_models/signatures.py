@@ -15,8 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transforms.models.saved_models.integrity import UnknownOp, Variables, check_assets, check_ops
-from transforms.specs import Signature, Tensor
+from corpusvec.transforms.models.saved_models.integrity import (
+    UnknownOp,
+    Variables,
+    check_assets,
+    check_ops,
+)
+from corpusvec.transforms.specs import Signature, Tensor
 
 CALL = "__call__"  # the object's own function, as `--signature` names it
 
@@ -114,7 +119,7 @@ def meta_graph(path: str) -> Any:
 
 
 def _meta_graphs(file: Path) -> Sequence[Any]:
-    from transforms.models.hardware import tf  # noqa: F401, I001 - first, to keep it quiet
+    from corpusvec.transforms.models.hardware import tf  # noqa: F401, I001 - first, to keep it quiet
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -166,7 +171,7 @@ def _infos(infos: Mapping[str, Any]) -> tuple[Tensor, ...]:
 
 
 def _tensor(name: str, dtype: int, shape: Any) -> Tensor:
-    from transforms.models.hardware import tf
+    from corpusvec.transforms.models.hardware import tf
 
     sizes = None if shape.unknown_rank else tuple(_size(dim.size) for dim in shape.dim)
     return Tensor(name, tf.as_dtype(dtype).base_dtype.name, sizes)
@@ -177,7 +182,7 @@ def _size(size: int) -> int | None:
 
 
 def _sparse(name: str, dtype: int, shape: Any, joint: str) -> list[Tensor]:
-    from transforms.models.hardware import tf
+    from corpusvec.transforms.models.hardware import tf
 
     rank = None if shape.unknown_rank else len(shape.dim)
     sizes: list[tuple[int | None, ...]] = [(None, rank), (None,), (rank,)]
@@ -225,7 +230,7 @@ def _tensors(name: str, value: Any) -> list[Tensor]:
     if value.type_spec_value.type_spec_class == classes.SPARSE_TENSOR_SPEC:
         return _sparse(name, state[1].tensor_dtype_value, state[0].tensor_shape_value, "/")
     if value.type_spec_value.type_spec_class == classes.RAGGED_TENSOR_SPEC:
-        from transforms.models.hardware import tf
+        from corpusvec.transforms.models.hardware import tf
 
         inner, splits = (tf.as_dtype(state[i].tensor_dtype_value).name for i in (1, 3))
         return [

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from transforms.elements import Encoded, Window
-from transforms.models.berts.folders import say_lowercase
-from transforms.models.exports import notes as export_notes
-from transforms.models.kinds import Encoder
-from transforms.models.probes import check_words, stabilized, text_window
-from transforms.models.saved_models import choices, signatures
-from transforms.models.saved_models.asset_tokenizers import words_file
-from transforms.models.saved_models.choices import Given, chosen, vectors_of
-from transforms.models.saved_models.functions import SavedFunction
-from transforms.specs import Asked, ModelSpec, Signature, Wanted
+from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.models.berts.folders import say_lowercase
+from corpusvec.transforms.models.exports import notes as export_notes
+from corpusvec.transforms.models.kinds import Encoder
+from corpusvec.transforms.models.probes import check_words, stabilized, text_window
+from corpusvec.transforms.models.saved_models import choices, signatures
+from corpusvec.transforms.models.saved_models.asset_tokenizers import words_file
+from corpusvec.transforms.models.saved_models.choices import Given, chosen, vectors_of
+from corpusvec.transforms.models.saved_models.functions import SavedFunction
+from corpusvec.transforms.specs import Asked, ModelSpec, Signature, Wanted
 
 _PROBES = (
     "a",

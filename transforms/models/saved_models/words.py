@@ -8,15 +8,23 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from transforms.elements import Encoded, Window
-from transforms.models.berts.folders import say_lowercase
-from transforms.models.kinds import Encoder
-from transforms.models.probes import check_words, id_window, stabilized
-from transforms.models.saved_models import choices, signatures
-from transforms.models.saved_models.asset_tokenizers import words_file
-from transforms.models.saved_models.choices import Given, chosen, vectors_of
-from transforms.models.saved_models.functions import SavedFunction, checked
-from transforms.specs import Asked, Layer, ModelSpec, Signature, TokenizerSpec, VectorColumn, Wanted
+from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.models.berts.folders import say_lowercase
+from corpusvec.transforms.models.kinds import Encoder
+from corpusvec.transforms.models.probes import check_words, id_window, stabilized
+from corpusvec.transforms.models.saved_models import choices, signatures
+from corpusvec.transforms.models.saved_models.asset_tokenizers import words_file
+from corpusvec.transforms.models.saved_models.choices import Given, chosen, vectors_of
+from corpusvec.transforms.models.saved_models.functions import SavedFunction, checked
+from corpusvec.transforms.specs import (
+    Asked,
+    Layer,
+    ModelSpec,
+    Signature,
+    TokenizerSpec,
+    VectorColumn,
+    Wanted,
+)
 
 # ELMo's outputs, the lowest first.
 _ELMO: Mapping[str, Layer] = {"word_emb": 0, "lstm_outputs1": 1, "lstm_outputs2": 2, "elmo": "elmo"}

@@ -15,7 +15,7 @@ import zlib
 from pathlib import Path
 from typing import IO
 
-from transforms.storage.lfs_pointers import POINTER, is_pointer
+from corpusvec.transforms.storage.lfs_pointers import POINTER, is_pointer
 
 SUFFIXES = (".tar.gz", ".tgz")
 _GIB = 1 << 30

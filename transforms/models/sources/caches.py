@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from transforms.models.sources.archives import inner_folder
-from transforms.storage import locks
-from transforms.storage.file_digests import sha256
+from corpusvec.transforms.models.sources.archives import inner_folder
+from corpusvec.transforms.storage import locks
+from corpusvec.transforms.storage.file_digests import sha256
 
 _WEIGHTS = ("saved_model.pb", "*.safetensors", "*.ckpt*.index")
 _VARIABLE_OPS = (b"VarHandleOp", b"VariableV2")

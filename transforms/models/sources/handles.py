@@ -15,11 +15,11 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from transforms.models.sources import archives, downloads
-from transforms.models.sources.caches import Entry, accept_all, cache_folder, cached, say
-from transforms.storage.file_digests import sha256
-from transforms.storage.files import listed, open_file
-from transforms.storage.stores import Refused, ask, unserved
+from corpusvec.transforms.models.sources import archives, downloads
+from corpusvec.transforms.models.sources.caches import Entry, accept_all, cache_folder, cached, say
+from corpusvec.transforms.storage.file_digests import sha256
+from corpusvec.transforms.storage.files import listed, open_file
+from corpusvec.transforms.storage.stores import Refused, ask, unserved
 
 STORES = ("gs", "s3")
 _KINDS = "https://…, http://…, gs://…, s3://…, hf://owner/name, file://… or a .tar.gz file"

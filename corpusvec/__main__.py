@@ -1,0 +1,3 @@
+from corpusvec.pipeline.cli import main
+
+raise SystemExit(main())
