@@ -122,7 +122,7 @@ REFUSED = {
     ),
     "side is a number": (
         {"tokenizer_config": {"truncation_side": 1}},
-        "tokenizer_config.json: truncation_side is 1",
+        "tokenizer_config.json: truncation_side must be a text, got 1",
     ),
     "segments of a single text": (
         {
