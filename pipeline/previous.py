@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -145,8 +146,13 @@ def _spare(output: str, earlier: Sequence[Earlier], fingerprint: str) -> list[Ea
         return []
     read = earlier[0].folder.rpartition("/")[2]
     ids = sorted((one for one in published_ids(output) if one < read), reverse=True)
-    found = ((one, _files_alike(output, one, fingerprint)) for one in ids[:_MOST_SPARE])
-    return [Earlier(Snapshot(output, one).folder, files) for one, files in found if files]
+    spare = []
+    for one in ids[:_MOST_SPARE]:
+        # One that cannot be read, or was pruned just now, is no loss: another one is the rule.
+        with contextlib.suppress(Exception):
+            if files := _files_alike(output, one, fingerprint):
+                spare.append(Earlier(Snapshot(output, one).folder, files))
+    return spare
 
 
 def _unpublished(output: str, fingerprint: str, notes: list[str]) -> list[Earlier]:

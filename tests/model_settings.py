@@ -452,6 +452,9 @@ REFUSED: dict[str, Case] = {
         _TEXT,
         "add_special_tokens",
     ),
+    "weights of another kind of file": _refused(
+        says(_TEXT, model_kwargs={"use_safetensors": False}), _TEXT, "use_safetensors"
+    ),
     "truncation is null": _refused(
         says(_TEXT, max_seq_length=12, processing_kwargs={"text": {"truncation": None}}),
         _TEXT,

@@ -78,7 +78,12 @@ class JobManager(Site):
         self.says("/jobs/j/accumulators", {"user-task-accumulators": [other, beams]})
 
     def runs(
-        self, states: str = "", state: str = "RUNNING", attempt: int = 0, **counted: int
+        self,
+        states: str = "",
+        state: str = "RUNNING",
+        attempt: int = 0,
+        steps: int = 1,
+        **counted: int,
     ) -> None:
         """A part that runs, on workers of these states; the counters are of the running ones."""
         vertices = [{"id": "v", "status": "RUNNING"}, {"id": "w", "status": "CREATED"}]
@@ -93,11 +98,17 @@ class JobManager(Site):
 
         def answer(handler) -> None:
             query = parse_qs(urlsplit(handler.path).query)
-            found = [{"id": f"Map_(at_[2]).corpusvec_{name}"} for name in counted]
+            found = [
+                {"id": f"Map_(at_[{step}]).corpusvec_{name}"}
+                for step in range(steps)
+                for name in counted
+            ]
             if query:
                 assert query["subtasks"] == [running]
                 assert query["get"] == [",".join(one["id"] for one in found)]
-                found = [one | {"sum": float(n)} for one, n in zip(found, counted.values())]
+                found = [
+                    one | {"sum": float(n)} for one, n in zip(found, [*counted.values()] * steps)
+                ]
             else:
                 found.append({"id": "Map_(at_[2]).numRecordsIn"})
             send(handler, json.dumps(found).encode())
@@ -154,6 +165,14 @@ def test_what_runs_counts_beside_what_is_done(manager):
     assert line.fields["models"] == 2
     manager.runs("F", documents=30)
     assert said(watching(manager)) == ["0 documents, 50 tokens"]
+
+
+def test_steps_of_a_vertex_that_count_the_same_are_summed(manager):
+    """As where what is embedded and what is copied is fused."""
+    told = watching(manager)
+    manager.runs("R", steps=2, documents=30, tokens=200, models=1)
+    (line,) = told.lines(0.0)
+    assert line.message == "60 documents, 400 tokens"
 
 
 def test_a_lost_task_manager_is_said_once_however_it_is_heard_of(manager):

@@ -77,7 +77,9 @@ def published_manifest(output: str) -> dict[str, Any] | None:
     before = (one for one in published_ids(output) if one < named or not is_id(named))
     for one in (named, *sorted(before, reverse=True)):
         with contextlib.suppress(ValueError):
-            return read_manifest(output, one)
+            manifest = read_manifest(output, one)
+            if isinstance(manifest, dict) and {"id", "counts"} <= manifest.keys():
+                return manifest
     return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 _START = b"version https://git-lfs.github.com/spec/"
@@ -18,11 +20,17 @@ def refuse_blamed(problem: str, *places: Path) -> None:
     """Raises `ValueError` where a pointer explains a problem: a file in a folder, or beside a file,
     whose name, or the part of it before the first dot, is in what is said.
     """
-    for place in places:
-        files = place.rglob("*") if place.is_dir() else place.parent.glob("*")
-        for file in sorted(files):
-            if not file.is_file() or file.stat().st_size > _LARGEST:
-                continue
-            named = file.name in problem or f"{file.name.split('.')[0]}." in problem
-            if named and is_pointer(file.read_bytes()):
-                raise ValueError(f"{file}: {POINTER}")
+    for file in (file for place in places for file in _pointers(place)):
+        if file.name in problem or f"{file.name.split('.')[0]}." in problem:
+            raise ValueError(f"{file}: {POINTER}")
+
+
+def _pointers(place: Path) -> Iterator[Path]:
+    """Those of a model's folder, whose files are in it and in folders in it, or beside a file."""
+    folder, patterns = (place, ("*", "*/*")) if place.is_dir() else (place.parent, ("*",))
+    for pattern in patterns:
+        with contextlib.suppress(OSError):  # of what must not be looked at
+            for file in sorted(folder.glob(pattern)):
+                small = file.is_file() and file.stat().st_size <= _LARGEST
+                if small and is_pointer(file.read_bytes()):
+                    yield file

@@ -60,8 +60,11 @@ class Counters:
             return Counter()
         query = {"get": ",".join(names), "subtasks": ",".join(running), "agg": "sum"}
         found = ask(self._address, f"{metrics}?{urlencode(query)}")
-        counted = {one["id"].rpartition(_OURS)[2]: int(one["sum"]) for one in found}
-        return Counter({name: n for name, n in counted.items() if self._is_new(vertex, name, n)})
+        totals: Counter[str] = Counter()
+        for one in found:  # of each step of the vertex: several count the same
+            if self._is_new(vertex, one["id"], n := int(one["sum"])):
+                totals[one["id"].rpartition(_OURS)[2]] += n
+        return totals
 
     def _note_attempts(self, vertex: str, attempts: list[int]) -> None:
         if self._attempts.setdefault(vertex, attempts) != attempts:

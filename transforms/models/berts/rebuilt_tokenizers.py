@@ -179,7 +179,11 @@ def _difference(
     texts = [*_PROBES, *own]
     words = [word for text in texts for word in (*text.split(), text)]
     for word, tokens in zip(words, ours.encode(words, spans=False)):
-        if theirs.encode(word, add_special_tokens=False).ids != tokens.ids.tolist():
+        try:
+            ids = theirs.encode(word, add_special_tokens=False).ids
+        except Exception:  # what the library raises; a token for unknown words may be missing
+            return f" (of {word!r} none, for one)"
+        if ids != tokens.ids.tolist():
             return f" (of {word!r}, for one)"
     return ""
 

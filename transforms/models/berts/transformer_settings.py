@@ -83,6 +83,11 @@ def _settings(values: dict[str, Any], file: Path) -> TransformerSettings:
     _only(values, "tokenizer_name_or_path", (), file)
     _check_modalities(_object(values, "modality_config", file), file)
     no_others(arguments["model_kwargs"], _MODEL_ARGUMENTS, file)
+    if arguments["model_kwargs"].get("use_safetensors") is False:
+        raise ValueError(
+            f"{file}: model_kwargs: use_safetensors is false; corpusvec reads safetensors alone,"
+            " whose weights may be others than those of pytorch_model.bin"
+        )
     no_others(arguments["config_kwargs"], ("trust_remote_code", "use_cache"), file)
     of_tokenizer = arguments["processor_kwargs"]
     no_others(of_tokenizer, ("model_max_length", "trust_remote_code", "use_fast"), file)
