@@ -107,6 +107,18 @@ def test_why_a_snapshot_is_not_published(made, before, said):
     assert bool(why) == bool(said)
 
 
+def test_all_that_speaks_against_it_is_said():
+    """Or who publishes because of the one would not know of the other."""
+    before = manifest(10, 10) | {"configuration": {"limit": None}}
+    made = manifest(10, 4, rejected=6) | {"configuration": {"limit": 10}}
+    why = why_not_published(made, before, Limits(max_rejected=1, max_shrink=0.5))
+    recipe, rejected = why.split("; and ")
+    assert "(--limit: 10, was not given)" in recipe
+    assert rejected.startswith("6 rejected, 1 allowed")
+    why = why_not_published(manifest(10, 4, rejected=6), before, Limits(1, 0.5))
+    assert [part.split()[0] for part in why.split("; and ")] == ["6", "4"]
+
+
 def test_a_new_recipe_that_is_meant_is_published_and_a_trial_that_is_meant_has_lost_nothing():
     before = manifest(10, 10) | {"configuration": {"limit": None}}
     made = manifest(4, 4) | {"configuration": {"limit": 4}}

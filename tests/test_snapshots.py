@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import multiprocessing
 import os
 import threading
@@ -15,7 +16,12 @@ import pytest
 from corpusvec.transforms.elements import Count, WrittenFile
 from corpusvec.transforms.snapshots.attempts import complete_files, note_complete
 from corpusvec.transforms.snapshots.commits import Snapshot, new_id
-from corpusvec.transforms.snapshots.layouts import latest, read_manifest, snapshot_ids
+from corpusvec.transforms.snapshots.layouts import (
+    latest,
+    published_manifest,
+    read_manifest,
+    snapshot_ids,
+)
 from corpusvec.transforms.snapshots.manifests import make_manifest
 from corpusvec.transforms.storage.stores import Outage
 
@@ -187,3 +193,16 @@ def test_an_unknown_snapshot_is_an_error_that_lists_those_there(tmp_path):
     commit(whole, [written(whole, "a")], [Count("records", 1)], {})
     with pytest.raises(ValueError, match=whole.id):
         read_manifest(str(tmp_path), "../etc")
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"id": 1}', "no JSON"])
+def test_a_manifest_of_another_form_is_passed_over_for_the_one_before(tmp_path, content):
+    ids = [f"2026010{day}T000000.000Z-0a1b2c3d" for day in (1, 2)]
+    whole = json.dumps({"id": ids[0], "counts": {"documents": 1}})
+    (tmp_path / "published").mkdir()
+    for one, text in zip(ids, (whole, content)):
+        (tmp_path / "snapshots" / one).mkdir(parents=True)
+        (tmp_path / "snapshots" / one / "manifest.json").write_text(text)
+        (tmp_path / "published" / one).touch()
+    (tmp_path / "LATEST").write_text(ids[1])
+    assert published_manifest(str(tmp_path)) == json.loads(whole)

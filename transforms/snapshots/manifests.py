@@ -191,27 +191,34 @@ def _incomplete(totals: Mapping[str, int]) -> str:
 def why_not_published(
     manifest: Mapping[str, Any], before: Mapping[str, Any] | None, limits: Limits
 ) -> str:
-    """Why a snapshot is not to be published after the one `before` it; empty where it is."""
-    counts = manifest["counts"]
-    documents, rejected = counts["documents"], counts["rejected"]
+    """All that speaks against publishing a snapshot after the one `before` it; empty where nothing
+    does.
+    """
     if manifest.get("incomplete"):
         return manifest["incomplete"]
-    if not documents:
+    if not manifest["counts"]["documents"]:
         return "no record became a document"
-    if not limits.new_recipe and (other := other_recipe(manifest, before)):
-        return other
+    return "; and ".join(filter(None, _reasons(manifest, before, limits)))
+
+
+def _reasons(
+    manifest: Mapping[str, Any], before: Mapping[str, Any] | None, limits: Limits
+) -> Iterator[str]:
+    documents, rejected = (manifest["counts"][name] for name in ("documents", "rejected"))
+    if not limits.new_recipe:
+        yield other_recipe(manifest, before)
     if rejected > limits.max_rejected:
-        return f"{rejected:,} rejected, {limits.max_rejected} allowed (--max_rejected)"
+        yield f"{rejected:,} rejected, {limits.max_rejected} allowed (--max_rejected)"
     if before and other_limit(before, manifest):  # as it is meant, nothing is lost
         before = None
     had = before["counts"]["documents"] if before else 0
     if documents < (1 - limits.max_shrink) * had:
-        return (
+        yield (
             f"{documents:,} documents where the snapshot before had {had:,}: more than"
             f" {limits.max_shrink:.0%} are gone (--max_shrink); is the input whole?"
         )
-    oldest = limits.max_input_age
-    return "" if oldest is None else _too_old(manifest.get("input", {}), oldest)
+    if limits.max_input_age is not None:
+        yield _too_old(manifest.get("input", {}), limits.max_input_age)
 
 
 def other_recipe(manifest: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
