@@ -19,11 +19,12 @@ from tests.models import TEXTS
 TELLS = """
 import json, os, sys
 os.environ["WORKER_ID"] = next(word[5:] for word in sys.argv if word.startswith("--id="))
-from corpusvec.transforms import encode, metrics
+from corpusvec.transforms import encode
+from corpusvec.transforms.measures import counters
 finish = encode._EncodeFn.finish_bundle
 def tell(stage):
     yield from finish(stage)
-    told = metrics.totals() | {{"streams": stage._loaded.encoder.streams}}
+    told = counters.totals() | {{"streams": stage._loaded.encoder.streams}}
     with open({folder!r} + f"/{{os.getpid()}}.jsonl", "a") as file:
         print(json.dumps(told), file=file)
 encode._EncodeFn.finish_bundle = tell

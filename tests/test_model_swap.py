@@ -448,7 +448,7 @@ def test_an_error_is_one_sentence(flags, message, embed, tiny, texts, tmp_path, 
         ("no output", "has no published snapshot"),
         ("version", "was made by another version of corpusvec (its format is 1"),
         ("gone", "cannot be read"),
-        ("model", "it is the model that the snapshot was made with: say with --model where"),
+        ("model", "it is the model that the snapshot was made with: give its present place"),
     ],
 )
 def test_an_output_that_cannot_be_compared(change, message, embed, tiny, texts, tmp_path, capsys):

@@ -148,7 +148,7 @@ def test_a_file_that_changed_since_the_run_began_ends_it_and_is_named(corpus, na
     (corpus / "z.txt.gz").write_bytes(gzip.compress(b"one\ntwo\n"))
     files = match_inputs([f"{corpus}/*"])
     (corpus / name).write_bytes((corpus / name).read_bytes()[:-9])
-    with pytest.raises(Exception, match=rf"{name}: the file changed while .* and now it has"):
+    with pytest.raises(Exception, match=rf"{name}: the file changed during .* and now it has"):
         run(files, spread=spread)
 
 
