@@ -457,7 +457,7 @@ def test_a_snapshot_that_was_moved_or_has_lost_a_file(embed, tiny, text, facts, 
     (tokens,) = moved.glob("tokens/*.parquet")
     tokens.write_bytes(tokens.read_bytes()[:-1])
     found = facts(moved)
-    assert "is not there" in found["notes"][0]
+    assert "does not exist" in found["notes"][0]
     assert "the manifest says" in found["notes"][1]
     assert found["snapshot"]["rows"] == []
 

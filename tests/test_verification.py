@@ -168,7 +168,7 @@ DAMAGES = {
     "a byte of tokens": (flipped("tokens"), "digest"),
     "a byte of changes": (flipped("changes"), "digest"),
     "truncated": (truncated, "the manifest says"),
-    "missing": (missing, "is not there"),
+    "missing": (missing, "does not exist"),
     "extra": (extra, "is not in the manifest"),
     "later version": (
         lambda f: f.manifest(lambda m: m.update(format_version=9)),
