@@ -82,12 +82,7 @@ def _settings(values: dict[str, Any], file: Path) -> TransformerSettings:
     _only(values, "module_output_name", ("token_embeddings",), file)
     _only(values, "tokenizer_name_or_path", (), file)
     _check_modalities(_object(values, "modality_config", file), file)
-    no_others(arguments["model_kwargs"], _MODEL_ARGUMENTS, file)
-    if arguments["model_kwargs"].get("use_safetensors") is False:
-        raise ValueError(
-            f"{file}: model_kwargs: use_safetensors is false; corpusvec reads safetensors alone,"
-            " whose weights may be others than those of pytorch_model.bin"
-        )
+    _check_model_arguments(arguments["model_kwargs"], file)
     no_others(arguments["config_kwargs"], ("trust_remote_code", "use_cache"), file)
     of_tokenizer = arguments["processor_kwargs"]
     no_others(of_tokenizer, ("model_max_length", "trust_remote_code", "use_fast"), file)
@@ -108,6 +103,15 @@ def _settings(values: dict[str, Any], file: Path) -> TransformerSettings:
         lowercase=bool(setting(values, "do_lower_case", bool, file)),
         dtype=None if dtype == "auto" else dtype,
     )
+
+
+def _check_model_arguments(arguments: Mapping[str, Any], file: Path) -> None:
+    no_others(arguments, _MODEL_ARGUMENTS, file)
+    if arguments.get("use_safetensors") is False:
+        raise ValueError(
+            f"{file}: model_kwargs: use_safetensors is false; corpusvec reads safetensors alone,"
+            " whose weights may be others than those of pytorch_model.bin"
+        )
 
 
 def _object(values: Mapping[str, Any], key: str, file: Path) -> dict[str, Any]:
