@@ -38,12 +38,12 @@ class Observed:
 
     @property
     def later_rate(self) -> float:
-        """The like once the first batch is encoded: the first call of a graph prepares it."""
+        """Tokens per second after the first batch: the first call of a graph prepares it."""
         return self.later_tokens / (self.ended - self.first_encoded)
 
     @property
     def whole_rate(self) -> float:
-        """The like from the start of the process on."""
+        """Tokens per second since the process started."""
         return self.counts["encoded_tokens"] / (self.ended - self.started)
 
 

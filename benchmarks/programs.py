@@ -20,7 +20,7 @@ from benchmarks.rows import Row, not_measured, ratio
 _TEXTS, _MEAN = 20_000, 30
 _MOST_ROUNDS = 2  # each takes minutes
 _MLTRANSFORM, _SENTENCE_TRANSFORMERS = "MLTransform", "sentence-transformers"
-_LARGE = "1024"  # texts that MLTransform is told to hand over at once
+_LARGE = "1024"  # texts per batch of MLTransform
 
 
 def measure(plan: Plan) -> list[Row]:

@@ -44,7 +44,7 @@ def run(name: str, command: Sequence[str], **options: Any) -> str:
 
 class Server:
     """A program that stays loaded and does a slice of its work whenever it is asked, see
-    `peers/serving.py`. Raises `ProgramFailed` if it ends before it is told to.
+    `peers/serving.py`. Raises `ProgramFailed` if it exits early.
     """
 
     def __init__(self, name: str, command: Sequence[str]):

@@ -25,7 +25,7 @@ def ratio(what: str, ratios: Sequence[float], *, least: float | None = None) -> 
 
 
 def within(what: str, ratios: Sequence[float], part: float) -> Row:
-    """The like for what should be 1, or off by no more than a `part` of it."""
+    """A row for a ratio that should be 1, give or take `part`."""
     off = abs(statistics.median(ratios) - 1)
     return Row(what, _figure(ratios), f"1 ± {part:g}", off <= part)
 
@@ -45,7 +45,7 @@ def at_least(what: str, figure: str, value: float, least: float | None) -> Row:
 
 
 def at_most(what: str, figure: str, value: float, most: float, unit: str = "") -> Row:
-    """The like for what should be low."""
+    """A row for a figure that should be low."""
     return Row(what, figure, f"≤ {most:g}{unit}", value <= most)
 
 

@@ -1,5 +1,5 @@
 """Time and memory of an encoder over thousands of batches, no two of one shape: they stay as they
-are if no graph is built or traced anew.
+are unless a graph is built or traced again.
 """
 
 from __future__ import annotations

@@ -2,10 +2,7 @@
 name; nothing is passed over in silence.
 """
 
-import os
 import re
-import subprocess
-from pathlib import Path
 
 import ml_dtypes  # noqa: F401  (tells NumPy what bfloat16 is)
 import numpy as np
@@ -17,6 +14,7 @@ from corpusvec.pipeline.settings import Settings
 from corpusvec.transforms.elements import Document
 from corpusvec.transforms.models.kinds import describe_model
 from tests.model_settings import APPLIED, GOLDEN, LINES, REFUSED, base, says
+from tests.test_oracles import made_again
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +65,10 @@ def test_setting_that_is_not_implemented_is_refused_by_file_and_name(name, tmp_p
 @pytest.mark.slow
 def test_golden_file_is_what_sentence_transformers_makes(expected, tmp_path):
     """Where CORPUSVEC_SENTENCE_TRANSFORMERS names a Python that has it."""
-    python = os.environ.get("CORPUSVEC_SENTENCE_TRANSFORMERS")
-    if not python:
-        pytest.skip("CORPUSVEC_SENTENCE_TRANSFORMERS names no Python with sentence-transformers")
-    command = [python, "-m", "tests.model_settings", str(tmp_path / "made.npz")]
-    subprocess.run(command, check=True, cwd=Path(__file__).parents[1])
-    with np.load(tmp_path / "made.npz") as made:
-        assert set(made) == set(expected)
-        for name, vectors in made.items():
-            np.testing.assert_allclose(vectors, expected[name], rtol=0, atol=2e-6, err_msg=name)
+    made = made_again("tests.model_settings", tmp_path / "made.npz")
+    assert set(made) == set(expected)
+    for name, vectors in made.items():
+        np.testing.assert_allclose(vectors, expected[name], rtol=0, atol=2e-6, err_msg=name)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,18 @@ def golden_rows(path: Path):
         (tokens[start:stop].tolist(), layers, values[start:stop])
         for start, stop in itertools.pairwise(offsets)
     ]
+
+
+def made_again(module: str, file: Path) -> dict[str, np.ndarray]:
+    """What the original makes now, by `main` of a module of the tests. Skips the test where
+    CORPUSVEC_SENTENCE_TRANSFORMERS names no Python that has it.
+    """
+    python = os.environ.get("CORPUSVEC_SENTENCE_TRANSFORMERS")
+    if not python:
+        pytest.skip("CORPUSVEC_SENTENCE_TRANSFORMERS names no Python with sentence-transformers")
+    subprocess.run([python, "-m", module, str(file)], check=True, cwd=ROOT)
+    with np.load(file) as made:
+        return dict(made)
 
 
 def pair_of(line: str) -> tuple[str, str | None]:

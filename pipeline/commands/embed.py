@@ -34,7 +34,7 @@ def embed(
     parsing.refuse_twice(flags, arguments)
     refuse_misread(rest)
     parsing.refuse_contradictions(flags)
-    from corpusvec.pipeline import jobs as jobs
+    from corpusvec.pipeline import jobs
     from corpusvec.pipeline.run import beam_arguments
     from corpusvec.pipeline.terminal import summaries
 

@@ -1,8 +1,8 @@
 """`inspect`: what a model, or an output folder, holds.
 
-With `--json` one object: the fields of `model_facts.ModelReport` or `output_facts.OutputReport`
-(`what` says which), and `other_readings`, a list of the like for whatever else lies there. What is
-listed first is what `embed` would take.
+With `--json` one object: the fields of `inspections.models.ModelReport` or of
+`inspections.output_facts.OutputReport` (`what` says which), and `other_readings`, a list of such
+objects for other models in the same place. The first one is what `embed` would use.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from corpusvec.pipeline import jobs as jobs
+from corpusvec.pipeline import jobs
 from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.plans import texts
 from corpusvec.pipeline.plans.blocks import only_from_start
