@@ -17,6 +17,10 @@ FEWEST = NEAREST + 2  # with one less all others are the nearest
 Row = SentenceVector | Failure  # what became of a document
 
 
+_BLOCK = 1 << 22  # likenesses that are in memory at once
+_STEPS = 1_000_000  # of a cosine; nearer than that, two are as near
+
+
 def change(name: str, sample: Sample, rows: Sequence[Row], tolerance: float) -> ColumnChange:
     """Of the documents whose old vector is finite."""
     finite = np.isfinite(sample.vectors[name]).all(axis=1)
@@ -89,11 +93,6 @@ def _neighbours(
         least_at=documents[first[int(shares.argmin())]].id,
         by_chance=NEAREST / (len(first) - 1),
     )
-
-
-_BLOCK = 1 << 22  # likenesses that are in memory at once
-
-_STEPS = 1_000_000  # of a cosine; nearer than that, two are as near
 
 
 def lengths(vectors: np.ndarray) -> np.ndarray:

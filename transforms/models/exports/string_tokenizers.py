@@ -25,6 +25,8 @@ from corpusvec.transforms.storage.json_files import read_json
 from corpusvec.transforms.tokens.bert_characters import StandIns
 from corpusvec.transforms.tokens.tokenizers import STRUCTURE
 
+_original = functools.cache(functools.partial(StandIns, {}))
+
 
 class GraphTokenizer(Protocol):
     """`resources` are what a model must keep to be saved."""
@@ -204,9 +206,6 @@ def _of_original(spec: TokenizerSpec) -> WordPieceRules:
         max_word_length=200,
         final_sigma=True,
     )
-
-
-_original = functools.cache(functools.partial(StandIns, {}))
 
 
 def _words_of_original(text: str, strip_accents: bool) -> list[str]:

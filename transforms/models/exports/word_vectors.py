@@ -27,6 +27,9 @@ _MARK = b"\xef\xbb\xbf"
 _LONGEST_LINE = 1 << 20  # bytes
 
 
+VOCABULARY = "tokens.txt"
+
+
 @dataclass(slots=True)
 class WordVectors:
     """What `spool` found: `words` in order, each once, and how many lines repeated one."""
@@ -143,9 +146,6 @@ def _is_number(value: bytes) -> bool:
 def _shown(value: bytes) -> str:
     text = value.decode(errors="replace")
     return repr(text if len(text) <= 40 else f"{text[:40]}…")
-
-
-VOCABULARY = "tokens.txt"
 
 
 def save_lookup(source: Path, oov_buckets: int, folder: Path) -> WordVectors:

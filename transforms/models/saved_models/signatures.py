@@ -34,6 +34,10 @@ _INIT = "__saved_model_init_op"
 _COMPONENTS = ("indices", "values", "dense_shape")  # of a sparse tensor, in TensorFlow's order
 
 
+Path_ = tuple[str, ...]
+_TRAINING = ("training", "is_training")
+
+
 @dataclass(frozen=True, slots=True)
 class SavedModel:
     """A SavedModel, or a TF1 Hub module, as its files describe it.
@@ -273,11 +277,6 @@ def _place(path: Path_, arguments: list[str]) -> str:
     """The argument, and where in it: `inputs_0`."""
     argument = argument_at(path, arguments)
     return "_".join([argument or f"inputs_{path[1]}", *path[2:]])
-
-
-Path_ = tuple[str, ...]
-
-_TRAINING = ("training", "is_training")
 
 
 def names_of(spec: Any) -> list[str]:
