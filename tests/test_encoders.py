@@ -17,8 +17,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from corpusvec.transforms.models.berts.weights import shapes
 from corpusvec.transforms.models.kinds import describe_model, load_encoder
+from corpusvec.transforms.models.transformers.weights import shapes
 from corpusvec.transforms.specs import POOLER, Wanted
 from tests.elements import window
 from tests.models import checkpoint_folder, hugging_face_folder, weights_of
@@ -183,7 +183,7 @@ def test_threads_do_not_disturb_each_other(spec):
 
 def test_text_b_adds_nothing_where_a_checkpoint_has_one_segment_type(tmp_path):
     """As the original's one-hot vectors: the other row is zero."""
-    from corpusvec.transforms.models.berts.forward import BertEncoder
+    from corpusvec.transforms.models.transformers.forward import BertEncoder
 
     spec = describe_model(str(checkpoint_folder(tmp_path)))
     arrays = {name.removeprefix("bert/"): value for name, value in weights_of(spec.path)[0].items()}
@@ -261,8 +261,8 @@ def test_graph_holds_only_what_is_wanted(
     """
     import tensorflow as tf
 
-    from corpusvec.transforms.models.berts import forward as module
-    from corpusvec.transforms.models.berts.forward import Graphs
+    from corpusvec.transforms.models.transformers import forward as module
+    from corpusvec.transforms.models.transformers.forward import Graphs
 
     monkeypatch.setattr(module, "has_amx", lambda: amx)
     monkeypatch.setattr(module, "SMALL_HIDDEN", spec.hidden_size + 1 if small else 0)
@@ -298,7 +298,7 @@ def test_graph_holds_only_what_is_wanted(
 
 
 def test_weights_in_the_graph_and_beside_it_give_the_same(spec, monkeypatch):
-    from corpusvec.transforms.models.berts import forward as module
+    from corpusvec.transforms.models.transformers import forward as module
 
     windows = random_windows(spec, [3, 9, 20])
     wanted = Wanted((spec.layer_count,), precision="bfloat16")
@@ -315,7 +315,7 @@ def test_weights_in_the_graph_and_beside_it_give_the_same(spec, monkeypatch):
 def test_where_the_fused_norm_does_not_run_the_plain_one_does(spec, monkeypatch):
     import tensorflow as tf
 
-    from corpusvec.transforms.models.berts import forward as module
+    from corpusvec.transforms.models.transformers import forward as module
 
     def unheard_of(x, gamma, beta, epsilon):
         failing = tf.debugging.assert_equal(0, tf.size(x), "cannot run here")
@@ -338,7 +338,7 @@ def test_the_fused_norm_is_the_norm(precision):
     """Rows of large mean are where a careless variance shows."""
     import tensorflow as tf
 
-    from corpusvec.transforms.models.berts.forward import fused_norm, norm, norms_fuse
+    from corpusvec.transforms.models.transformers.forward import fused_norm, norm, norms_fuse
 
     if not norms_fuse(tf.as_dtype(precision)):
         pytest.skip("TensorFlow has no fused layer normalization here")
@@ -356,7 +356,7 @@ def test_the_fused_norm_is_the_norm(precision):
 
 def test_new_shapes_do_not_trace_again(spec, monkeypatch):
     """A graph for each shape would cost more than the encoding."""
-    from corpusvec.transforms.models.berts import forward as module
+    from corpusvec.transforms.models.transformers import forward as module
 
     traced, layer = [], module.layer
     monkeypatch.setattr(module, "layer", lambda *a: traced.append(a[0]) or layer(*a))

@@ -17,7 +17,7 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpusvec.transforms.models.berts import hugging_face
+from corpusvec.transforms.models.transformers import hugging_face
 from corpusvec.transforms.specs import Asked, TokenizerSpec
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 from tests.models import (

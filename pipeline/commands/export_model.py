@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpusvec.pipeline.settings import Recipe, Settings
-from corpusvec.transforms.models.berts import checkpoints
 from corpusvec.transforms.models.sources.archives import SUFFIXES, pack
+from corpusvec.transforms.models.transformers import checkpoints
 from corpusvec.transforms.specs import Asked
 
 _BERTS = (

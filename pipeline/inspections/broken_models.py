@@ -16,12 +16,12 @@ from corpusvec.pipeline.inspections.models import (
     size_of,
     vectors_given,
 )
-from corpusvec.transforms.models.berts import configurations, sentence_modules
-from corpusvec.transforms.models.berts.tokenizer_files import describe as describe_tokenizer
-from corpusvec.transforms.models.berts.tokenizer_files import find as find_tokenizer
 from corpusvec.transforms.models.saved_models import asset_tokenizers, choices
 from corpusvec.transforms.models.saved_models.choices import adapter_of
 from corpusvec.transforms.models.saved_models.signatures import SavedModel
+from corpusvec.transforms.models.transformers import configurations, sentence_modules
+from corpusvec.transforms.models.transformers.tokenizer_files import describe as describe_tokenizer
+from corpusvec.transforms.models.transformers.tokenizer_files import find as find_tokenizer
 from corpusvec.transforms.specs import Asked, Signature
 from corpusvec.transforms.storage.json_files import read_json
 

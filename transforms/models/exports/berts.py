@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from corpusvec.transforms.models.berts import forward as bert
 from corpusvec.transforms.models.exports import notes, repeatable
 from corpusvec.transforms.models.hardware import tf
 from corpusvec.transforms.models.kinds import KINDS
+from corpusvec.transforms.models.transformers import forward as bert
 from corpusvec.transforms.specs import BertConfig, ModelSpec, TokenizerSpec
 from corpusvec.transforms.storage.json_files import read_json
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from corpusvec.transforms.models.berts import forward as bert
 from corpusvec.transforms.models.exports.berts import (
     Dropout,
     Forward,
@@ -21,6 +20,7 @@ from corpusvec.transforms.models.exports.berts import (
 from corpusvec.transforms.models.exports.string_poolings import Column
 from corpusvec.transforms.models.exports.string_tokenizers import GraphTokenizer, graph_tokenizer
 from corpusvec.transforms.models.hardware import tf
+from corpusvec.transforms.models.transformers import forward as bert
 from corpusvec.transforms.specs import POOLER, ModelSpec, VectorColumn
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 

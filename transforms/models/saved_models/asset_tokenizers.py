@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from corpusvec.transforms.models.berts import tokenizer_files
-from corpusvec.transforms.models.berts.folders import check_own_tokenizer, say_lowercase
 from corpusvec.transforms.models.saved_models import signatures
 from corpusvec.transforms.models.saved_models.signatures import SavedModel
+from corpusvec.transforms.models.transformers import tokenizer_files
+from corpusvec.transforms.models.transformers.folders import check_own_tokenizer, say_lowercase
 from corpusvec.transforms.specs import Asked, TokenizerSpec
 
 _LOWERCASE = "do_lower_case"

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from corpusvec.transforms.models.berts.folders import digest_of
 from corpusvec.transforms.models.saved_models import signatures
 from corpusvec.transforms.models.saved_models.signatures import CALL, PART, SavedModel
+from corpusvec.transforms.models.transformers.folders import digest_of
 from corpusvec.transforms.specs import (
     OUTPUT,
     Asked,

@@ -14,7 +14,6 @@ import numpy as np
 
 from corpusvec.transforms.batches import padded_length
 from corpusvec.transforms.elements import Encoded, Window
-from corpusvec.transforms.models.berts.folders import fitting_tokenizer, second_to_last
 from corpusvec.transforms.models.exports import notes as export_notes
 from corpusvec.transforms.models.kinds import Encoder
 from corpusvec.transforms.models.probes import check_ids, fails, id_window, stabilized
@@ -22,6 +21,7 @@ from corpusvec.transforms.models.saved_models import asset_tokenizers, choices
 from corpusvec.transforms.models.saved_models.choices import Choice, Given, chosen, vectors_of
 from corpusvec.transforms.models.saved_models.functions import SavedFunction
 from corpusvec.transforms.models.saved_models.signatures import check_whole as check_whole
+from corpusvec.transforms.models.transformers.folders import fitting_tokenizer, second_to_last
 from corpusvec.transforms.specs import (
     POOLER,
     Asked,

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from corpusvec.transforms.elements import Encoded, Window
-from corpusvec.transforms.models.berts.folders import check_own_tokenizer, say_lowercase
 from corpusvec.transforms.models.kinds import Encoder
 from corpusvec.transforms.models.probes import check_ids, id_window, stabilized
 from corpusvec.transforms.models.saved_models import choices
 from corpusvec.transforms.models.saved_models.asset_tokenizers import asked_place
 from corpusvec.transforms.models.saved_models.choices import Given, chosen, vectors_of
 from corpusvec.transforms.models.saved_models.functions import SavedFunction
+from corpusvec.transforms.models.transformers.folders import check_own_tokenizer, say_lowercase
 from corpusvec.transforms.specs import Asked, ModelSpec, Signature, TokenizerSpec, Wanted
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from corpusvec.transforms.elements import Encoded, Window
-from corpusvec.transforms.models.berts.folders import say_lowercase
 from corpusvec.transforms.models.exports import notes as export_notes
 from corpusvec.transforms.models.kinds import Encoder
 from corpusvec.transforms.models.probes import check_words, stabilized, text_window
@@ -18,6 +17,7 @@ from corpusvec.transforms.models.saved_models import choices, signatures
 from corpusvec.transforms.models.saved_models.asset_tokenizers import words_file
 from corpusvec.transforms.models.saved_models.choices import Given, chosen, vectors_of
 from corpusvec.transforms.models.saved_models.functions import SavedFunction
+from corpusvec.transforms.models.transformers.folders import say_lowercase
 from corpusvec.transforms.specs import Asked, ModelSpec, Signature, Wanted
 
 _PROBES = (

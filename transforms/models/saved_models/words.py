@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from corpusvec.transforms.elements import Encoded, Window
-from corpusvec.transforms.models.berts.folders import say_lowercase
 from corpusvec.transforms.models.kinds import Encoder
 from corpusvec.transforms.models.probes import check_words, id_window, stabilized
 from corpusvec.transforms.models.saved_models import choices, signatures
 from corpusvec.transforms.models.saved_models.asset_tokenizers import words_file
 from corpusvec.transforms.models.saved_models.choices import Given, chosen, vectors_of
 from corpusvec.transforms.models.saved_models.functions import SavedFunction, checked
+from corpusvec.transforms.models.transformers.folders import say_lowercase
 from corpusvec.transforms.specs import (
     Asked,
     Layer,

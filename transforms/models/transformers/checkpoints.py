@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from corpusvec.transforms.models.berts import weights
-from corpusvec.transforms.models.berts.folders import (
+from corpusvec.transforms.models.transformers import weights
+from corpusvec.transforms.models.transformers.folders import (
     bert_config,
     check_own_tokenizer,
     digest_of,
@@ -25,7 +25,7 @@ from corpusvec.transforms.specs import Asked, BertConfig, ModelSpec, TokenizerSp
 from corpusvec.transforms.storage.json_files import read_json
 
 if TYPE_CHECKING:
-    from corpusvec.transforms.models.berts.forward import BertEncoder
+    from corpusvec.transforms.models.transformers.forward import BertEncoder
 
 # The originals' `gelu` is the tanh approximation.
 _ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu", "tanh": "tanh", "linear": "linear"}
@@ -82,7 +82,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
 
 def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:
     """Read the arrays and build the encoder."""
-    from corpusvec.transforms.models.berts.forward import BertEncoder
+    from corpusvec.transforms.models.transformers.forward import BertEncoder
 
     return BertEncoder(spec, wanted, read_arrays(spec, wanted.pooler))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from corpusvec.transforms.models.berts import rebuilt_tokenizers, tokenizer_settings
+from corpusvec.transforms.models.transformers import rebuilt_tokenizers, tokenizer_settings
 from corpusvec.transforms.specs import TokenizerSpec, VectorColumn
 from corpusvec.transforms.storage.json_files import setting
 from corpusvec.transforms.tokens.tokenizers import Tokenizer

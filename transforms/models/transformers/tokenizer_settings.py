@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from corpusvec.transforms.models.berts import piece_models
+from corpusvec.transforms.models.transformers import piece_models
 from corpusvec.transforms.storage.json_files import read_json, setting
 from corpusvec.transforms.tokens.tokenizers import STRUCTURE
 

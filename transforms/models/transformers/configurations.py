@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from corpusvec.transforms.models.berts.folders import bert_config
+from corpusvec.transforms.models.transformers.folders import bert_config
 from corpusvec.transforms.specs import BertConfig
 from corpusvec.transforms.storage.json_files import setting, whole_number
 

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from corpusvec.transforms.models.berts import piece_models
-from corpusvec.transforms.models.berts.tokenizer_settings import named, outline, unheld
+from corpusvec.transforms.models.transformers import piece_models
+from corpusvec.transforms.models.transformers.tokenizer_settings import named, outline, unheld
 from corpusvec.transforms.specs import TokenizerSpec
 from corpusvec.transforms.storage.json_files import read_json
 from corpusvec.transforms.tokens.tokens import Tokenizer

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from corpusvec.transforms.models.berts import (
+from corpusvec.transforms.models.transformers import (
     configurations,
     sentence_modules,
     tokenizer_files,
     weights,
 )
-from corpusvec.transforms.models.berts.folders import (
+from corpusvec.transforms.models.transformers.folders import (
     check_own_tokenizer,
     digest_of,
     fitting_tokenizer,
@@ -36,7 +36,7 @@ from corpusvec.transforms.storage.json_files import read_json, setting
 from corpusvec.transforms.tokens.tokens import Tokenizer
 
 if TYPE_CHECKING:
-    from corpusvec.transforms.models.berts.forward import BertEncoder
+    from corpusvec.transforms.models.transformers.forward import BertEncoder
 
 _INDEX = ".index.json"  # what follows the name of a file whose weights are in shards
 
@@ -149,7 +149,7 @@ def _limit(
 
 def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:
     """Read the arrays and build the encoder."""
-    from corpusvec.transforms.models.berts.forward import BertEncoder
+    from corpusvec.transforms.models.transformers.forward import BertEncoder
 
     return BertEncoder(spec, wanted, read_arrays(spec, wanted.pooler))
 

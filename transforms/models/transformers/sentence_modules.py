@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from corpusvec.transforms.models.berts import transformer_settings
+from corpusvec.transforms.models.transformers import transformer_settings
 from corpusvec.transforms.specs import BertConfig, VectorColumn
 from corpusvec.transforms.storage.json_files import no_others, read_json, setting, whole_number
 from corpusvec.transforms.vectors.dense_layers import NORMALIZE, TRUNCATE, width_after

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from corpusvec.transforms.models.berts import weights
+from corpusvec.transforms.models.transformers import weights
 from corpusvec.transforms.specs import POOLER, BertConfig, TokenizerSpec, VectorColumn
 from corpusvec.transforms.storage.file_digests import sha256
 from corpusvec.transforms.storage.json_files import whole_number
