@@ -208,7 +208,6 @@ def _library(vocabulary: dict[str, int], unknown: str, max_word_length: int, nor
 def _tokenizer_json(spec: TokenizerSpec) -> Tokenizer:
     """`tokenizer.json` has all rules, but for what `tokenizer_config.json` says otherwise."""
     from tokenizers import Tokenizer as Library
-    from tokenizers import models
 
     tokenizer = Library.from_file(spec.path)
     tokenizer.no_truncation()

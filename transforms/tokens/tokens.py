@@ -56,8 +56,8 @@ class Tokens:
 
 
 class Tokenizer(Protocol):
-    """What a stage needs of a tokenizer. `cls` and `sep`, before and after a text, are token and id,
-    None where the model has no such token; ids are below `size`. `unknown` is the id of unknown
+    """What a stage needs of a tokenizer. `cls` and `sep`, before and after a text, are token and
+    id, None where the model has no such token; ids are below `size`. `unknown` is the id of unknown
     tokens, -1 where there are none, and None where only the model knows.
     """
 

@@ -21,6 +21,7 @@ from corpusvec.transforms.models.transformers.folders import (
     digest_of,
     fitting_tokenizer,
     of_our_own,
+    of_tokenizer,
     say_lowercase,
 )
 from corpusvec.transforms.specs import (
@@ -98,10 +99,8 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         digest=digest_of(
             files, {"do_lower_case": [rules.lowercase, lowercase_first], "tokenizer": said}
         ),
-        specials=sum(token is not None for token in (library.cls, library.sep)),
-        separators=library.separators,
         segments=library.segments and config.segment_types > 1,
-        pairs=library.pairs,
+        **of_tokenizer(library),
         prompts=modules.prompts if modules else (),
         default_prompt=modules.default_prompt if modules else "",
         notes=(

@@ -54,6 +54,7 @@ _NAMES_OF_CLASSES: Mapping[str | None, dict[str, str]] = {
     **dict.fromkeys((*_XLM_CLASSES, *_classes("Roberta", "Camembert")), _XLM_NAMES),
     **dict.fromkeys(_classes("MPNet"), _XLM_NAMES | {"unk_token": "[UNK]"}),
 }
+_NO_RULES: Mapping[str, Mapping[str, bool | None]] = {"xlm_roberta": {"do_lower_case": False}}
 # Models that count positions from the left end of a padded batch.
 _ABSOLUTE = ("albert", "bert", "distilbert", "electra")
 # The classes that transformers takes where no file names one.
@@ -112,12 +113,10 @@ def describe(
     tokenizer_settings.check(file, said)
     name = name or _OF_MODELS.get(str(model.get("model_type")))
     of_class = name in _WORD_PIECE_CLASSES
-    rules = _rules(said, about) if of_class or kind == "bert_fast" else {}
-    if kind == "xlm_roberta":
-        rules = {"do_lower_case": False}
+    rules = _rules(said, about) if of_class or kind == "bert_fast" else _NO_RULES.get(kind, {})
     names = _NAMES_OF_CLASSES.get(name, {}) | tokenizer_settings.named(said, file)
     inputs = setting(said, "model_input_names", list, about)
-    prefix_space = bool(setting(said, "add_prefix_space", bool, about))
+    spaced = bool(setting(said, "add_prefix_space", bool, about))
     return TokenizerSpec(
         kind,
         str(file),
@@ -130,7 +129,7 @@ def describe(
         named=tuple(names.items()),
         split_special=bool(setting(said, "split_special_tokens", bool, about)),
         segments=name not in _UNSEGMENTED if inputs is None else "token_type_ids" in inputs,
-        prefix_space=prefix_space if name in _BYTE_CLASSES else None,
+        prefix_space=spaced if name in _BYTE_CLASSES else None,
         keep_end=_side(file, said, "truncation") == "left",
     )
 
