@@ -39,7 +39,8 @@ class TokenizerSpec:
     `named` are the tokens that the model's files, or the class that they name, call its
     `cls_token`, `sep_token` and so on: a prompt can hold them, a text cannot. `split_special`:
     neither can. `segments`: the model is told which text of a pair a token is of. `keep_end`: a
-    text that is truncated loses its beginning.
+    text that is truncated loses its beginning. `prefix_space`: whether a text begins with a space
+    where its pieces are of bytes (None: what the file says).
     """
 
     kind: str
@@ -55,6 +56,7 @@ class TokenizerSpec:
     split_special: bool = False
     segments: bool = True
     keep_end: bool = False
+    prefix_space: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ class ModelSpec:
     weights: tuple[str, ...] = ()
     transformer: Transformer | None = None  # of the models that our own forward pass runs
     signature: Signature | None = None
-    specials: bool = True  # [CLS] and [SEP] stand around a text
+    specials: int = 2  # that stand around a text, as [CLS] and [SEP] do
     separators: int = 1  # that stand between the texts of a pair
     segments: bool = True  # the model is told which text of a pair a token is of
     pairs: bool = True  # it takes any
@@ -174,4 +176,4 @@ class ModelSpec:
     @property
     def special_tokens(self) -> int:
         """How many stand around and between the texts of a pair."""
-        return 2 + self.separators if self.specials else 0
+        return self.specials + self.separators

@@ -37,6 +37,15 @@ def of_our_own(
     }
 
 
+def of_tokenizer(library: Tokenizer) -> dict[str, Any]:
+    """What a `ModelSpec` says of its tokenizer."""
+    return {
+        "specials": sum(token is not None for token in (library.cls, library.sep)),
+        "separators": library.separators,
+        "pairs": library.pairs,
+    }
+
+
 def second_to_last(layer_count: int) -> tuple[VectorColumn, ...]:
     """The sentence vector of a BERT that does not say which is its own: the last layer is too near
     to what it was trained for.

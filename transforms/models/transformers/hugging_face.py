@@ -22,6 +22,7 @@ from corpusvec.transforms.models.transformers.folders import (
     digest_of,
     fitting_tokenizer,
     of_our_own,
+    of_tokenizer,
     say_lowercase,
 )
 from corpusvec.transforms.models.transformers.stored_arrays import (
@@ -88,8 +89,8 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         digest=digest_of(
             files, {"do_lower_case": [rules.lowercase, lowercase_first], "tokenizer": said}
         ),
-        separators=library.separators,
         segments=library.segments and config.embeddings.segment_types > 1,
+        **of_tokenizer(library),
         prompts=modules.prompts if modules else (),
         default_prompt=modules.default_prompt if modules else "",
         notes=(
