@@ -272,13 +272,13 @@ def test_graph_holds_only_what_is_wanted(
     monkeypatch.setattr(module, "SMALL_HIDDEN", spec.hidden_size + 1 if small else 0)
     arrays = {name.removeprefix("bert/"): value for name, value in weights_of(spec.path)[0].items()}
     graphs = Graphs.build(spec.transformer, replace(wanted, precision=precision), arrays)
-    layers = [function for function, _ in graphs.layers]
-    functions = [graphs.begin, *layers, *([graphs.pool] if graphs.pool else [])]
+    layers = [function for function, _ in graphs.usual.layers]
+    functions = [graphs.usual.begin, *layers, *([graphs.pool] if graphs.pool else [])]
     highest = spec.layer_count if wanted.pooler else max(wanted.layers)
     needed = shapes(spec.transformer.lower(highest), wanted.pooler)
     matrix = spec.hidden_size**2  # no vector is as large; TensorFlow may hold those both ways
     weights = sum(size for shape in needed.values() if (size := int(np.prod(shape))) >= matrix)
-    assert len(graphs.layers) == highest
+    assert len(layers) == highest
     operations = [o for function in functions for o in function.graph.get_operations()]
     constants = [
         size
@@ -364,7 +364,12 @@ def test_new_shapes_do_not_trace_again(spec, monkeypatch):
     from corpusvec.transforms.models.transformers import forward as module
 
     traced, layer = [], module.layer
-    monkeypatch.setattr(module, "layer", lambda *a: traced.append(a[1]) or layer(*a))
+
+    def counting(*arguments, **options):
+        traced.append(arguments[1])
+        return layer(*arguments, **options)
+
+    monkeypatch.setattr(module, "layer", counting)
     encoder = load_encoder(spec, Wanted((3,)))
     for n in range(1, 12):
         encoder.encode(random_windows(spec, [n] * (12 - n)))

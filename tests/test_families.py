@@ -172,9 +172,17 @@ SPELLINGS = {
     "nomic's own program": (
         "nomic_bert",
         {
-            "n_embd": 32, "n_head": 4, "n_inner": 80, "n_layer": 3, "n_positions": 128,
-            "rotary_emb_base": 1000, "rotary_emb_fraction": 1.0, "rotary_scaling_factor": None,
-            "activation_function": "swiglu", "prenorm": False, "layer_norm_epsilon": 1e-12,
+            "n_embd": 32,
+            "n_head": 4,
+            "n_inner": 80,
+            "n_layer": 3,
+            "n_positions": 128,
+            "rotary_emb_base": 1000,
+            "rotary_emb_fraction": 1.0,
+            "rotary_scaling_factor": None,
+            "activation_function": "swiglu",
+            "prenorm": False,
+            "layer_norm_epsilon": 1e-12,
             "auto_map": {"AutoModel": "nomic-ai/nomic-bert-2048--modeling.NomicBertModel"},
         },
         (
@@ -186,8 +194,12 @@ SPELLINGS = {
     "gte's own program": (
         "gte",
         {
-            "model_type": "new", "rope_theta": 160000, "position_embedding_type": "rope",
-            "pack_qkv": True, "unpad_inputs": False, "layer_norm_type": "layer_norm",
+            "model_type": "new",
+            "rope_theta": 160000,
+            "position_embedding_type": "rope",
+            "pack_qkv": True,
+            "unpad_inputs": False,
+            "layer_norm_type": "layer_norm",
             "auto_map": {"AutoModel": "Alibaba-NLP/new-impl--modeling.NewModel"},
         },
         ("rope_parameters",),
@@ -219,8 +231,26 @@ def test_layers_of_shared_weights_are_one_graph():
     spec = describe_model(str(GOLDEN / "albert"))
     arrays = StoredArrays(spec.transformer, list(map(Path, spec.weights)), pooler=False)
     graphs = Graphs.build(spec.transformer, Wanted((3,)), arrays)
-    assert len(graphs.layers) == 3
-    assert len({id(function) for function, _ in graphs.layers}) == 1
+    assert len(graphs.usual.layers) == 3
+    assert len({id(function) for function, _ in graphs.usual.layers}) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["gemma3_text", "modernbert", "mpnet", "nomic_bert", "qwen3", "roberta", "t5"]
+)
+def test_attention_block_by_block_is_attention_at_once(name, monkeypatch):
+    """Blocks of 5 queries; the windows of attention are longer and shorter than these."""
+    from corpusvec.transforms.models.transformers import forward
+    from corpusvec.transforms.models.transformers.blocks import attention
+
+    spec, windows, _ = golden(name)
+    batch = [windows[number] for number in range(0, 40, 5)]
+    expected = load_encoder(spec, all_layers(spec)).encode(batch)
+    monkeypatch.setattr(forward, "LONG", 0)
+    monkeypatch.setattr(attention, "BLOCK", 5)
+    for found, one in zip(load_encoder(spec, all_layers(spec)).encode(batch), expected):
+        for layer, values in one.layers.items():
+            np.testing.assert_allclose(found.layers[layer], values, rtol=0, atol=1e-5)
 
 
 def test_every_family_is_named_in_the_refusal_of_another():

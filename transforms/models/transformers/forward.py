@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from corpusvec.transforms.models.transformers.weights import WORDS, layer_name, 
 from corpusvec.transforms.specs import POOLER, ModelSpec, Wanted
 
 SMALL_HIDDEN = 512  # below that bfloat16 is faster with its weights in the graph
+LONG = 1024  # tokens, above which the attention is computed block by block
 
 
 class TransformerEncoder:
@@ -68,19 +70,29 @@ class TransformerEncoder:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Graphs:
+class Stack:
     """The graphs that a batch goes through, each traced once, for any B and T.
 
     `begin`: table of words [V, W], ids and segments [B, T] and lengths [B] -> rows [B*T, H], and
     what `surroundings` gives for each reach. `layers`: rows and the surroundings of a reach ->
-    rows, as many as the highest layer wanted, each with the number of its reach. `pool`: rows, B ->
-    [B, H], None unless it is wanted.
+    rows, as many as the highest layer wanted, each with the number of its reach.
     """
 
-    words: tf.Tensor
     begin: Callable[..., tuple[tf.Tensor, list[Surroundings]]]
     layers: Sequence[tuple[Callable[[tf.Tensor, Surroundings], tf.Tensor], int]]
-    pool: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None
+
+
+class Graphs:
+    """A model up to the highest layer wanted. Its attention is computed at once; in batches of long
+    texts block by block, by graphs that are made when the first of these comes.
+
+    `pool`: rows, B -> [B, H], None unless it is wanted.
+    """
+
+    def __init__(self, words: tf.Tensor, tracing: Tracing, pool: Callable[..., tf.Tensor] | None):
+        self.words, self.pool = words, pool
+        self.usual = tracing.stack(by_blocks=False)
+        self._tracing, self._long, self._lock = tracing, None, Lock()
 
     @classmethod
     def build(cls, config: Transformer, wanted: Wanted, weights: Weights) -> Graphs:
@@ -89,14 +101,9 @@ class Graphs:
         count = config.layer_count if wanted.pooler else max(map(int, wanted.layers), default=0)
         config = config.lower(count)
         in_graph = dtype == tf.bfloat16 and (has_amx() or config.hidden_size < SMALL_HIDDEN)
-        trace = _Tracing(config, Fixed(weights, dtype, in_graph, norms.fuse(dtype)))
-        begin = trace.begin()
-        return cls(
-            words=tf.constant(weights[WORDS], dtype),
-            begin=begin,
-            layers=trace.layers(begin.structured_outputs[1]),
-            pool=trace.pooler() if wanted.pooler else None,
-        )
+        tracing = Tracing(config, Fixed(weights, dtype, in_graph, norms.fuse(dtype)))
+        pool = tracing.pooler() if wanted.pooler else None
+        return cls(tf.constant(weights[WORDS], dtype), tracing, pool)
 
     def run(
         self, ids: np.ndarray, segments: np.ndarray, lengths: np.ndarray, wanted: Sequence[int]
@@ -104,11 +111,12 @@ class Graphs:
         """ids and segments [B, T], lengths [B], all int32 -> the layers wanted by index, each
         [B, T, H] float32, and the pooled output [B, H] float32 or None.
         """
-        x, around = self.begin(self.words, *map(tf.constant, (ids, segments, lengths)))
+        stack = self._stack(ids.shape[1])
+        x, around = stack.begin(self.words, *map(tf.constant, (ids, segments, lengths)))
         found = {}
-        for index in range(len(self.layers) + 1):
+        for index in range(len(stack.layers) + 1):
             if index > 0:
-                function, reach = self.layers[index - 1]
+                function, reach = stack.layers[index - 1]
                 x = function(x, around[reach])
             if index in wanted:
                 found[index] = tf.cast(x, tf.float32).numpy().reshape(*ids.shape, -1)
@@ -116,29 +124,42 @@ class Graphs:
             return found, None
         return found, tf.cast(self.pool(x, tf.constant(len(ids))), tf.float32).numpy()
 
+    def _stack(self, length: int) -> Stack:
+        if length <= LONG or self._tracing.config.attention.disentangled:
+            return self.usual
+        with self._lock:
+            self._long = self._long or self._tracing.stack(by_blocks=True)
+        return self._long
+
 
 @dataclass(frozen=True, slots=True)
-class _Tracing:
+class Tracing:
     """How the graphs of a model are made."""
 
     config: Transformer
     arrays: Fixed
 
-    def begin(self):
+    def stack(self, by_blocks: bool) -> Stack:
+        begin = self._begin(by_blocks)
+        return Stack(begin, self._layers(begin.structured_outputs[1], by_blocks))
+
+    def _begin(self, by_blocks: bool):
         embeddings = self.config.embeddings
         table = tf.TensorSpec([embeddings.vocab_size, embeddings.width], self.arrays.dtype)
         ids, lengths = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
 
         def run(words, ids, segments, lengths):
             tokens = tf.sequence_mask(lengths, tf.shape(ids)[1])
-            return start(self.config, self.arrays, words, ids, segments, tokens)
+            return start(self.config, self.arrays, words, ids, segments, tokens, by_blocks)
 
         return _traced(run, table, ids, ids, lengths)
 
-    def layers(self, given: Sequence[Surroundings]) -> list[tuple[Callable, int]]:
+    def _layers(
+        self, given: Sequence[Surroundings], by_blocks: bool
+    ) -> list[tuple[Callable[..., tf.Tensor], int]]:
         """Of `given` surroundings; layers that compute the same are one graph."""
         config, kinds = self.config, reaches(self.config)
-        made: dict[tuple[int, ...], Callable] = {}
+        made: dict[tuple[int, ...], Callable[..., tf.Tensor]] = {}
         found = []
         for number, reach in enumerate(config.reaches):
             kind = kinds.index(reach)
@@ -146,7 +167,7 @@ class _Tracing:
             key = (config.source(number), kind, *(ends if config.ends_differ else ()))
             if key not in made:
                 shapes = {name: _shape(one) for name, one in given[kind].items()}
-                run = functools.partial(layer, config, number, self.arrays)
+                run = functools.partial(layer, config, number, self.arrays, by_blocks=by_blocks)
                 made[key] = _traced(run, self._rows(), shapes)
             found.append((made[key], kind))
         return found
@@ -171,13 +192,14 @@ def _shape(tensor: tf.Tensor) -> tf.TensorSpec:
 
 
 def start(
-    config: Transformer, arrays: Arrays, words, ids, segments, tokens
+    config: Transformer, arrays: Arrays, words, ids, segments, tokens, by_blocks: bool = False
 ) -> tuple[tf.Tensor, list[Surroundings]]:
     """Words [V, W], ids and segments [B, T], and tokens [B, T], none where there is padding ->
     layer 0 as rows [B*T, H], and what each of the `reaches` is told.
     """
     x = embed(config.embeddings, arrays, words, ids, segments)
-    return x, [surroundings(config, reach, arrays, tokens) for reach in reaches(config)]
+    around = [surroundings(config, reach, arrays, tokens, by_blocks) for reach in reaches(config)]
+    return x, around
 
 
 def reaches(config: Transformer) -> tuple[Reach, ...]:
@@ -185,8 +207,15 @@ def reaches(config: Transformer) -> tuple[Reach, ...]:
     return tuple(dict.fromkeys(config.reaches))
 
 
-def layer(config: Transformer, number: int, arrays: Arrays, x, around: Surroundings) -> tf.Tensor:
-    """Rows [B*T, H] -> rows [B*T, H]."""
+def layer(
+    config: Transformer,
+    number: int,
+    arrays: Arrays,
+    x,
+    around: Surroundings,
+    by_blocks: bool = False,
+) -> tf.Tensor:
+    """Rows [B*T, H] -> rows [B*T, H]; `around` is of the layer's reach, made `by_blocks` or not."""
     name, embedded = layer_name(config, number), x
     places = norm_places(config, number)
 
@@ -201,7 +230,8 @@ def layer(config: Transformer, number: int, arrays: Arrays, x, around: Surroundi
         )
 
     def attention(x):
-        return attend(config.attention, name, arrays, x, around)
+        reach = config.reaches[number] if by_blocks else None
+        return attend(config.attention, name, arrays, x, around, reach)
 
     def own(x):
         return feed_forward(config.feed_forward, name, arrays, x)

@@ -65,7 +65,7 @@ def _layer(config: Transformer, number: int) -> dict[str, tuple[int, ...]]:
     attention, inner = config.attention, config.feed_forward
     width, narrow = (n * attention.head_size for n in (attention.heads, attention.groups))
     own = f"{name}/attention/self"
-    found = {}
+    found: dict[str, tuple[int, ...]] = {}
     for part, outputs in (("query", width), ("key", narrow), ("value", narrow)):
         found |= _dense(f"{own}/{part}", hidden, outputs, attention.bias)
     if attention.head_norm:

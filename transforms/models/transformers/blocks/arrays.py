@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -42,7 +41,7 @@ class Arrays(Protocol):
         """The like for the weights of the attention."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Fixed:
     """Weights that nothing trains, for the graph that is being traced: constants of it where
     `in_graph`, else tensors beside it.
@@ -56,15 +55,17 @@ class Fixed:
     dtype: tf.DType
     in_graph: bool
     fused_norms: bool
+    # What is beside the graphs, so that several of them hold one copy.
+    beside: dict[tuple[str, ...], tf.Tensor] = field(default_factory=dict)
 
     def __call__(self, name: str) -> tf.Tensor:
-        return self._tensor(self.weights[name])
+        return self._tensor((name,))
 
     def dense(self, x: tf.Tensor, *names: str) -> tf.Tensor:
-        product = tf.matmul(x, self._tensor(self._joined(names, "kernel")))
+        product = tf.matmul(x, self._tensor([f"{name}/kernel" for name in names]))
         if f"{names[0]}/bias" not in self.weights:
             return product
-        return tf.nn.bias_add(product, self._tensor(self._joined(names, "bias")))
+        return tf.nn.bias_add(product, self._tensor([f"{name}/bias" for name in names]))
 
     def norm(self, x: tf.Tensor, name: str, norm: Norm) -> tf.Tensor:
         gamma = self(f"{name}/LayerNorm/gamma")
@@ -75,7 +76,7 @@ class Fixed:
 
     def once(self, made: Callable[[Arrays], tf.Tensor]) -> tf.Tensor:
         with tf.init_scope():
-            found = made(replace(self, in_graph=False, fused_norms=False))
+            found = made(replace(self, in_graph=False, fused_norms=False, beside={}))
         return tf.constant(found.numpy()) if self.in_graph else found
 
     def dropped(self, x: tf.Tensor) -> tf.Tensor:
@@ -83,10 +84,16 @@ class Fixed:
 
     dropped_attention = dropped
 
-    def _joined(self, names: tuple[str, ...], part: str) -> np.ndarray:
-        arrays = [self.weights[f"{name}/{part}"] for name in names]
-        return np.concatenate(arrays, axis=-1) if len(arrays) > 1 else arrays[0]
+    def _tensor(self, names: Sequence[str]) -> tf.Tensor:
+        """The arrays side by side."""
+        if self.in_graph:
+            return tf.constant(self._joined(names), self.dtype)
+        key = tuple(names)
+        if key not in self.beside:
+            with tf.init_scope():
+                self.beside[key] = tf.constant(self._joined(names), self.dtype)
+        return self.beside[key]
 
-    def _tensor(self, values: np.ndarray) -> tf.Tensor:
-        with contextlib.nullcontext() if self.in_graph else tf.init_scope():
-            return tf.constant(values, self.dtype)
+    def _joined(self, names: Sequence[str]) -> np.ndarray:
+        arrays = [self.weights[name] for name in names]
+        return np.concatenate(arrays, axis=-1) if len(arrays) > 1 else arrays[0]

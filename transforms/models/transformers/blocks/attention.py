@@ -2,25 +2,66 @@
 
 from __future__ import annotations
 
-from corpusvec.transforms.architectures import Attention, Disentangled
+from corpusvec.transforms.architectures import Attention, Disentangled, Reach
 from corpusvec.transforms.models.hardware import tf
 from corpusvec.transforms.models.transformers.blocks.arrays import Arrays
-from corpusvec.transforms.models.transformers.blocks.surroundings import Surroundings
+from corpusvec.transforms.models.transformers.blocks.surroundings import (
+    Surroundings,
+    part_of_mask,
+)
+
+BLOCK = 512  # queries at once in long texts
 
 
-def attend(config: Attention, name: str, arrays: Arrays, x, around: Surroundings) -> tf.Tensor:
-    """Rows [B*T, H] -> rows [B*T, H]."""
+def attend(
+    config: Attention, name: str, arrays: Arrays, x, around: Surroundings, reach: Reach | None
+) -> tf.Tensor:
+    """Rows [B*T, H] -> rows [B*T, H]. With a `reach` the surroundings are those of long texts, and
+    the queries are taken block by block: scores are as many as a block has queries times keys, and
+    of a window the keys of that alone.
+    """
     own = f"{name}/attention/self"
     queries, keys, values = _heads(config, own, arrays, x, around)
-    scores = _products(queries, keys)
-    if config.disentangled:
-        scores += _of_distances(config, own, arrays, queries, keys, around["distances"])
-    scores = scores * tf.cast(config.scale, arrays.dtype) + around["mask"]  # [B, N, T, T]
-    shares = arrays.dropped_attention(tf.nn.softmax(scores))
-    context = tf.transpose(_mixed(shares, values), [0, 2, 1, 3])  # [B, T, N, D]
+    if reach is None:
+        scores = _products(queries, keys)
+        if config.disentangled:
+            scores += _of_distances(config, own, arrays, queries, keys, around["distances"])
+        context = _context(config, arrays, scores, around["mask"], values)
+    else:
+        context = _by_blocks(config, arrays, queries, keys, values, around, reach)
     # As many rows as x: so TensorFlow adds x in the product.
     context = tf.reshape(context, [tf.shape(x)[0], config.heads * config.head_size])
     return arrays.dropped(arrays.dense(context, f"{name}/attention/output/dense"))
+
+
+def _context(config: Attention, arrays: Arrays, scores, mask, values) -> tf.Tensor:
+    """Scores and mask [B, N, T, S], values [B, G, S, D] -> [B, T, N, D]."""
+    scores = scores * tf.cast(config.scale, arrays.dtype) + mask
+    shares = arrays.dropped_attention(tf.nn.softmax(scores))
+    return tf.transpose(_mixed(shares, values), [0, 2, 1, 3])
+
+
+def _by_blocks(
+    config: Attention, arrays: Arrays, queries, keys, values, around: Surroundings, reach: Reach
+) -> tf.Tensor:
+    """Queries [B, N, T, D], keys and values [B, G, T, D] -> [B, T, N, D]."""
+    length = tf.shape(queries)[2]
+
+    def block(start, found):
+        stop = tf.minimum(start + BLOCK, length)
+        first = 0 if reach.back is None else tf.maximum(start - reach.back, 0)
+        last = length if reach.ahead is None else tf.minimum(stop + reach.ahead, length)
+        mask = part_of_mask(reach, around, start, stop, first, last)
+        scores = _products(queries[:, :, start:stop], keys[:, :, first:last])
+        context = _context(config, arrays, scores, mask, values[:, :, first:last])
+        rows = tf.transpose(context, [1, 0, 2, 3])
+        return stop, found.write(found.size(), rows)
+
+    found = tf.TensorArray(arrays.dtype, 0, dynamic_size=True, infer_shape=False)
+    found = tf.while_loop(
+        lambda start, _: start < length, block, (0, found), parallel_iterations=1
+    )[1]
+    return tf.transpose(found.concat(), [1, 0, 2, 3])
 
 
 def _heads(
@@ -53,18 +94,18 @@ def _turned(x: tf.Tensor, cos: tf.Tensor, sin: tf.Tensor) -> tf.Tensor:
 
 
 def _products(queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
-    """Queries [B, N, T, D], keys [B, G, T, D] -> [B, N, T, T]."""
+    """Queries [B, N, T, D], keys [B, G, S, D] -> [B, N, T, S]."""
     if queries.shape[1] == keys.shape[1]:
         return tf.matmul(queries, keys, transpose_b=True)
     shape = tf.shape(queries)
     # The heads of a group, one below the other, are one product.
     grouped = tf.reshape(queries, [shape[0], keys.shape[1], -1, shape[3]])
     products = tf.matmul(grouped, keys, transpose_b=True)
-    return tf.reshape(products, [shape[0], queries.shape[1], shape[2], shape[2]])
+    return tf.reshape(products, [shape[0], queries.shape[1], shape[2], tf.shape(keys)[2]])
 
 
 def _mixed(shares: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """Shares [B, N, T, T], values [B, G, T, D] -> [B, N, T, D]."""
+    """Shares [B, N, T, S], values [B, G, S, D] -> [B, N, T, D]."""
     if shares.shape[1] == values.shape[1]:
         return tf.matmul(shares, values)
     shape = tf.shape(shares)

@@ -15,17 +15,24 @@ from corpusvec.transforms.models.transformers.blocks.arrays import Arrays
 
 # `mask` [B, 1 or heads, 1 or T, T] is added to the scores, `cos` and `sin` [T, 1, D/2] turn queries
 # and keys, `distances` [2T-1] are rows of the table of `Disentangled`, `tokens` [B*T, 1] is 0 for
-# padding.
+# padding. Of long texts `mask` [B, 1, 1, T] is of the padding alone, and `biases` [heads, 2T-1] are
+# what is added for distances.
 Surroundings = Mapping[str, tf.Tensor]
 
 
-def surroundings(config: Transformer, reach: Reach, arrays: Arrays, tokens) -> Surroundings:
+def surroundings(
+    config: Transformer, reach: Reach, arrays: Arrays, tokens, by_blocks: bool = False
+) -> Surroundings:
     """Tokens [B, T], false where there is padding -> see `Surroundings`."""
     length = tf.shape(tokens)[1]
-    mask = _mask(reach, tokens, arrays.dtype)
+    everything = Reach() if by_blocks else reach
+    found = {"mask": _added(_seen(everything, tokens), arrays.dtype)}
     if buckets := config.attention.buckets:
-        mask += _bias(buckets, arrays, length)
-    found = {"mask": mask}
+        biases = _biases(buckets, arrays, length)
+        if by_blocks:
+            found["biases"] = biases
+        else:
+            found["mask"] += tf.gather(biases, _ahead(length) + length - 1, axis=1)[None]
     if reach.rotary:
         found |= _turns(reach.rotary, length, arrays.dtype)
     if places := config.attention.disentangled:
@@ -35,18 +42,46 @@ def surroundings(config: Transformer, reach: Reach, arrays: Arrays, tokens) -> S
     return found
 
 
-def _mask(reach: Reach, tokens, dtype: tf.DType) -> tf.Tensor:
-    """[B, 1, 1 or T, T]: 0 where a token is attended to, and far below 0 where not: exp() of it is
-    0, and a row of them alone is no NaN.
+def part_of_mask(reach: Reach, around: Surroundings, start, stop, first, last) -> tf.Tensor:
+    """The mask of queries from `start` to `stop` and keys from `first` to `last`: [B, 1 or heads, 1
+    or queries, keys].
     """
-    seen = tokens[:, None, None, :]
+    mask = around["mask"][:, :, :, first:last]
+    ahead = tf.range(first, last)[None, :] - tf.range(start, stop)[:, None]
     if reach.back is not None or reach.ahead is not None:
-        place = tf.range(tf.shape(tokens)[1])
-        ahead = place[None, :] - place[:, None]  # [T, T], how far a key is ahead of a query
-        if reach.back is not None:
-            seen = tf.logical_and(seen, ahead >= -reach.back)
-        if reach.ahead is not None:
-            seen = tf.logical_and(seen, ahead <= reach.ahead)
+        mask += _added(_within(reach, ahead), mask.dtype)
+    if (biases := around.get("biases")) is not None:
+        mask += tf.gather(biases, ahead + tf.shape(around["mask"])[3] - 1, axis=1)[None]
+    return mask
+
+
+def _seen(reach: Reach, tokens) -> tf.Tensor:
+    """[B, 1, 1 or T, T]: which keys each query attends to."""
+    seen = tokens[:, None, None, :]
+    if reach.back is None and reach.ahead is None:
+        return seen
+    return tf.logical_and(seen, _within(reach, _ahead(tf.shape(tokens)[1])))
+
+
+def _ahead(length) -> tf.Tensor:
+    """[T, T]: how far each key is ahead of each query."""
+    place = tf.range(length)
+    return place[None, :] - place[:, None]
+
+
+def _within(reach: Reach, ahead) -> tf.Tensor:
+    within = tf.ones_like(ahead, tf.bool)
+    if reach.back is not None:
+        within = tf.logical_and(within, ahead >= -reach.back)
+    if reach.ahead is not None:
+        within = tf.logical_and(within, ahead <= reach.ahead)
+    return within
+
+
+def _added(seen, dtype: tf.DType) -> tf.Tensor:
+    """0 where a key is attended to, and far below 0 where not: exp() of it is 0, and a row of them
+    alone is no NaN.
+    """
     return tf.cast(tf.where(seen, 0.0, -1e4 if dtype == tf.float16 else -1e9), dtype)
 
 
@@ -58,15 +93,13 @@ def _turns(rotary: Rotary, length, dtype: tf.DType) -> dict[str, tf.Tensor]:
     return {key: tf.cast(turn * rotary.factor, dtype)[:, None, :] for key, turn in turns.items()}
 
 
-def _bias(buckets: Buckets, arrays: Arrays, length) -> tf.Tensor:
-    """[1, heads, T, T]: what each head adds for the distance from query to key."""
-    place = tf.range(length)
-    ahead = place[None, :] - place[:, None]
+def _biases(buckets: Buckets, arrays: Arrays, length) -> tf.Tensor:
+    """[heads, 2T-1]: what each head adds for a key that is T-1 behind the query to T-1 ahead."""
+    ahead = tf.range(1 - length, length)
     nearer = tf.minimum(tf.abs(ahead), buckets.furthest)
     bucket = tf.gather(tf.constant(bucket_numbers(buckets)), nearer)
     bucket += tf.where(ahead > 0, buckets.count // 2, 0)
-    biases = tf.gather(arrays("encoder/relative_attention_bias"), bucket)  # [T, T, heads]
-    return tf.transpose(biases, [2, 0, 1])[None]
+    return tf.transpose(tf.gather(arrays("encoder/relative_attention_bias"), bucket))
 
 
 def bucket_numbers(buckets: Buckets) -> np.ndarray:
