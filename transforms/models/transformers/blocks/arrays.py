@@ -71,8 +71,10 @@ class Fixed:
         gamma = self(f"{name}/LayerNorm/gamma")
         if norm.rms:
             return norms.root_mean_square(x, gamma, norm.epsilon)
-        beta = self(f"{name}/LayerNorm/beta") if norm.beta else None
-        return (norms.fused if self.fused_norms else norms.layer)(x, gamma, beta, norm.epsilon)
+        beta = self(f"{name}/LayerNorm/beta") if norm.beta else self._zeros(gamma.shape[0])
+        if beta is None or not self.fused_norms or x.shape.rank != 2:
+            return norms.layer(x, gamma, beta, norm.epsilon)
+        return norms.fused(x, gamma, beta, norm.epsilon)
 
     def once(self, made: Callable[[Arrays], tf.Tensor]) -> tf.Tensor:
         with tf.init_scope():
@@ -83,6 +85,18 @@ class Fixed:
         return x
 
     dropped_attention = dropped
+
+    def _zeros(self, width: int) -> tf.Tensor | None:
+        """For a norm that adds nothing; None where TensorFlow would see that they are zeros, and
+        leave them out.
+        """
+        if self.in_graph:
+            return None
+        key = ("zeros", str(width))
+        if key not in self.beside:
+            with tf.init_scope():
+                self.beside[key] = tf.zeros([width], self.dtype)
+        return self.beside[key]
 
     def _tensor(self, names: Sequence[str]) -> tf.Tensor:
         """The arrays side by side."""

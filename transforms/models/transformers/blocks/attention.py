@@ -29,8 +29,9 @@ def attend(
         context = _context(config, arrays, scores, around["mask"], values)
     else:
         context = _by_blocks(config, arrays, queries, keys, values, around, reach)
-    # As many rows as x: so TensorFlow adds x in the product.
-    context = tf.reshape(context, [tf.shape(x)[0], config.heads * config.head_size])
+    # Of the shape of x where it has that: so TensorFlow adds x in the product.
+    width = config.heads * config.head_size
+    context = tf.reshape(context, tf.shape(x) if x.shape[1] == width else [-1, width])
     return arrays.dropped(arrays.dense(context, f"{name}/attention/output/dense"))
 
 

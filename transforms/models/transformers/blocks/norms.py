@@ -23,9 +23,10 @@ def root_mean_square(x: tf.Tensor, gamma: tf.Tensor, epsilon: float) -> tf.Tenso
     return x * tf.cast(tf.math.rsqrt(squares + epsilon), x.dtype) * gamma
 
 
-def fused(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor | None, epsilon: float) -> tf.Tensor:
+def fused(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> tf.Tensor:
     """`layer` of rows [rows, H], in the form that TensorFlow replaces by oneDNN's layer
-    normalization: rows as the channels of one picture. Rounded otherwise in the last digit.
+    normalization: rows as the channels of one picture. Rounded otherwise in the last digit. Without
+    beta, TensorFlow would take for it whatever is added next, and fail or crash.
     """
     rows = tf.shape(x)[0]
     normed = tf.raw_ops.FusedBatchNormV3(
@@ -38,8 +39,7 @@ def fused(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor | None, epsilon: float
         data_format="NCHW",
         is_training=True,
     )
-    scaled = tf.reshape(normed.y, tf.shape(x)) * gamma
-    return scaled if beta is None else scaled + beta
+    return tf.reshape(normed.y, tf.shape(x)) * gamma + beta
 
 
 @functools.cache
