@@ -77,6 +77,18 @@ def test_neighbours_change_nothing(name):
             np.testing.assert_allclose(together.layers[layer], values, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_an_exported_model_gives_the_same_vectors(name, tmp_path, capsys):
+    from corpusvec.pipeline.cli import main
+
+    source, exported = str(GOLDEN / name), str(tmp_path / "exported")
+    assert main(["export-model", source, exported]) == 0
+    texts = golden(name)[2]["texts"].tolist()[:9]
+    found, expected = (corpusvec.Embedder(model=place).embed(texts) for place in (exported, source))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    capsys.readouterr()
+
+
 @pytest.mark.parametrize("name", sorted(set(NAMES) - WITH_POOLER))
 def test_a_pooler_that_a_model_does_not_have_is_refused(name):
     with pytest.raises(ValueError, match="--vectors=pooler: the model has no pooler"):

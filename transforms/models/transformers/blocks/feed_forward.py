@@ -12,7 +12,8 @@ ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "gelu": lambda x: tf.nn.gelu(x, approximate=False),
     "gelu_tanh": lambda x: tf.nn.gelu(x, approximate=True),
     "relu": tf.nn.relu,
-    "silu": tf.nn.silu,
+    # Not TensorFlow's own, which brings functions for its gradient that no SavedModel keeps.
+    "silu": lambda x: x * tf.sigmoid(x),
     "tanh": tf.nn.tanh,
     "linear": tf.identity,
 }
