@@ -456,3 +456,34 @@ def test_an_input_that_is_written_again_while_it_is_read_is_named(corpus):
     corpus.put(name, data[:-1])
     with pytest.raises(BrokenInput, match=r": the file changed .* and now it has"):
         check_unchanged(listed)
+
+
+def test_an_object_that_one_of_equal_size_replaces_within_a_second_ends_the_run(
+    corpus, tiny, capsys, monkeypatch
+):
+    """What differs is the ETag alone, or Google's checksum."""
+    from corpusvec.transforms import read
+    from corpusvec.transforms.documents import inputs
+
+    name = "in/0.txt"
+    (before,) = inputs.match_inputs([f"{corpus.address}/{name}"])
+    replaced = []
+
+    def open_and_replace(path, on_bytes):
+        stream = inputs.open_input(path, on_bytes)
+        if path == before.path and not replaced:
+            replaced.append(path)
+            corpus.put(name, corpus.get(name).swapcase())
+        return stream
+
+    monkeypatch.setattr(read, "open_input", open_and_replace)
+    state, stood = inputs._state, inputs._state(before.path)
+    monkeypatch.setattr(
+        inputs, "_state", lambda path: stood if path == before.path else state(path)
+    )
+    place = [f"--input={before.path}", f"--output={corpus.address}/out", f"--model={tiny}"]
+    assert main(["embed", *place]) == 1
+    assert replaced
+    assert re.search(r"in/0\.txt: the file changed .*was replaced", capsys.readouterr().err)
+    assert latest(f"{corpus.address}/out") is None
+    assert main(["embed", *place]) == 0

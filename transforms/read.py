@@ -17,6 +17,7 @@ from corpusvec.transforms.documents.inputs import (
     InputFile,
     check_unchanged,
     open_input,
+    version_of,
 )
 from corpusvec.transforms.documents.streams import BrokenInput
 from corpusvec.transforms.elements import Count, Dated, Document, Failure
@@ -209,7 +210,7 @@ def _records(
 ) -> Iterator[Record]:
     """All records of a file, in order."""
     read = reader_for(format_of(file.path, input_format), unit, markup, dates)
-    opener, n = _Opener(file.opened), 0
+    opener, version, n = _Opener(file.opened), version_of(file), 0
     with closing(read(opener, file.path, file.name)) as records:  # type: ignore[type-var]
         try:
             for record in records:
@@ -220,12 +221,12 @@ def _records(
                 yield record
         except BrokenInput:
             with suppress(RuntimeError):
-                check_unchanged(file)  # which says more than that it is cut off
+                check_unchanged(file, version)  # which says more than that it is cut off
             raise
         finally:
             count("records", n % REPORT_EVERY)
             opener.count()
-    check_unchanged(file)
+    check_unchanged(file, version)
 
 
 def _wants_hint(document: Document, input_format: str) -> bool:

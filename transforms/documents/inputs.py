@@ -20,6 +20,7 @@ from corpusvec.transforms.storage.files import (
     listed,
     open_file,
     state,
+    version,
 )
 from corpusvec.transforms.storage.globs import hidden_names, match
 from corpusvec.transforms.storage.lfs_pointers import POINTER, is_pointer
@@ -149,13 +150,27 @@ def refuse_output_inside_inputs(output: str, patterns: Iterable[str]) -> None:
             )
 
 
-def check_unchanged(file: InputFile) -> None:
-    """Raises: BrokenInput for a file that is not what it was when the run began; RuntimeError for a
+def version_of(file: InputFile) -> str:
+    """Of what lies there now, for `check_unchanged`; empty where only size and time are known.
+    Raises: RuntimeError for a store that does not answer.
+    """
+    try:
+        return ask(file.opened, lambda: version(file.opened))
+    except Refused as error:
+        raise RuntimeError(f"{file.path}: cannot be opened ({error}); check --input") from error
+
+
+def check_unchanged(file: InputFile, opened: str = "") -> None:
+    """`opened`: its version when it was opened. A store's times are whole seconds: an object that
+    another one of its size replaces within one has another version alone.
+
+    Raises: BrokenInput for a file that is not what it was when the run began; RuntimeError for a
     store that does not answer.
     """
     began = f"when the run began it had {file.size:,} bytes"
     try:
         _, size, written = _state(file.opened)
+        now = ask(file.opened, lambda: version(file.opened)) if opened else ""
     except FileNotFoundError as error:
         raise _changed(file, f"{began}, and now it is gone") from error
     except (Refused, OSError, ValueError) as error:
@@ -166,6 +181,8 @@ def check_unchanged(file: InputFile) -> None:
     if file.written and abs(written - file.written) >= (1.0 if is_remote(file.path) else 1e-6):
         at = datetime.fromtimestamp(written, timezone.utc)
         raise _changed(file, f"it was written to at {at:%Y-%m-%d %H:%M:%S} UTC")
+    if now != opened:
+        raise _changed(file, f"it was replaced (its ETag or checksum was {opened}, and is {now})")
 
 
 def _changed(file: InputFile, how: str) -> BrokenInput:
