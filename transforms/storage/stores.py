@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.util
 import logging
@@ -54,11 +55,36 @@ def unserved(message: str, error: Exception) -> Outage | ValueError:
     """What to raise for an error of a disk or a store: `ValueError` where another try would be in
     vain.
     """
+    return ValueError(message) if is_lasting(error) else Outage(message)
+
+
+def is_lasting(error: Exception) -> bool:
+    """Whether what a disk or a store did not do would fail again."""
     if isinstance(error, Refused):
-        lasting = error.lasting
-    else:
-        lasting = not isinstance(error, OSError) or error.errno in _LASTING
-    return ValueError(message) if lasting else Outage(message)
+        return error.lasting
+    if not isinstance(error, OSError):
+        return True
+    return error.errno in _LASTING or _why(error) is not None
+
+
+@contextlib.contextmanager
+def served(place: str, what: str = "cannot be read") -> Iterator[None]:
+    """What disks, stores and Arrow raise in the block becomes a sentence about `place`, as of
+    `unserved`.
+    """
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, ImportError, Refused, pa.ArrowException) as error:
+        why = " ".join((_stated(place, error) or str(error)).split())
+        raise unserved(f"{place}: {what} ({why})", error) from error
+
+
+def _stated(place: str, error: Exception) -> str | None:
+    """Beam's words for what a store did not do are for developers."""
+    is_beams = isinstance(error, OSError) and is_remote(place)
+    return reason(place, error) if is_beams else None
 
 
 def is_remote(path: str) -> bool:

@@ -193,7 +193,7 @@ def _fetch_store(handle: str, folder: str, scratch: str) -> None:
         what = " ".join(str(error).split())
         raise RuntimeError(f"cannot be fetched: {what}") from error
     if not files:
-        raise RuntimeError("no files are there; check the bucket and the path")
+        raise ValueError("no files are there; check the bucket and the path")
     if is_archive:
         _unpack(target, folder)
 
