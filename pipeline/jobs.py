@@ -26,6 +26,7 @@ from corpusvec.transforms.documents.inputs import (
     split_patterns,
 )
 from corpusvec.transforms.models.sources.downloads import without_secrets
+from corpusvec.transforms.snapshots.claim_files import Claim
 from corpusvec.transforms.snapshots.claims import reading, writing
 from corpusvec.transforms.snapshots.commits import Snapshot, new_id, sole_writer
 from corpusvec.transforms.snapshots.earlier_rows import Earlier
@@ -55,6 +56,7 @@ class Job:
     limits: Limits = DEFAULT_LIMITS
     vector_encoding: str = PLAIN  # in the files; it is no part of what decides the vectors
     manifest: dict[str, Any]  # what the manifest says beside counts and files
+    claims: Sequence[Claim] = ()  # on the output, and on what is read elsewhere
 
     @property
     def apart(self) -> bool:
@@ -105,6 +107,7 @@ def from_flags(
         vector_encoding=flags.vector_encoding,
         manifest=_about(flags, begun.at, files)
         | {"previous": before.id, "notes": [*recipe.notes, *notes, *before.notes]},
+        claims=begun.claims,
     )
 
 
@@ -132,14 +135,15 @@ def _absolute(path: str) -> str:
 
 
 class _Begun(NamedTuple):
-    """A run's snapshot, when it began, what it can take over, and whether it was `late`: another
-    one published after the start of this one.
+    """A run's snapshot, when it began, what it can take over, its claims, and whether it was
+    `late`: another one published after the start of this one.
     """
 
     snapshot: Snapshot
     at: datetime
     before: Previous
     late: bool
+    claims: Sequence[Claim] = ()
 
 
 def _begin(
@@ -168,7 +172,8 @@ def _begin(
         claim.tell(snapshot.id, before.names_in(output))
     if other:
         other.tell(snapshot.id, before.names_in(flags.previous))
-    return _Begun(snapshot, now if late else begun, before, late)
+    claims = [claim, other] if other else [claim]
+    return _Begun(snapshot, now if late else begun, before, late, claims)
 
 
 def _files(patterns: list[str], flags: argparse.Namespace, notes: list[str]) -> list[InputFile]:
