@@ -67,6 +67,21 @@ def is_lasting(error: Exception) -> bool:
     return error.errno in _LASTING or _why(error) is not None
 
 
+def damage(path: str, error: Exception) -> str:
+    """Why a file that was there cannot be read, where that is the file's: it is gone, or its disk
+    is damaged.
+
+    Raises: what `unserved` gives, where a disk or a store does not serve; other faults as they are.
+    """
+    told = _refusal(path, error) if is_remote(path) else error
+    if not isinstance(told, OSError | Refused):
+        raise error
+    lost = 404 in _codes(error) if is_remote(path) else told.errno in {*_LASTING, errno.EIO}
+    if not lost:
+        raise unserved(f"{path}: cannot be read ({told})", told) from error
+    return " ".join(str(told).split())
+
+
 @contextlib.contextmanager
 def served(place: str, what: str = "cannot be read") -> Iterator[None]:
     """What disks, stores and Arrow raise in the block becomes a sentence about `place`, as of
@@ -113,8 +128,13 @@ def ask(path: str, question: Callable[[], _Answer]) -> _Answer:
     except Refused:
         raise
     except Exception as error:  # each file system raises its own library's errors
-        mistaken = isinstance([*_causes(error)][-1], ValueError | ImportError)
-        raise Refused(_reason(scheme, error), mistaken or _why(error) is not None) from error
+        raise _refusal(path, error) from error
+
+
+def _refusal(path: str, error: Exception) -> Refused:
+    mistaken = isinstance([*_causes(error)][-1], ValueError | ImportError)
+    scheme = path.partition("://")[0].lower()
+    return Refused(_reason(scheme, error), mistaken or _why(error) is not None)
 
 
 def reason(path: str, error: Exception) -> str | None:
@@ -191,12 +211,15 @@ def _reason(scheme: str, error: Exception) -> str:
 
 def _why(error: Exception) -> str | None:
     """What is to be done about a store that refuses; None where it failed otherwise."""
+    return next((_WHY[code] for code in _codes(error) if code in _WHY), None)
+
+
+def _codes(error: Exception) -> Iterator[int]:
+    """The status codes that a store answered with."""
     for link in _causes(error):
         answer = getattr(link, "response", None)  # google-resumable-media's errors have it
-        code = getattr(link, "code", None) or getattr(answer, "status_code", None)
-        if (why := _WHY.get(code or 0)) is not None:
-            return why
-    return None
+        if code := getattr(link, "code", None) or getattr(answer, "status_code", None):
+            yield code
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
