@@ -25,6 +25,7 @@ from corpusvec.transforms.documents.inputs import (
     refuse_output_inside_inputs,
     split_patterns,
 )
+from corpusvec.transforms.models.kinds import weights_digest
 from corpusvec.transforms.models.sources.downloads import without_secrets
 from corpusvec.transforms.snapshots.claim_files import Claim
 from corpusvec.transforms.snapshots.claims import reading, writing
@@ -106,7 +107,11 @@ def from_flags(
         limits=Limits(flags.max_rejected, flags.max_shrink, flags.max_input_age, flags.new_recipe),
         vector_encoding=flags.vector_encoding,
         manifest=_about(flags, begun.at, files)
-        | {"previous": before.id, "notes": [*recipe.notes, *notes, *before.notes]},
+        | {
+            "previous": before.id,
+            "weights_digest": weights_digest(recipe.spec),
+            "notes": [*recipe.notes, *notes, *before.notes],
+        },
         claims=begun.claims,
     )
 
