@@ -85,8 +85,7 @@ def from_flags(
     files = _files(patterns, flags, notes)
     settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
     recipe = Settings(**settings).resolve()
-    run = recipe.describe(flags.scrapbox_markup)
-    begun = _begin(flags, started, run, held)
+    begun = _begin(flags, started, recipe.describe(flags.scrapbox_markup), held)
     if begun.late:  # by now there may be others
         notes = []
         files = _files(patterns, flags, notes)
@@ -106,12 +105,8 @@ def from_flags(
         alike=before.alike,
         limits=Limits(flags.max_rejected, flags.max_shrink, flags.max_input_age, flags.new_recipe),
         vector_encoding=flags.vector_encoding,
-        manifest=_about(flags, begun.at, files)
-        | {
-            "previous": before.id,
-            "weights_digest": weights_digest(recipe.spec),
-            "notes": [*recipe.notes, *notes, *before.notes],
-        },
+        manifest=_about(flags, begun.at, files, recipe)
+        | {"previous": before.id, "notes": [*recipe.notes, *notes, *before.notes]},
         claims=begun.claims,
     )
 
@@ -195,9 +190,9 @@ def _files(patterns: list[str], flags: argparse.Namespace, notes: list[str]) -> 
 
 
 def _about(
-    flags: argparse.Namespace, begun: datetime, files: Sequence[InputFile]
+    flags: argparse.Namespace, begun: datetime, files: Sequence[InputFile], recipe: Recipe
 ) -> dict[str, Any]:
-    """What the manifest says beside counts, files and the recipe."""
+    """What the manifest says beside counts, files and what `recipe` describes."""
     asked = {name: value for name, value in vars(flags).items() if not callable(value)}
     asked["model"] = without_secrets(flags.model) if "://" in flags.model else flags.model
     return {
@@ -208,6 +203,7 @@ def _about(
             "formats": dict(Counter(format_of(file.path, flags.input_format) for file in files)),
         },
         "configuration": asked,
+        "weights_digest": weights_digest(recipe.spec),
         "versions": {"corpusvec": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},
     }
