@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from corpusvec.pipeline.runners.flink import rest, watches
+from corpusvec.pipeline.runners.flink import failures, rest, watches
 from corpusvec.pipeline.runners.flink.watches import Watch, watched
 from corpusvec.pipeline.terminal import logs
 from tests.servers import Site, serving
@@ -236,6 +236,16 @@ def test_of_what_would_always_fail_the_end_tells(manager):
     lasting = FULL.replace("OSError", "corpusvec.transforms.documents.streams.BrokenInput")
     manager.failed((5, lasting))
     assert said(told) == ["0 records read, no model loaded yet"]
+
+
+def test_of_a_file_that_the_user_must_mend_no_other_try_is_made(manager):
+    """By no scheduler: exit code 2 is that of a `ValueError`."""
+    address = manager.address.removeprefix("http://")
+    for kind, mends in (("BrokenInput", True), ("ChangedInput", False), ("OSError", False)):
+        manager.failed((5, FULL.replace("OSError", f"corpusvec.transforms.{kind}")))
+        error = failures.failed(address, NAME, RuntimeError("the job failed"), "/logs")
+        assert str(error).endswith("the store is away")
+        assert isinstance(error, ValueError) == mends
 
 
 def test_counts_begin_anew_where_a_stage_does_and_tokens_a_second_too(manager):

@@ -25,6 +25,7 @@ from corpusvec.transforms.models.sources.archives import pack
 from corpusvec.transforms.snapshots.commits import Snapshot, new_id
 from corpusvec.transforms.snapshots.layouts import latest, leftovers, snapshot_ids
 from corpusvec.transforms.snapshots.manifests import MADE, make_manifest
+from corpusvec.transforms.storage.stores import Outage
 from tests import servers, stores
 from tests.conftest import ROOT
 from tests.models import TEXTS, numbered
@@ -460,14 +461,18 @@ def test_an_input_that_may_be_listed_and_not_read_is_one_sentence(
     with servers.serving(Site()) as site:
         site.fallback = status(403)
         endpoint(monkeypatch, site.address)
-        with pytest.raises((BrokenInput, OSError), match=r"access is refused \(403\)") as caught:
+        with pytest.raises(BrokenInput, match=r"access is refused \(403\)") as caught:
             open_input(first.path).read()
-    assert str(caught.value).startswith(f"{first.path}: ")
+        assert str(caught.value).startswith(f"{first.path}: ")
+        monkeypatch.setattr("corpusvec.transforms.storage.stores.SECONDS", 2.0)
+        site.fallback = status(503)
+        with pytest.raises(Outage) as caught:
+            open_input(first.path).read()
+    assert str(caught.value).startswith(f"{first.path}: cannot be opened")
 
 
 def test_an_input_that_is_written_again_while_it_is_read_is_named(corpus):
-    from corpusvec.transforms.documents.inputs import check_unchanged, match_inputs
-    from corpusvec.transforms.documents.streams import BrokenInput
+    from corpusvec.transforms.documents.inputs import ChangedInput, check_unchanged, match_inputs
 
     (listed, *_) = match_inputs([f"{corpus.address}/in/*.txt"])
     (alone,) = match_inputs([listed.path])
@@ -478,10 +483,10 @@ def test_an_input_that_is_written_again_while_it_is_read_is_named(corpus):
     data = corpus.get(name)
     time.sleep(1.1)
     corpus.put(name, data)
-    with pytest.raises(BrokenInput, match=r": the file changed .* written to at"):
+    with pytest.raises(ChangedInput, match=r": the file changed .* written to at"):
         check_unchanged(listed)
     corpus.put(name, data[:-1])
-    with pytest.raises(BrokenInput, match=r": the file changed .* and now it has"):
+    with pytest.raises(ChangedInput, match=r": the file changed .* and now it has"):
         check_unchanged(listed)
 
 

@@ -25,6 +25,7 @@ from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
 from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.measures.counters import count
 from corpusvec.transforms.storage.digests import DigestSet
+from corpusvec.transforms.storage.stores import Outage
 
 
 class Read(NamedTuple):
@@ -220,7 +221,7 @@ def _records(
                 opener.count()
                 yield record
         except BrokenInput:
-            with suppress(RuntimeError):
+            with suppress(Outage):
                 check_unchanged(file, version)  # which says more than that it is cut off
             raise
         finally:

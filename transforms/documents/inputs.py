@@ -24,7 +24,16 @@ from corpusvec.transforms.storage.files import (
 )
 from corpusvec.transforms.storage.globs import hidden_names, match
 from corpusvec.transforms.storage.lfs_pointers import POINTER, is_pointer
-from corpusvec.transforms.storage.stores import EXTRAS, Refused, ask, is_remote, reason, unserved
+from corpusvec.transforms.storage.stores import (
+    EXTRAS,
+    Outage,
+    Refused,
+    ask,
+    is_lasting,
+    is_remote,
+    reason,
+    unserved,
+)
 
 _WILDCARD = re.compile(r"[*?\[]")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
@@ -40,6 +49,10 @@ _OUTPUT_FILES = (
     f"{_SNAPSHOT}/tokens/0a1b2c3d-00000.parquet",
     f"{_SNAPSHOT}/rejected/0a1b2c3d-00000.jsonl",
 )
+
+
+class ChangedInput(RuntimeError):
+    """A file that is not what it was when the run began; the next run reads it as it is then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +123,16 @@ def open_input(
     """The content of a file, decompressed by its suffix; `on_bytes` is told of all bytes read, at
     most `buffer` at a time. What is not compressed can be read from any `start` on.
 
-    Raises: BrokenInput, for a Git LFS pointer, and while reading, for a compressed file that is cut
-    off or damaged.
+    Raises: BrokenInput, for a file that cannot be opened or is a Git LFS pointer, and while
+    reading, for a compressed file that is cut off or damaged; Outage for a disk or a store that
+    does not serve.
     """
     try:
-        raw = open_file(path)
+        raw = ask(path, lambda: open_file(path))
         if start:
             raw.seek(start)
-    except Exception as error:
-        if (why := reason(path, error)) is None:
-            raise
-        raise BrokenInput(f"{path}: cannot be opened ({why}); check --input") from error
+    except (OSError, Refused) as error:
+        raise _unopened(path, error) from error
     counted = io.BufferedReader(_Counted(raw, path, on_bytes or (lambda n: None)), buffer)
     if not start and is_pointer(counted.peek()):
         raise BrokenInput(f"{path}: {POINTER}")
@@ -152,20 +164,26 @@ def refuse_output_inside_inputs(output: str, patterns: Iterable[str]) -> None:
 
 def version_of(file: InputFile) -> str:
     """Of what lies there now, for `check_unchanged`; empty where only size and time are known.
-    Raises: RuntimeError for a store that does not answer.
+    Raises: as `open_input`.
     """
     try:
         return ask(file.opened, lambda: version(file.opened))
     except Refused as error:
-        raise RuntimeError(f"{file.path}: cannot be opened ({error}); check --input") from error
+        raise _unopened(file.path, error) from error
+
+
+def _unopened(path: str, error: OSError | Refused) -> BrokenInput | Outage:
+    why = str(error) if isinstance(error, Refused) else reason(path, error)
+    said = f"{path}: cannot be opened ({why}); check --input"
+    return BrokenInput(said) if is_lasting(error) else Outage(said)
 
 
 def check_unchanged(file: InputFile, opened: str = "") -> None:
     """`opened`: its version when it was opened. A store's times are whole seconds: an object that
     another one of its size replaces within one has another version alone.
 
-    Raises: BrokenInput for a file that is not what it was when the run began; RuntimeError for a
-    store that does not answer.
+    Raises: ChangedInput for a file that is not what it was when the run began; Outage for one that
+    nobody can ask about.
     """
     began = f"when the run began it had {file.size:,} bytes"
     try:
@@ -174,7 +192,7 @@ def check_unchanged(file: InputFile, opened: str = "") -> None:
     except FileNotFoundError as error:
         raise _changed(file, f"{began}, and now it is gone") from error
     except (Refused, OSError, ValueError) as error:
-        raise RuntimeError(f"{file.path}: cannot be checked again ({error})") from error
+        raise Outage(f"{file.path}: cannot be checked again ({error})") from error
     if size != file.size:
         raise _changed(file, f"{began}, and now it has {size:,}")
     # One store gives fractions of a second in listings alone.
@@ -185,8 +203,8 @@ def check_unchanged(file: InputFile, opened: str = "") -> None:
         raise _changed(file, f"it was replaced (its ETag or checksum was {opened}, and is {now})")
 
 
-def _changed(file: InputFile, how: str) -> BrokenInput:
-    return BrokenInput(
+def _changed(file: InputFile, how: str) -> ChangedInput:
+    return ChangedInput(
         f"{file.path}: the file changed during the run: {how}; run again when nothing"
         " writes to it, or read a copy"
     )
