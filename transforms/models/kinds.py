@@ -47,7 +47,7 @@ class Kind:
 
 # A kind's module has `recognises(path, asked)`, `describe(path, asked)` and `load(spec, wanted)`;
 # those of our own BERT have `read_arrays(spec, pooler)` too, those of SavedModels
-# `takes(signature)`, and one of them `check_whole(folder)`.
+# `takes(signature)`.
 KINDS: Mapping[str, Kind] = {
     "checkpoint": Kind(
         "transformers.checkpoints",
@@ -104,12 +104,11 @@ def _described(path: str, asked: Asked) -> ModelSpec:
 
 
 def check_whole(folder: str) -> None:
-    """Raises `ValueError` where files of a model are damaged; whether anything here could run it is
-    not asked.
+    """Raises `ValueError` where files of a SavedModel are damaged; whether anything here could run
+    it is not asked. Of other models nothing is imported.
     """
-    for kind in KINDS.values():
-        if check := getattr(kind.load_module(), "check_whole", None):
-            check(folder)
+    if Path(folder, "saved_model.pb").is_file():
+        importlib.import_module(".saved_models.signatures", __package__).check_whole(folder)
 
 
 def weights_digest(spec: ModelSpec) -> str:
