@@ -647,7 +647,6 @@ def test_a_store_that_is_dead_ends_in_an_error(quiet, store, cache, monkeypatch,
 @pytest.fixture
 def hub(site, tiny, tmp_path, monkeypatch):
     """The site as the Hugging Face Hub, with a model and what others publish beside it."""
-    pytest.importorskip("huggingface_hub")
     for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_ENDPOINT", site.address)
@@ -734,13 +733,6 @@ def test_a_model_of_the_hub_without_weights_that_are_read(hub, cache, tmp_path):
     hugging_face_hub(hub, "owner/other", tmp_path / "other")
     with pytest.raises(ValueError, match=r"no model that corpusvec knows: none of saved_model\.pb"):
         local_model("hf://owner/other", str(cache))
-    assert left_in(cache) == []
-
-
-def test_the_package_of_the_hub_is_missing(cache, monkeypatch):
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ValueError, match="not installed: pip install huggingface_hub"):
-        local_model("hf://owner/tiny", str(cache))
     assert left_in(cache) == []
 
 
