@@ -73,10 +73,13 @@ def damage(path: str, error: Exception) -> str:
 
     Raises: what `unserved` gives, where a disk or a store does not serve; other faults as they are.
     """
-    told = _refusal(path, error) if is_remote(path) else error
-    if not isinstance(told, OSError | Refused):
+    told: Exception
+    if is_remote(path):
+        told, lost = _refusal(path, error), 404 in _codes(error)
+    elif isinstance(error, OSError):
+        told, lost = error, error.errno in {*_LASTING, errno.EIO}
+    else:
         raise error
-    lost = 404 in _codes(error) if is_remote(path) else told.errno in {*_LASTING, errno.EIO}
     if not lost:
         raise unserved(f"{path}: cannot be read ({told})", told) from error
     return " ".join(str(told).split())
