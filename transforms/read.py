@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 
 from corpusvec.transforms.documents.ages import Dates, dated, reduced
-from corpusvec.transforms.documents.formats import Record, format_of, has_pair_separator, reader_for
+from corpusvec.transforms.documents.formats import (
+    Reading,
+    check_reading,
+    format_of,
+    reader_for,
+)
 from corpusvec.transforms.documents.inputs import (
     REPORT_EVERY,
     InputFile,
     check_unchanged,
     open_input,
 )
+from corpusvec.transforms.documents.lines import has_pair_separator
 from corpusvec.transforms.documents.streams import BrokenInput
-from corpusvec.transforms.elements import Count, Dated, Document, Failure
+from corpusvec.transforms.elements import Count, Dated, Document, Failure, Record
 from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
 from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.measures.counters import count
@@ -47,26 +53,21 @@ class ReadDocuments(beam.PTransform):
     """
 
     files: Sequence[InputFile]
-    input_format: str = "auto"
-    unit: str = "page"
-    markup: str = "strip"
+    reading: Reading = field(default_factory=Reading)
     limit: int | None = None
     spread: bool = False
 
     def __post_init__(self) -> None:
         super().__init__()
-        _check_choice("--unit", self.unit, ("page", "line"))
-        _check_choice("--scrapbox_markup", self.markup, ("strip", "keep"))
         if self.limit is not None and self.limit < 1:
             raise ValueError(
                 f"--limit={self.limit}: must be 1 or more; omit the flag to read all records"
             )
-        for file in self.files:
-            format_of(file.path, self.input_format)
+        check_reading(self.reading, (file.path for file in self.files))
 
     def expand(self, root: Any) -> Read:
-        read = partial(_records, input_format=self.input_format, unit=self.unit, markup=self.markup)
-        hint = partial(_wants_hint, input_format=self.input_format)
+        read = partial(_records, reading=self.reading)
+        hint = partial(_wants_hint, input_format=self.reading.input_format)
         if self.spread and self.limit is None:
             return self._spread(root, read, hint)
         found = (
@@ -100,11 +101,6 @@ class ReadDocuments(beam.PTransform):
 
 _Reader = Callable[[InputFile, Dates], Iterator[Record]]
 _Hint = Callable[[Document], bool]
-
-
-def _check_choice(flag: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{flag}={value}: unknown; use {' or '.join(allowed)}")
 
 
 class _ReadFn(beam.DoFn):
@@ -204,11 +200,9 @@ def _dated(times: Mapping[InputFile, Dates]) -> list[Dated]:
     return reduced(part for part in parts if part)
 
 
-def _records(
-    file: InputFile, dates: Dates, input_format: str, unit: str, markup: str
-) -> Iterator[Record]:
+def _records(file: InputFile, dates: Dates, reading: Reading) -> Iterator[Record]:
     """All records of a file, in order."""
-    read = reader_for(format_of(file.path, input_format), unit, markup, dates)
+    read = reader_for(file.path, reading, dates)
     opener, n = _Opener(file.opened), 0
     with closing(read(opener, file.path, file.name)) as records:  # type: ignore[type-var]
         try:

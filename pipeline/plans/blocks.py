@@ -15,9 +15,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-from corpusvec.transforms.documents.formats import Record, format_of, reader_for
+from corpusvec.transforms.documents.formats import (
+    FORMATS,
+    Reading,
+    format_of,
+    reader_for,
+    uncompressed,
+)
 from corpusvec.transforms.documents.inputs import InputFile, open_input
-from corpusvec.transforms.documents.streams import COMPRESSIONS
+from corpusvec.transforms.elements import Record
 
 BLOCK = 1 << 16  # bytes
 _MOST_BLOCKS = 4096  # more say no more
@@ -35,9 +41,7 @@ class Source:
     """Input files, and how they are read."""
 
     files: Sequence[InputFile]
-    input_format: str
-    unit: str
-    markup: str
+    reading: Reading
 
     def parts(self, in_order: bool = False) -> Generator[Part, None, None]:
         """Blocks by chance, the same each time, or in order; all of them where there are few, each
@@ -58,21 +62,19 @@ class Source:
                 reader.close()
 
     def _reader(self, file: InputFile) -> _Lines | _FromStart:
-        input_format = format_of(file.path, self.input_format)
-        read = reader_for(input_format, self.unit, self.markup)
+        read = reader_for(file.path, self.reading)
 
         def records(open_: Callable[[], BinaryIO], name: str) -> Iterator[Record]:
             return read(open_, file.path, name)
 
-        kind = _FromStart if only_from_start(file, self.input_format) else _Lines
+        kind = _FromStart if only_from_start(file, self.reading.input_format) else _Lines
         return kind(file, records)
 
 
 def only_from_start(file: InputFile, input_format: str) -> bool:
     """Whether its middle cannot be read without what is before it."""
-    return (
-        file.path.lower().endswith(COMPRESSIONS) or format_of(file.path, input_format) == "scrapbox"
-    )
+    path = file.path.lower()
+    return uncompressed(path) != path or not FORMATS[format_of(path, input_format)].lines
 
 
 _Records = Callable[[Callable[[], BinaryIO], str], Iterator[Record]]
