@@ -25,6 +25,7 @@ from corpusvec.transforms.documents.inputs import (
     refuse_output_inside_inputs,
     split_patterns,
 )
+from corpusvec.transforms.documents.pipes import PIPE, piped
 from corpusvec.transforms.models.sources.downloads import without_secrets
 from corpusvec.transforms.snapshots.claims import reading, writing
 from corpusvec.transforms.snapshots.commits import Snapshot, new_id, sole_writer
@@ -183,7 +184,15 @@ def _files(patterns: list[str], flags: argparse.Namespace, notes: list[str]) -> 
     """Formats are looked at before names: ids of Scrapbox pages hold no file name, so theirs may be
     the same.
     """
-    files = match_inputs(patterns, flags.id_root, unique_names=False, notes=notes)
+    named = [pattern for pattern in patterns if pattern != PIPE]
+    files = match_inputs(named, flags.id_root, unique_names=False, notes=notes)
+    if len(named) < len(patterns):
+        if flags.runner != LOCAL:
+            raise ValueError(
+                f"--input=- with --runner={flags.runner}: workers on other machines cannot read a"
+                " pipe; write a file that they can reach"
+            )
+        files.append(piped(flags.input_format))
     check_reading(_reading(flags), (file.path for file in files))
     formats = {format_of(file.path, flags.input_format) for file in files}
     if formats != {"scrapbox"}:

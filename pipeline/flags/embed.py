@@ -22,7 +22,7 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "action": "append",
             "metavar": "PATTERN[,PATTERN]",
             "help": "files or globs, on any file system that Beam knows; .gz, .bz2 and .zst need"
-            " no flag",
+            " no flag; - reads text or JSON Lines from a pipe",
         },
         "input_format": {
             "choices": ("auto", *FORMATS),

@@ -102,7 +102,7 @@ class _Lines:
 
     def _lines(self, start: int) -> bytes:
         before = min(start, 1)  # a line that ends just there is another block's
-        with closing(open_input(self._file.path, start=start - before, buffer=BLOCK)) as stream:
+        with closing(open_input(self._file.opened, start=start - before, buffer=BLOCK)) as stream:
             at = start - before + (len(stream.readline()) if before else 0)
             lines = []
             while at < start + BLOCK and (line := stream.readline()):
@@ -146,4 +146,4 @@ class _FromStart:
         def on_bytes(n: int) -> None:
             self._asked += n
 
-        return open_input(self._file.path, on_bytes, buffer=BLOCK)
+        return open_input(self._file.opened, on_bytes, buffer=BLOCK)

@@ -11,6 +11,7 @@ import io
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from typing import BinaryIO
 
 from corpusvec.transforms.documents.encodings import marked
 from corpusvec.transforms.documents.formats import ALL_FIELDS, Fields, Open
@@ -71,7 +72,7 @@ def _read(
                 yield columns.record(dict(zip(header, values, strict=True)), row)
 
 
-def _as_text(stream: io.BufferedIOBase, source: str) -> io.TextIOWrapper:
+def _as_text(stream: BinaryIO, source: str) -> io.TextIOWrapper:
     """What is not UTF-8 becomes halves of surrogate pairs in its row. Excel's UTF-16 has a mark."""
     buffered = io.BufferedReader(stream)  # type: ignore[type-var]
     if marked(buffered.peek(4)[:4]) == "UTF-16":

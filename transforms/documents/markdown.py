@@ -39,7 +39,7 @@ def read_markdown(
     taken: dict[str, int] = {}
     for part in parts:
         document_id = _unique(f"{name}#{part.heading}" if part.heading else name, taken)
-        metadata = note.metadata | ({"heading": part.heading} if part.heading else {})
+        metadata = {**note.metadata} | ({"heading": part.heading} if part.heading else {})
         alignment = _alignment(part.text) if markup == "strip" else None
         yield Document(document_id, part.text, None, source, part.line, metadata, alignment)
 
