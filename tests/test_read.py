@@ -16,6 +16,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from corpusvec.transforms.documents.ages import Dates, reduced
 from corpusvec.transforms.documents.formats import Fields, Reading
 from corpusvec.transforms.documents.inputs import PIECE, match_inputs
+from corpusvec.transforms.documents.parts import Part
 from corpusvec.transforms.elements import Count, Dated
 from corpusvec.transforms.measures import counters
 from corpusvec.transforms.measures.clocks import PEAK_MEMORY
@@ -188,7 +189,7 @@ def test_progress_counts_each_byte_once(corpus):
     (corpus / "d.json").write_text(json.dumps(data))
     files = match_inputs([f"{corpus}/d.json"])
     counters.reset()
-    with closing(_records(files[0], Dates(), Reading("scrapbox"))) as records:
+    with closing(_records(Part(files[0]), Dates(), Reading("scrapbox"))) as records:
         next(records)  # all of it is read by then, for the name
         assert 0 < counters.totals()["bytes_read"] <= 4 * PIECE < files[0].size
     counters.reset()

@@ -74,7 +74,7 @@ class Source:
 def only_from_start(file: InputFile, input_format: str) -> bool:
     """Whether its middle cannot be read without what is before it."""
     path = file.path.lower()
-    return uncompressed(path) != path or not FORMATS[format_of(path, input_format)].lines
+    return uncompressed(path) != path or FORMATS[format_of(path, input_format)].splits != "lines"
 
 
 _Records = Callable[[Callable[[], BinaryIO], str], Iterator[Record]]

@@ -23,22 +23,26 @@ _DELIMITERS = (",", ";", "\t", "|")
 _LONGEST = 1 << 26  # characters of a field: a longer one has a quote that is never closed
 
 
-def read_csv(open_: Open, source: str, name: str, fields: Fields = ALL_FIELDS) -> Iterator[Record]:
+def read_csv(
+    open_: Open, source: str, name: str, fields: Fields = ALL_FIELDS, skipped: int = 0
+) -> Iterator[Record]:
     """Separated by commas, or what the header has: semicolons, tabs, bars. See `_read`."""
-    return _read(open_, source, name, fields, _DELIMITERS)
+    return _read(open_, source, name, fields, skipped, _DELIMITERS)
 
 
-def read_tsv(open_: Open, source: str, name: str, fields: Fields = ALL_FIELDS) -> Iterator[Record]:
+def read_tsv(
+    open_: Open, source: str, name: str, fields: Fields = ALL_FIELDS, skipped: int = 0
+) -> Iterator[Record]:
     """Separated by tabs, quoted as in CSV. See `_read`."""
-    return _read(open_, source, name, fields, ("\t",))
+    return _read(open_, source, name, fields, skipped, ("\t",))
 
 
 def _read(
-    open_: Open, source: str, name: str, fields: Fields, delimiters: Sequence[str]
+    open_: Open, source: str, name: str, fields: Fields, skipped: int, delimiters: Sequence[str]
 ) -> Iterator[Record]:
     """An id is `name:line`, of the line where the row begins, where no column has it. A row with
     more or fewer values than the header is a failure, as is one whose quotes do not match. Blank
-    lines are no rows.
+    lines are no rows; `skipped` lines below the header are not in what is opened.
 
     Raises: BrokenInput for a file that is not UTF-8 (or UTF-16 with its mark), and for a header
     without the columns.
@@ -56,13 +60,13 @@ def _read(
             raise BrokenInput(f"{source}: has no header; its first line must name the columns")
         columns = columns_of(header, fields, source)
         while True:
-            row = Row(source, name, rows.line_num + 1)
+            row = Row(source, name, skipped + rows.line_num + 1)
             try:
                 values = next(rows)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield row.failure(_said(error, rows.line_num))
+                yield row.failure(_said(error, skipped + rows.line_num))
                 continue
             if not values:
                 continue

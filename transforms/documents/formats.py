@@ -12,7 +12,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
-    from corpusvec.transforms.documents.ages import Dates
     from corpusvec.transforms.elements import Record
 
 Open = Callable[[], BinaryIO]
@@ -50,36 +49,41 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class Format:
     """A format: where its `reader` is, by what suffixes `auto` knows it, which further arguments
-    the reader takes (of `Reading`, and `dates`), which units it has, and whether a file is lines
-    that can be read from the middle of it.
+    the reader takes (of `Reading`, `dates`, or of a part of a file), which units it has, and by
+    what a large file `splits`: `lines`, `rows` below a header, `groups` of rows; or not at all.
     """
 
     reader: str
     suffixes: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
     units: tuple[str, ...] = ("page",)
-    lines: bool = False
+    splits: str = ""
 
-    def read(self, reading: Reading, dates: Dates | None = None) -> Reader:
-        """The reader, told what it takes."""
+    def read(self, reading: Reading, **more: object) -> Reader:
+        """The reader, told what it takes: of `reading`, and what `more` has."""
         module, _, name = self.reader.partition(":")
         function = getattr(import_module(f"corpusvec.transforms.documents.{module}"), name)
-        told = {what: dates if what == "dates" else getattr(reading, what) for what in self.takes}
-        return partial(function, **told)
+        told = {"unit": reading.unit, "markup": reading.markup, "fields": reading.fields} | more
+        return partial(function, **{what: told[what] for what in self.takes if what in told})
 
 
 FORMATS: Mapping[str, Format] = {
     "scrapbox": Format(
         "scrapbox:read_scrapbox", (".json",), ("unit", "markup", "dates"), ("page", "line")
     ),
-    "text": Format("lines:read_text", (".txt",), units=("page", "line"), lines=True),
-    "pairs": Format("lines:read_pairs", units=("page", "line"), lines=True),
+    "text": Format("lines:read_text", (".txt",), ("skipped",), ("page", "line"), "lines"),
+    "pairs": Format("lines:read_pairs", (), ("skipped",), ("page", "line"), "lines"),
     "jsonl": Format(
-        "lines:read_jsonl", (".jsonl", ".ndjson"), ("fields",), ("page", "line"), lines=True
+        "lines:read_jsonl", (".jsonl", ".ndjson"), ("fields", "skipped"), ("page", "line"), "lines"
     ),
-    "parquet": Format("parquet_files:read_parquet", (".parquet",), ("fields",)),
-    "csv": Format("delimited:read_csv", (".csv",), ("fields",)),
-    "tsv": Format("delimited:read_tsv", (".tsv", ".tab"), ("fields",)),
+    "parquet": Format(
+        "parquet_files:read_parquet",
+        (".parquet",),
+        ("fields", "groups", "skipped"),
+        splits="groups",
+    ),
+    "csv": Format("delimited:read_csv", (".csv",), ("fields", "skipped"), splits="rows"),
+    "tsv": Format("delimited:read_tsv", (".tsv", ".tab"), ("fields", "skipped"), splits="rows"),
     "markdown": Format(
         "markdown:read_markdown", (".md", ".markdown"), ("unit", "markup"), ("page", "section")
     ),
@@ -117,9 +121,9 @@ def uncompressed(path: str) -> str:
     return path
 
 
-def reader_for(path: str, reading: Reading, dates: Dates | None = None) -> Reader:
-    """The reader of the file at `path`; exports tell `dates` their time."""
-    return FORMATS[format_of(path, reading.input_format)].read(reading, dates)
+def reader_for(path: str, reading: Reading, **more: object) -> Reader:
+    """The reader of the file at `path`; see `Format.read`."""
+    return FORMATS[format_of(path, reading.input_format)].read(reading, **more)
 
 
 def check_reading(reading: Reading, paths: Iterable[str]) -> None:

@@ -24,9 +24,11 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SHOWN = 40  # characters of a key in an error
 
 
-def read_text(open_: Open, source: str, name: str) -> Iterator[Record]:
-    """One document for each line, its id `name:line`, from 1."""
-    for row, line in _lines(open_, source):
+def read_text(open_: Open, source: str, name: str, skipped: int = 0) -> Iterator[Record]:
+    """One document for each line, its id `name:line`, from 1; `skipped` lines of the file come
+    before what is opened.
+    """
+    for row, line in _lines(open_, source, skipped):
         try:
             text = line.decode().strip()
         except UnicodeDecodeError as error:
@@ -38,9 +40,9 @@ def read_text(open_: Open, source: str, name: str) -> Iterator[Record]:
             yield Document(f"{name}:{row}", text, None, source, row)
 
 
-def read_pairs(open_: Open, source: str, name: str) -> Iterator[Record]:
+def read_pairs(open_: Open, source: str, name: str, skipped: int = 0) -> Iterator[Record]:
     """As `read_text`, but the last ` ||| ` of a line separates a pair of texts."""
-    for record in read_text(open_, source, name):
+    for record in read_text(open_, source, name, skipped):
         if isinstance(record, Document) and has_pair_separator(record.text):
             text, _, pair = record.text.rpartition(_SEPARATOR)
             yield Document(record.id, text, pair, source, record.source_row)
@@ -49,14 +51,14 @@ def read_pairs(open_: Open, source: str, name: str) -> Iterator[Record]:
 
 
 def read_jsonl(
-    open_: Open, source: str, name: str, fields: Fields = ALL_FIELDS
+    open_: Open, source: str, name: str, fields: Fields = ALL_FIELDS, skipped: int = 0
 ) -> Iterator[Record]:
     """One document for each line: `text`, perhaps `id` and `pair`; all else is metadata. `fields`
     names others.
     """
     id_, pair = fields.id or "id", fields.pair or "pair"
     used = {fields.text, id_, pair}
-    for row, line in _lines(open_, source):
+    for row, line in _lines(open_, source, skipped):
         record_id = f"{name}:{row}"
         if not line.strip():
             yield Document(record_id, "", None, source, row)
@@ -80,13 +82,14 @@ def has_pair_separator(text: str) -> bool:
     return _SEPARATOR in text
 
 
-def _lines(open_: Open, source: str) -> Iterator[tuple[int, bytes]]:
+def _lines(open_: Open, source: str, skipped: int) -> Iterator[tuple[int, bytes]]:
     r"""The lines of a file, counted from 1; a line ends at b"\n" only.
 
     Raises: BrokenInput for a file that is not UTF-8 from its start on.
     """
-    with closing(open_()) as opened, closing(from_start(opened, source)) as stream:
-        for row, line in enumerate(stream, 1):
+    with closing(open_()) as opened:
+        stream = opened if skipped else from_start(opened, source)
+        for row, line in enumerate(stream, skipped + 1):
             line = line.removesuffix(b"\n").removesuffix(b"\r")
             yield row, line.removeprefix(_BOM) if row == 1 else line
 

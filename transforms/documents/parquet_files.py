@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,10 +19,16 @@ _ROWS = 1024  # of a row group that are made Python objects at once
 
 
 def read_parquet(
-    open_: Open, source: str, name: str, fields: Fields = ALL_FIELDS
+    open_: Open,
+    source: str,
+    name: str,
+    fields: Fields = ALL_FIELDS,
+    groups: Iterable[int] | None = None,
+    skipped: int = 0,
 ) -> Iterator[Record]:
     """One document for each row, its id `name:row`, from 1, where no column has it. Columns of
-    simple types that are nothing else are metadata; others are if `fields` names them, as JSON.
+    simple types that are nothing else are metadata; others are if `fields` names them, as JSON. Of
+    `groups` of rows alone, `skipped` rows are before them.
 
     Raises: BrokenInput for a damaged file, and for one without the columns.
     """
@@ -35,16 +41,26 @@ def read_parquet(
         file = pq.ParquetFile(stream)
         columns = columns_of(_simple(file.schema_arrow, fields), fields, source)
         _check_types(file.schema_arrow, columns, source)
-        row = 0
-        for batch in _batches(file, columns):
+        row = skipped
+        for batch in _batches(file, columns, groups):
             parts = {column: _values(batch.column(column)) for column in columns.all}
             for values in zip(*parts.values(), strict=True):
                 row += 1
                 yield _record(columns, dict(zip(parts, values, strict=True)), source, name, row)
 
 
-def _batches(file: pq.ParquetFile, columns: Columns) -> Iterator[pa.RecordBatch]:
-    for group in range(file.num_row_groups):
+def group_sizes(stream: BinaryIO, source: str) -> list[tuple[int, int]]:
+    """The rows and bytes of each row group. Raises: BrokenInput for a damaged file."""
+    with _reading(source):
+        about = pq.ParquetFile(stream).metadata
+        groups = [about.row_group(group) for group in range(about.num_row_groups)]
+        return [(group.num_rows, group.total_byte_size) for group in groups]
+
+
+def _batches(
+    file: pq.ParquetFile, columns: Columns, groups: Iterable[int] | None
+) -> Iterator[pa.RecordBatch]:
+    for group in range(file.num_row_groups) if groups is None else groups:
         yield from file.iter_batches(
             _ROWS, row_groups=[group], columns=list(columns.all), use_threads=False
         )
