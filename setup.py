@@ -25,6 +25,7 @@ setup(
         "ijson>=3.3,<4",
         "numpy>=1.26,<3",
         "pyarrow>=18,<27",
+        "pyyaml>=6,<7",
         "requests>=2.31,<3",
         "safetensors>=0.5,<1",
         "sentencepiece>=0.2.1,<0.3",

@@ -17,7 +17,7 @@ from corpusvec.pipeline import __version__
 from corpusvec.pipeline.previous import Previous, previous
 from corpusvec.pipeline.runners.options import LOCAL
 from corpusvec.pipeline.settings import Recipe, Settings
-from corpusvec.transforms.documents.formats import format_of
+from corpusvec.transforms.documents.formats import Fields, Reading, check_reading, format_of
 from corpusvec.transforms.documents.inputs import (
     InputFile,
     check_names,
@@ -25,6 +25,7 @@ from corpusvec.transforms.documents.inputs import (
     refuse_output_inside_inputs,
     split_patterns,
 )
+from corpusvec.transforms.documents.pipes import PIPE, piped
 from corpusvec.transforms.models.kinds import weights_digest
 from corpusvec.transforms.models.sources.downloads import without_secrets
 from corpusvec.transforms.snapshots.claim_files import Claim
@@ -43,9 +44,7 @@ class Job:
     """A run: what to read, how to embed it, where it goes."""
 
     files: Sequence[InputFile]
-    input_format: str
-    unit: str
-    markup: str
+    reading: Reading
     limit: int | None
     spread: bool = False  # over workers: reading by file, all else by document
     recipe: Recipe
@@ -81,6 +80,7 @@ def from_flags(
     spread = flags.runner != LOCAL
     _make_whole(flags, spread)
     patterns = _patterns(flags)
+    reading = _reading(flags)
     notes: list[str] = []
     files = _files(patterns, flags, notes)
     settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
@@ -92,9 +92,7 @@ def from_flags(
     before = begun.before
     return Job(
         files=files,
-        input_format=flags.input_format,
-        unit=flags.unit,
-        markup=flags.scrapbox_markup,
+        reading=reading,
         limit=flags.limit,
         spread=spread,
         recipe=recipe,
@@ -127,6 +125,17 @@ def _patterns(flags: argparse.Namespace) -> list[str]:
         raise ValueError("--input: names no file")
     refuse_output_inside_inputs(flags.output, patterns)
     return patterns
+
+
+def _reading(flags: argparse.Namespace) -> Reading:
+    metadata = flags.metadata_columns
+    fields = Fields(
+        flags.text_column or "text",
+        flags.id_column,
+        flags.pair_column,
+        None if metadata is None else tuple(part for part in metadata.split(",") if part),
+    )
+    return Reading(flags.input_format, flags.unit, flags.scrapbox_markup, fields)
 
 
 def _absolute(path: str) -> str:
@@ -180,7 +189,16 @@ def _files(patterns: list[str], flags: argparse.Namespace, notes: list[str]) -> 
     """Formats are looked at before names: ids of Scrapbox pages hold no file name, so theirs may be
     the same.
     """
-    files = match_inputs(patterns, flags.id_root, unique_names=False, notes=notes)
+    named = [pattern for pattern in patterns if pattern != PIPE]
+    files = match_inputs(named, flags.id_root, unique_names=False, notes=notes)
+    if len(named) < len(patterns):
+        if flags.runner != LOCAL:
+            raise ValueError(
+                f"--input=- with --runner={flags.runner}: workers on other machines cannot read a"
+                " pipe; write a file that they can reach"
+            )
+        files.append(piped(flags.input_format))
+    check_reading(_reading(flags), (file.path for file in files))
     formats = {format_of(file.path, flags.input_format) for file in files}
     if formats != {"scrapbox"}:
         check_names(files)

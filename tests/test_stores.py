@@ -494,21 +494,20 @@ def test_an_object_that_one_of_equal_size_replaces_within_a_second_ends_the_run(
     corpus, tiny, capsys, monkeypatch
 ):
     """What differs is the ETag alone, or Google's checksum."""
-    from corpusvec.transforms import read
-    from corpusvec.transforms.documents import inputs
+    from corpusvec.transforms.documents import inputs, parts
 
     name = "in/0.txt"
     (before,) = inputs.match_inputs([f"{corpus.address}/{name}"])
     replaced = []
 
-    def open_and_replace(path, on_bytes):
-        stream = inputs.open_input(path, on_bytes)
+    def open_and_replace(path, *arguments):
+        stream = inputs.open_input(path, *arguments)
         if path == before.path and not replaced:
             replaced.append(path)
             corpus.put(name, corpus.get(name).swapcase())
         return stream
 
-    monkeypatch.setattr(read, "open_input", open_and_replace)
+    monkeypatch.setattr(parts, "open_input", open_and_replace)
     state, stood = inputs._state, inputs._state(before.path)
     monkeypatch.setattr(
         inputs, "_state", lambda path: stood if path == before.path else state(path)

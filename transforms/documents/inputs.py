@@ -8,7 +8,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, BinaryIO
 
@@ -59,7 +59,8 @@ class ChangedInput(RuntimeError):
 class InputFile:
     """A file to read: its path as matched, which is the `source` of its records, its name in ids,
     its size in bytes as it lies there, and when it was last written, in seconds since 1970 (0:
-    nobody knows). `absolute` is its path for workers, who are at home in other folders.
+    nobody knows). `absolute` is its path for workers, who are at home in other folders, `version`
+    that of its content on a store, from when it was opened first.
     """
 
     path: str
@@ -67,6 +68,7 @@ class InputFile:
     size: int
     written: float = 0.0
     absolute: str = ""
+    version: str = ""
 
     @property
     def opened(self) -> str:
@@ -162,12 +164,12 @@ def refuse_output_inside_inputs(output: str, patterns: Iterable[str]) -> None:
             )
 
 
-def version_of(file: InputFile) -> str:
-    """Of what lies there now, for `check_unchanged`; empty where only size and time are known.
-    Raises: as `open_input`.
-    """
+def known(file: InputFile) -> InputFile:
+    """With the version of what lies there now, where it has none yet. Raises: as `open_input`."""
+    if file.version:
+        return file
     try:
-        return ask(file.opened, lambda: version(file.opened))
+        return replace(file, version=ask(file.opened, lambda: version(file.opened)))
     except Refused as error:
         raise _unopened(file.path, error) from error
 
@@ -178,9 +180,9 @@ def _unopened(path: str, error: OSError | Refused) -> BrokenInput | Outage:
     return BrokenInput(said) if is_lasting(error) else Outage(said)
 
 
-def check_unchanged(file: InputFile, opened: str = "") -> None:
-    """`opened`: its version when it was opened. A store's times are whole seconds: an object that
-    another one of its size replaces within one has another version alone.
+def check_unchanged(file: InputFile) -> None:
+    """A store's times are whole seconds: what differs of an object that another one of its size
+    replaces within one is the version alone.
 
     Raises: ChangedInput for a file that is not what it was when the run began; Outage for one that
     nobody can ask about.
@@ -188,7 +190,7 @@ def check_unchanged(file: InputFile, opened: str = "") -> None:
     began = f"when the run began it had {file.size:,} bytes"
     try:
         _, size, written = _state(file.opened)
-        now = ask(file.opened, lambda: version(file.opened)) if opened else ""
+        now = ask(file.opened, lambda: version(file.opened)) if file.version else ""
     except FileNotFoundError as error:
         raise _changed(file, f"{began}, and now it is gone") from error
     except (Refused, OSError, ValueError) as error:
@@ -199,8 +201,9 @@ def check_unchanged(file: InputFile, opened: str = "") -> None:
     if file.written and abs(written - file.written) >= (1.0 if is_remote(file.path) else 1e-6):
         at = datetime.fromtimestamp(written, timezone.utc)
         raise _changed(file, f"it was written to at {at:%Y-%m-%d %H:%M:%S} UTC")
-    if now != opened:
-        raise _changed(file, f"it was replaced (its ETag or checksum was {opened}, and is {now})")
+    if now != file.version:
+        how = f"it was replaced (its ETag or checksum was {file.version}, and is {now})"
+        raise _changed(file, how)
 
 
 def _changed(file: InputFile, how: str) -> ChangedInput:
@@ -344,6 +347,15 @@ class _Counted(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
 
     def readinto(self, buffer: Any) -> int:
         try:
