@@ -126,8 +126,9 @@ def cut(
     if b is None and len(a) == n_prompt:
         raise EmptyText(document.id)
     total = len(a) + len(b or ())
-    first, middle = int(tokenizer.cls is not None), tokenizer.separators if b else 0
-    room = total if plan.max_seq_length is None else plan.max_seq_length - 2 * first - middle
+    first, last = _around(tokenizer)
+    middle = tokenizer.separators if b else 0
+    room = total if plan.max_seq_length is None else plan.max_seq_length - first - middle - last
     if total > room and plan.long_text == "error":
         raise TextTooLong(
             f"{total} tokens, {room} fit beside the special ones;"
@@ -141,7 +142,12 @@ def cut(
     if total <= room or plan.long_text == "truncate":
         return [whole]
     separators = range(first + len(a), first + len(a) + middle)
-    return _windows(whole, first, separators, room, overlap, tokenizer.unknown)
+    return _windows(whole, tokenizer, separators, room, overlap)
+
+
+def _around(tokenizer: Tokenizer) -> tuple[int, int]:
+    """How many special tokens stand before a text, and after it."""
+    return int(tokenizer.cls is not None), int(tokenizer.sep is not None)
 
 
 def whole_text(document: Document, plan: WindowPlan, stamp: Any = None) -> list[Window]:
@@ -209,7 +215,7 @@ def _whole(
     stamp: Any,
 ) -> Window:
     """The document in one window, whatever its length: [CLS] A [SEP], or [CLS] A, separators, B
-    [SEP]; A alone where the model has no special tokens.
+    [SEP], without those of the special tokens that the model does not have.
     """
     cls, sep = _special(tokenizer.cls), _special(tokenizer.sep)
     middle = sep * tokenizer.separators if b is not None else ()
@@ -303,27 +309,27 @@ def _unknown(texts: Sequence[np.ndarray], unknown: int | None) -> int | None:
 
 
 def _windows(
-    whole: Window, first: int, separators: range, room: int, overlap: int, unknown: int | None
+    whole: Window, tokenizer: Tokenizer, separators: range, room: int, overlap: int
 ) -> Iterator[Window]:
     """The whole document, cut into windows of `room` content tokens. Neighbours share `overlap` of
     them and each owns half of those: a token belongs to the window that shows it with more of its
-    surroundings. `first` is where in `whole` the content begins: 1 behind a [CLS], and then a [SEP]
-    ends it, or 0. `separators` is where those of a pair stand, empty for a single text.
+    surroundings. `separators` is where those of a pair stand, empty for a single text.
     """
+    first, last = _around(tokenizer)
 
     def place(content: int) -> int:  # in `whole`, where the token before it ends
         return first + content + (len(separators) if content >= separators.start - first else 0)
 
-    length, stride = len(whole) - 2 * first - len(separators), room - overlap
+    length, stride = len(whole) - first - len(separators) - last, room - overlap
     count = 1 + -(-(length - room) // stride)
     for index, start in enumerate(range(0, count * stride, stride)):
-        stop, last = min(start + room, length), index + 1 == count
+        stop, ends = min(start + room, length), index + 1 == count
         own_start = place(start + overlap // 2) if index else 0
-        own_stop = place(stop - overlap + overlap // 2) if not last else len(whole)
+        own_stop = place(stop - overlap + overlap // 2) if not ends else len(whole)
         # A's end is behind the separators: they follow its last token, and close a window there.
         held_start, held_stop = place(start) if index else first, place(stop)
-        closed = not first or (separators and held_stop == separators.stop)
-        closing = [] if closed else [len(whole) - 1]
+        closed = separators and held_stop == separators.stop
+        closing = [] if closed else [len(whole) - 1][:last]
         order = np.concatenate([range(first), range(held_start, held_stop), closing]).astype(int)
         segments = np.append(whole.segments[order[:-1]], whole.segments[held_stop - 1])
         shift = first - held_start  # from a place in `whole` to one in the window
@@ -338,9 +344,9 @@ def _windows(
             roles=whole.roles[order],
             spans=None if whole.spans is None else whole.spans[order],
             start=own_start + shift if index else 0,
-            stop=own_stop + shift if not last else len(order),
+            stop=own_stop + shift if not ends else len(order),
             position=own_start,
-            n_unknown=_unknown([whole.ids[own][whole.roles[own] != SPECIAL]], unknown),
+            n_unknown=_unknown([whole.ids[own][whole.roles[own] != SPECIAL]], tokenizer.unknown),
         )
 
 
