@@ -171,10 +171,10 @@ class _FindFn(beam.DoFn):
             return
         if self._rows is None:
             self._rows = EarlierRows(self._earlier, self._tokens, self._spare)
-            for file in self._rows.damaged:
-                yield stamped(file, OF_THE_RUN, "notes")
         keys = [key_of(document) for document in documents]
         places = self._rows.find(as_keys(b"".join(keys)))
+        while self._rows.damaged:
+            yield stamped(self._rows.damaged.pop(0), OF_THE_RUN, "notes")
         for document, key, place in zip(documents, keys, places):
             if place:
                 self._waiting.add(_known(document, key), place)

@@ -76,21 +76,21 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     lowercase_first = bool(modules and modules.lowercase and lowercase is not False)
     rules = tokenizer_files.describe(tokenizer_file, said, values, lowercase, lowercase_first)
     library = fitting_tokenizer(rules, config.vocab_size)
-    added = [file for file in [tokenizer_file.with_name("added_tokens.json")] if file.is_file()]
-    own = modules.files if modules else ()
-    files = [config_file, *weight_files, tokenizer_file, *added, *own]
+    files = [config_file, *weight_files, *_files_beside(tokenizer_file, modules)]
+    around = of_tokenizer(library)
+    specials = around["specials"] + around["separators"]
     return ModelSpec(
         kind="hugging_face",
         path=path,
         weights=tuple(map(str, weight_files)),
         **of_our_own(config, has_pooler, _columns(modules, config, rules, library)),
         tokenizer=rules,
-        max_seq_length=_limit(config, modules, said, tokenizer_file),
+        max_seq_length=_limit(config, modules, said, tokenizer_file, specials),
         digest=digest_of(
             files, {"do_lower_case": [rules.lowercase, lowercase_first], "tokenizer": said}
         ),
         segments=library.segments and config.embeddings.segment_types > 1,
-        **of_tokenizer(library),
+        **around,
         prompts=modules.prompts if modules else (),
         default_prompt=modules.default_prompt if modules else "",
         notes=(
@@ -99,6 +99,14 @@ def describe(path: str, asked: Asked) -> ModelSpec:
             *tokenizer_files.notes(rules, said, values, library),
         ),
     )
+
+
+def _files_beside(
+    tokenizer_file: Path, modules: sentence_modules.SentenceModules | None
+) -> list[Path]:
+    """All that decide vectors, but configuration and weights."""
+    added = [file for file in [tokenizer_file.with_name("added_tokens.json")] if file.is_file()]
+    return [tokenizer_file, *added, *(modules.files if modules else ())]
 
 
 def _checked_weights(
@@ -131,13 +139,25 @@ def _limit(
     modules: sentence_modules.SentenceModules | None,
     said: dict[str, Any],
     tokenizer_file: Path,
+    specials: int,
 ) -> int:
-    """The longest that the model takes, or less where its files say so."""
+    """The longest that the model takes, or less where its files say so. Raises `ValueError` where
+    that has no room for a text beside the `specials` of a pair.
+    """
     limit, usual = config.longest, config.usual_length or config.longest
     file = tokenizer_file.with_name("tokenizer_config.json")
     of_tokenizer = setting(said, "model_max_length", int | float, file)
-    found = (modules and modules.max_seq_length) or of_tokenizer
-    return int(found) if found and 0 < found < limit else usual
+    found, where = of_tokenizer, f"{file}: model_max_length"
+    if modules and modules.max_seq_length:
+        found, where = modules.max_seq_length, modules.limit_of
+    if not (found and 0 < found < limit):
+        return usual
+    if found <= specials:
+        raise ValueError(
+            f"{where} is {found:g}, and special tokens alone take {specials}; set it to"
+            f" {specials + 1} or more"
+        )
+    return int(found)
 
 
 def load(spec: ModelSpec, wanted: Wanted) -> TransformerEncoder:
