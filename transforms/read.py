@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
+from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.documents.ages import Dates, dated, reduced
 from corpusvec.transforms.documents.formats import Record, format_of, has_pair_separator, reader_for
 from corpusvec.transforms.documents.inputs import (
@@ -25,9 +26,11 @@ from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.measures.counters import count
 from corpusvec.transforms.storage.digests import DigestSet
 
+_DOCUMENTS, _CHARACTERS = 512, 1 << 20  # of a batch, at most: the tokenizer is fastest on many
+
 
 class Read(NamedTuple):
-    """`Document`s and `Failure`s of the input files, and `Count`s and `Dated`s of the run."""
+    """Documents and `Failure`s of the input files, and `Count`s and `Dated`s of the run."""
 
     documents: beam.PCollection
     failures: beam.PCollection
@@ -38,10 +41,10 @@ class Read(NamedTuple):
 class ReadDocuments(beam.PTransform):
     """Files -> `Read`: each record once, of two documents with one id the first.
 
-    All files are one element, read in order by one worker, and nothing crosses a shuffle. With
-    `spread` each file is an element, and documents are grouped by id: for runners with many
-    workers, who share what follows too. `limit`, the first records over all files, needs the order,
-    so nothing is spread with it.
+    All files are one element, read in order by one worker into batches (`Documents`), and nothing
+    crosses a shuffle. With `spread` each file is an element, and so is each `Document`; these are
+    grouped by id: for runners with many workers, who share what follows too. `limit`, the first
+    records over all files, needs the order, so nothing is spread with it.
 
     A file that is read to its end and is not what it was when it was matched ends the run.
     """
@@ -118,16 +121,23 @@ class _ReadFn(beam.DoFn):
 
     def _outputs(self, files: Sequence[InputFile]) -> Iterator[Any]:
         seen, times = DigestSet(), {file: Dates() for file in files}
-        n_records = n_separators = 0
+        n_records = n_separators = characters = 0
+        batch: list[Document] = []
         for record in self._first(times):
             n_records += 1
             if isinstance(record, Failure):
                 yield beam.pvalue.TaggedOutput("failures", record)
             elif seen.add(record.id):
                 n_separators += self._hint(record)
-                yield record
+                batch.append(record)
+                characters += record.characters
+                if len(batch) == _DOCUMENTS or characters >= _CHARACTERS:
+                    yield Documents.of(batch)
+                    batch, characters = [], 0
             else:
                 yield beam.pvalue.TaggedOutput("failures", _duplicate(record))
+        if batch:
+            yield Documents.of(batch)
         yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
         yield from (beam.pvalue.TaggedOutput("counts", n) for n in _separators(n_separators))
         yield from (beam.pvalue.TaggedOutput("counts", part) for part in _dated(times))

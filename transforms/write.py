@@ -10,12 +10,11 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
+from corpusvec.transforms.columns import Sentences, TokenRows
 from corpusvec.transforms.elements import (
     Copies,
     Count,
     Failure,
-    SentenceVector,
-    TokenVectors,
     WrittenFile,
 )
 from corpusvec.transforms.measures import counters
@@ -43,7 +42,7 @@ _GROUP_BYTES = 6 << 20  # of a row group, in memory
 
 @dataclass(kw_only=True, eq=False)
 class WriteTable(beam.PTransform):
-    """`SentenceVector`s or `TokenVectors` -> Parquet files of `table` in the snapshot's attempt, as
+    """`Sentences` or `TokenRows` -> Parquet files of `table` in the snapshot's attempt, as
     `WrittenFile`s.
 
     `about` goes into every file's metadata; `encoding` is that of the vectors.
@@ -154,13 +153,13 @@ class _WriteFn(beam.DoFn):
         return TableFiles(attempt, self._table, about, EMBEDDED, self._spent, self._encoding)
 
     def start_bundle(self):
-        self._rows: list[SentenceVector | TokenVectors | Failure] = []
+        self._rows: list[Sentences | TokenRows | Failure] = []
         self._bytes = 0
         self._files = self._none()
 
-    def process(self, row: SentenceVector | TokenVectors | Failure):
-        self._rows.append(row)
-        self._bytes += schemas.size_of(row)
+    def process(self, rows: Sentences | TokenRows | Failure):
+        self._rows.append(rows)
+        self._bytes += schemas.size_of(rows)
         if self._bytes >= _GROUP_BYTES or self._files.is_overdue():
             yield from self._spent.during(self._write_group())
 
@@ -175,7 +174,8 @@ class _WriteFn(beam.DoFn):
         if self._rows:
             rows, self._rows, self._bytes = self._rows, [], 0
             as_table = schemas.TABLES.get(self._table)
-            yield from self._files.write(as_table(rows) if as_table else rows)
+            group = pa.concat_tables(map(as_table, rows)) if as_table else rows
+            yield from self._files.write(group)
 
     def _write_rest(self) -> Iterator[WrittenFile]:
         yield from self._write_group()

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from corpusvec.transforms.elements import Document, Failure
+from corpusvec.transforms.columns import Documents
+from corpusvec.transforms.elements import Alignment, Document, Failure
 
-_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_quoted = json.encoder.encode_basestring  # as JSON, without escapes beyond those that it needs
 _WIDTH = 16  # bytes; two of a billion strings share a digest with a probability below 10**-20
 _PACKED = 100_000  # rows
 _KEY = pa.binary(_WIDTH)
@@ -26,23 +27,49 @@ def text_sha256(text: str, pair: str | None) -> str:
     """The digest of a text as it stands in its source: SHA-256 of the compact JSON `[text, pair]`,
     as hexadecimal.
     """
-    return sha256(_COMPACT.encode([text, pair]).encode("utf-8", "surrogatepass")).hexdigest()
+    return _of_text(text, pair).hexdigest()
+
+
+def _of_text(text: str, pair: str | None):
+    second = "null" if pair is None else _quoted(pair)
+    return sha256(f"[{_quoted(text)},{second}]".encode("utf-8", "surrogatepass"))
+
+
+def text_digests(documents: Documents) -> list[str]:
+    """The like of each."""
+    pairs = zip(documents.texts, documents.pairs)
+    return [_of_text(text, pair).hexdigest() for text, pair in pairs]
 
 
 def model_text_sha256(document: Document) -> str | None:
     """The SHA-256 of what a model reads of the text; None where that is all of it."""
-    if document.alignment is None:
+    return _of_model_text(document.text, document.alignment)
+
+
+def _of_model_text(text: str, alignment: Alignment | None) -> str | None:
+    if alignment is None or (read := alignment.apply(text)) == text:
         return None
-    text = document.alignment.apply(document.text)
-    if text == document.text:
-        return None
-    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256(read.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def model_text_digests(documents: Documents) -> list[str | None]:
+    """The like of each."""
+    return list(map(_of_model_text, documents.texts, documents.alignments))
 
 
 def key_of(document: Document) -> bytes:
     """16 bytes by which a document is known that gets the same vectors: of both digests."""
-    key = bytes.fromhex(text_sha256(document.text, document.pair)[: 2 * _WIDTH])
-    if (stripped := model_text_sha256(document)) is None:
+    return _key(document.text, document.pair, document.alignment)
+
+
+def keys_of(documents: Documents) -> list[bytes]:
+    """The like of each."""
+    return list(map(_key, documents.texts, documents.pairs, documents.alignments))
+
+
+def _key(text: str, pair: str | None, alignment: Alignment | None) -> bytes:
+    key = _of_text(text, pair).digest()[:_WIDTH]
+    if alignment is None or (stripped := _of_model_text(text, alignment)) is None:
         return key
     return bytes(a ^ b for a, b in zip(key, bytes.fromhex(stripped[: 2 * _WIDTH])))
 

@@ -16,8 +16,8 @@ from typing import Protocol
 
 import numpy as np
 
-from corpusvec.transforms.batches import padded_length
-from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.batches import filled, padded_length
+from corpusvec.transforms.columns import Encoded, Windows
 from corpusvec.transforms.models.hardware import has_amx, has_gpu, prepare_threads, tf
 from corpusvec.transforms.specs import POOLER, BertConfig, ModelSpec, Wanted
 
@@ -48,24 +48,14 @@ class BertEncoder:
         self._layers, self._segments = [int(layer) for layer in wanted.layers], spec.segments
         self._graphs = Graphs.build(spec.bert, wanted, weights)
 
-    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
-        """Each result's layers are views [T, H] float32 of the batch's."""
-        lengths = np.array([len(window) for window in windows], np.int32)
-        ids = np.zeros((len(windows), padded_length(windows, self._longest)), np.int32)
-        segments = np.zeros_like(ids)
-        for row, window in enumerate(windows):
-            ids[row, : len(window)] = window.ids
-            if self._segments:
-                segments[row, : len(window)] = window.segments
+    def encode(self, windows: Windows) -> Encoded:
+        """Layers and pooled output as TensorFlow has them."""
+        ids, segments = filled(windows, padded_length(windows, self._longest))
+        if not self._segments:
+            segments[:] = 0
+        lengths = windows.lengths.astype(np.int32)
         layers, pooled = self._graphs.run(ids, segments, lengths, self._layers)
-        return [
-            Encoded(
-                window=window,
-                layers={i: values[row, : len(window)] for i, values in layers.items()},
-                outputs={} if pooled is None else {POOLER: pooled[row].copy()},
-            )
-            for row, window in enumerate(windows)
-        ]
+        return Encoded(windows, dict(layers), {} if pooled is None else {POOLER: pooled})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
