@@ -6,6 +6,7 @@ Each is a sequence of its rows, which are in `elements`.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -27,7 +28,7 @@ from corpusvec.transforms.elements import (
 from corpusvec.transforms.ranges import edges_of, places_of
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Documents(Sequence[Document]):
     """Documents by columns, in a batch whose bytes are bounded: what `Document` says of one, and of
     each a stamp, where it belongs in Beam's time (None: nowhere in particular).
@@ -41,26 +42,27 @@ class Documents(Sequence[Document]):
     metadata: Sequence[Mapping[str, str]]
     alignments: Sequence[Alignment | None]
     stamps: Sequence[Any]
+    digests: Sequence[bytes] | None = None  # of the texts, where they were needed before
 
     @classmethod
     def of(cls, documents: Sequence[Document], stamps: Sequence[Any] | None = None) -> Documents:
         """Those of objects."""
         columns: list[Any] = [list(map(attrgetter(name), documents)) for name in _FIELDS]
-        return cls(*columns, [None] * len(documents) if stamps is None else stamps)
+        return cls(*columns, stamps=[None] * len(documents) if stamps is None else stamps)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, row):
-        return Document(*(getattr(self, name)[row] for name in _COLUMNS[:-1]))
+        return Document(*(getattr(self, name)[row] for name in _COLUMNS[: len(_FIELDS)]))
 
     def take(self, rows: Iterable[int]) -> Documents:
         """Some of them, in the order of `rows`."""
         places = rows.tolist() if isinstance(rows, np.ndarray) else list(rows)
         columns = (getattr(self, name) for name in _COLUMNS)
-        return Documents(*([column[place] for place in places] for column in columns))
+        return Documents(*(column and [column[place] for place in places] for column in columns))
 
-    @property
+    @functools.cached_property
     def characters(self) -> int:
         """Of all that they say."""
         texts = (self.ids, self.sources, self.texts, filter(None, self.pairs))
@@ -87,7 +89,11 @@ def joined_documents(parts: Sequence[Documents]) -> Documents:
     if len(parts) == 1:
         return parts[0]
     columns = ([getattr(part, name) for part in parts] for name in _COLUMNS)
-    return Documents(*(list(itertools.chain.from_iterable(column)) for column in columns))
+    joined: list[Any] = [
+        None if None in column else list(itertools.chain.from_iterable(column))
+        for column in columns
+    ]
+    return Documents(*joined)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +113,7 @@ class TokenStream:
     sep: tuple[str, int] | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Windows(Sequence[Window]):
     """Windows by columns: ranges of a stream of tokens, `starts` to `stops`, of which each owns
     `own_starts` to `own_stops`. One that is `opened` has a [CLS] before its range, one that is
@@ -138,7 +144,7 @@ class Windows(Sequence[Window]):
     def __len__(self) -> int:
         return len(self.owners)
 
-    @property
+    @functools.cached_property
     def lengths(self) -> np.ndarray:
         """[W] tokens of each."""
         return self.stops - self.starts + self.opened + self.closed
@@ -148,7 +154,7 @@ class Windows(Sequence[Window]):
         """[W] tokens that each owns."""
         return self.own_stops - self.own_starts
 
-    @property
+    @functools.cached_property
     def sizes(self) -> np.ndarray:
         """[W], see `Window.size`."""
         if self.texts is None:

@@ -51,7 +51,9 @@ class Document:
     def characters(self) -> int:
         """Of all that it says, which is what it takes in memory."""
         n = len(self.id) + len(self.source) + len(self.text) + len(self.pair or "")
-        return n + sum(map(len, itertools.chain.from_iterable(self.metadata.items())))
+        if self.metadata:
+            n += sum(map(len, itertools.chain.from_iterable(self.metadata.items())))
+        return n
 
     @property
     def is_unicode(self) -> bool:

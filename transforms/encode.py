@@ -21,7 +21,9 @@ from corpusvec.transforms.models.isolation import encode_each
 from corpusvec.transforms.models.kinds import Encoder, load_encoder, tokens_at_once
 from corpusvec.transforms.models.placements import Origin, on_this_machine
 from corpusvec.transforms.specs import ModelSpec, Wanted
-from corpusvec.transforms.vectors.documents import DocumentVectors, Parts, VectorPlan
+from corpusvec.transforms.vectors.documents import DocumentVectors, Parts, VectorPlan, joined_parts
+
+_BYTES = 2 << 20  # of vectors that are given out at once
 
 
 @dataclass(kw_only=True, eq=False)
@@ -94,6 +96,8 @@ class _EncodeFn(beam.DoFn):
         return _Loaded(encoder, vectors, int(1000 * seconds))
 
     def start_bundle(self):
+        self._done: list[Parts] = []
+        self._held = 0  # bytes of them
         self._tally = counters.Tally()
         self._seconds = 0.0
         self._stamp: Stamp | None = None  # of any window of the bundle: counts go where it does
@@ -114,6 +118,7 @@ class _EncodeFn(beam.DoFn):
         while self._in_flight:
             yield from self._oldest()
         if self._stamp:
+            yield from self._give_out()
             self._tally.count("encode_ms", int(1000 * self._seconds))
             for report in self._tally.reports():
                 yield stamped(report, self._stamp, "counts")
@@ -141,7 +146,21 @@ class _EncodeFn(beam.DoFn):
         self._tally.count(unit, int(batch.sizes.sum()))
         self._stamp = stamp_of(batch.documents, int(batch.owners[0]))
         for parts in found:
-            yield stamped(parts, self._stamp)
+            if self._done and parts.windows.documents is not self._done[0].windows.documents:
+                yield from self._give_out()
+            self._done.append(parts)
+            self._held += parts.nbytes
+            if self._held >= _BYTES or parts.failures:
+                yield from self._give_out()
+
+    def _give_out(self) -> Iterator:
+        """What is done; small batches together, for what follows takes many at once."""
+        done, self._done, self._held = self._done, [], 0
+        assert self._stamp is not None
+        if done and done[-1].failures:
+            yield stamped(done.pop(), self._stamp)
+        if done:
+            yield stamped(joined_parts(done), self._stamp)
 
     def _fits(self, batch: Windows) -> bool:
         """Beside those that are gathered, which are of the same documents."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -121,23 +122,14 @@ class _ReadFn(beam.DoFn):
 
     def _outputs(self, files: Sequence[InputFile]) -> Iterator[Any]:
         seen, times = DigestSet(), {file: Dates() for file in files}
-        n_records = n_separators = characters = 0
-        batch: list[Document] = []
-        for record in self._first(times):
-            n_records += 1
-            if isinstance(record, Failure):
-                yield beam.pvalue.TaggedOutput("failures", record)
-            elif seen.add(record.id):
-                n_separators += self._hint(record)
-                batch.append(record)
-                characters += record.characters
-                if len(batch) == _DOCUMENTS or characters >= _CHARACTERS:
-                    yield Documents.of(batch)
-                    batch, characters = [], 0
-            else:
-                yield beam.pvalue.TaggedOutput("failures", _duplicate(record))
-        if batch:
-            yield Documents.of(batch)
+        n_records = n_separators = 0
+        for batch in _batches(self._first(times)):
+            n_records += len(batch)
+            failures, documents = _unique(batch, seen)
+            yield from (beam.pvalue.TaggedOutput("failures", one) for one in failures)
+            n_separators += sum(map(self._hint, documents))
+            if documents:
+                yield Documents.of(documents)
         yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
         yield from (beam.pvalue.TaggedOutput("counts", n) for n in _separators(n_separators))
         yield from (beam.pvalue.TaggedOutput("counts", part) for part in _dated(times))
@@ -152,6 +144,32 @@ class _ReadFn(beam.DoFn):
                     n += 1
                     if n == self._limit:
                         return
+
+
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """As many at once as may be in memory."""
+    batch: list[Record] = []
+    characters = 0
+    for record in records:
+        batch.append(record)
+        if isinstance(record, Document):
+            characters += record.characters
+        if len(batch) == _DOCUMENTS or characters >= _CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _unique(records: Sequence[Record], seen: DigestSet) -> tuple[list[Failure], list[Document]]:
+    """Of documents with one id the first; the others failed."""
+    failures = [record for record in records if isinstance(record, Failure)]
+    documents = [record for record in records if isinstance(record, Document)]
+    new = seen.add_each([document.id for document in documents])
+    if all(new):
+        return failures, documents
+    failures += [_duplicate(one) for one, is_new in zip(documents, new) if not is_new]
+    return failures, list(itertools.compress(documents, new))
 
 
 class _ReadFileFn(beam.DoFn):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import numpy as np
 
 from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.elements import (
@@ -22,7 +24,7 @@ from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
 from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.snapshots.copies import Waiting
 from corpusvec.transforms.snapshots.earlier_rows import Earlier, EarlierRows
-from corpusvec.transforms.storage.digests import DigestSet, as_keys, key_of, keys_of
+from corpusvec.transforms.storage.digests import DigestSet, as_keys, key_of, keys_of, text_digests
 
 _KEYED = tuple[bytes, Any]
 
@@ -164,16 +166,17 @@ class _FindFn(beam.DoFn):
             self._rows = EarlierRows(self._earlier, self._tokens, self._spare)
             for file in self._rows.damaged:
                 yield stamped(file, OF_THE_RUN, "notes")
+        documents = replace(documents, digests=text_digests(documents))
         keys = keys_of(documents)
         places = self._rows.find(as_keys(b"".join(keys)))
-        new = []
-        for row, (key, place) in enumerate(zip(keys, places)):
-            if place:
-                self._waiting.add(_known(documents[row], key), place)
-            elif self._seen.add_digest(key):
-                new.append(row)
-            else:
-                yield stamped(_known(documents[row], key), OF_THE_RUN, "repeats")
+        for row in np.flatnonzero(places >= 0).tolist():
+            place = self._rows.place(int(places[row]))
+            self._waiting.add(_known(documents[row], keys[row]), place)
+        unknown = np.flatnonzero(places < 0).tolist()
+        is_new = self._seen.add_digests([keys[row] for row in unknown])
+        new = list(itertools.compress(unknown, is_new))
+        for row in sorted({*unknown}.difference(new)) if len(new) < len(unknown) else ():
+            yield stamped(_known(documents[row], keys[row]), OF_THE_RUN, "repeats")
         if len(new) == len(documents):
             yield stamped(documents, OF_THE_RUN)
         elif new:
@@ -220,9 +223,9 @@ class _SettleFn(beam.DoFn):
             self._rows = EarlierRows(
                 [Earlier(self._folder, tuple(files), fresh=True)], self._tokens
             )
-        (place,) = self._rows.find(as_keys(repeat.key))
-        if place:
-            self._waiting.add(repeat, place)
+        (at,) = self._rows.find(as_keys(repeat.key)).tolist()
+        if at >= 0:
+            self._waiting.add(repeat, self._rows.place(at))
         else:
             yield _settled(repeat, fates)
 

@@ -34,7 +34,7 @@ def sentence_table(rows: Sentences) -> pa.Table:
         "text": pa.array(documents.texts, pa.string()),
         "pair": pa.array(documents.pairs, pa.string()),
         "metadata": metadata_column(documents.metadata),
-        "text_sha256": pa.array(text_digests(documents), pa.string()),
+        "text_sha256": pa.array([one.hex() for one in text_digests(documents)], pa.string()),
         "model_text_sha256": pa.array(model_text_digests(documents), pa.string()),
         "n_tokens": _numbers(rows.n_tokens, len(rows)),
         "n_windows": _numbers(rows.n_windows, len(rows)),

@@ -63,9 +63,15 @@ class Parts:
             {at: failed[row] for at, row in enumerate(rows.tolist()) if row in failed},
         )
 
+    @property
+    def nbytes(self) -> int:
+        """Of what the windows' vectors take."""
+        states = sum(state.values.nbytes for some in self.states for state in some)
+        return states + sum(values.nbytes for values in self.layers.values())
 
-def _joined(parts: Sequence[Parts]) -> Parts:
-    """Of windows that did not fail, of one stream."""
+
+def joined_parts(parts: Sequence[Parts]) -> Parts:
+    """Of windows that did not fail, of one buffer of those that are sorted."""
     if len(parts) == 1:
         return parts[0]
     one, windows = parts[0], joined_batches([part.windows for part in parts])
@@ -217,7 +223,7 @@ class Gathering:
                 failed.append((int(windows.owners[row]), why[0]))
             else:
                 whole += sorted(found, key=lambda part: int(part.windows.indices[0]))
-        return _joined(whole) if whole else None, failed
+        return joined_parts(whole) if whole else None, failed
 
     def _of_document(self, parts: Parts, row: int) -> list[Parts]:
         """The windows of a document once they are all there; nothing before."""

@@ -55,7 +55,7 @@ class BertEncoder:
             segments[:] = 0
         lengths = windows.lengths.astype(np.int32)
         layers, pooled = self._graphs.run(ids, segments, lengths, self._layers)
-        return Encoded(windows, dict(layers), {} if pooled is None else {POOLER: pooled})
+        return Encoded(windows, {**layers}, {} if pooled is None else {POOLER: pooled})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
