@@ -106,16 +106,14 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
     """Add the whole run to a pipeline."""
     read = pipeline | ReadDocuments(
         files=job.files,
-        input_format=job.input_format,
-        unit=job.unit,
-        markup=job.markup,
+        reading=job.reading,
         limit=job.limit,
         spread=job.spread,
     )
     found, notes = _find(read.documents, job)
     new = found.new | GatherDocuments() if job.apart else found.new
     embedded, work = _embed(new, job.recipe)
-    about, snapshot, tables = job.recipe.describe(job.markup), job.snapshot, job.tables
+    about, snapshot, tables = job.recipe.describe(job.reading.markup), job.snapshot, job.tables
     how: dict[str, Any] = {"snapshot": snapshot, "about": about, "encoding": job.vector_encoding}
 
     def write(rows: beam.PCollection, table: str) -> beam.PCollection:

@@ -96,6 +96,9 @@ class Failure:
     key: bytes = b""
 
 
+Record = Document | Failure  # what each record of the input becomes
+
+
 class Place(NamedTuple):
     """Where the rows of a document lie: files by their paths, and rows in them. Without token
     vectors `tokens_file` is empty.

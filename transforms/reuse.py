@@ -164,11 +164,11 @@ class _FindFn(beam.DoFn):
     def _found(self, documents: Documents) -> Iterator:
         if self._rows is None:
             self._rows = EarlierRows(self._earlier, self._tokens, self._spare)
-            for file in self._rows.damaged:
-                yield stamped(file, OF_THE_RUN, "notes")
         documents = replace(documents, digests=text_digests(documents))
         keys = keys_of(documents)
         places = self._rows.find(as_keys(b"".join(keys)))
+        while self._rows.damaged:
+            yield stamped(self._rows.damaged.pop(0), OF_THE_RUN, "notes")
         for row in np.flatnonzero(places >= 0).tolist():
             place = self._rows.place(int(places[row]))
             self._waiting.add(_known(documents[row], keys[row]), place)

@@ -113,7 +113,7 @@ def _report(
             "documents": round(counts["documents"] / whole.scale),
             "seconds": sample.reading.wall + sample.tokenizing.wall,
             "from_start": bool(job.limit)
-            or any(only_from_start(file, job.input_format) for file in job.files),
+            or any(only_from_start(file, job.reading.input_format) for file in job.files),
             "encoded": speeds.size,
             "encode_seconds": speeds.seconds,
         },

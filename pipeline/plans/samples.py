@@ -66,7 +66,7 @@ def take_sample(job: Job, seconds: float = _SECONDS) -> Sample:
     up to it.
     """
     sample, tokenizer = Sample(), _Tokenizer(job.recipe)
-    source = Source(job.files, job.input_format, job.unit, job.markup)
+    source = Source(job.files, job.reading)
     left, started = job.limit, time.monotonic()
     with closing(source.parts(in_order=job.limit is not None)) as parts:
         while True:

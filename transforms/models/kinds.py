@@ -5,6 +5,7 @@ Describing a model reads small files only; TensorFlow is imported when one is lo
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import re
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Protocol
 from corpusvec.transforms.columns import Encoded, Windows
 from corpusvec.transforms.specs import Asked, ModelSpec, Wanted
 from corpusvec.transforms.storage import lfs_pointers
+from corpusvec.transforms.storage.file_digests import sha256
 from corpusvec.transforms.storage.globs import read_state
 
 
@@ -45,7 +47,7 @@ class Kind:
 
 # A kind's module has `recognises(path, asked)`, `describe(path, asked)` and `load(spec, wanted)`;
 # those of our own BERT have `read_arrays(spec, pooler)` too, those of SavedModels
-# `takes(signature)`, and one of them `check_whole(folder)`.
+# `takes(signature)`.
 KINDS: Mapping[str, Kind] = {
     "checkpoint": Kind(
         "transformers.checkpoints",
@@ -102,12 +104,28 @@ def _described(path: str, asked: Asked) -> ModelSpec:
 
 
 def check_whole(folder: str) -> None:
-    """Raises `ValueError` where files of a model are damaged; whether anything here could run it is
-    not asked.
+    """Raises `ValueError` where files of a SavedModel are damaged; whether anything here could run
+    it is not asked. Of other models nothing is imported.
     """
-    for kind in KINDS.values():
-        if check := getattr(kind.load_module(), "check_whole", None):
-            check(folder)
+    if Path(folder, "saved_model.pb").is_file():
+        importlib.import_module(".saved_models.signatures", __package__).check_whole(folder)
+
+
+def weights_digest(spec: ModelSpec) -> str:
+    """SHA-256 over the files that hold a model's arrays. `ModelSpec.digest` is over all that this
+    version reads, which the next one may extend: the weights are what they are.
+    """
+    folder = Path(spec.path)
+    files = [*folder.glob("variables/variables.*"), *folder.glob("saved_model.pb")]
+    if spec.weights:  # files, or the prefix of a checkpoint
+        places = map(Path, spec.weights)
+        files = [
+            file
+            for place in places
+            for file in ([place] if place.is_file() else place.parent.glob(f"{place.name}.[di]*"))
+        ]
+    digests = (sha256(str(file)) for file in sorted(files))
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def load_encoder(spec: ModelSpec, wanted: Wanted) -> Encoder:

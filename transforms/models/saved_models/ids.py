@@ -20,7 +20,6 @@ from corpusvec.transforms.models.probes import check_ids, fails, id_windows, sta
 from corpusvec.transforms.models.saved_models import asset_tokenizers, choices
 from corpusvec.transforms.models.saved_models.choices import Choice, Given, chosen, vectors_of
 from corpusvec.transforms.models.saved_models.functions import SavedFunction
-from corpusvec.transforms.models.saved_models.signatures import check_whole as check_whole
 from corpusvec.transforms.models.transformers.folders import fitting_tokenizer, second_to_last
 from corpusvec.transforms.specs import (
     POOLER,

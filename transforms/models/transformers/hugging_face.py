@@ -94,7 +94,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         weights=tuple(map(str, weight_files)),
         **of_our_own(config, has_pooler, _columns(modules, config, rules, library)),
         tokenizer=rules,
-        max_seq_length=_limit(config, modules, said, tokenizer_file),
+        max_seq_length=_limit(config, modules, said, tokenizer_file, 2 + library.separators),
         digest=digest_of(
             files, {"do_lower_case": [rules.lowercase, lowercase_first], "tokenizer": said}
         ),
@@ -138,13 +138,25 @@ def _limit(
     modules: sentence_modules.SentenceModules | None,
     said: dict[str, Any],
     tokenizer_file: Path,
+    specials: int,
 ) -> int:
-    """The longest that the model takes, or less where its files say so."""
+    """The longest that the model takes, or less where its files say so. Raises `ValueError` where
+    that has no room for a text beside the `specials` of a pair.
+    """
     limit = config.positions - config.first_position
     file = tokenizer_file.with_name("tokenizer_config.json")
     of_tokenizer = setting(said, "model_max_length", int | float, file)
-    found = (modules and modules.max_seq_length) or of_tokenizer
-    return int(found) if found and 0 < found < limit else limit
+    found, where = of_tokenizer, f"{file}: model_max_length"
+    if modules and modules.max_seq_length:
+        found, where = modules.max_seq_length, modules.limit_of
+    if not (found and 0 < found < limit):
+        return limit
+    if found <= specials:
+        raise ValueError(
+            f"{where} is {found:g}, and special tokens alone take {specials}; set it to"
+            f" {specials + 1} or more"
+        )
+    return int(found)
 
 
 def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:

@@ -61,7 +61,9 @@ _WIDTHS = ("embedding_dimension", "word_embedding_dimension")  # the newer name 
 
 @dataclass(frozen=True, slots=True)
 class SentenceModules:
-    """A model's modules. `steps` follow the pooling, see `dense_layers`."""
+    """A model's modules. `steps` follow the pooling, see `dense_layers`; `limit_of` is the file and
+    the setting that say `max_seq_length`.
+    """
 
     transformer: Path
     poolings: tuple[str, ...]
@@ -69,6 +71,7 @@ class SentenceModules:
     pooled_width: int
     steps: tuple[str, ...]
     max_seq_length: int | None
+    limit_of: str
     lowercase: bool
     dtype: str | None
     prompts: tuple[tuple[str, str], ...]
@@ -114,9 +117,7 @@ def read(folder: Path) -> SentenceModules | None:
         return None
     modules = [(name, folder / path) for name, path in _listed(listing)]
     names = [name for name, _ in modules]
-    if names[:2] != ["Transformer", "Pooling"] or not {"Transformer", "Pooling"}.isdisjoint(
-        names[2:]
-    ):
+    if names[:2] != ["Transformer", "Pooling"] or {"Transformer", "Pooling"} & set(names[2:]):
         raise ValueError(
             f"{listing}: has {', '.join(names)}; implemented are Transformer, Pooling, then Dense"
             " and Normalize"
@@ -137,6 +138,7 @@ def read(folder: Path) -> SentenceModules | None:
         pooled_width=whole_number(pooling, width, pooling_file),
         steps=tuple(steps),
         max_seq_length=settings.max_seq_length,
+        limit_of=f"{settings.file}: {settings.limit_key}",
         lowercase=settings.lowercase,
         dtype=settings.dtype,
         prompts=about.prompts,
