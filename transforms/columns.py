@@ -48,7 +48,8 @@ class Documents(Sequence[Document]):
     def of(cls, documents: Sequence[Document], stamps: Sequence[Any] | None = None) -> Documents:
         """Those of objects."""
         columns: list[Any] = [list(map(attrgetter(name), documents)) for name in _FIELDS]
-        return cls(*columns, stamps=[None] * len(documents) if stamps is None else stamps)
+        columns.append([None] * len(documents) if stamps is None else stamps)
+        return cls(*columns)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,7 +132,8 @@ def _commit(
 
 class _WriteFn(beam.DoFn):
     """Files belong to a bundle: one that is done again leaves files that nobody reports, and no row
-    twice.
+    twice. Groups of rows are written on another thread, one at a time: compressing them does not
+    hold Python's lock.
     """
 
     def __init__(
@@ -145,6 +147,7 @@ class _WriteFn(beam.DoFn):
         self._encoding = encoding
 
     def setup(self):
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._files = self._none()
 
     def _none(self) -> TableFiles:
@@ -155,31 +158,38 @@ class _WriteFn(beam.DoFn):
     def start_bundle(self):
         self._rows: list[Sentences | TokenRows | Failure] = []
         self._bytes = 0
+        self._written: Future[list[WrittenFile]] | None = None
         self._files = self._none()
 
     def process(self, rows: Sentences | TokenRows | Failure):
         self._rows.append(rows)
         self._bytes += schemas.size_of(rows)
         if self._bytes >= _GROUP_BYTES or self._files.is_overdue():
-            yield from self._spent.during(self._write_group())
+            yield from self._done()
+            self._written = self._thread.submit(self._write, self._rows)
+            self._rows, self._bytes = [], 0
 
     def finish_bundle(self):
-        for report in self._spent.during(self._write_rest()):
+        reports = [*self._done(), *self._write(self._rows)]
+        for report in (*reports, *self._spent.during(self._files.close())):
             yield stamped(report, OF_THE_RUN)
 
     def teardown(self):
+        self._thread.shutdown()
         self._files.abort()
 
-    def _write_group(self) -> Iterator[WrittenFile]:
-        if self._rows:
-            rows, self._rows, self._bytes = self._rows, [], 0
+    def _done(self) -> list[WrittenFile]:
+        """What the group before completed."""
+        return self._written.result() if self._written else []
+
+    def _write(self, rows: list[Sentences | TokenRows | Failure]) -> list[WrittenFile]:
+        return list(self._spent.during(self._group(rows)))
+
+    def _group(self, rows: list[Sentences | TokenRows | Failure]) -> Iterator[WrittenFile]:
+        if rows:
             as_table = schemas.TABLES.get(self._table)
             group = pa.concat_tables(map(as_table, rows)) if as_table else rows
             yield from self._files.write(group)
-
-    def _write_rest(self) -> Iterator[WrittenFile]:
-        yield from self._write_group()
-        yield from self._files.close()
 
 
 class _CopyFn(beam.DoFn):

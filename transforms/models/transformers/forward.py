@@ -19,7 +19,7 @@ import numpy as np
 from corpusvec.transforms.batches import filled, padded_length
 from corpusvec.transforms.columns import Encoded, Windows
 from corpusvec.transforms.models.hardware import has_amx, has_gpu, prepare_threads, tf
-from corpusvec.transforms.specs import POOLER, BertConfig, ModelSpec, Wanted
+from corpusvec.transforms.specs import POOLER, BertConfig, Layer, ModelSpec, Wanted
 
 Weights = Mapping[str, np.ndarray]
 SMALL_HIDDEN = 512  # below that bfloat16 is faster with its weights in the graph
@@ -54,8 +54,9 @@ class BertEncoder:
         if not self._segments:
             segments[:] = 0
         lengths = windows.lengths.astype(np.int32)
-        layers, pooled = self._graphs.run(ids, segments, lengths, self._layers)
-        return Encoded(windows, {**layers}, {} if pooled is None else {POOLER: pooled})
+        found, pooled = self._graphs.run(ids, segments, lengths, self._layers)
+        layers: dict[Layer, np.ndarray] = {layer: values for layer, values in found.items()}  # noqa: C416
+        return Encoded(windows, layers, {} if pooled is None else {POOLER: pooled})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
