@@ -35,7 +35,10 @@ def pair(ids, second):
 def random_windows(spec, lengths, seed=0):
     generator = np.random.default_rng(seed)
     some = [
-        pair(generator.integers(0, spec.bert.vocab_size, length), generator.integers(0, length))
+        pair(
+            generator.integers(0, spec.transformer.vocab_size, length),
+            generator.integers(0, length),
+        )
         for length in lengths
     ]
     return together([replace(one, document=Document(str(n), "")) for n, one in enumerate(some)])
@@ -185,17 +188,18 @@ def test_threads_do_not_disturb_each_other(spec):
 
 def test_text_b_adds_nothing_where_a_checkpoint_has_one_segment_type(tmp_path):
     """As the original's one-hot vectors: the other row is zero."""
-    from corpusvec.transforms.models.transformers.forward import BertEncoder
+    from corpusvec.transforms.models.transformers.forward import TransformerEncoder
 
     spec = describe_model(str(checkpoint_folder(tmp_path)))
     arrays = {name.removeprefix("bert/"): value for name, value in weights_of(spec.path)[0].items()}
     segments = "embeddings/token_type_embeddings"
     row = arrays[segments][:1]
     zero = {**arrays, segments: np.concatenate([row, np.zeros_like(row)])}
-    one = replace(spec, bert=replace(spec.bert, segment_types=1))
+    embeddings = replace(spec.transformer.embeddings, segment_types=1)
+    one = replace(spec, transformer=replace(spec.transformer, embeddings=embeddings))
     windows = together([pair([1, 2, 3, 4, 5], second=2)])
-    (found,) = BertEncoder(one, Wanted((0, 2)), {**arrays, segments: row}).encode(windows)
-    (expected,) = BertEncoder(spec, Wanted((0, 2)), zero).encode(windows)
+    (found,) = TransformerEncoder(one, Wanted((0, 2)), {**arrays, segments: row}).encode(windows)
+    (expected,) = TransformerEncoder(spec, Wanted((0, 2)), zero).encode(windows)
     for layer in (0, 2):
         np.testing.assert_array_equal(found.layers[layer], expected.layers[layer])
 
@@ -269,13 +273,14 @@ def test_graph_holds_only_what_is_wanted(
     monkeypatch.setattr(module, "has_amx", lambda: amx)
     monkeypatch.setattr(module, "SMALL_HIDDEN", spec.hidden_size + 1 if small else 0)
     arrays = {name.removeprefix("bert/"): value for name, value in weights_of(spec.path)[0].items()}
-    graphs = Graphs.build(spec.bert, replace(wanted, precision=precision), arrays)
-    functions = [graphs.embed, *graphs.layers, *([graphs.pool] if graphs.pool else [])]
+    graphs = Graphs.build(spec.transformer, replace(wanted, precision=precision), arrays)
+    layers = [function for function, _ in graphs.usual.layers]
+    functions = [graphs.usual.begin, *layers, *([graphs.pool] if graphs.pool else [])]
     highest = spec.layer_count if wanted.pooler else max(wanted.layers)
-    needed = shapes(replace(spec.bert, layer_count=highest), wanted.pooler)
+    needed = shapes(spec.transformer.lower(highest), wanted.pooler)
     matrix = spec.hidden_size**2  # no vector is as large; TensorFlow may hold those both ways
     weights = sum(size for shape in needed.values() if (size := int(np.prod(shape))) >= matrix)
-    assert len(graphs.layers) == highest
+    assert len(layers) == highest
     operations = [o for function in functions for o in function.graph.get_operations()]
     constants = [
         size
@@ -317,7 +322,7 @@ def test_weights_in_the_graph_and_beside_it_give_the_same(spec, monkeypatch):
 def test_where_the_fused_norm_does_not_run_the_plain_one_does(spec, monkeypatch):
     import tensorflow as tf
 
-    from corpusvec.transforms.models.transformers import forward as module
+    from corpusvec.transforms.models.transformers.blocks import norms
 
     def unheard_of(x, gamma, beta, epsilon):
         failing = tf.debugging.assert_equal(0, tf.size(x), "cannot run here")
@@ -325,13 +330,13 @@ def test_where_the_fused_norm_does_not_run_the_plain_one_does(spec, monkeypatch)
             return tf.identity(x)
 
     expected = load_encoder(spec, Wanted((1,))).encode(random_windows(spec, [5]))
-    module.norms_fuse.cache_clear()
-    monkeypatch.setattr(module, "fused_norm", unheard_of)
+    norms.fuse.cache_clear()
+    monkeypatch.setattr(norms, "fused", unheard_of)
     try:
         found = load_encoder(spec, Wanted((1,))).encode(random_windows(spec, [5]))
-        assert not module.norms_fuse(tf.float32)
+        assert not norms.fuse(tf.float32)
     finally:
-        module.norms_fuse.cache_clear()
+        norms.fuse.cache_clear()
     np.testing.assert_allclose(found[0].layers[1], expected[0].layers[1], rtol=0, atol=1e-5)
 
 
@@ -340,19 +345,19 @@ def test_the_fused_norm_is_the_norm(precision):
     """Rows of large mean are where a careless variance shows."""
     import tensorflow as tf
 
-    from corpusvec.transforms.models.transformers.forward import fused_norm, norm, norms_fuse
+    from corpusvec.transforms.models.transformers.blocks import norms
 
-    if not norms_fuse(tf.as_dtype(precision)):
+    if not norms.fuse(tf.as_dtype(precision)):
         pytest.skip("TensorFlow has no fused layer normalization here")
     rows = np.random.default_rng(5).normal(30, 2, (37, 64)).astype(np.float32)
     gamma, beta = np.linspace(-2, 2, 64, dtype=np.float32), np.linspace(0, 1, 64, dtype=np.float32)
     arguments = [tf.constant(array, precision) for array in (rows, gamma, beta)]
-    fused = tf.function(fused_norm)(*arguments, 1e-12)
+    fused = tf.function(norms.fused)(*arguments, 1e-12)
     wide = np.asarray(tf.cast(arguments[0], tf.float64))
     centred = wide - wide.mean(axis=1, keepdims=True)
     exact = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True)) * gamma + beta
     tolerance = {"float32": 2e-5, "bfloat16": 0.06}[precision]
-    for found in (fused, norm(*arguments, 1e-12)):
+    for found in (fused, norms.layer(*arguments, 1e-12)):
         np.testing.assert_allclose(tf.cast(found, tf.float64), exact, rtol=0, atol=tolerance)
 
 
@@ -361,7 +366,12 @@ def test_new_shapes_do_not_trace_again(spec, monkeypatch):
     from corpusvec.transforms.models.transformers import forward as module
 
     traced, layer = [], module.layer
-    monkeypatch.setattr(module, "layer", lambda *a: traced.append(a[0]) or layer(*a))
+
+    def counting(*arguments, **options):
+        traced.append(arguments[1])
+        return layer(*arguments, **options)
+
+    monkeypatch.setattr(module, "layer", counting)
     encoder = load_encoder(spec, Wanted((3,)))
     for n in range(1, 12):
         encoder.encode(random_windows(spec, [n] * (12 - n)))

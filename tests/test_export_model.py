@@ -113,7 +113,7 @@ def as_tensors(inputs):
 def test_the_contract_gives_what_the_reference_gives(exported, name):
     source, target = exported(name)
     spec = describe_model(source)
-    inputs = batch(spec.bert.vocab_size)
+    inputs = batch(spec.transformer.vocab_size)
     model = load(target)
     weights, config = weights_of(source)
     types = inputs["input_type_ids"] * spec.segments

@@ -159,8 +159,8 @@ HUGGING_FACE = {
     ),
     "unknown architecture": (
         "json",
-        says("config.json", model_type="deberta-v2"),
-        r"config.json: model_type is 'deberta-v2'; corpusvec runs bert and xlm-roberta",
+        says("config.json", model_type="xlnet"),
+        r"config.json: model_type is 'xlnet'; corpusvec runs albert, bert, camembert, ",
     ),
     "relative positions": (
         "json",

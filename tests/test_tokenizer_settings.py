@@ -53,9 +53,13 @@ REFUSED = {
         {"tokenizer_config": {"auto_map": {"AutoTokenizer": ["tokens.Own", None]}}},
         "tokenizer_config.json: auto_map names a tokenizer with code of its own",
     ),
-    "class nobody knows": (
-        {"tokenizer_config": {"tokenizer_class": "OwnTokenizer"}},
-        "tokenizer.json: the model's tokenizer is 'OwnTokenizer'",
+    "class that reads no tokenizer.json": (
+        {"tokenizer_config": {"tokenizer_class": "BertweetTokenizer"}},
+        "tokenizer.json: the model's tokenizer is 'BertweetTokenizer', a program of its own",
+    ),
+    "class of another vocabulary": (
+        {"kind": "vocab.txt", "tokenizer_config": {"tokenizer_class": "MPNetTokenizer"}},
+        "vocab.txt: the model's tokenizer is 'MPNetTokenizer'; vocab.txt alone is read as one of",
     ),
     "token of a list": (
         {"tokenizer_config": {"extra_special_tokens": ["[DOC]"]}},
@@ -149,7 +153,7 @@ REFUSED = {
                 }
             }
         },
-        "tokenizer.json: post_processor gives the texts of a pair the segments",
+        "tokenizer.json: post_processor gives a single text the segments [0, 1, 0]",
     ),
 }
 

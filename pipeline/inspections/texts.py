@@ -174,10 +174,10 @@ def _tokenizer(tokenizer: TokenizerReport | None) -> list[str]:
     size = tokenizer.vocabulary_size
     vocabulary = "vocabulary unknown" if size is None else f"vocabulary of {size:,}"
     case = "lower-cased" if tokenizer.lower_case else "case is kept"
-    around = "no special tokens"
-    if tokenizer.before:
-        between = ", ".join([tokenizer.after or ""] * tokenizer.separators)
-        around = f"{tokenizer.before} before, {tokenizer.after} after, {between} between texts"
+    between = ", ".join([tokenizer.after or ""] * tokenizer.separators)
+    places = (tokenizer.before, "before"), (tokenizer.after, "after"), (between, "between texts")
+    around = ", ".join(f"{token} {where}" for token, where in places if token)
+    around = around or "no special tokens"
     kind = _TOKENIZERS.get(tokenizer.kind, tokenizer.kind)
     return [f"{kind} ({tokenizer.kind}); {vocabulary}; {case}; {around}", *tokenizer.files]
 

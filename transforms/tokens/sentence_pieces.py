@@ -43,7 +43,7 @@ class _SentencePieces:
     cls: tuple[str, int] | None
     sep: tuple[str, int] | None
 
-    separators, segments, strings = 1, True, False
+    separators, segments, pairs, strings = 1, True, True, False
     _in_prompts: tuple[str, ...] = ()  # special tokens that the original finds in a prompt
 
     def __init__(
@@ -235,7 +235,7 @@ def plain(spec: TokenizerSpec) -> Tokenizer:
     """
     processor = _processor(spec)
     tokenizer = _SentencePieces(spec, processor, _numbers(processor), None, processor.unk_id())
-    tokenizer.separators, tokenizer.segments = 0, False
+    tokenizer.separators, tokenizer.segments, tokenizer.pairs = 0, False, False
     return tokenizer
 
 

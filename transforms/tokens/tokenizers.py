@@ -1,7 +1,8 @@
 """Texts to tokens, each by the program that its model was made for, with every token's span.
 
 WordPiece and Hugging Face's tokenizers run in the `tokenizers` library, SentencePiece models in
-`sentencepiece`. Special tokens are not added here (`windows` does). A literal `[CLS]` in a text is
+`sentencepiece`. Special tokens are not added here (`windows` does). Bytes of one character that
+became several tokens have its span, each of them. A literal `[CLS]` in a text is
 text, unlike in sentence-transformers: what a model's files name as [CLS], [SEP] and so on goes by
 names here that no text has, and `spelled` puts them into a prompt.
 """
@@ -57,11 +58,11 @@ _See = Callable[[str], tuple[str, np.ndarray | None]]
 
 class _Library:
     """A tokenizer of the `tokenizers` library. `names`: tokens by id; `special`: of its own tokens
-    [CLS], [SEP] and, where it has one, [UNK]; `hidden`: those that a prompt can hold, and no text;
-    `unfound`: those that neither can.
+    the one before a text, the one after, and that for what is unknown, where it has them; `hidden`:
+    those that a prompt can hold, and no text; `unfound`: those that neither can.
     """
 
-    separators, segments, strings = 1, True, False
+    separators, segments, pairs, strings = 1, True, True, False
     unknown: int | None
     cls: tuple[str, int] | None
     sep: tuple[str, int] | None
@@ -70,7 +71,7 @@ class _Library:
         self,
         tokenizer,
         names: Mapping[int, str],
-        special: tuple[int, int, int],
+        special: tuple[int | None, int | None, int | None],
         hidden: Sequence[str] = (),
         see: _See | None = None,
         unfound: Sequence[str] = (),
@@ -79,10 +80,12 @@ class _Library:
         self._unfound = unfound
         longest_first = sorted(hidden, key=len, reverse=True)
         self._hidden = re.compile("|".join(map(re.escape, longest_first))) if hidden else None
-        cls, sep, self.unknown = special
-        self.cls, self.sep = (names[cls], cls), (names[sep], sep)
+        cls, sep, unknown = special
+        self.cls = None if cls is None else (names[cls], cls)
+        self.sep = None if sep is None else (names[sep], sep)
+        self.unknown = -1 if unknown is None else unknown
         self.size = max(names) + 1
-        blank = tokenizer.token_to_id("▁")
+        blank = tokenizer.token_to_id("Ġ" if _by_bytes(tokenizer) else "▁")
         self._blank = -1 if blank is None else blank
         # It leaves white space out, so that no span begins with any.
         self._has_spaces = type(tokenizer.pre_tokenizer).__name__ != "BertPreTokenizer"
@@ -158,6 +161,12 @@ class _Library:
                 found = span_maps.without_space(found, texts[row], ids[own] == self._blank)
             places[own] = found
         return places
+
+
+def _by_bytes(tokenizer) -> bool:
+    """Whether its pieces are of bytes, each shown as a letter; a space is Ġ."""
+    rules = tokenizer.pre_tokenizer
+    return rules is not None and b'"ByteLevel"' in rules.__getstate__()
 
 
 def _hidden(token: str) -> str:
@@ -238,57 +247,77 @@ def _library(vocabulary: dict[str, int], unknown: str, max_word_length: int, nor
 def _tokenizer_json(spec: TokenizerSpec) -> Tokenizer:
     """`tokenizer.json` has all rules, but for what `tokenizer_config.json` says otherwise."""
     from tokenizers import Tokenizer as Library
-    from tokenizers import models
 
     tokenizer = Library.from_file(spec.path)
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    around = tokenizer.encode("")
-    if len(around) != 2:
-        raise ValueError(
-            f"{spec.path}: puts {around.tokens} around a text;"
-            " a BERT wants one token before it and one after"
-        )
+    around = _around(tokenizer, spec)
     _override(tokenizer, spec)
-    unknown = getattr(tokenizer.model, "unk_token", None)
-    if isinstance(tokenizer.model, models.Unigram):  # SentencePiece's, which does not tell
-        unknown = "<unk>"
-    unknown_id = tokenizer.token_to_id(unknown) if unknown else None
     names = {number: token for token, number in tokenizer.get_vocab().items()}
-    cls, sep = around.ids
-    special = (cls, sep, -1 if unknown_id is None else unknown_id)
-    separators, segments = _pair_rules(tokenizer, spec, cls, sep)
+    unknown = _unknown(tokenizer, names)
     added = {token.content: token for token in tokenizer.get_added_tokens_decoder().values()}
-    ends = (("post_processor", names[cls]), ("post_processor", names[sep]))
-    hidden = _to_hide(spec, tokenizer, added, *ends, ("model.unk_token", unknown))
+    ends = [("post_processor", names[number]) for number in around if number is not None]
+    hidden = _to_hide(spec, tokenizer, added, *ends, ("model.unk_token", names.get(unknown)))
     found, unfound = _in_prompts(spec, hidden, tokenizer, added)
+    pair = _pair_rules(tokenizer, *around)
     renamed = _without(hidden, tokenizer, added, spec)
+    special = (*around, None if unknown < 0 else unknown)
     library = _Library(renamed, names, special, found, unfound=unfound)
-    library.separators, library.segments = separators, segments and spec.segments
+    library.pairs = pair is not None
+    library.separators, segments = pair or (0, False)
+    library.segments = segments and spec.segments
     return library
 
 
-def _pair_rules(tokenizer, spec: TokenizerSpec, cls: int, sep: int) -> tuple[int, bool]:
+def _unknown(tokenizer, names: Mapping[int, str]) -> int:
+    """The id for what the vocabulary does not have; -1 where there is none."""
+    if (token := getattr(tokenizer.model, "unk_token", None)) is not None:
+        number = tokenizer.token_to_id(token)
+        return -1 if number is None else number
+    # That of Unigram is a number, which the library does not tell.
+    found = re.search(rb'"unk_id":(\d+)', tokenizer.model.__getstate__())
+    return int(found[1]) if found and int(found[1]) in names else -1
+
+
+def _around(tokenizer, spec: TokenizerSpec) -> tuple[int | None, int | None]:
+    """The tokens that stand before and after a text, where there are any.
+
+    Raises `ValueError` where there are more, or a text has another segment than 0.
+    """
+    words = itertools.chain(["a"], tokenizer.get_vocab())
+    word = next(word for word in words if tokenizer.encode(word, add_special_tokens=False).ids)
+    whole = tokenizer.encode(word)
+    own = [place for place, text in enumerate(whole.sequence_ids) if text == 0]
+    before, after = whole.ids[: own[0]], whole.ids[own[-1] + 1 :]
+    if len(before) > 1 or len(after) > 1:
+        raise ValueError(
+            f"{spec.path}: puts {tokenizer.encode('').tokens} around a text; implemented are one"
+            " token before it and one after it, or none"
+        )
+    if any(whole.type_ids):
+        raise ValueError(
+            f"{spec.path}: post_processor gives a single text the segments {whole.type_ids};"
+            " implemented is 0"
+        )
+    return next(iter(before), None), next(iter(after), None)
+
+
+def _pair_rules(tokenizer, cls: int | None, sep: int | None) -> tuple[int, bool] | None:
     """How many separators are between the texts of a pair, and whether B has a segment of its own.
 
-    Raises `ValueError` where anything else stands around the texts, or the segments are others.
+    None where anything else stands around the texts, or the segments are others than 0 for the
+    first text and 0 or 1 for the second: the model was not made for pairs.
     """
     pair = tokenizer.encode("a", "b")
     a, b = (tokenizer.encode(text, add_special_tokens=False).ids for text in "ab")
-    separators = len(pair) - len(a) - len(b) - 2
-    if pair.ids != [cls, *a, *[sep] * separators, *b, sep]:
-        raise ValueError(
-            f"{spec.path}: puts a pair together as {pair.tokens}; only separators between the"
-            " texts are implemented"
-        )
-    of_b = pair.type_ids[-1]
-    expected = [0] * (1 + len(a) + separators) + [of_b] * (len(b) + 1)
-    if of_b not in (0, 1) or pair.type_ids != expected or any(tokenizer.encode("a").type_ids):
-        raise ValueError(
-            f"{spec.path}: post_processor gives the texts of a pair the segments {pair.type_ids};"
-            " implemented are 0 for the first text and 0 or 1 for the second"
-        )
-    return separators, bool(of_b)
+    before = [] if cls is None else [cls]
+    after = [] if sep is None else [sep]
+    separators = len(pair) - len(a) - len(b) - len(before) - len(after)
+    of_b = pair.type_ids[-1] if b else 0
+    segments = [0] * (len(before) + len(a) + separators) + [of_b] * (len(b) + len(after))
+    whole = [*before, *a, *after * separators, *b, *after]
+    fits = pair.ids == whole and pair.type_ids == segments and of_b in (0, 1)
+    return (separators, bool(of_b)) if fits and separators else None
 
 
 def _to_hide(
@@ -358,7 +387,7 @@ def _without(hidden: Sequence[str], tokenizer, added: Mapping[str, Any], spec: T
     # Its rules may hold such names too, and keep them.
     normalizer, tokenizer.normalizer = tokenizer.normalizer, None
     pre_tokenizer, tokenizer.pre_tokenizer = tokenizer.pre_tokenizer, None
-    state = tokenizer.to_str()
+    state = _without_merges(hidden, tokenizer)
     for token in hidden:
         old, new = (json.dumps(name, ensure_ascii=False) for name in (token, _hidden(token)))
         state = state.replace(old, new)
@@ -369,8 +398,21 @@ def _without(hidden: Sequence[str], tokenizer, added: Mapping[str, Any], spec: T
     return renamed
 
 
+def _without_merges(hidden: Sequence[str], tokenizer) -> str:
+    """The tokenizer as JSON, where no two pieces become a hidden token."""
+    state = tokenizer.to_str()
+    for token in hidden:
+        for cut in range(1, len(token)):
+            parts = [token[:cut], token[cut:]]
+            if all(tokenizer.token_to_id(part) is not None for part in parts):
+                merge = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+                for shown, rest in ((f"{merge},", ""), (f",{merge}", ""), (f"[{merge}]", "[]")):
+                    state = state.replace(shown, rest)
+    return state
+
+
 def _override(tokenizer, spec: TokenizerSpec) -> None:
-    from tokenizers import normalizers
+    from tokenizers import normalizers, pre_tokenizers
 
     normalizer = tokenizer.normalizer
     if isinstance(normalizer, normalizers.BertNormalizer):
@@ -387,6 +429,10 @@ def _override(tokenizer, spec: TokenizerSpec) -> None:
         )
     if spec.lowercase_first:
         tokenizer.normalizer = _lowered_first(normalizer, spec)
+    words = tokenizer.pre_tokenizer
+    if spec.prefix_space is not None and isinstance(words, pre_tokenizers.ByteLevel):
+        words.add_prefix_space = spec.prefix_space
+        tokenizer.pre_tokenizer = words
 
 
 def _lowered_first(normalizer, spec: TokenizerSpec):

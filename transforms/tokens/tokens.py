@@ -95,9 +95,9 @@ def joined(found: Sequence[Tokens], strings: bool) -> TokenColumns:
 
 
 class Tokenizer(Protocol):
-    """What a stage needs of a tokenizer. `cls` and `sep` are token and id, None where the model has
-    no such tokens; ids are below `size`. `unknown` is the id of unknown tokens, -1 where there are
-    none, and None where only the model knows.
+    """What a stage needs of a tokenizer. `cls` and `sep`, before and after a text, are token and
+    id, None where the model has no such token; ids are below `size`. `unknown` is the id of unknown
+    tokens, -1 where there are none, and None where only the model knows.
     """
 
     cls: tuple[str, int] | None
@@ -106,6 +106,7 @@ class Tokenizer(Protocol):
     size: int
     separators: int  # between the texts of a pair
     segments: bool  # the model is told which text of a pair a token is of
+    pairs: bool  # the model takes any
     strings: bool  # the model reads the tokens themselves, not their ids
 
     def spelled(self, prompt: str) -> str:

@@ -132,7 +132,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         hidden_size=choices.hidden_size(signature, given, ()),
         parameters=choice.model.parameters,
         signature=signature,
-        specials=library.cls is not None,
+        specials=0 if library.cls is None else 2,
         separators=library.separators,
         segments=library.segments and _TYPES in roles,
         pairs=library.cls is not None,

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from corpusvec.transforms.architectures import Transformer
 from corpusvec.transforms.models.transformers import transformer_settings
-from corpusvec.transforms.specs import BertConfig, VectorColumn
+from corpusvec.transforms.specs import VectorColumn
 from corpusvec.transforms.storage.json_files import no_others, read_json, setting, whole_number
 from corpusvec.transforms.vectors.dense_layers import NORMALIZE, TRUNCATE, width_after
 
@@ -78,7 +79,7 @@ class SentenceModules:
     default_prompt: str
     files: tuple[Path, ...]
 
-    def columns(self, config: BertConfig) -> tuple[VectorColumn, ...]:
+    def columns(self, config: Transformer) -> tuple[VectorColumn, ...]:
         """The one column of the model. Raises `ValueError` where the widths do not fit."""
         if self.pooled_width != config.hidden_size:
             raise ValueError(

@@ -21,13 +21,13 @@ _APPLIED = {
     *("tokenizer_class", "do_lower_case", "strip_accents", "tokenize_chinese_chars"),
     *("word_tokenizer_type", "subword_tokenizer_type", "auto_map", "fast_tokenizer_files"),
     *("model_max_length", "max_len", "truncation_side", "padding_side", "model_input_names"),
-    *("split_special_tokens", "added_tokens_decoder", *_LISTS, *NAMES),
+    *("split_special_tokens", "added_tokens_decoder", "add_prefix_space", *_LISTS, *NAMES),
 }
 _FLAGS = ("lstrip", "rstrip", "normalized", "single_word")  # how a token is found
 # For decoding, chats and training; for the slow tokenizers of BERT and XLM-R, which
 # sentence-transformers does not use; or said again in its calls.
 _WITHOUT_EFFECT = {
-    *("add_bos_token", "add_eos_token", "add_prefix_space", "backend", "chat_control_tokens"),
+    *("add_bos_token", "add_eos_token", "backend", "chat_control_tokens"),
     *("chat_template", "clean_up_tokenization_spaces", "do_basic_tokenize", "do_remove_space"),
     *("do_subword_tokenize", "do_word_tokenize", "errors", "files_loaded", "from_slow"),
     *("init_inputs", "is_fast", "is_local", "keep_accents", "legacy", "local_files_only"),
