@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from corpusvec.transforms.columns import Documents
+from corpusvec.transforms.columns import Documents, Encoded
 from corpusvec.transforms.elements import Document
 from corpusvec.transforms.models.kinds import describe_model, load_encoder
 from corpusvec.transforms.specs import VectorColumn, Wanted
@@ -53,10 +53,15 @@ def all_layers(spec, precision="float32"):
 def sentence_vectors(encoded, columns):
     """Columns -> vectors [N, D], in the order of the numbers."""
     vectors = DocumentVectors(VectorPlan(columns))
-    rows = [
-        vectors.finish([vectors.part(encoded[number])])[0].vectors for number in sorted(encoded)
-    ]
-    return {column.name: np.stack([row[column.name] for row in rows]) for column in columns}
+    rows = [vectors.finish(vectors.parts(batch_of(encoded[n]))) for n in sorted(encoded)]
+    found = [row.sentences.vectors for row in rows]
+    return {one.name: np.concatenate([row[one.name] for row in found]) for one in columns}
+
+
+def batch_of(one):
+    """A window of those that were encoded, as a batch of its own."""
+    layers, outputs = ({key: v[None] for key, v in part.items()} for part in one[1:3])
+    return Encoded(together([one.window]), layers, outputs)
 
 
 @functools.cache
