@@ -39,6 +39,7 @@ def plan(flags: argparse.Namespace, started: float) -> Iterable[str]:
     size = sum(file.size for file in job.files)
     whole = corpus(sample.blocks, size, sample.whole, job.limit)
     _refuse_nothing(whole)
+    assert sample.windows is not None  # where there is a document
     speeds = try_out(job.recipe, sample.windows, job.vector_encoding)
     work = _work(job, sample, whole, speeds, ready)
     report = _report(job, sample, whole, speeds, work, flags)

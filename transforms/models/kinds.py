@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import importlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
-from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.columns import Encoded, Windows
 from corpusvec.transforms.specs import Asked, ModelSpec, Wanted
 from corpusvec.transforms.storage import lfs_pointers
 from corpusvec.transforms.storage.file_digests import sha256
@@ -28,8 +28,8 @@ class Encoder(Protocol):
 
     streams: int
 
-    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
-        """One result for each window, in order."""
+    def encode(self, windows: Windows) -> Encoded:
+        """What it makes of a batch of one window or more."""
 
 
 @dataclass(frozen=True, slots=True)
