@@ -193,10 +193,10 @@ HUGGING_FACE = {
         r"config.json: max_position_embeddings 66 leaves no place for a token",
     ),
     "no weights": ("json", without("model.safetensors"), r": has no model.safetensors$"),
-    "weights of PyTorch": (
+    "weights of PyTorch that are none": (
         "json",
         renamed("model.safetensors", "pytorch_model.bin"),
-        r": has no model.safetensors; pytorch_model.bin is not read, save the model as safetensors",
+        r"pytorch_model.bin: is no file of PyTorch's that is read here; where PyTorch is, convert",
     ),
     "weights cut off": (
         "json",
@@ -349,9 +349,9 @@ SENTENCE_TRANSFORMERS = {
         without("2_Dense/model.safetensors"),
         r"modules.json asks for 2_Dense/model.safetensors, which is missing$",
     ),
-    "dense weights of PyTorch": (
+    "dense weights of PyTorch that are none": (
         renamed("2_Dense/model.safetensors", "2_Dense/pytorch_model.bin"),
-        r"2_Dense/model.safetensors, which is missing; pytorch_model.bin is not read, save",
+        r"2_Dense/pytorch_model.bin: is no file of PyTorch's that is read here",
     ),
     "module without a folder": (
         lambda folder: module_value(folder, 0, path=None),

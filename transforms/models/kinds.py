@@ -54,8 +54,8 @@ KINDS: Mapping[str, Kind] = {
     ),
     "hugging_face": Kind(
         "transformers.hugging_face",
-        "a Hugging Face folder (config.json, model.safetensors, tokenizer.json or vocab.txt or"
-        " sentencepiece.bpe.model)",
+        "a Hugging Face folder (config.json, model.safetensors or pytorch_model.bin, tokenizer.json"
+        " or vocab.txt or sentencepiece.bpe.model)",
     ),
     # Functions of SavedModels and TF1 Hub modules (saved_model.pb and its variables). The first
     # that takes a function runs it.
@@ -128,7 +128,7 @@ def tokens_at_once() -> int:
 
 _MODULE = re.compile(r"\d+_")  # the folder of a module of sentence-transformers
 
-_READ = {".json", ".txt", ".ini", ".model", ".vocab", ".safetensors", ".pb"}
+_READ = {".json", ".txt", ".ini", ".model", ".vocab", ".safetensors", ".bin", ".pb"}
 
 
 def refuse_unreadable(folder: Path) -> None:

@@ -14,6 +14,7 @@ from corpusvec.transforms.models.transformers import (
     configurations,
     sentence_modules,
     tokenizer_files,
+    weight_places,
     weights,
 )
 from corpusvec.transforms.models.transformers.folders import (
@@ -38,8 +39,6 @@ from corpusvec.transforms.tokens.tokens import Tokenizer
 
 if TYPE_CHECKING:
     from corpusvec.transforms.models.transformers.forward import BertEncoder
-
-_INDEX = ".index.json"  # what follows the name of a file whose weights are in shards
 
 _NAMES = {
     "embeddings.word_embeddings.weight": "embeddings/word_embeddings",
@@ -115,7 +114,7 @@ def _checked_weights(
     folder: Path, values: Mapping[str, Any], config: BertConfig
 ) -> tuple[list[Path], bool, set[str]]:
     """The files of the weights, whether they have a pooler, and the types of their numbers."""
-    files = _weight_files(folder, values)
+    files = weight_places.find(folder, values)
     where = str(files[0] if len(files) == 1 else folder)
     there, types = _names_and_shapes(files, config, where)
     has_pooler = weights.POOLER_KERNEL in there
@@ -166,41 +165,6 @@ def read_arrays(spec: ModelSpec, pooler: bool) -> dict[str, np.ndarray]:
                     array = tensors.get_tensor(key).astype(np.float32)
                     arrays[name] = array.T if name.endswith("/kernel") else array
     return arrays
-
-
-def _weight_files(folder: Path, values: Mapping[str, Any]) -> list[Path]:
-    """The file that the configuration names, else the single file, else the shards.
-
-    Source: transformers 5.23, modeling_utils.py, _get_resolved_checkpoint_files.
-    """
-    named = setting(values, "transformers_weights", str, folder / "config.json")
-    single, index = folder / "model.safetensors", folder / f"model.safetensors{_INDEX}"
-    if named is not None:
-        if Path(named).name != named or not named.removesuffix(_INDEX).endswith(".safetensors"):
-            raise ValueError(
-                f"{folder / 'config.json'}: transformers_weights is {named!r}, which is no"
-                " safetensors file of the folder"
-            )
-        single = index = folder / named
-    sharded = index.is_file() and (index.name == named or not single.is_file())
-    files = _shards(index) if sharded and index.name.endswith(_INDEX) else [single]
-    for file in files:
-        if not file.is_file():
-            hint = ""
-            if (folder / "pytorch_model.bin").is_file():
-                hint = "; pytorch_model.bin is not read, save the model as safetensors"
-            raise ValueError(f"--model={folder}: has no {file.name}{hint}")
-    return files
-
-
-def _shards(index: Path) -> list[Path]:
-    names = read_json(index).get("weight_map")
-    if not isinstance(names, dict) or not names:
-        raise ValueError(f"{index}: has no weight_map, which says where each weight is")
-    for key, name in names.items():
-        if not isinstance(name, str):
-            raise ValueError(f"{index}: weight_map: {key} must be the name of a file, got {name!r}")
-    return [index.with_name(name) for name in sorted(set(names.values()))]
 
 
 def _names_and_shapes(

@@ -16,7 +16,7 @@ from typing import Any
 from corpusvec.transforms.models.transformers import transformer_settings
 from corpusvec.transforms.specs import BertConfig, VectorColumn
 from corpusvec.transforms.storage.json_files import no_others, read_json, setting, whole_number
-from corpusvec.transforms.vectors.dense_layers import NORMALIZE, TRUNCATE, width_after
+from corpusvec.transforms.vectors.dense_layers import NORMALIZE, TRUNCATE, dense_files, width_after
 
 _LISTING = "modules.json"
 _ABOUT = "config_sentence_transformers.json"
@@ -189,16 +189,13 @@ def _files(
     files = [folder / _LISTING, *(file for file in settings if file and file.is_file())]
     for name, path in modules[2:]:
         if name == "Dense":
-            files += [path / "config.json", path / "model.safetensors"]
+            files += dense_files(path)
         elif name == "Normalize" and (path / "config.json").is_file():
             files.append(path / "config.json")
     for file in files:
         if not file.is_file():
-            hint = ""
-            if file.with_name("pytorch_model.bin").is_file():
-                hint = "; pytorch_model.bin is not read, save the model as safetensors"
             raise ValueError(
-                f"{folder}: {_LISTING} asks for {file.relative_to(folder)}, which is missing{hint}"
+                f"{folder}: {_LISTING} asks for {file.relative_to(folder)}, which is missing"
             )
     return tuple(files)
 
