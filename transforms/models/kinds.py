@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,11 @@ KINDS: Mapping[str, Kind] = {
         "transformers.checkpoints",
         "a TensorFlow 1 checkpoint (bert_config.json or config.ini, *.ckpt-*.index with its data,"
         " vocab.txt or a SentencePiece .model with its .vocab)",
+    ),
+    "static": Kind(
+        "transformers.static_embeddings",
+        "a folder of static embeddings (StaticEmbedding of sentence-transformers, or model2vec:"
+        " model.safetensors and tokenizer.json)",
     ),
     "hugging_face": Kind(
         "transformers.hugging_face",
@@ -121,6 +127,8 @@ def tokens_at_once() -> int:
     """Padded tokens that a call should have where it can, once a model is loaded: on a GPU, which
     idles through small batches; 0 where batches are good as they come.
     """
+    if "tensorflow" not in sys.modules:  # the model does not need it
+        return 0
     from corpusvec.transforms.models.hardware import has_gpu
 
     return 1 << 14 if has_gpu() else 0

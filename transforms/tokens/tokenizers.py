@@ -59,6 +59,7 @@ class _Library:
     """
 
     separators, segments, pairs, strings = 1, True, True, False
+    skips_unknown = False
     unknown: int | None
     cls: tuple[str, int] | None
     sep: tuple[str, int] | None
@@ -114,14 +115,22 @@ class _Library:
         # Not `encoding.tokens`: slower, and empty strings from `encode_batch_fast`.
         tokens = Named(numbers, self._names)
         if not spans:
-            return Tokens(tokens, ids, None)
+            return self._known(Tokens(tokens, ids, None))
         flat = itertools.chain.from_iterable(encoding.offsets)
         places = np.fromiter(flat, np.int32, 2 * len(ids)).reshape(-1, 2)
         if origins is not None:
             places = span_maps.through_origins(places, origins)
         if self._has_spaces:
             places = span_maps.without_space(places, text, ids == self._blank)
-        return Tokens(tokens, ids, places.astype(np.int32, copy=False))
+        return self._known(Tokens(tokens, ids, places.astype(np.int32, copy=False)))
+
+    def _known(self, found: Tokens) -> Tokens:
+        """Without unknown tokens, where the model leaves them out."""
+        if not self.skips_unknown or (found.ids != self.unknown).all():
+            return found
+        keep = np.flatnonzero(found.ids != self.unknown)
+        tokens = [found.tokens[place] for place in keep.tolist()]
+        return Tokens(tokens, found.ids[keep], None if found.spans is None else found.spans[keep])
 
 
 def _by_bytes(tokenizer) -> bool:
@@ -212,7 +221,7 @@ def _tokenizer_json(spec: TokenizerSpec) -> Tokenizer:
     tokenizer = Library.from_file(spec.path)
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    around = _around(tokenizer, spec)
+    around = (None, None) if spec.bare else _around(tokenizer, spec)
     _override(tokenizer, spec)
     names = {number: token for token, number in tokenizer.get_vocab().items()}
     unknown = _unknown(tokenizer, names)
@@ -220,13 +229,14 @@ def _tokenizer_json(spec: TokenizerSpec) -> Tokenizer:
     ends = [("post_processor", names[number]) for number in around if number is not None]
     hidden = _to_hide(spec, tokenizer, added, *ends, ("model.unk_token", names.get(unknown)))
     found, unfound = _in_prompts(spec, hidden, tokenizer, added)
-    pair = _pair_rules(tokenizer, *around)
+    pair = None if spec.bare else _pair_rules(tokenizer, *around)
     renamed = _without(hidden, tokenizer, added, spec)
     special = (*around, None if unknown < 0 else unknown)
     library = _Library(renamed, names, special, found, unfound=unfound)
     library.pairs = pair is not None
     library.separators, segments = pair or (0, False)
     library.segments = segments and spec.segments
+    library.skips_unknown = spec.skips_unknown
     return library
 
 

@@ -60,6 +60,8 @@ def recognises(path: str, asked: Asked) -> bool:
     modules. A configuration alone may lie beside a SavedModel.
     """
     folder = Path(path)
+    if sentence_modules.is_static(folder):
+        return False
     if (folder / "modules.json").is_file():
         return True
     weights = any(folder.glob("*.safetensors*"))
@@ -100,10 +102,10 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         ),
         segments=library.segments and config.segment_types > 1,
         **of_tokenizer(library),
-        prompts=modules.prompts if modules else (),
-        default_prompt=modules.default_prompt if modules else "",
+        **sentence_modules.prompts(modules),
         notes=(
             *notes,
+            *(modules.notes if modules else ()),
             *configurations.type_note(values, types, modules.dtype if modules else None),
             *tokenizer_files.notes(rules, said, values, library),
         ),
