@@ -241,7 +241,7 @@ HUGGING_FACE = {
             without("model.safetensors"),
             written("model.safetensors.index.json", '{"weight_map": {"a": 1}}'),
         ),
-        r"model.safetensors.index.json: weight_map: a must be the name of a file, got 1",
+        r"model.safetensors.index.json: weight_map: a must be the name of a file of the folder, got",
     ),
     "tokenizer's case is said with a word": (
         "txt",
@@ -277,12 +277,12 @@ HUGGING_FACE = {
     "MeCab by its class": (
         "txt",
         says("tokenizer_config.json", tokenizer_class="BertJapaneseTokenizer"),
-        r"vocab.txt: the model's tokenizer is 'BertJapaneseTokenizer', which is not implemented",
+        r"tokenizer_config.json: word_tokenizer_type is 'basic'; implemented is 'mecab'",
     ),
-    "MeCab by its word tokenizer": (
+    "another program for words": (
         "txt",
-        says("tokenizer_config.json", tokenizer_class=None, word_tokenizer_type="mecab"),
-        r"vocab.txt: the model's tokenizer is 'mecab', which is not implemented",
+        says("tokenizer_config.json", tokenizer_class=None, word_tokenizer_type="jumanpp"),
+        r"tokenizer_config.json: word_tokenizer_type is 'jumanpp'; implemented is 'mecab'",
     ),
     "MeCab in the configuration": (
         "txt",
@@ -290,7 +290,7 @@ HUGGING_FACE = {
             says("config.json", tokenizer_class="BertJapaneseTokenizer"),
             without("tokenizer_config.json"),
         ),
-        r"vocab.txt: the model's tokenizer is 'BertJapaneseTokenizer', which is not implemented",
+        r"tokenizer_config.json: word_tokenizer_type is 'basic'; implemented is 'mecab'",
     ),
 }
 SENTENCE_TRANSFORMERS = {

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from corpusvec.transforms.specs import TokenizerSpec
-from corpusvec.transforms.tokens import sentence_pieces, words
+from corpusvec.transforms.tokens import japanese_words, sentence_pieces, words
 from corpusvec.transforms.tokens import spans as span_maps
 from corpusvec.transforms.tokens.tokens import Named, Tokenizer, Tokens
 
@@ -424,6 +424,7 @@ TOKENIZERS: Mapping[str, Callable[[TokenizerSpec], Tokenizer]] = {
     "wordpiece": _word_piece,
     "bert_fast": _bert_fast,
     "tokenizer.json": _tokenizer_json,
+    "mecab": japanese_words.mecab,
     "sentencepiece": sentence_pieces.bert_japanese,
     "xlm_roberta": sentence_pieces.xlm_roberta,
     "sentencepiece_ids": sentence_pieces.own_numbers,
