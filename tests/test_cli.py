@@ -232,7 +232,7 @@ def test_help_answers_at_once_and_knows_every_flag():
     assert time.monotonic() - started < 5  # a second on an idle machine; no Beam, no TensorFlow
     flags = "input input_format unit limit output model tokenizer do_lower_case layers vectors"
     flags += " normalize prompt max_seq_length long_text window_overlap precision vector_dtype"
-    flags += " max_rejected runner mask_special id_root scrapbox_markup"
+    flags += " max_rejected runner mask_special id_root scrapbox_markup dimensions"
     for flag in flags.split():
         assert f"--{flag} " in done.stdout + " ", flag
 

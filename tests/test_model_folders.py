@@ -241,7 +241,7 @@ HUGGING_FACE = {
             without("model.safetensors"),
             written("model.safetensors.index.json", '{"weight_map": {"a": 1}}'),
         ),
-        r"model.safetensors.index.json: weight_map: a must be the name of a file of the folder, got",
+        r"model.safetensors.index.json: weight_map: a must be the name of a file of the folder",
     ),
     "tokenizer's case is said with a word": (
         "txt",
