@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 from corpusvec.pipeline.embedders import cut
+from corpusvec.pipeline.first_models import Languages
 from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.plans.blocks import Source
 from corpusvec.pipeline.plans.estimates import Block
@@ -54,6 +55,7 @@ class Sample:
 
     blocks: list[Block] = field(default_factory=list)
     windows: list[Window] = field(default_factory=list)
+    languages: Languages = field(default_factory=Languages)
     whole: bool = False
     reading: Clock = field(default_factory=Clock)
     tokenizing: Clock = field(default_factory=Clock)
@@ -80,7 +82,7 @@ def take_sample(job: Job, seconds: float = _SECONDS) -> Sample:
                 break
     read = sum(block.bytes for block in sample.blocks)
     sample.whole = left == 0 or read == sum(file.size for file in job.files)
-    sample.windows = tokenizer.kept
+    sample.windows, sample.languages = tokenizer.kept, tokenizer.languages
     return sample
 
 
@@ -94,6 +96,7 @@ class _Tokenizer:
         self._ids, self._texts, self._chance = DigestSet(), DigestSet(), random.Random(0)
         self._seen = 0
         self.kept: list[Window] = []
+        self.languages = Languages()
 
     def counted(self, records: Sequence[Document | Failure]) -> Counter[str]:
         counts = Counter(dict.fromkeys(COUNTS, 0) | {"records": len(records)})
@@ -112,6 +115,7 @@ class _Tokenizer:
         counts["windows"] += len(windows)
         counts["long"] += len(windows) > 1
         counts["dropped_tokens"] += windows[0].n_dropped
+        self.languages.add(windows[0].document.text, sum(w.stop - w.start for w in windows))
         for window in windows:
             counts["tokens"] += window.stop - window.start
             counts["unknown_tokens"] += window.n_unknown or 0
