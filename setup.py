@@ -21,9 +21,11 @@ setup(
     package_data={"corpusvec": ["py.typed"]},
     install_requires=[
         "apache-beam>=2.70,<3",
+        "huggingface-hub>=0.30,<3",  # comes with tokenizers, in any version
         "ijson>=3.3,<4",
         "numpy>=1.26,<3",
         "pyarrow>=18,<27",
+        "pyyaml>=6,<7",
         "requests>=2.31,<3",
         "safetensors>=0.5,<1",
         "sentencepiece>=0.2.1,<0.3",
@@ -35,7 +37,6 @@ setup(
     extras_require={
         "aws": ["apache-beam[aws]>=2.70,<3"],  # s3://
         "gcp": ["apache-beam[gcp]>=2.70,<3"],  # gs:// and --runner=dataflow
-        "hf": ["huggingface-hub>=0.30,<3"],  # models named hf://owner/name
         "ja": ["fugashi>=1.3,<2", "ipadic>=1,<2", "unidic-lite>=1,<2"],  # Japanese BERTs with MeCab
         "notebook": ["duckdb>=1.1,<3", "pandas>=2.2,<4"],  # what the README reads vectors with
         "text": ["tensorflow-text>=2.18,<3"],  # models with their tokenizer inside
@@ -46,7 +47,6 @@ setup(
             "flask-cors",
             "fugashi",
             "gcp-storage-emulator",
-            "huggingface-hub",
             "ipadic",
             "setuptools<81",  # tensorflow-hub imports pkg_resources
             "tensorflow-hub",

@@ -6,17 +6,16 @@ from hypothesis import strategies as st
 
 from corpusvec.transforms import batch as batching
 from corpusvec.transforms.batch import _BatchFn
-from corpusvec.transforms.measures.beam_times import OF_THE_RUN
-from tests.elements import window
+from corpusvec.transforms.models.probes import id_windows
 
 
 def sent(lengths, budget=64):
     """For each window that comes in, and for the end of the bundle, the batches that go out."""
     stage = _BatchFn(budget, padding=True, longest=None)
     stage.start_bundle()
-    windows = [window([0] * length, stamp=OF_THE_RUN) for length in lengths]
+    windows = [id_windows([n] * length) for n, length in enumerate(lengths)]
     outputs = [list(stage.process(one)) for one in windows] + [list(stage.finish_bundle())]
-    return windows, [[out.value for out in outs] for outs in outputs]
+    return [[out.value for out in outs] for outs in outputs]
 
 
 @settings(max_examples=30, deadline=None)
@@ -25,18 +24,19 @@ def test_every_window_goes_out_once(lengths, windows_at_once, size_at_once):
     before = batching._WINDOWS, batching._SIZE
     batching._WINDOWS, batching._SIZE = windows_at_once, size_at_once
     try:
-        windows, outputs = sent(lengths)
+        outputs = sent(lengths)
     finally:
         batching._WINDOWS, batching._SIZE = before
     found = [w for batches in outputs for batch in batches for w in batch]
-    assert sorted(map(id, found)) == sorted(map(id, windows))
+    numbers = sorted((int(one.ids[0]), len(one)) for one in found)
+    assert numbers == list(enumerate(lengths))
 
 
 def test_batches_go_out_at_the_rate_of_what_comes_in(monkeypatch):
     """At no time is much more or much less sent of one buffer than came in of the next."""
     monkeypatch.setattr(batching, "_WINDOWS", 256)
     lengths = np.random.default_rng(1).integers(1, 32, 4 * 256)
-    _, outputs = sent(lengths)
+    outputs = sent(lengths)
     assert not any(outputs[:256])  # nothing to sort by before
     for first in (256, 512, 768):
         came = went = 0

@@ -39,6 +39,10 @@ GOOD = {
     "prompt": ["query: ", "two\nlines"],
     "signature": ["__call__"],
     "output_key": ["encoder_outputs/0"],
+    "text_column": ["body", "the text"],
+    "id_column": ["body", "the text"],
+    "pair_column": ["body", "the text"],
+    "metadata_columns": ["stars,date"],
 }
 BAD = {
     "input": ["a.txt", "gs://a,b.txt", "gs://", ""],
@@ -55,6 +59,10 @@ BAD = {
     "prompt": [""],
     "signature": ["two\nlines"],
     "output_key": [""],
+    "text_column": [""],
+    "id_column": [""],
+    "pair_column": [""],
+    "metadata_columns": [""],
 }
 
 

@@ -159,8 +159,8 @@ HUGGING_FACE = {
     ),
     "unknown architecture": (
         "json",
-        says("config.json", model_type="deberta-v2"),
-        r"config.json: model_type is 'deberta-v2'; corpusvec runs bert and xlm-roberta",
+        says("config.json", model_type="xlnet"),
+        r"config.json: model_type is 'xlnet'; corpusvec runs albert, bert, camembert, ",
     ),
     "relative positions": (
         "json",
@@ -252,6 +252,29 @@ HUGGING_FACE = {
         "json",
         says("tokenizer_config.json", model_max_length="32"),
         r"tokenizer_config.json: model_max_length must be a number, got '32'",
+    ),
+    "tokenizer's length has no room for a text": (
+        "json",
+        says("tokenizer_config.json", model_max_length=3),
+        r"tokenizer_config.json: model_max_length is 3, and special tokens alone take 3; set",
+    ),
+    "added tokens are a list": (
+        "json",
+        says("tokenizer_config.json", added_tokens_decoder=[1]),
+        r"tokenizer_config.json: added_tokens_decoder must be an object, got \[1\]",
+    ),
+    "an added token has no content": (
+        "json",
+        says("tokenizer_config.json", added_tokens_decoder={"1": {}}),
+        r"tokenizer_config.json: added_tokens_decoder: (1|a) must be an id, and of an object",
+    ),
+    "an added token has no number": (
+        "json",
+        says(
+            "tokenizer_config.json",
+            added_tokens_decoder={"a": {"content": "[A]"}},
+        ),
+        r"tokenizer_config.json: added_tokens_decoder: (1|a) must be an id, and of an object",
     ),
     "no vocabulary": (
         "json",

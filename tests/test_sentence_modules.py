@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from corpusvec.transforms.elements import OWN, PROMPT, SPECIAL, Encoded
+from corpusvec.transforms.columns import Encoded
+from corpusvec.transforms.elements import OWN, PROMPT, SPECIAL
 from corpusvec.transforms.models.kinds import describe_model
 from corpusvec.transforms.specs import VectorColumn
 from corpusvec.transforms.vectors.documents import DocumentVectors, VectorPlan
-from tests.elements import window
+from tests.elements import together, window
 from tests.models import POOLING_MODES, hugging_face_folder
 from tests.oracles import gelu_exact
 
@@ -31,13 +32,13 @@ def encoded(roles, seed=0):
     skipped = 1 + roles.count(PROMPT) if PROMPT in roles else 0
     one = window([0] * length, roles=np.array(roles, np.int8), n_skipped=skipped)
     values = np.random.default_rng(seed).normal(0, 1, (length, HIDDEN)).astype(np.float32)
-    return Encoded(one, {LAYERS: values}, {})
+    return Encoded(together([one]), {LAYERS: values[None]}, {})
 
 
 def vector_of(folder, document, **plan):
     spec = describe_model(str(folder))
     vectors = DocumentVectors(VectorPlan(spec.default_columns, **plan))
-    sentence, _ = vectors.finish([vectors.part(document)])
+    (sentence,) = vectors.finish(vectors.parts(document)).sentences
     assert list(sentence.vectors) == ["vector"]
     return sentence.vectors["vector"]
 
@@ -189,7 +190,7 @@ def test_two_dense_layers(tmp_path):
     folder = hugging_face_folder(
         tmp_path, hidden=HIDDEN, layers=LAYERS, modules=("pooling", "dense", "dense")
     )
-    vector = pooled(encoded(SHORT).layers[LAYERS], ("mean_tokens",))
+    vector = pooled(encoded(SHORT).layers[LAYERS][0], ("mean_tokens",))
     for name in ("2_Dense", "3_Dense"):
         linear = load_file(folder / name / "model.safetensors")
         vector = np.tanh(linear["linear.weight"] @ vector + linear["linear.bias"])
@@ -225,7 +226,7 @@ def test_large_values_in_a_sigmoid_are_no_warning(tmp_path):
         dense={"activation_function": "torch.nn.modules.activation.Sigmoid"},
     )
     document = encoded(SHORT)
-    large = Encoded(document.window, {LAYERS: document.layers[LAYERS] * 1000}, {})
+    large = Encoded(document.windows, {LAYERS: document.layers[LAYERS] * 1000}, {})
     assert set(np.round(vector_of(folder, large))) <= {0, 1}
 
 

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from corpusvec.pipeline.embedders import Embedder
 from corpusvec.transforms.models.kinds import describe_model
-from corpusvec.transforms.models.transformers import static_embeddings
+from corpusvec.transforms.models.static import tables
 from tests.packages import ROOT
 from tests.static_folders import GOLDEN, KINDS, TEXTS, WIDTH, Kind, write
 from tests.torch_writer import write as write_torch
@@ -180,13 +180,13 @@ def test_rows_that_are_not_there_and_integers_are_refused(tmp_path):
     file = folder / "model.safetensors"
     changed(folder, mapping=np.full(470, 50))
     with pytest.raises(ValueError, match="mapping names rows that embeddings does not have"):
-        static_embeddings.Table.read(file)
+        tables.Table.read(file)
     changed(folder, mapping=None, embeddings=np.zeros((470, 3), np.int32))
     with pytest.raises(ValueError, match="embeddings is of type I32; weights are read as"):
-        static_embeddings.Table.read(file)
+        tables.Table.read(file)
 
 
 def test_no_memory_is_taken_for_tokens_that_share_a_row(tmp_path):
     folder = write(Kind("albert", rows=50, weights=True, said={}), tmp_path)
-    table = static_embeddings.Table.read(folder / "model.safetensors")
+    table = tables.Table.read(folder / "model.safetensors")
     assert table.vectors.shape == (50, WIDTH)

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from corpusvec.transforms.architectures import Transformer
+
 POOLER = "pooler"  # the output that BERTs have beside their layers
 OUTPUT = "output"  # what stands for a pooling in columns that take an output as it is
 
@@ -61,22 +63,6 @@ class TokenizerSpec:
     skips_unknown: bool = False
     dictionary: str = ""
     characters: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class BertConfig:
-    """The shape and arithmetic of a BERT. `activation` is a key of `encoders.bert.ACTIVATIONS`."""
-
-    vocab_size: int
-    hidden_size: int
-    layer_count: int
-    heads: int
-    intermediate_size: int
-    positions: int
-    segment_types: int
-    activation: str
-    layer_norm_eps: float = 1e-12
-    first_position: int = 0  # XLM-R counts from the padding id + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +154,7 @@ class ModelSpec:
     hidden_size: int | None = None
     parameters: int = 0
     weights: tuple[str, ...] = ()
-    bert: BertConfig | None = None
+    transformer: Transformer | None = None  # of the models that our own forward pass runs
     signature: Signature | None = None
     specials: int = 2  # that stand around a text, as [CLS] and [SEP] do
     separators: int = 1  # that stand between the texts of a pair

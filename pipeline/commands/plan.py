@@ -41,6 +41,7 @@ def plan(flags: argparse.Namespace, started: float) -> Iterable[str]:
     size = sum(file.size for file in job.files)
     whole = corpus(sample.blocks, size, sample.whole, job.limit)
     _refuse_nothing(whole)
+    assert sample.windows is not None  # where there is a document
     speeds = try_out(job.recipe, sample.windows, job.vector_encoding)
     work = _work(job, sample, whole, speeds, ready)
     report = _report(job, sample, whole, speeds, work, flags)
@@ -114,7 +115,7 @@ def _report(
             "documents": round(counts["documents"] / whole.scale),
             "seconds": sample.reading.wall + sample.tokenizing.wall,
             "from_start": bool(job.limit)
-            or any(only_from_start(file, job.input_format) for file in job.files),
+            or any(only_from_start(file, job.reading.input_format) for file in job.files),
             "encoded": speeds.size,
             "encode_seconds": speeds.seconds,
         },

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
-
-import pyarrow as pa
 
 from corpusvec.pipeline.flags.parsing import UsageError, command
 from corpusvec.pipeline.inspections import outputs, texts
@@ -31,7 +28,7 @@ from corpusvec.transforms.snapshots.layouts import (
 )
 from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION, files_of
 from corpusvec.transforms.storage.files import files_in, join
-from corpusvec.transforms.storage.stores import Refused, ask, unserved
+from corpusvec.transforms.storage.stores import ask, served
 
 _Said = tuple[Iterable[str], bool]
 
@@ -41,22 +38,10 @@ def run(flags: argparse.Namespace) -> _Said:
     whole. Raises `ValueError` for what is not there.
     """
     flags.output = os.path.expanduser(flags.output).rstrip("/") or "/"
-    with _one_sentence(flags.output):
+    with served(flags.output, "cannot be read or written"):
+        ask(flags.output, lambda: latest(flags.output))  # a store that is down is told soon
         lines, whole = _COMMANDS[flags.action](flags)
         return list(lines), whole
-
-
-@contextlib.contextmanager
-def _one_sentence(output: str) -> Iterator[None]:
-    """Beam's file systems and Arrow raise their own."""
-    try:
-        ask(output, lambda: latest(output))  # a store that does not answer is told soon
-        yield
-    except Refused as error:
-        raise unserved(f"{output}: cannot be read or written ({error})", error) from error
-    except (OSError, ImportError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())
-        raise RuntimeError(f"{output}: cannot be read or written ({reason})") from error
 
 
 def _named(flags: argparse.Namespace, asked: str | None) -> str:

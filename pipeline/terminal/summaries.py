@@ -198,7 +198,7 @@ def _rows(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
 
 def forecast(job: Job) -> Iterator[str]:
     """What can be known of a run's end before it begins."""
-    about = {**job.manifest, "run": job.recipe.describe(job.markup)}
+    about = {**job.manifest, "run": job.recipe.describe(job.reading.markup)}
     other = other_recipe(about, published_manifest(job.snapshot.output))
     if other and not job.limits.new_recipe:
         yield (

@@ -8,11 +8,13 @@ Source: PyTorch 2, torch/serialization.py.
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,42 +34,76 @@ _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", 
 _TYPES |= {"I8": "i1", "U8": "u1", "BOOL": "?"}
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredTensor:
+    """A tensor of a file, and where there the bytes of its storage are."""
+
+    file: Path
+    name: str
+    tensor: Tensor
+    place: range
+
+    def get_shape(self) -> list[int]:
+        return list(self.tensor.shape)
+
+    def get_dtype(self) -> str:
+        return self.tensor.storage.kind
+
+    def __getitem__(self, part) -> np.ndarray:
+        """A copy. Raises `ValueError` where the file does not hold all of its numbers."""
+        tensor, storage = self.tensor, self.tensor.storage
+        kind = _numpy_type(storage.kind)
+        if storage.count * kind.itemsize > len(self.place):
+            raise ValueError(f"{self.file}: the numbers of {self.name} are cut off; copy it again")
+        if not storage.count:
+            return np.zeros(tensor.shape, kind)[part]
+        stored = np.memmap(self.file, kind, "r", self.place.start, (storage.count,))
+        strides = [step * kind.itemsize for step in tensor.strides]
+        view = np.lib.stride_tricks.as_strided(stored[tensor.offset :], tensor.shape, strides)
+        return np.array(view[part])
+
+
 class TorchFile:
     """The tensors of a file, called as those of the safetensors library are."""
 
-    def __init__(self, file: Path, tensors: Mapping[str, Tensor], places: Mapping[str, range]):
-        self._file, self._tensors, self._places = file, tensors, places
+    def __init__(self, tensors: Mapping[str, StoredTensor]):
+        self._tensors = tensors
 
     def keys(self) -> list[str]:
         return list(self._tensors)
 
-    def get_slice(self, key: str) -> Tensor:
+    def get_slice(self, key: str) -> StoredTensor:
         return self._tensors[key]
 
     def get_tensor(self, key: str) -> np.ndarray:
-        """A copy. Raises `ValueError` where the file does not hold all of its numbers."""
-        tensor = self._tensors[key]
-        storage = tensor.storage
-        kind, place = _numpy_type(storage.kind), self._places.get(storage.key, range(0))
-        if storage.count * kind.itemsize > len(place):
-            raise ValueError(f"{self._file}: the numbers of {key} are cut off; copy it again")
-        if not storage.count:
-            return np.zeros(tensor.shape, kind)
-        stored = np.memmap(self._file, kind, "r", place.start, (storage.count,))
-        strides = [step * kind.itemsize for step in tensor.strides]
-        view = np.lib.stride_tricks.as_strided(stored[tensor.offset :], tensor.shape, strides)
-        return np.array(view)
+        return self._tensors[key][...]
 
 
 @contextmanager
 def opened(file: Path) -> Iterator[TorchFile]:
     """Raises `ValueError` where a file is damaged, or holds anything but tensors by name."""
     try:
+        state = file.stat()
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
+    yield _read(file, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=16)
+def _read(file: Path, _modified: int, _size: int) -> TorchFile:
+    """What the pickle says; it is asked for each array."""
+    try:
         with file.open("rb") as stream:
             read = _read_zip if zipfile.is_zipfile(stream) else _read_legacy
             stream.seek(0)
             value, places = read(stream)
-        yield TorchFile(file, _by_name(value), places)
+        nowhere = range(0)
+        return TorchFile(
+            {
+                name: StoredTensor(file, name, found, places.get(found.storage.key, nowhere))
+                for name, found in _by_name(value).items()
+            }
+        )
     except Refused as error:
         raise ValueError(f"{file}: {error}") from error
 

@@ -45,12 +45,6 @@ class Tensor:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
-    def get_shape(self) -> list[int]:
-        return list(self.shape)
-
-    def get_dtype(self) -> str:
-        return self.storage.kind
-
 
 def how_to_convert() -> str:
     """How a file becomes one that is read."""

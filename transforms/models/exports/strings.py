@@ -20,7 +20,7 @@ from corpusvec.transforms.models.exports.berts import (
 from corpusvec.transforms.models.exports.string_poolings import Column
 from corpusvec.transforms.models.exports.string_tokenizers import GraphTokenizer, graph_tokenizer
 from corpusvec.transforms.models.hardware import tf
-from corpusvec.transforms.models.transformers import forward as bert
+from corpusvec.transforms.models.transformers.forward import pooler
 from corpusvec.transforms.specs import POOLER, ModelSpec, VectorColumn
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 
@@ -69,7 +69,7 @@ def save_strings(spec: ModelSpec, plan: StringPlan, folder: Path) -> None:
         ids, counts = windows(texts)
         mask = tf.sequence_mask(counts, tf.shape(ids)[1])
         layers, rows = forward.layers(arrays, ids, mask, tf.zeros_like(ids), count)
-        outputs = {POOLER: lambda: bert.pooler(forward.config, arrays, rows, tf.shape(ids)[0])}
+        outputs = {POOLER: lambda: pooler(forward.config, arrays, rows, tf.shape(ids)[0])}
         found = {name: column(layers, counts, outputs) for name, column in columns.items()}
         return {DEFAULT: found[plan.columns[0].name]} | found
 

@@ -182,7 +182,8 @@ def _fetch_store(handle: str, folder: str, scratch: str) -> None:
             file for file in ask(handle, lambda: listed(pattern)) if not file.path.endswith("/")
         ]
         if (total := sum(file.size for file in files)) > downloads.LARGEST:
-            raise ValueError(f"has {total >> 30} GiB; {downloads.LARGEST >> 30} are allowed")
+            allowed = downloads.LARGEST / 1e9
+            raise ValueError(f"has {total / 1e9:.1f} GB; {allowed:g} are allowed")
         for file in files:
             parts = archives.relative_parts(file.path[len(handle) + 1 :])
             target = os.path.join(scratch, "archive.tar.gz")
@@ -196,7 +197,7 @@ def _fetch_store(handle: str, folder: str, scratch: str) -> None:
         what = " ".join(str(error).split())
         raise RuntimeError(f"cannot be fetched: {what}") from error
     if not files:
-        raise RuntimeError("no files are there; check the bucket and the path")
+        raise ValueError("no files are there; check the bucket and the path")
     if is_archive:
         _unpack(target, folder)
 
@@ -214,13 +215,9 @@ def _fetch_hugging_face(handle: str, folder: str, scratch: str) -> None:
     name, _, revision = handle.partition("://")[2].strip("/").partition("@")
     if name.count("/") != 1 or not all(name.split("/")) or handle.endswith("@"):
         raise ValueError("is no model of the Hugging Face Hub; write hf://owner/name[@revision]")
-    try:
-        import huggingface_hub
-        from huggingface_hub.utils import disable_progress_bars
-    except ImportError as error:
-        raise ValueError(
-            "needs a package that is not installed: pip install huggingface_hub"
-        ) from error
+    import huggingface_hub
+    from huggingface_hub.utils import disable_progress_bars
+
     say(f"fetching {handle}")
     disable_progress_bars()
     fetch = functools.partial(

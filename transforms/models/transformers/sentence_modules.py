@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from corpusvec.transforms.architectures import Transformer
 from corpusvec.transforms.models.transformers import routers, transformer_settings
 from corpusvec.transforms.models.transformers.routers import Route
 from corpusvec.transforms.models.transformers.transformer_settings import TransformerSettings
-from corpusvec.transforms.specs import BertConfig, VectorColumn
+from corpusvec.transforms.specs import VectorColumn
 from corpusvec.transforms.storage.json_files import no_others, read_json, setting, whole_number
 from corpusvec.transforms.vectors.dense_layers import NORMALIZE, TRUNCATE, dense_files, width_after
 
@@ -72,7 +73,8 @@ _TRANSFORMER, _STATIC = ["Transformer", "Pooling"], ["StaticEmbedding"]
 @dataclass(frozen=True, slots=True)
 class SentenceModules:
     """A model's modules. `transformer` is the folder of the first, `steps` follow the pooling, see
-    `dense_layers`. Static embeddings say their width with their weights alone.
+    `dense_layers`; `limit_of` is the file and the setting that say `max_seq_length`. Static
+    embeddings say their width with their weights alone.
     """
 
     transformer: Path
@@ -81,6 +83,7 @@ class SentenceModules:
     pooled_width: int | None
     steps: tuple[str, ...]
     max_seq_length: int | None
+    limit_of: str
     lowercase: bool
     dtype: str | None
     prompts: tuple[tuple[str, str], ...]
@@ -88,7 +91,7 @@ class SentenceModules:
     files: tuple[Path, ...]
     notes: tuple[str, ...] = ()
 
-    def columns(self, config: BertConfig) -> tuple[VectorColumn, ...]:
+    def columns(self, config: Transformer) -> tuple[VectorColumn, ...]:
         """The one column of the model. Raises `ValueError` where the widths do not fit."""
         if self.pooled_width != config.hidden_size:
             raise ValueError(
@@ -147,14 +150,8 @@ def read(folder: Path) -> SentenceModules | None:
         _check_whole(folder)
         return None
     modules, routes = _routed(listing)
-    names = [name for name, _ in modules]
-    first = _STATIC if names[:1] == _STATIC else _TRANSFORMER
+    first = _first([name for name, _ in modules], listing)
     rest = modules[len(first) :]
-    if names[: len(first)] != first or any(name in _NAMES[:4] for name, _ in rest):
-        raise ValueError(
-            f"{listing}: has {', '.join(names)}; implemented are Transformer and Pooling, or"
-            " StaticEmbedding, then Dense and Normalize"
-        )
     settings, pooling = TransformerSettings(), _Pooling()
     if first == _TRANSFORMER:
         settings = transformer_settings.read(modules[0][1])
@@ -170,6 +167,7 @@ def read(folder: Path) -> SentenceModules | None:
         pooled_width=pooling.width,
         steps=tuple(steps),
         max_seq_length=settings.max_seq_length,
+        limit_of=f"{settings.file}: {settings.limit_key}",
         lowercase=settings.lowercase,
         dtype=settings.dtype,
         prompts=about.prompts,
@@ -177,6 +175,17 @@ def read(folder: Path) -> SentenceModules | None:
         files=_files(folder, beside, rest),
         notes=tuple(route.note for route in routes if route.note),
     )
+
+
+def _first(names: list[str], listing: Path) -> list[str]:
+    """What a model begins with. Raises `ValueError` where it, or what follows, is another."""
+    first = _STATIC if names[:1] == _STATIC else _TRANSFORMER
+    if names[: len(first)] != first or set(_NAMES[:4]) & set(names[len(first) :]):
+        raise ValueError(
+            f"{listing}: has {', '.join(names)}; implemented are Transformer and Pooling, or"
+            " StaticEmbedding, then Dense and Normalize"
+        )
+    return first
 
 
 def prompts(modules: SentenceModules | None) -> dict[str, Any]:

@@ -159,6 +159,7 @@ def _check_added(file: Path, said: Mapping[str, Any]) -> None:
     """Raises `ValueError` where files beside the tokenizer's add a token that this does not hold,
     or holds otherwise: transformers finds such a token in a text before its rules are asked.
     """
+    _check_decoder(said, _source(file, "added_tokens_decoder"))
     structure = STRUCTURE.union(named(said, file).values())
     others = [(t, source) for t, source in _added(file, said) if content(t) not in structure]
     if not others:
@@ -179,6 +180,18 @@ def _check_added(file: Path, said: Mapping[str, Any]) -> None:
                     f"{source}: {flag} of the token {name!r} is {token[flag]!r}, and"
                     f" {held[name].get(flag)!r} in {file.name}; save the tokenizer again"
                 )
+
+
+def _check_decoder(said: Mapping[str, Any], source: Path) -> None:
+    """Raises `ValueError` where it is not what a library reads that wrote it."""
+    decoder = setting(said, "added_tokens_decoder", dict, source) or {}
+    for number, token in decoder.items():
+        whole = isinstance(token, dict) and isinstance(token.get("content"), str)
+        if not (whole and number.isdecimal()):
+            raise ValueError(
+                f"{source}: added_tokens_decoder: {number} must be an id, and of an object with a"
+                f" content, got {token!r}"
+            )
 
 
 def _added(file: Path, said: Mapping[str, Any]) -> Iterator[tuple[Any, Path]]:

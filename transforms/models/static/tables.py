@@ -8,14 +8,14 @@ Source: sentence-transformers 6.2, static_embedding.py; model2vec 0.10, model.py
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.columns import Encoded, Windows
 from corpusvec.transforms.models.transformers import (
     sentence_modules,
     tokenizer_settings,
@@ -28,6 +28,7 @@ from corpusvec.transforms.models.transformers.folders import (
     say_lowercase,
 )
 from corpusvec.transforms.models.transformers.sentence_modules import SentenceModules
+from corpusvec.transforms.ranges import places_of
 from corpusvec.transforms.specs import Asked, ModelSpec, TokenizerSpec, VectorColumn, Wanted
 from corpusvec.transforms.storage import safetensors_files
 from corpusvec.transforms.storage.json_files import read_json, setting, whole_number
@@ -200,10 +201,10 @@ class StaticEncoder:
     def __init__(self, table: Table):
         self._table = table
 
-    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
-        rows = self._table.look_up(np.concatenate([window.ids for window in windows]))
-        stops = np.cumsum([len(window) for window in windows])
-        return [
-            Encoded(window, {0: rows[stop - len(window) : stop]}, {})
-            for window, stop in zip(windows, stops.tolist())
-        ]
+    def encode(self, windows: Windows) -> Encoded:
+        lengths = windows.lengths
+        found = self._table.look_up(windows.stream.ids[places_of(windows.starts, lengths)])
+        padded = np.zeros((len(windows), int(lengths.max()), found.shape[1]), np.float32)
+        rows = np.repeat(np.arange(len(windows)), lengths)
+        padded[rows, places_of(np.zeros(len(windows), np.int64), lengths)] = found
+        return Encoded(windows, {0: padded}, {})
