@@ -48,12 +48,12 @@ class Kind:
 # `takes(signature)`, and one of them `check_whole(folder)`.
 KINDS: Mapping[str, Kind] = {
     "checkpoint": Kind(
-        "berts.checkpoints",
+        "transformers.checkpoints",
         "a TensorFlow 1 checkpoint (bert_config.json or config.ini, *.ckpt-*.index with its data,"
         " vocab.txt or a SentencePiece .model with its .vocab)",
     ),
     "hugging_face": Kind(
-        "berts.hugging_face",
+        "transformers.hugging_face",
         "a Hugging Face folder (config.json, model.safetensors, tokenizer.json or vocab.txt or"
         " sentencepiece.bpe.model)",
     ),
