@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from corpusvec.transforms.links.fusions import Ranking, fused
+from corpusvec.transforms.links.fusions import Ranking, fused, ranks
 from corpusvec.transforms.links.lexical import LexicalIndex
 from corpusvec.transforms.links.neighbours import Vectors, nearest
 from corpusvec.transforms.links.passages import likeness
@@ -28,7 +28,7 @@ def nothing_hidden(row: int) -> np.ndarray:
 def by_vectors(vectors: Vectors, hidden: Hidden = nothing_hidden, count: int = POOL) -> Ranking:
     """The pages nearest to each by cosine."""
     found = nearest(vectors, min(count, max(1, len(vectors) - 1)), left_out=hidden)
-    return {row: places[places >= 0].tolist() for row, places in enumerate(found.places)}
+    return {row: ranks(places[places >= 0].tolist()) for row, places in enumerate(found.places)}
 
 
 def by_words(
@@ -36,7 +36,7 @@ def by_words(
 ) -> Ranking:
     """Those that answer best to each page's text."""
     return {
-        row: index.best(text, count, np.union1d(hidden(row), [row]).astype(np.int64))
+        row: ranks(index.best(text, count, np.union1d(hidden(row), [row]).astype(np.int64)))
         for row, text in enumerate(texts)
     }
 
@@ -50,7 +50,9 @@ def by_passages(vectors: Sequence[np.ndarray], pools: Mapping[int, Sequence[int]
         near = likeness(vectors[row], [vectors[other] for other in pool])
         best = near.max(axis=0) if len(near) else np.zeros(len(pool))
         there = [at for at, other in enumerate(pool) if len(near) and len(vectors[other])]
-        found[row] = [pool[at] for at in sorted(there, key=lambda at: (-best[at], pool[at]))]
+        found[row] = ranks(
+            pool[at] for at in sorted(there, key=lambda at: (-best[at], pool[at]))[:POOL]
+        )
     return found
 
 
