@@ -36,6 +36,7 @@ setup(
     ],
     extras_require={
         "aws": ["apache-beam[aws]>=2.70,<3"],  # s3://
+        "gpu": ["tensorflow[and-cuda]"],  # NVIDIA's libraries, where there is a GPU of theirs
         "gcp": ["apache-beam[gcp]>=2.70,<3"],  # gs:// and --runner=dataflow
         "notebook": ["duckdb>=1.1,<3", "pandas>=2.2,<4"],  # what the README reads vectors with
         "text": ["tensorflow-text>=2.18,<3"],  # models with their tokenizer inside
