@@ -38,6 +38,7 @@ setup(
         "aws": ["apache-beam[aws]>=2.70,<3"],  # s3://
         "gpu": ["tensorflow[and-cuda]"],  # NVIDIA's libraries, where there is a GPU of theirs
         "gcp": ["apache-beam[gcp]>=2.70,<3"],  # gs:// and --runner=dataflow
+        "ja": ["fugashi>=1.3,<2", "ipadic>=1,<2", "unidic-lite>=1,<2"],  # Japanese BERTs with MeCab
         "notebook": ["duckdb>=1.1,<3", "pandas>=2.2,<4"],  # what the README reads vectors with
         "text": ["tensorflow-text>=2.18,<3"],  # models with their tokenizer inside
         "dev": [
@@ -45,11 +46,14 @@ setup(
             "apache-beam[gcp]",
             "flask",  # moto_server's
             "flask-cors",
+            "fugashi",
             "gcp-storage-emulator",
+            "ipadic",
             "setuptools<81",  # tensorflow-hub imports pkg_resources
             "tensorflow-hub",
             "tensorflow-text; sys_platform == 'linux' and platform_machine == 'x86_64'",
             "tf-keras",
+            "unidic-lite",
             "cronsim>=2.5,<3",
             "datasets",
             "duckdb",

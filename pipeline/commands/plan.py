@@ -6,11 +6,13 @@ import argparse
 import json
 import math
 import os
+import shlex
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 from corpusvec.pipeline import jobs
+from corpusvec.pipeline.first_models import Languages, is_same
 from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.plans import texts
 from corpusvec.pipeline.plans.blocks import only_from_start
@@ -117,6 +119,19 @@ def _report(
             "encoded": speeds.size,
             "encode_seconds": speeds.seconds,
         },
+        advice=_advice(sample.languages, counts, job),
+    )
+
+
+def _advice(languages: Languages, counts: Mapping[str, float], job: Job) -> str | None:
+    """What to type for a model that knows the language."""
+    model = languages.model
+    said = languages.trouble(round(counts["unknown_tokens"]), round(counts["tokens"]))
+    if not said or is_same(model.handle, job.manifest["configuration"]["model"]):
+        return None
+    return (
+        f"{said}; for a model of {model.languages}, type --model={model.handle}"
+        f" --prompt={shlex.quote(model.prompt)}"
     )
 
 

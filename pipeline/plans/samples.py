@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from corpusvec.pipeline.first_models import Languages
 from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.plans.blocks import Source
 from corpusvec.pipeline.plans.estimates import Block
@@ -56,6 +57,7 @@ class Sample:
 
     blocks: list[Block] = field(default_factory=list)
     windows: Windows | None = None
+    languages: Languages = field(default_factory=Languages)
     whole: bool = False
     reading: Clock = field(default_factory=Clock)
     tokenizing: Clock = field(default_factory=Clock)
@@ -83,6 +85,7 @@ def take_sample(job: Job, seconds: float = _SECONDS) -> Sample:
     read = sum(block.bytes for block in sample.blocks)
     sample.whole = left == 0 or read == sum(file.size for file in job.files)
     sample.windows = joined_windows(tokenizer.kept) if tokenizer.kept else None
+    sample.languages = tokenizer.languages
     return sample
 
 
@@ -96,6 +99,7 @@ class _Tokenizer:
         self._ids, self._texts, self._chance = DigestSet(), DigestSet(), random.Random(0)
         self._seen = 0
         self.kept: list[Windows] = []
+        self.languages = Languages()
 
     def counted(self, records: Sequence[Document | Failure]) -> Counter[str]:
         counts = Counter(dict.fromkeys(COUNTS, 0) | {"records": len(records)})
@@ -118,6 +122,9 @@ class _Tokenizer:
         counts["dropped_tokens"] += int(windows.dropped.sum())
         counts["tokens"] += int(windows.owned.sum())
         counts["unknown_tokens"] += 0 if windows.unknown is None else int(windows.unknown.sum())
+        tokens = np.bincount(windows.owners, windows.owned, len(windows.documents))
+        for row in first.tolist():
+            self.languages.add(windows.documents.texts[row], int(tokens[row]))
         keys = keys_of(windows.documents)
         new = np.zeros(len(keys), bool)
         for row in first.tolist():

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from corpusvec.transforms.ranges import edges_of
 from corpusvec.transforms.specs import TokenizerSpec
-from corpusvec.transforms.tokens import sentence_pieces, words
+from corpusvec.transforms.tokens import japanese_words, sentence_pieces, words
 from corpusvec.transforms.tokens import spans as span_maps
 from corpusvec.transforms.tokens.tokens import Named, TokenColumns, Tokenizer, Tokens
 
@@ -63,6 +63,7 @@ class _Library:
     """
 
     separators, segments, pairs, strings = 1, True, True, False
+    skips_unknown = False
     unknown: int | None
     cls: tuple[str, int] | None
     sep: tuple[str, int] | None
@@ -125,6 +126,10 @@ class _Library:
         ids = np.frombuffer(numbers, np.int32)
         edges = edges_of(np.array(lengths, np.int64))
         places = self._places(encodings, texts, origins, ids, edges) if spans else None
+        if self.skips_unknown:
+            known = ids != self.unknown
+            edges, ids = np.append(0, np.cumsum(known))[edges], ids[known]
+            places = None if places is None else places[known]
         return TokenColumns(edges, ids, places, None, self._vocabulary if strings else None)
 
     def _seen(self, texts: Sequence[str]) -> tuple[list[str], list[np.ndarray | None]]:
@@ -251,7 +256,7 @@ def _tokenizer_json(spec: TokenizerSpec) -> Tokenizer:
     tokenizer = Library.from_file(spec.path)
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    around = _around(tokenizer, spec)
+    around = (None, None) if spec.bare else _around(tokenizer, spec)
     _override(tokenizer, spec)
     names = {number: token for token, number in tokenizer.get_vocab().items()}
     unknown = _unknown(tokenizer, names)
@@ -259,13 +264,14 @@ def _tokenizer_json(spec: TokenizerSpec) -> Tokenizer:
     ends = [("post_processor", names[number]) for number in around if number is not None]
     hidden = _to_hide(spec, tokenizer, added, *ends, ("model.unk_token", names.get(unknown)))
     found, unfound = _in_prompts(spec, hidden, tokenizer, added)
-    pair = _pair_rules(tokenizer, *around)
+    pair = None if spec.bare else _pair_rules(tokenizer, *around)
     renamed = _without(hidden, tokenizer, added, spec)
     special = (*around, None if unknown < 0 else unknown)
     library = _Library(renamed, names, special, found, unfound=unfound)
     library.pairs = pair is not None
     library.separators, segments = pair or (0, False)
     library.segments = segments and spec.segments
+    library.skips_unknown = spec.skips_unknown
     return library
 
 
@@ -453,6 +459,7 @@ TOKENIZERS: Mapping[str, Callable[[TokenizerSpec], Tokenizer]] = {
     "wordpiece": _word_piece,
     "bert_fast": _bert_fast,
     "tokenizer.json": _tokenizer_json,
+    "mecab": japanese_words.mecab,
     "sentencepiece": sentence_pieces.bert_japanese,
     "xlm_roberta": sentence_pieces.xlm_roberta,
     "sentencepiece_ids": sentence_pieces.own_numbers,

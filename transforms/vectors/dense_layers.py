@@ -73,11 +73,14 @@ def dimensions(step: str) -> int | None:
 
 def dense_files(folder: Path) -> tuple[Path, Path]:
     """Configuration and weights of a dense layer: in its folder, or beside where that would be, as
-    among the assets of an export, which has no folders.
+    among the assets of an export, which has no folders. Older weights are in a file of PyTorch's.
     """
-    if folder.is_dir():
-        return folder / "config.json", folder / "model.safetensors"
-    return folder.with_name(f"{folder.name}.json"), folder.with_name(f"{folder.name}.safetensors")
+    beside = folder / "config.json", folder / "model.safetensors", folder / "pytorch_model.bin"
+    if not folder.is_dir():
+        endings = (".json", ".safetensors", ".bin")
+        beside = tuple(folder.with_name(f"{folder.name}{ending}") for ending in endings)  # type: ignore[assignment]
+    config, weights, older = beside
+    return config, older if older.is_file() and not weights.is_file() else weights
 
 
 def read_dense(folder: Path) -> Dense:
