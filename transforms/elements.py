@@ -113,8 +113,7 @@ class Place(NamedTuple):
     n_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """Metadata of a document whose vectors are copied from another row: one of an earlier snapshot,
     or of the first document with the same text in this run.
     """
