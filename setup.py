@@ -36,7 +36,9 @@ setup(
         "aws": ["apache-beam[aws]>=2.70,<3"],  # s3://
         "gcp": ["apache-beam[gcp]>=2.70,<3"],  # gs:// and --runner=dataflow
         "hf": ["huggingface-hub>=0.30,<3"],  # models named hf://owner/name
+        "mcp": ["mcp>=2,<3"],  # `corpusvec mcp`
         "notebook": ["duckdb>=1.1,<3", "pandas>=2.2,<4"],  # what the README reads vectors with
+        "search": ["bm25s>=0.3,<0.4"],  # words beside vectors: related, search, evaluate
         "text": ["tensorflow-text>=2.18,<3"],  # models with their tokenizer inside
         "dev": [
             "apache-beam[aws]",
@@ -49,11 +51,13 @@ setup(
             "tensorflow-hub",
             "tensorflow-text; sys_platform == 'linux' and platform_machine == 'x86_64'",
             "tf-keras",
+            "bm25s",
             "cronsim>=2.5,<3",
             "datasets",
             "duckdb",
             "fastparquet",
             "hypothesis",
+            "mcp",
             "moto[s3]",
             "mypy",
             "pandas",
