@@ -39,7 +39,9 @@ setup(
         "gpu": ["tensorflow[and-cuda]"],  # NVIDIA's libraries, where there is a GPU of theirs
         "gcp": ["apache-beam[gcp]>=2.70,<3"],  # gs:// and --runner=dataflow
         "ja": ["fugashi>=1.3,<2", "ipadic>=1,<2", "unidic-lite>=1,<2"],  # Japanese BERTs with MeCab
+        "mcp": ["mcp>=2,<3"],  # `corpusvec mcp`
         "notebook": ["duckdb>=1.1,<3", "pandas>=2.2,<4"],  # what the README reads vectors with
+        "search": ["bm25s>=0.3,<0.4"],  # words beside vectors: related, search, evaluate
         "text": ["tensorflow-text>=2.18,<3"],  # models with their tokenizer inside
         "dev": [
             "apache-beam[aws]",
@@ -54,11 +56,13 @@ setup(
             "tensorflow-text; sys_platform == 'linux' and platform_machine == 'x86_64'",
             "tf-keras",
             "unidic-lite",
+            "bm25s",
             "cronsim>=2.5,<3",
             "datasets",
             "duckdb",
             "fastparquet",
             "hypothesis",
+            "mcp",
             "moto[s3]",
             "mypy",
             "pandas",
