@@ -18,7 +18,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["corpusvec", "corpusvec.*"]),
-    package_data={"corpusvec": ["py.typed"]},
+    package_data={"corpusvec": ["py.typed"], "corpusvec.pipeline.reports": ["page/*"]},
     install_requires=[
         "apache-beam>=2.70,<3",
         "ijson>=3.3,<4",
@@ -37,6 +37,7 @@ setup(
         "gcp": ["apache-beam[gcp]>=2.70,<3"],  # gs:// and --runner=dataflow
         "hf": ["huggingface-hub>=0.30,<3"],  # models named hf://owner/name
         "notebook": ["duckdb>=1.1,<3", "pandas>=2.2,<4"],  # what the README reads vectors with
+        "report": ["umap-learn>=0.5.7,<0.6"],  # a map that keeps neighbours together
         "text": ["tensorflow-text>=2.18,<3"],  # models with their tokenizer inside
         "dev": [
             "apache-beam[aws]",
@@ -63,6 +64,7 @@ setup(
             "pytest-timeout",
             "pyyaml>=6,<7",
             "ruff",
+            "websockets>=14,<18",  # to drive a browser
         ],
     },
     entry_points={
