@@ -31,6 +31,7 @@ def sentence_table(rows: Sequence[SentenceVector]) -> pa.Table:
         "text": pa.array([document.text for document in documents], pa.string()),
         "pair": pa.array([document.pair for document in documents], pa.string()),
         "metadata": metadata_column([document.metadata for document in documents]),
+        "links": links_column([document.links for document in documents]),
         "text_sha256": pa.array([text_sha256(d.text, d.pair) for d in documents], pa.string()),
         "model_text_sha256": pa.array([model_text_sha256(d) for d in documents], pa.string()),
         "n_tokens": pa.array([row.n_tokens for row in rows], pa.int32()),
@@ -49,6 +50,11 @@ def metadata_column(metadata: Sequence[Mapping[str, str]]) -> pa.Array:
     Not a map: Hugging Face `datasets` refuses a table with one, and fastparquet reads nulls.
     """
     return pa.array([json.dumps(one, ensure_ascii=False) for one in metadata], pa.string())
+
+
+def links_column(links: Sequence[Sequence[str]]) -> pa.Array:
+    """Each as a list, empty where there is none."""
+    return pa.array(links, pa.list_(pa.string()))
 
 
 def token_table(rows: Sequence[TokenVectors]) -> pa.Table:
