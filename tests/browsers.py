@@ -40,18 +40,18 @@ class Tab:
 
     def __init__(self, socket: Any, session: str, downloads: Path):
         self._socket, self._session = socket, session
-        self._next = 0
+        self._next = 100  # smaller numbers are of commands to the browser itself
         self.downloads = downloads
         self.errors: list[str] = []
         self.requests: list[str] = []
-        self._loaded = False
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.ask(f"{domain}.enable")
+        self.ask("Page.bringToFront")  # what nobody sees draws nothing
 
     def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         """The answer to a command; what happens meanwhile is noted."""
         self._next += 1
-        wanted = self._next + 1000 * int(self._session[:4], 16)
+        wanted = self._next
         command = {"id": wanted, "method": method, "params": parameters}
         self._socket.send(json.dumps(command | {"sessionId": self._session}))
         while True:
@@ -70,8 +70,6 @@ class Tab:
             self.errors.append(about["entry"]["text"])
         elif method == "Network.requestWillBeSent":
             self.requests.append(about["request"]["url"])
-        elif method == "Page.loadEventFired":
-            self._loaded = True
 
     def look(self, width: int, height: int, dark: bool = False) -> None:
         """The size of the window, in which scheme."""
@@ -87,7 +85,9 @@ class Tab:
 
     def open(self, address: str, ready: str) -> None:
         """Load a page, until the expression `ready` holds."""
-        self._loaded = False
+        self.errors.clear()
+        self.requests.clear()
+        self.ask("Page.navigate", url="about:blank")  # the same file with another # is no new page
         self.ask("Page.navigate", url=address)
         self.wait_for(ready)
 

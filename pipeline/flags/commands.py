@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping
 
 from corpusvec.pipeline.flags.embed import EMBED_FLAGS, add_embed_flags
+from corpusvec.pipeline.flags.report import REPORT
 from corpusvec.pipeline.flags.snapshots import SNAPSHOTS, Command
 from corpusvec.pipeline.flags.values import above_zero, count, numbers, price
 
@@ -83,6 +84,7 @@ COMMANDS: Mapping[str, Command] = {
         " --output if you like.",
         add_plan_flags,
     ),
+    "report": REPORT,
     "inspect": Command(
         "show what a model, or an output folder, holds",
         "Show what is inside a model, and how it would be run; or what an output of `embed` holds.",

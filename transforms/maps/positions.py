@@ -30,7 +30,7 @@ def positions(vectors: np.ndarray) -> np.ndarray:
 
 
 def _umap(vectors: np.ndarray) -> np.ndarray:
-    import umap
+    import umap  # type: ignore[import-not-found]
 
     # One job, as a seed asks for.
     mapper = umap.UMAP(metric="cosine", random_state=_SEED, n_jobs=1, low_memory=True)

@@ -288,7 +288,9 @@ function select(i) {
 function showOnMap(i) {
   showTab("map");
   kept = null;
-  requestAnimationFrame(() => { resize(); select(i); canvas.focus(); });
+  resize();
+  select(i);
+  canvas.focus();
 }
 
 // `focus` is the group whose button keeps the keyboard.
