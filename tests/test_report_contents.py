@@ -118,21 +118,29 @@ def test_of_a_long_passage_the_part_with_the_phrase_is_shown():
 
 
 def unpacked(page: str) -> dict:
-    data = re.search(r'id="data">([^<]*)<', page)
-    assert data is not None
-    return json.loads(gzip.decompress(base64.b64decode(data[1])))
+    """What the browser unpacks."""
+    blocks = re.findall(
+        r'<script type="application/octet-stream" id="([^"]+)">([^<]*)</script>', page
+    )
+    (_, core), *texts = [
+        (name, json.loads(gzip.decompress(base64.b64decode(data)))) for name, data in blocks
+    ]
+    assert [name for name, _ in texts] == [f"texts-{n}" for n in range(len(texts))]
+    assert all(len(some) == core["block"] for _, some in texts[:-1])
+    core["documents"]["text"] = [text for _, some in texts for text in some]
+    return core
 
 
 def test_texts_are_cut_where_the_file_would_be_too_large(monkeypatch):
     dice = random.Random(1)
-    texts = ["".join(chr(dice.randrange(0x4E00, 0x9000)) for _ in range(4_500)) for _ in range(20)]
+    texts = ["".join(chr(dice.randrange(0x4E00, 0x9000)) for _ in range(4_500)) for _ in range(201)]
     contents = {"name": "n", "documents": {"text": texts}}
     whole = pages.page(contents, "ja")
-    assert [len(text) for text in unpacked(whole)["documents"]["text"]] == [4_000] * 20
-    monkeypatch.setattr(pages, "LARGEST", 200_000 + 100_000)
+    assert [len(text) for text in unpacked(whole)["documents"]["text"]] == [4_000] * 201
+    monkeypatch.setattr(pages, "LARGEST", 500_000)
     cut = pages.page(contents, "ja")
-    assert len(cut) < 300_000
-    assert [len(text) for text in unpacked(cut)["documents"]["text"]] == [1_000] * 20
+    assert len(cut) < 500_000
+    assert [len(text) for text in unpacked(cut)["documents"]["text"]] == [500] * 201
 
 
 def test_both_tables_have_the_same_words_for_the_same_values():
@@ -155,6 +163,8 @@ def test_every_word_that_the_page_says_is_in_the_tables_and_no_other():
     said = set(re.findall(r'say\("(\w+)"', scripts)) | set(re.findall(r'figure\("(\w+)"', scripts))
     patterns = {name.replace("${", "") for name in re.findall(r"say\(`(\w+_)\$\{", scripts)}
     patterns |= set(re.findall(r"figure\(`(\w+_)\$\{", scripts))
+    said |= set(re.findall(r'\? "(\w+)" : "\w+"', scripts)) & words.keys()
+    said |= set(re.findall(r'\? "\w+" : "(\w+)"', scripts)) & words.keys()
     said |= set(re.findall(r'\["(closer|wider|all)",', scripts))
     said |= set(re.findall(r'"(copy|save|clear)"[,\]]', scripts))
     assert said <= words.keys()

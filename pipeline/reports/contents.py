@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from corpusvec.transforms.links.suggestions import Suggestion
 
 MOST = 10_000  # documents that a page shows
+MOST_LINKS = 6_000  # suggestions: nobody reads more
 _NEAR = 8  # neighbours of each
 _LISTED = 200  # rows of a list
 _PASSAGE = 400  # characters
@@ -37,22 +38,31 @@ class _Shown:
     """What is shown of a corpus: some of its rows, ascending, and what is known of all."""
 
     corpus: Corpus
+    column: str
+    changes: Sequence[snapshots.Change] | None
+    projects: Sequence[str]  # of all rows
+    graph: Graph | None  # where there are links
+    orphans: np.ndarray  # [all rows] bool
     suggestions: Sequence[Suggestion]
     rows: Sequence[int]
     places: Mapping[int, int]  # of the rows
-    projects: Sequence[str]  # of all rows
-    graph: Graph | None  # where there are links
-    column: str
 
     @classmethod
     def of(cls, corpus: Corpus, suggestions: Sequence[Suggestion], column: str) -> _Shown:
-        rows = shown_rows(corpus, suggestions)
+        changes = snapshots.changes(corpus.output, corpus.manifest)
         projects = projects_of(corpus)
         graph = Graph(projects, corpus.titles, corpus.links) if any(corpus.links) else None
+        orphans = graph.orphans() if graph else np.zeros(len(corpus), bool)
+        known = [one for one in suggestions if one.document in corpus.rows]
+        known = [one for one in known if one.red or one.target in corpus.rows]
+        first = {corpus.ids[row] for row in np.flatnonzero(orphans)}
+        first |= {id_ for id_, _, _ in changes or ()}
+        known.sort(key=lambda one: (one.document not in first, -one.score))
+        rows = shown_rows(corpus, known[:MOST_LINKS])
         places = {row: place for place, row in enumerate(rows)}
-        kept = [one for one in suggestions if corpus.rows.get(one.document) in places]
-        kept = [one for one in kept if one.red or corpus.rows.get(one.target) in places]
-        return cls(corpus, kept, rows, places, projects, graph, column)
+        kept = [one for one in known[:MOST_LINKS] if corpus.rows[one.document] in places]
+        kept = [one for one in kept if one.red or corpus.rows[one.target] in places]
+        return cls(corpus, column, changes, projects, graph, orphans, kept, rows, places)
 
 
 def contents(
@@ -63,7 +73,6 @@ def contents(
     texts = corpus.texts(shown.rows)
     unit = np.ascontiguousarray(corpus.vectors(shown.column).unit[shown.rows])
     groups = clusters(unit, how_many(len(unit)))
-    changes = snapshots.changes(corpus.output, corpus.manifest)
     names = [name for name, _ in Counter(shown.projects).most_common()]
     documents = _documents(shown, texts, names) | _places(unit)
     return {
@@ -74,14 +83,14 @@ def contents(
         "projects": names,
         "map": method(len(unit)),
         "kinds": snapshots.KINDS,
-        "documents": documents
-        | {"cluster": groups.tolist(), "change": _changed(shown, changes or [])},
+        "documents": documents | {"cluster": groups.tolist(), "change": _changed(shown)},
         "links": _links(shown),
         "near": _near(unit),
         "suggestions": _suggestions(shown),
+        "suggested": len(suggestions),
         "clusters": distinguishing_words(texts, groups.tolist()),
         "facts": _facts(shown),
-        "changes": _changes(shown, changes),
+        "changes": _changes(shown),
         "made": _made(shown),
     }
 
@@ -114,7 +123,6 @@ def shown_rows(corpus: Corpus, suggestions: Sequence[Suggestion]) -> list[int]:
 
 def _documents(shown: _Shown, texts: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     corpus, rows = shown.corpus, shown.rows
-    orphans = shown.graph.orphans() if shown.graph else np.zeros(len(corpus), bool)
     number = {name: n for n, name in enumerate(names)}
     return {
         "id": [corpus.ids[row] for row in rows],
@@ -123,7 +131,7 @@ def _documents(shown: _Shown, texts: Sequence[str], names: Sequence[str]) -> dic
         "length": [len(text) for text in texts],
         "project": [number[shown.projects[row]] for row in rows],
         "updated": [_seconds(corpus.metadata[row].get("updated")) for row in rows],
-        "orphan": [int(orphans[row]) for row in rows],
+        "orphan": [int(shown.orphans[row]) for row in rows],
     }
 
 
@@ -205,24 +213,23 @@ def _facts(shown: _Shown) -> dict[str, Any]:
     rejected = list(islice(snapshots.rejected(corpus.output, corpus.manifest), _LISTED))
     links = None
     if shown.graph:
-        orphans = int(shown.graph.orphans().sum())
-        links = {"links": sum(map(len, corpus.links)), "orphans": orphans}
+        links = {"links": sum(map(len, corpus.links)), "orphans": int(shown.orphans.sum())}
     projects = Counter(shown.projects).most_common()
     return told | {"projects": projects, "links": links, "rejected_list": rejected}
 
 
-def _changed(shown: _Shown, changes: Sequence[snapshots.Change]) -> list[int]:
+def _changed(shown: _Shown) -> list[int]:
     """The kind of each document's change, from 1; 0 for none."""
-    kinds = {id_: snapshots.KINDS.index(kind) + 1 for id_, kind, _ in changes}
+    kinds = {id_: snapshots.KINDS.index(kind) + 1 for id_, kind, _ in shown.changes or ()}
     return [kinds.get(shown.corpus.ids[row], 0) for row in shown.rows]
 
 
-def _changes(shown: _Shown, changes: Sequence[snapshots.Change] | None) -> dict[str, Any] | None:
-    if changes is None:
+def _changes(shown: _Shown) -> dict[str, Any] | None:
+    if shown.changes is None:
         return None
-    counts = Counter(kind for _, kind, _ in changes)
+    counts = Counter(kind for _, kind, _ in shown.changes)
     lists: dict[str, list[Any]] = {kind: [] for kind in snapshots.KINDS}
-    for id_, kind, old in changes:
+    for id_, kind, old in shown.changes:
         if len(lists[kind]) < _LISTED:
             place = shown.places.get(shown.corpus.rows.get(id_, -1))
             lists[kind].append((place, id_, old))

@@ -21,6 +21,8 @@ LANGUAGES = ("en", "ja")
 _SCRIPTS = ("tools.js", "links.js", "map.js", "corpus.js", "main.js")
 _FOLDER = "page"
 LARGEST = 20_000_000  # bytes of a file
+_REST = 100_000  # of them are for markup, styles and scripts
+_BLOCK = 200  # documents whose texts are packed together
 _LONGEST = (4_000, 2_000, 1_000, 500, 200, 0)  # characters of a text, of the first that fit
 
 
@@ -43,20 +45,26 @@ def page(contents: Mapping[str, Any], language: str | None) -> str:
 
 
 def _fitting(contents: Mapping[str, Any]) -> str:
-    documents = contents["documents"]
+    """Texts in blocks of their own, so that a browser unpacks those that are read."""
+    documents = dict(contents["documents"])
+    texts = documents.pop("text")
+    core = _block("data", {**contents, "documents": documents, "block": _BLOCK})
     for longest in _LONGEST:
-        texts = [text[:longest] for text in documents["text"]]
-        data = _packed({**contents, "documents": {**documents, "text": texts}})
-        if len(data) < LARGEST - 200_000:
+        blocks = [
+            _block(f"texts-{start // _BLOCK}", [t[:longest] for t in texts[start : start + _BLOCK]])
+            for start in range(0, len(texts), _BLOCK)
+        ]
+        if len(core) + sum(map(len, blocks)) < LARGEST - _REST:
             break
-    return data
+    return "\n".join([core, *blocks])
 
 
-def _packed(contents: Mapping[str, Any]) -> str:
-    """As base64 of compressed JSON; the same bytes for the same contents."""
-    data = json.dumps(contents, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+def _block(name: str, value: Any) -> str:
+    """As base64 of compressed JSON; the same bytes for the same value."""
+    data = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     # Half of a surrogate pair cannot be written, and is nothing to be shown.
-    return base64.b64encode(gzip.compress(data.encode("utf-8", "replace"), 9, mtime=0)).decode()
+    packed = base64.b64encode(gzip.compress(data.encode("utf-8", "replace"), 6, mtime=0)).decode()
+    return f'<script type="application/octet-stream" id="{name}">{packed}</script>'
 
 
 def _policy(css: str, js: str) -> str:

@@ -22,7 +22,7 @@ function startLinks() {
   }
   groups = [...byPage.values()];
   for (const group of groups) group.best = Math.max(...group.suggestions.map((one) => one.score));
-  $("links-count").textContent = say("links_count", { links: report.suggestions.length, pages: groups.length });
+  $("links-count").textContent = say(report.suggestions.length < report.suggested ? "links_some" : "links_count", { links: report.suggestions.length, pages: groups.length, all: report.suggested });
   const known = new Map(report.suggestions.map((one) => [keyOf(one), one]));
   for (const key of remembered("chosen") || []) if (known.has(key)) chosen.set(key, known.get(key));
   const orders = Object.keys(ORDERS).filter((name) => name === "nearest" || groups.some(ORDERS[name]));

@@ -5,14 +5,8 @@ const TABS = ["links", "map", "corpus", "changes"];
 const MOST_FOUND = 60;
 const started = new Set();
 
-async function unpacked() {
-  const packed = Uint8Array.from(atob($("data").textContent), (character) => character.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return JSON.parse(await new Response(stream).text());
-}
-
 async function start() {
-  report = await unpacked();
+  report = await unpacked("data");
   language = document.documentElement.lang;
   if (!(language in report.words)) {
     const wanted = navigator.languages.map((name) => name.slice(0, 2));
@@ -139,7 +133,7 @@ function found(terms) {
   return all.sort((a, b) => begins(a) - begins(b) || report.plain[a].length - report.plain[b].length || a - b);
 }
 
-start().catch((error) => {
+start().then(() => requestAnimationFrame(() => performance.mark("shown"))).catch((error) => {
   $("notice").textContent = `This browser cannot show the report: ${error.message}`;
   $("notice").hidden = false;
   throw error;

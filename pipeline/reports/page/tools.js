@@ -35,6 +35,23 @@ const normal = (title) => title.replace(/ /g, "_").toLowerCase();
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const titleOf = (i) => report.documents.title[i];
 
+// What is in a block of the page: compressed JSON in base64.
+async function unpacked(id) {
+  const text = atob($(id).textContent);
+  const packed = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at++) packed[at] = text.charCodeAt(at);
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+// Texts are in blocks of their own, each unpacked when a page of it is read.
+const blocks = new Map();
+async function textOf(i) {
+  const block = Math.floor(i / report.block);
+  if (!blocks.has(block)) blocks.set(block, unpacked(`texts-${block}`));
+  return (await blocks.get(block))[i % report.block];
+}
+
 function announce(text) {
   $("said").textContent = text;
 }
@@ -101,11 +118,11 @@ function linked(text, open) {
   return parts;
 }
 
-// The title is shown already.
-function bodyOf(i) {
-  const text = report.documents.text[i];
-  const title = titleOf(i);
-  return text.startsWith(`${title}\n`) ? text.slice(title.length + 1) : text;
+async function fillText(view, i, open) {
+  let text = await textOf(i);
+  const cut = [...text].length < report.documents.length[i]; // counted in code points
+  if (text.startsWith(`${titleOf(i)}\n`)) text = text.slice(titleOf(i).length + 1); // it is shown already
+  view.replaceChildren(...linked(text, open), cut ? `… ${say("cut")}` : "");
 }
 
 // A page with its text and its nearest others; `open` is told which of them is chosen.
@@ -115,7 +132,8 @@ function pageView(i, open) {
   if (report.projects.length > 1) about.push(report.projects[documents.project[i]]);
   if (documents.updated[i]) about.push(say("updated", { day: day(documents.updated[i]) }));
   about.push(say("characters_of", { n: documents.length[i] }));
-  const cut = documents.text[i].length < documents.length[i];
+  const text = make("div", { className: "text" });
+  fillText(text, i, open);
   const near = report.near[i].map(([other, likeness]) =>
     make("li", {}, titleButton(other, titleOf(other), open), make("span", { className: "quiet" }, likeness.toFixed(2))));
   const address = report.scrapbox && `https://scrapbox.io/${[report.projects[documents.project[i]], titleOf(i)].map(encodeURIComponent).join("/")}`;
@@ -123,7 +141,7 @@ function pageView(i, open) {
     make("h2", { tabIndex: -1 }, titleOf(i)),
     make("p", { className: "quiet" }, about.join(" · "), address ? " · " : "",
       address ? make("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, say("open_there")) : ""),
-    make("div", { className: "text" }, ...linked(bodyOf(i), open), cut ? `… ${say("cut")}` : ""),
+    text,
     make("h3", {}, say("related")),
     near.length ? make("ul", {}, ...near) : make("p", { className: "quiet" }, say("nothing_related")));
 }
