@@ -20,8 +20,8 @@ def link_to(title: str, project: str, elsewhere: bool = False) -> str:
     """A link to a page of a project; from another project if the text stands `elsewhere`."""
     name = f"/{project}/{title}" if elsewhere else title
     link = f"[{name}]"
-    # A title that begins with a slash would be a project's name.
-    if (elsewhere or not title.startswith("/")) and _named(link) == [name]:
+    # A title that begins with a slash would be a project's name. Code comes before links.
+    if (elsewhere or title[:1] != "/") and "`" not in title and _named(link) == [name]:
         return link
     return f"[{address(title, project)} {plain(title).strip()}]"
 
