@@ -149,8 +149,7 @@ def test_links_are_chosen_and_copied_by_mouse(tab):
     tab.click("#copy")
     tab.wait_for("$('copy').textContent === 'Copied'")
     one = "[...chosen.values()][0]"
-    here = tab.run(f"linkTo({one}.from, titleOf({one}.from))")
-    there = tab.run(f"linkTo({one}.to, targetOf({one}))")
+    here, there = tab.run(f"[sourceLink({one}), targetLink({one})]")
     assert tab.run("navigator.clipboard.readText()") == f"{here} {there}\n"
     tab.click("#clear")
     assert not boxes(tab)[0]
@@ -190,7 +189,7 @@ def test_what_is_chosen_is_saved_and_is_there_after_a_reload(tab, written):
 
 
 def test_titles_that_brackets_cannot_name_are_linked_by_their_address(tab):
-    links = dict(tab.run("report.documents.title.map((title, i) => [title, linkTo(i, title)])"))
+    links = dict(tab.run("report.documents.title.map((title, i) => [title, linkTo(i, title, i)])"))
     assert links["Basil"] == "[Basil]"
     assert links["[Brackets] in a title"].startswith("[https://scrapbox.io/garden/%5BBrackets%5D")
     assert links["/slashes/at the start"].startswith("[https://scrapbox.io/garden/%2Fslashes")

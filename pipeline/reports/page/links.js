@@ -102,24 +102,29 @@ function choose(suggestion, on) {
   showTray();
 }
 
-// How a page is linked to in its notes' notation.
-function linkTo(i, title) {
+// How a page is linked to in its notes' notation, from a page that may be of another project.
+function linkTo(i, title, from) {
+  if (!report.scrapbox) return title;
+  const { project } = report.documents;
   if (i !== null && report.links[i]) return report.links[i];
-  return report.scrapbox ? `[${title}]` : title;
+  return i !== null && project[i] !== project[from] ? `[/${report.projects[project[i]]}/${title}]` : `[${title}]`;
 }
 
+const sourceLink = (one) => linkTo(one.from, titleOf(one.from), one.from);
+const targetLink = (one) => linkTo(one.to, targetOf(one), one.from);
+// A line in which nothing is notation.
+const literal = (text) => text.replace(/\s+/g, " ").trim().replace(/\[/g, "［").replace(/\]/g, "］").replace(/`/g, "｀").replace(/#(?=\S)/g, "＃");
+
 const NOTATIONS = {
-  links: (all) => all.map((one) => `${linkTo(one.from, titleOf(one.from))}${report.scrapbox ? " " : " → "}${linkTo(one.to, targetOf(one))}`).join("\n"),
+  links: (all) => all.map((one) => `${sourceLink(one)}${report.scrapbox ? " " : " → "}${targetLink(one)}`).join("\n"),
   page: (all) => {
     const lines = [];
     let before = null;
     for (const one of [...all].sort((a, b) => a.from - b.from)) {
-      if (one.from !== before) lines.push(linkTo(one.from, titleOf(one.from)));
+      if (one.from !== before) lines.push(sourceLink(one));
       before = one.from;
-      lines.push(` ${linkTo(one.to, targetOf(one))}`);
-      for (const [here, there] of one.why.slice(0, 1)) {
-        lines.push(...[here, there].map((text) => `  > ${text.replace(/\s*\n\s*/g, " ").trim()}`));
-      }
+      lines.push(` ${targetLink(one)}`);
+      for (const [here, there] of one.why.slice(0, 1)) lines.push(...[here, there].map((text) => `  > ${literal(text)}`));
     }
     return lines.join("\n");
   },
