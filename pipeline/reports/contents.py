@@ -16,6 +16,7 @@ import numpy as np
 from corpusvec.pipeline.reports import snapshots
 from corpusvec.pipeline.reports.distances import Graph
 from corpusvec.pipeline.reports.facts import COLUMNS, facts
+from corpusvec.transforms.documents.scrapbox_markup import strip_lines
 from corpusvec.transforms.documents.scrapbox_notation import link_to
 from corpusvec.transforms.links.neighbours import Vectors, nearest
 from corpusvec.transforms.maps.clusters import clusters, how_many
@@ -166,6 +167,7 @@ def _suggestions(shown: _Shown) -> list[dict[str, Any]]:
         for one in shown.suggestions
         if not one.red
     ]
+    read = _stripped if is_scrapbox(corpus.manifest) else str
     far = iter(shown.graph.distances(between) if shown.graph else [None] * len(between))
     return [
         {
@@ -175,12 +177,24 @@ def _suggestions(shown: _Shown) -> list[dict[str, Any]]:
             "score": round(float(one.score), 3),
             "far": None if one.red else next(far),
             "why": [
-                (around(why.mine, why.phrase), around(why.theirs, why.phrase), why.phrase)
+                (
+                    around(read(why.mine), why.phrase),
+                    around(read(why.theirs), why.phrase),
+                    why.phrase,
+                )
                 for why in one.why
             ],
         }
         for one in shown.suggestions
     ]
+
+
+def _stripped(passage: str) -> str:
+    """What Scrapbox shows of a passage; all of it where that is nothing, as of pictures."""
+    lines = passage.split("\n")
+    kept = zip(lines, strip_lines(lines))
+    shown = "\n".join("".join(line[a:b] for a, b in runs) for line, runs in kept)
+    return shown.strip() or passage
 
 
 def around(passage: str, phrase: str) -> str:
