@@ -53,8 +53,10 @@ setup(
             "cronsim>=2.5,<3",
             "datasets",
             "duckdb",
+            "faiss-cpu>=1.9,<2",  # of docs/recipes.md
             "fastparquet",
             "hypothesis",
+            "lancedb>=0.20,<1",  # of docs/recipes.md
             "moto[s3]",
             "mypy",
             "pandas",
