@@ -144,6 +144,11 @@ class Corpus:
         return self._column("source")
 
     @cached_property
+    def source_rows(self) -> list[int]:
+        """The number of each record in its file."""
+        return self._column("source_row")
+
+    @cached_property
     def metadata(self) -> list[dict[str, str]]:
         """What else is known of each document."""
         return [_parsed(one) for one in self._column("metadata")]
@@ -234,24 +239,7 @@ class Corpus:
         """
         from corpusvec.pipeline.links.searches import searcher
 
-
         return searcher(self, column).search(text, top)
-
-    def row(self, id: str) -> int:
-        """The row of a document, by its id or where there is one of them by its title. Raises
-        `UsageError`.
-        """
-        if id in self.rows:
-            return self.rows[id]
-        found = [row for row, title in enumerate(self.titles) if title == id]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ", ".join(self.ids[row] for row in found[:5])
-            raise UsageError(
-                f"{id}: is the title of {len(found)} documents; name one by id: {names}"
-            )
-        raise UsageError(f"{id}: {self.snapshot} has no such document, neither by id nor by title")
 
 
 def _create(path: str) -> Any:
