@@ -11,7 +11,6 @@ import random
 import re
 from collections import deque
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -19,37 +18,22 @@ from hypothesis import strategies as st
 
 from corpusvec.pipeline.reports import contents as made
 from corpusvec.pipeline.reports import pages
-from corpusvec.pipeline.reports.distances import FARTHEST, Graph
-
-TITLES = ["A", "B c", "d", "E", "F", "Alone"]
-LINKS = [("b_c", "red"), ("d",), (), ("red",), ("/other/a", "f"), ()]
-
-
-def graph() -> Graph:
-    return Graph(["p"] * 6, TITLES, LINKS)
-
-
-def test_pages_that_nothing_joins_to_another_page_are_orphans():
-    # E and A share a red link, which is no page; F links to itself and to another project.
-    assert dict(zip(TITLES, graph().orphans())) == {
-        "A": False,
-        "B c": False,
-        "d": False,
-        "E": True,
-        "F": True,
-        "Alone": True,
-    }
+from corpusvec.pipeline.reports.distances import FARTHEST, distances
+from corpusvec.transforms.links.link_graphs import LinkGraph
+from corpusvec.transforms.links.suggestions import Suggestion
 
 
 def test_distances_go_over_red_links_and_in_both_directions():
+    titles = ["A", "B c", "d", "E", "F", "Alone"]
+    links = [("b_c", "red"), ("d",), (), ("red",), ("/other/a", "f"), ()]
     pairs = [(0, 1), (1, 0), (0, 2), (2, 3), (0, 3), (0, 4), (0, 5)]
-    assert graph().distances(pairs) == [1, 1, 2, 4, 2, None, None]
+    found = distances(LinkGraph(["p"] * 6, titles, links), pairs)
+    assert found == [1, 1, 2, 4, 2, None, None]
 
 
 def test_links_to_another_project_lead_there():
-    both = Graph(["p", "other"], ["A", "A"], [("/other/a",), ()])
-    assert both.distances([(0, 1)]) == [1]
-    assert not both.orphans().any()
+    graph = LinkGraph(["p", "other"], ["A", "A"], [("/other/a",), ()])
+    assert distances(graph, [(0, 1)]) == [1]
 
 
 @settings(deadline=None, max_examples=40)
@@ -62,7 +46,7 @@ def test_distances_are_those_of_a_walk(count, links, seed):
     pairs = [(dice.randrange(count), dice.randrange(count)) for _ in range(20)]
     pairs = [(a, b) for a, b in pairs if a != b]
     titles = [f"T{n}" for n in range(count)]
-    found = Graph(["p"] * count, titles, linked).distances(pairs)
+    found = distances(LinkGraph(["p"] * count, titles, linked), pairs)
     assert found == [walk(linked, f"t{a}", f"t{b}") for a, b in pairs]
 
 
@@ -83,28 +67,23 @@ def walk(linked: list[list[str]], start: str, end: str) -> int | None:
     return found if found is not None and found <= FARTHEST else None
 
 
-class Many:
-    """A corpus of which only rows matter."""
-
-    def __init__(self, count: int):
-        self.rows = {f"d{n}": n for n in range(count)}
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-def test_of_too_many_documents_the_best_suggestions_are_shown_and_a_sample(monkeypatch):
+def test_of_too_many_documents_those_with_the_first_suggestions_are_shown_and_a_sample(monkeypatch):
     monkeypatch.setattr(made, "MOST", 10)
-    ends = [("d7", "d93", 0.9), ("d50", "red", 0.8), ("d93", "d51", 0.7)]
-    ends += [(f"d{n}", f"d{n + 1}", 0.1) for n in range(60, 80, 2)]
-    suggestions = [SimpleNamespace(document=a, target=b, score=score) for a, b, score in ends]
-    rows = made.shown_rows(Many(100), suggestions[:3])
+    rows_of = {f"d{n}": n for n in range(100)}
+    suggestions = [
+        Suggestion("d7", "d93", 0.9),
+        Suggestion("d50", "d8", 0.8, red=True),  # a red link is no document
+        Suggestion("d93", "d51", 0.7),
+        *(Suggestion(f"d{n}", f"d{n + 1}", 0.1) for n in range(60, 80, 2)),
+    ]
+    rows = made.shown_rows(rows_of, suggestions[:3])
     assert len(rows) == len(set(rows)) == 10
     assert rows == sorted(rows)
     assert {7, 93, 50, 51} <= set(rows)
     assert {0, 99} <= set(rows)  # the sample goes from end to end
-    assert len(made.shown_rows(Many(100), suggestions)) == 10
-    assert made.shown_rows(Many(10), suggestions) == list(range(10))
+    assert len(made.shown_rows(rows_of, suggestions)) == 10
+    few = {f"d{n}": n for n in range(10)}
+    assert made.shown_rows(few, []) == list(range(10))
 
 
 def test_of_a_long_passage_the_part_with_the_phrase_is_shown():

@@ -138,6 +138,19 @@ def test_orphans_come_first_or_what_was_edited_or_what_is_nearest(tab):
     assert best == sorted(best, reverse=True)
 
 
+def test_passages_are_side_by_side_with_the_shared_phrase_marked(tab):
+    tab.click("#order input[value=nearest]")
+    found = tab.run("report.suggestions.find(one => one.why.length && one.why[0][2])")
+    here, there, phrase = found["why"][0]
+    views = tab.run(
+        "[...document.querySelectorAll('.passages')].map(pair => [...pair.children].slice(0, 2)"
+        ".map(one => [one.textContent, one.querySelector('mark')?.textContent, one.offsetTop]))"
+    )
+    left, right = next(pair for pair in views if [pair[0][0], pair[1][0]] == [here, there])
+    assert left[1].lower() == right[1].lower() == phrase.lower()
+    assert left[2] == right[2]
+
+
 def boxes(tab: Tab) -> list[bool]:
     return tab.run("[...document.querySelectorAll('#groups input')].map(box => box.checked)")
 

@@ -6,6 +6,9 @@ import argparse
 from collections.abc import Iterator
 
 from corpusvec.pipeline.links import corpora
+from corpusvec.pipeline.links.choices import chosen
+from corpusvec.pipeline.links.pages import Pages
+from corpusvec.pipeline.links.related import Asked, Finder
 from corpusvec.pipeline.reports import files
 from corpusvec.pipeline.reports.contents import contents
 from corpusvec.pipeline.reports.pages import page
@@ -20,10 +23,13 @@ def report(flags: argparse.Namespace) -> Iterator[str]:
     """
     file = files.checked(flags.file)
     corpus = corpora.open(flags.output)
-    found = [one for id_ in corpus.ids for one in corpus.related(id_, _EACH, flags.column)]
-    shown = contents(corpus, found, flags.column)
+    pages = Pages([corpus], flags.column)
+    asked = Asked(top=_EACH, chosen=frozenset(chosen(corpus.output)))
+    finder = Finder(pages, asked)
+    shown = contents(pages, list(finder.suggestions()))
     text = page(shown, flags.lang)
     files.write(file, text)
+    yield from finder.notes
     yield (
         f"{file}: {counted(len(shown['suggestions']), 'suggested link')}, a map of"
         f" {counted(len(shown['documents']['id']), 'document')}, {bytes_text(len(text.encode()))};"

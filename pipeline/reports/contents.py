@@ -6,7 +6,7 @@ Documents are known by their place in `documents`, whose lists are all of one le
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from corpusvec.pipeline.reports import snapshots
-from corpusvec.pipeline.reports.distances import Graph
+from corpusvec.pipeline.reports.distances import distances
 from corpusvec.pipeline.reports.facts import COLUMNS, facts
 from corpusvec.transforms.documents.scrapbox_markup import strip_lines
 from corpusvec.transforms.documents.scrapbox_notation import link_to
@@ -25,7 +25,8 @@ from corpusvec.transforms.maps.words import distinguishing_words
 
 if TYPE_CHECKING:
     from corpusvec.pipeline.links.corpora import Corpus
-    from corpusvec.transforms.links.suggestions import Suggestion
+    from corpusvec.pipeline.links.pages import Pages
+    from corpusvec.transforms.links.suggestions import Reason, Suggestion
 
 MOST = 10_000  # documents that a page shows
 MOST_LINKS = 6_000  # suggestions: nobody reads more
@@ -36,51 +37,49 @@ _PASSAGE = 400  # characters
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What is shown of a corpus: some of its rows, ascending, and what is known of all."""
+    """What is shown of pages: some of their rows, ascending, and what is known of all."""
 
-    corpus: Corpus
-    column: str
+    pages: Pages
     changes: Sequence[snapshots.Change] | None
     projects: Sequence[str]  # of all rows
-    graph: Graph | None  # where there are links
-    orphans: np.ndarray  # [all rows] bool
     suggestions: Sequence[Suggestion]
     rows: Sequence[int]
     places: Mapping[int, int]  # of the rows
 
     @classmethod
-    def of(cls, corpus: Corpus, suggestions: Sequence[Suggestion], column: str) -> _Shown:
-        changes = snapshots.changes(corpus.output, corpus.manifest)
-        projects = projects_of(corpus)
-        graph = Graph(projects, corpus.titles, corpus.links) if any(corpus.links) else None
-        orphans = graph.orphans() if graph else np.zeros(len(corpus), bool)
-        known = [one for one in suggestions if one.document in corpus.rows]
-        known = [one for one in known if one.red or one.target in corpus.rows]
-        first = {corpus.ids[row] for row in np.flatnonzero(orphans)}
-        first |= {id_ for id_, _, _ in changes or ()}
-        known.sort(key=lambda one: (one.document not in first, -one.score))
-        rows = shown_rows(corpus, known[:MOST_LINKS])
+    def of(cls, pages: Pages, suggestions: Iterable[Suggestion]) -> _Shown:
+        first = pages.corpora[0]
+        changes = snapshots.changes(first.output, first.manifest)
+        early = {pages.ids[row] for row in np.flatnonzero(orphans_of(pages))}
+        early |= {page_of(pages, id_) for id_, _, _ in changes or ()}
+        kept = sorted(suggestions, key=lambda one: (one.document not in early, -one.score))
+        kept = kept[:MOST_LINKS]
+        rows = shown_rows(pages.rows, kept)
         places = {row: place for place, row in enumerate(rows)}
-        kept = [one for one in known[:MOST_LINKS] if corpus.rows[one.document] in places]
-        kept = [one for one in kept if one.red or corpus.rows[one.target] in places]
-        return cls(corpus, column, changes, projects, graph, orphans, kept, rows, places)
+        kept = [one for one in kept if pages.rows[one.document] in places]
+        kept = [one for one in kept if one.red or pages.rows[one.target] in places]
+        projects = [project.rpartition("/")[2] for project in pages.projects]
+        return cls(pages, changes, projects, kept, rows, places)
+
+    @property
+    def first(self) -> Corpus:
+        """That of the output whose report it is."""
+        return self.pages.corpora[0]
 
 
-def contents(
-    corpus: Corpus, suggestions: Sequence[Suggestion], column: str | None = None
-) -> dict[str, Any]:
+def contents(pages: Pages, suggestions: Sequence[Suggestion]) -> dict[str, Any]:
     """Of a snapshot and what is suggested for it."""
-    shown = _Shown.of(corpus, suggestions, corpus.column_named(column))
-    texts = corpus.texts(shown.rows)
-    unit = np.ascontiguousarray(corpus.vectors(shown.column).unit[shown.rows])
+    shown = _Shown.of(pages, suggestions)
+    texts = pages.some_texts(shown.rows)
+    unit = np.ascontiguousarray(pages.vectors.unit[shown.rows])
     groups = clusters(unit, how_many(len(unit)))
     names = [name for name, _ in Counter(shown.projects).most_common()]
     documents = _documents(shown, texts, names) | _places(unit)
     return {
         "name": " · ".join(names[:3]) + (" …" if len(names) > 3 else ""),
-        "snapshot": {"id": corpus.snapshot},
-        "scrapbox": is_scrapbox(corpus.manifest),
-        "total": len(corpus),
+        "snapshot": {"id": shown.first.snapshot},
+        "scrapbox": all(pages.scrapbox),
+        "total": len(pages),
         "projects": names,
         "map": method(len(unit)),
         "kinds": snapshots.KINDS,
@@ -96,49 +95,51 @@ def contents(
     }
 
 
-def is_scrapbox(manifest: Mapping[str, Any]) -> bool:
-    """Whether all of the input was Scrapbox exports."""
-    return set((manifest.get("input") or {}).get("formats") or ()) == {"scrapbox"}
+def orphans_of(pages: Pages) -> np.ndarray:
+    """[N] bool; where nothing links at all no page is one."""
+    return pages.graph.orphans & bool(len(pages.graph.edges))
 
 
-def projects_of(corpus: Corpus) -> list[str]:
-    """The project of each document; of other files than exports the file's name."""
-    if is_scrapbox(corpus.manifest):
-        return [id_.partition("/")[0] for id_ in corpus.ids]
-    return [source.rpartition("/")[2] for source in corpus.sources]
+def page_of(pages: Pages, id: str) -> str:
+    """The id of a page, or of the page that a line is of."""
+    return id if id in pages.rows else id.rpartition("#")[0]
 
 
-def shown_rows(corpus: Corpus, suggestions: Sequence[Suggestion]) -> list[int]:
-    """All rows, or of too many those with the best suggestions, then every so-many-th."""
-    if len(corpus) <= MOST:
-        return list(range(len(corpus)))
+def shown_rows(rows_of: Mapping[str, int], suggestions: Sequence[Suggestion]) -> list[int]:
+    """All rows, or of too many those with suggestions, the first ones first, then every
+    so-many-th.
+    """
+    if len(rows_of) <= MOST:
+        return list(range(len(rows_of)))
     rows: dict[int, None] = {}
-    for one in sorted(suggestions, key=lambda one: -one.score):
-        both = [corpus.rows.get(one.document), corpus.rows.get(one.target)]
+    for one in suggestions:
+        both = [rows_of.get(one.document), None if one.red else rows_of.get(one.target)]
         if len(rows) + 2 <= MOST:
             rows |= {row: None for row in both if row is not None}
-    rest = np.setdiff1d(np.arange(len(corpus)), list(rows))
+    rest = np.setdiff1d(np.arange(len(rows_of)), list(rows))
     some = rest[np.linspace(0, len(rest) - 1, MOST - len(rows)).astype(int)]
     return sorted({*rows, *some.tolist()})
 
 
 def _documents(shown: _Shown, texts: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    corpus, rows = shown.corpus, shown.rows
+    pages, rows, orphans = shown.pages, shown.rows, orphans_of(shown.pages)
     number = {name: n for n, name in enumerate(names)}
     return {
-        "id": [corpus.ids[row] for row in rows],
-        "title": [corpus.titles[row] for row in rows],
+        "id": [pages.ids[row] for row in rows],
+        "title": [pages.titles[row] for row in rows],
         "text": list(texts),
         "length": [len(text) for text in texts],
         "project": [number[shown.projects[row]] for row in rows],
-        "updated": [_seconds(corpus.metadata[row].get("updated")) for row in rows],
-        "orphan": [int(shown.orphans[row]) for row in rows],
+        "updated": [_updated(pages, row) for row in rows],
+        "orphan": [int(orphans[row]) for row in rows],
     }
 
 
-def _seconds(stamp: str | None) -> int:
-    """A time of Scrapbox; 0 where there is none, or another kind of time."""
-    return int(stamp) if stamp and stamp.isdigit() and len(stamp) < 11 else 0
+def _updated(pages: Pages, row: int) -> int:
+    """When a Scrapbox page was edited, in seconds; 0 where that is not known."""
+    number, rows = pages.parts[row]
+    stamps = (pages.corpora[number].metadata[line].get("updated", "") for line in rows)
+    return max(int(stamp) if stamp.isdigit() and len(stamp) < 11 else 0 for stamp in stamps)
 
 
 def _places(unit: np.ndarray) -> dict[str, list[float]]:
@@ -161,32 +162,27 @@ def _near(unit: np.ndarray) -> list[list[tuple[int, float]]]:
 
 
 def _suggestions(shown: _Shown) -> list[dict[str, Any]]:
-    corpus = shown.corpus
-    between = [
-        (corpus.rows[one.document], corpus.rows[one.target])
-        for one in shown.suggestions
-        if not one.red
-    ]
-    read = _stripped if is_scrapbox(corpus.manifest) else str
-    far = iter(shown.graph.distances(between) if shown.graph else [None] * len(between))
+    rows = shown.pages.rows
+    between = [(rows[one.document], rows[one.target]) for one in shown.suggestions if not one.red]
+    far = iter(distances(shown.pages.graph, between))
     return [
         {
-            "from": shown.places[corpus.rows[one.document]],
-            "to": None if one.red else shown.places[corpus.rows[one.target]],
+            "from": shown.places[rows[one.document]],
+            "to": None if one.red else shown.places[rows[one.target]],
             "title": one.target if one.red else None,
             "score": round(float(one.score), 3),
             "far": None if one.red else next(far),
-            "why": [
-                (
-                    around(read(why.mine), why.phrase),
-                    around(read(why.theirs), why.phrase),
-                    why.phrase,
-                )
-                for why in one.why
-            ],
+            "why": [_passages(shown, one.document, why) for why in one.why],
         }
         for one in shown.suggestions
     ]
+
+
+def _passages(shown: _Shown, document: str, why: Reason) -> tuple[str, str, str]:
+    """Both as they are read, and the phrase that they share."""
+    read = _stripped if shown.pages.scrapbox[shown.pages.rows[document]] else str
+    mine, theirs = (around(read(part), why.phrase) for part in (why.mine, why.theirs))
+    return mine, theirs, why.phrase
 
 
 def _stripped(passage: str) -> str:
@@ -210,32 +206,41 @@ def around(passage: str, phrase: str) -> str:
 
 def _links(shown: _Shown) -> dict[int, str]:
     """How pages are linked to whose title in brackets would not do."""
-    if not is_scrapbox(shown.corpus.manifest):
-        return {}
-    found = {}
+    found: dict[int, str] = {}
     for place, row in enumerate(shown.rows):
-        title = shown.corpus.titles[row]
-        if (link := link_to(title, shown.projects[row])) != f"[{title}]":
-            found[place] = link
+        title = shown.pages.titles[row]
+        if shown.pages.scrapbox[row]:
+            link = link_to(title, shown.projects[row])
+            found |= {place: link} if link != f"[{title}]" else {}
     return found
 
 
 def _facts(shown: _Shown) -> dict[str, Any]:
-    corpus = shown.corpus
+    corpus, pages = shown.first, shown.pages
+    places = {
+        line: shown.places[row]
+        for row, (number, lines) in enumerate(pages.parts)
+        for line in lines
+        if number == 0 and row in shown.places
+    }
     batches = corpus.dataset.to_batches(columns=list(COLUMNS))
-    told = facts(batches, corpus.manifest["counts"], shown.places)
+    told = facts(batches, corpus.manifest["counts"], places)
     rejected = list(islice(snapshots.rejected(corpus.output, corpus.manifest), _LISTED))
     links = None
-    if shown.graph:
-        links = {"links": sum(map(len, corpus.links)), "orphans": int(shown.orphans.sum())}
+    if len(pages.graph.edges):
+        count = sum(map(len, pages.links))
+        links = {"links": count, "orphans": int(orphans_of(pages).sum())}
     projects = Counter(shown.projects).most_common()
     return told | {"projects": projects, "links": links, "rejected_list": rejected}
 
 
 def _changed(shown: _Shown) -> list[int]:
     """The kind of each document's change, from 1; 0 for none."""
-    kinds = {id_: snapshots.KINDS.index(kind) + 1 for id_, kind, _ in shown.changes or ()}
-    return [kinds.get(shown.corpus.ids[row], 0) for row in shown.rows]
+    kinds = {
+        page_of(shown.pages, id_): snapshots.KINDS.index(kind) + 1
+        for id_, kind, _ in shown.changes or ()
+    }
+    return [kinds.get(shown.pages.ids[row], 0) for row in shown.rows]
 
 
 def _changes(shown: _Shown) -> dict[str, Any] | None:
@@ -245,24 +250,24 @@ def _changes(shown: _Shown) -> dict[str, Any] | None:
     lists: dict[str, list[Any]] = {kind: [] for kind in snapshots.KINDS}
     for id_, kind, old in shown.changes:
         if len(lists[kind]) < _LISTED:
-            place = shown.places.get(shown.corpus.rows.get(id_, -1))
+            place = shown.places.get(shown.pages.rows.get(page_of(shown.pages, id_), -1))
             lists[kind].append((place, id_, old))
     return {
-        "before": shown.corpus.manifest["previous"],
+        "before": shown.first.manifest["previous"],
         "counts": {kind: counts[kind] for kind in snapshots.KINDS},
         "lists": lists,
     }
 
 
 def _made(shown: _Shown) -> dict[str, str]:
-    manifest = shown.corpus.manifest
+    manifest = shown.first.manifest
     asked = manifest.get("configuration") or {}
     names = [path.rstrip("/").rpartition("/")[2] for path in asked.get("input") or ()]
     return {
         "finished": manifest["finished"],
         "snapshot": manifest["id"],
         "model": str(asked.get("model") or "").rstrip("/").rpartition("/")[2],
-        "column": shown.column,
+        "column": shown.pages.column,
         "map": method(len(shown.rows)),
         "inputs": ", ".join(names),
     }

@@ -13,10 +13,9 @@ import numpy as np
 
 from corpusvec.pipeline.flags.parsing import UsageError
 from corpusvec.pipeline.reports import files, scrapbox_pages
-from corpusvec.pipeline.reports.contents import is_scrapbox
 
 if TYPE_CHECKING:
-    from corpusvec.pipeline.links.corpora import Corpus
+    from corpusvec.pipeline.links.pages import Pages
     from corpusvec.transforms.links.suggestions import Suggestion
 
 SCRAPBOX, USERSCRIPT, PROJECTOR = "scrapbox", "userscript", "projector"
@@ -27,26 +26,25 @@ _TENSORS, _LABELS, _CONFIG = "tensors.tsv", "metadata.tsv", "projector_config.pb
 
 def exchange(
     form: str,
-    corpora: Sequence[Corpus],
+    pages: Pages,
     suggestions: Sequence[Suggestion],
     file: str | None,
     public: Collection[str] = (),
-    column: str | None = None,
 ) -> Iterator[str]:
-    """The lines to print: the text itself without a `file`, else which files were written."""
+    """The lines to print: the text itself without a `file`, else which files were written. Of the
+    projects that are not `public` each has its own alone.
+    """
     if form == PROJECTOR:
-        yield from _projector(corpora[0], file, column)
+        yield from _projector(pages, file)
         return
-    for corpus in corpora:
-        if not is_scrapbox(corpus.manifest):
-            raise UsageError(
-                f"--format={form}: {corpus.output} was not made of Scrapbox exports alone; choose"
-                " csv or json"
-            )
-    texts = _scrapbox(corpora, suggestions, public) if form == SCRAPBOX else {}
-    for project, some in scrapbox_pages.by_project(suggestions, public).items():
-        if form == USERSCRIPT:
-            texts[project] = {".json": _json(scrapbox_pages.related(some))}
+    if not all(pages.scrapbox):
+        raise UsageError(
+            f"--format={form}: {pages.corpora[0].output} was not made of Scrapbox exports alone;"
+            " choose csv or json"
+        )
+    texts = (_scrapbox if form == SCRAPBOX else _userscript)(
+        pages, scrapbox_pages.by_project(pages, suggestions, public)
+    )
     if file is None:
         yield _only(form, texts)
         return
@@ -56,20 +54,25 @@ def exchange(
 
 
 def _scrapbox(
-    corpora: Sequence[Corpus], suggestions: Sequence[Suggestion], public: Collection[str]
+    pages: Pages, suggestions: Mapping[str, Sequence[Suggestion]]
 ) -> dict[str, dict[str, str]]:
     """Of each project an import, and the same pages as text."""
-    taken: dict[str, set[str]] = {}
-    for corpus in corpora:
-        for project, keys in scrapbox_pages.titles_taken(corpus).items():
-            taken.setdefault(project, set()).update(keys)
-    day = str(corpora[0].manifest["finished"])[:10]
+    taken = scrapbox_pages.titles_taken(pages)
+    name = f"Related pages {pages.corpora[0].manifest['finished'][:10]}"
     texts = {}
-    for project, some in scrapbox_pages.by_project(suggestions, public).items():
-        made = list(scrapbox_pages.pages(some, f"Related pages {day}", taken[project]))
+    for project, some in suggestions.items():
+        made = list(scrapbox_pages.made_pages(pages, some, name, taken[project]))
         text = scrapbox_pages.text_of(made)
         texts[project] = {".json": _json(scrapbox_pages.import_of(made)), ".txt": text}
     return texts
+
+
+def _userscript(
+    pages: Pages, suggestions: Mapping[str, Sequence[Suggestion]]
+) -> dict[str, dict[str, str]]:
+    """Of each project what is related to its pages."""
+    related = scrapbox_pages.related
+    return {project: {".json": _json(related(some))} for project, some in suggestions.items()}
 
 
 def _json(value: Mapping[str, Any]) -> str:
@@ -99,7 +102,7 @@ def _write(file: Path, parts: Mapping[str, str]) -> Iterator[str]:
         yield f"{path}: {_WHAT[suffix]}"
 
 
-def _projector(corpus: Corpus, file: str | None, column: str | None) -> Iterator[str]:
+def _projector(pages: Pages, file: str | None) -> Iterator[str]:
     """Vectors and titles in the form that projector.tensorflow.org and TensorBoard load."""
     if file is None:
         raise UsageError("--format=projector: writes several files; add --file=FOLDER")
@@ -107,8 +110,8 @@ def _projector(corpus: Corpus, file: str | None, column: str | None) -> Iterator
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--file={file}: is a file; name a folder for the projector's files")
     folder.mkdir(parents=True, exist_ok=True)
-    np.savetxt(folder / _TENSORS, corpus.matrix(column), fmt="%.6g", delimiter="\t")
-    titles = ["\t".join(_cell(part) for part in pair) for pair in zip(corpus.titles, corpus.ids)]
+    np.savetxt(folder / _TENSORS, pages.vectors.matrix, fmt="%.6g", delimiter="\t")
+    titles = ["\t".join(_cell(part) for part in pair) for pair in zip(pages.titles, pages.ids)]
     (folder / _LABELS).write_text("\n".join(["title\tid", *titles]) + "\n", "utf-8")
     (folder / _CONFIG).write_text(
         f'embeddings {{\n  tensor_path: "{_TENSORS}"\n  metadata_path: "{_LABELS}"\n}}\n', "utf-8"

@@ -7,6 +7,7 @@ of a page nor of a link without a page.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from corpusvec.transforms.documents.scrapbox_markup import title_key
 from corpusvec.transforms.documents.scrapbox_notation import link_to, plain
 
 if TYPE_CHECKING:
-    from corpusvec.pipeline.links.corpora import Corpus
+    from corpusvec.pipeline.links.pages import Pages
     from corpusvec.transforms.links.suggestions import Suggestion
 
 _LINES = 500  # of a page; a longer one is slow to open
@@ -24,51 +25,46 @@ _DIGITS = 4  # of a score
 
 
 def by_project(
-    suggestions: Iterable[Suggestion], public: Collection[str] = ()
+    pages: Pages, suggestions: Iterable[Suggestion], public: Collection[str] = ()
 ) -> dict[str, list[Suggestion]]:
     """Suggestions by the project whose file they are for; those that tell of a project that is not
     `public` to another are left out.
     """
     found: dict[str, list[Suggestion]] = {}
     for one in suggestions:
-        project, _ = place_of(one.document)
-        there, _ = target_of(one)
+        project = project_of(pages, one.document)
+        there = project if one.red else project_of(pages, one.target)
         if there == project or there in public:
             found.setdefault(project, []).append(one)
     return found
 
 
-def place_of(id: str) -> tuple[str, str]:
-    """The project and the title of a page; those of a line's page for a line."""
-    project, _, title = id.partition("/")
-    return project, title
+def project_of(pages: Pages, id: str) -> str:
+    """That of a page."""
+    return pages.projects[pages.rows[id]]
 
 
-def target_of(one: Suggestion) -> tuple[str, str]:
-    """The project and the title, or the key of it, that a suggestion leads to."""
-    if not one.red:
-        return place_of(one.target)
-    if one.target.startswith("/"):
-        return place_of(one.target[1:])
-    return place_of(one.document)[0], one.target
-
-
-def titles_taken(corpus: Corpus) -> dict[str, set[str]]:
+def titles_taken(pages: Pages) -> dict[str, set[str]]:
     """The keys of all titles of each project: of pages, of records that were rejected, and of links
     without a page.
     """
     taken: dict[str, set[str]] = {}
-    rejected = (id_ for id_, _ in snapshots.rejected(corpus.output, corpus.manifest))
-    for id_ in (*corpus.ids, *rejected):
-        project, title = place_of(id_)
-        taken.setdefault(project, set()).add(title_key(title))
-    for id_, title, links in zip(corpus.ids, corpus.titles, corpus.links):
-        taken[place_of(id_)[0]] |= {title_key(title), *links}
+    for project, title, links in zip(pages.projects, pages.titles, pages.links):
+        taken.setdefault(project, set()).update((title_key(title), *links))
+    for corpus in pages.corpora:
+        for id_, _ in snapshots.rejected(corpus.output, corpus.manifest):
+            project, _, title = id_.partition("/")
+            taken.setdefault(project, set()).update((title_key(title), title_key(_page(title))))
     return taken
 
 
-def pages(
-    suggestions: Sequence[Suggestion], name: str, taken: Collection[str]
+def _page(title: str) -> str:
+    """That of a line."""
+    return re.sub(r"#\d+\Z", "", title)
+
+
+def made_pages(
+    pages: Pages, suggestions: Sequence[Suggestion], name: str, taken: Collection[str]
 ) -> Iterator[list[str]]:
     """The lines of each page, its title first, of suggestions that belong to one project."""
     free = _free_titles(name, taken)
@@ -77,9 +73,9 @@ def pages(
         if len(lines) >= _LINES:
             yield [next(free), *lines]
             lines = []
-        project, title = place_of(document)
-        lines.append(link_to(title, project))
-        lines += (line for one in some for line in _lines_of(one, project))
+        row = pages.rows[document]
+        lines.append(link_to(pages.titles[row], pages.projects[row]))
+        lines += (line for one in some for line in _lines_of(pages, one))
     if lines:
         yield [next(free), *lines]
 
@@ -127,8 +123,10 @@ def _free_titles(name: str, taken: Collection[str]) -> Iterator[str]:
             yield title
 
 
-def _lines_of(one: Suggestion, project: str) -> Iterator[str]:
-    there, title = target_of(one)
+def _lines_of(pages: Pages, one: Suggestion) -> Iterator[str]:
+    project = project_of(pages, one.document)
+    there = project if one.red else project_of(pages, one.target)
+    title = one.target if one.red else pages.titles[pages.rows[one.target]]
     yield f" {link_to(title, there, elsewhere=there != project)} {one.score:.2f}"
     for why in one.why:
         yield f"  > {plain(why.mine)}"
