@@ -18,7 +18,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["corpusvec", "corpusvec.*"]),
-    package_data={"corpusvec": ["py.typed"]},
+    package_data={"corpusvec": ["py.typed"], "corpusvec.pipeline.reports": ["page/*"]},
     install_requires=[
         "apache-beam>=2.70,<3",
         "huggingface-hub>=0.30,<3",  # comes with tokenizers, in any version
@@ -41,6 +41,7 @@ setup(
         "ja": ["fugashi>=1.3,<2", "ipadic>=1,<2", "unidic-lite>=1,<2"],  # Japanese BERTs with MeCab
         "mcp": ["mcp>=2,<3"],  # `corpusvec mcp`
         "notebook": ["duckdb>=1.1,<3", "pandas>=2.2,<4"],  # what the README reads vectors with
+        "report": ["umap-learn>=0.5.7,<0.6"],  # a map that keeps neighbours together
         "search": ["bm25s>=0.3,<0.4"],  # words beside vectors: related, search, evaluate
         "text": ["tensorflow-text>=2.18,<3"],  # models with their tokenizer inside
         "dev": [
@@ -60,9 +61,11 @@ setup(
             "cronsim>=2.5,<3",
             "datasets",
             "duckdb",
+            "faiss-cpu>=1.9,<2",  # of docs/recipes.md
             "fastparquet",
             "hypothesis",
             "mcp",
+            "lancedb>=0.20,<1",  # of docs/recipes.md
             "moto[s3]",
             "mypy",
             "pandas",
@@ -72,6 +75,7 @@ setup(
             "pytest-timeout",
             "pyyaml>=6,<7",
             "ruff",
+            "websockets>=14,<18",  # to drive a browser
         ],
     },
     entry_points={
