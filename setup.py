@@ -47,25 +47,20 @@ setup(
         "dev": [
             "apache-beam[aws]",
             "apache-beam[gcp]",
-            "flask",  # moto_server's
-            "flask-cors",
-            "fugashi",
-            "gcp-storage-emulator",
-            "ipadic",
-            "setuptools<81",  # tensorflow-hub imports pkg_resources
-            "tensorflow-hub",
-            "tensorflow-text; sys_platform == 'linux' and platform_machine == 'x86_64'",
-            "tf-keras",
-            "unidic-lite",
             "bm25s",
             "cronsim>=2.5,<3",
             "datasets",
             "duckdb",
             "faiss-cpu>=1.9,<2",  # of docs/recipes.md
             "fastparquet",
+            "flask",  # moto_server's
+            "flask-cors",
+            "fugashi",
+            "gcp-storage-emulator",
             "hypothesis",
-            "mcp",
+            "ipadic",
             "lancedb>=0.20,<1",  # of docs/recipes.md
+            "mcp",
             "moto[s3]",
             "mypy",
             "pandas",
@@ -73,8 +68,12 @@ setup(
             "prometheus-client>=0.20,<1",
             "pytest",
             "pytest-timeout",
-            "pyyaml>=6,<7",
             "ruff",
+            "setuptools<81",  # tensorflow-hub imports pkg_resources
+            "tensorflow-hub",
+            "tensorflow-text; sys_platform == 'linux' and platform_machine == 'x86_64'",
+            "tf-keras",
+            "unidic-lite",
             "websockets>=14,<18",  # to drive a browser
         ],
     },
