@@ -81,6 +81,7 @@ def _parser(metrics: MetricsFile) -> argparse.ArgumentParser:
         "inspect": _inspect,
         "export-model": _export,
         "verify": _verify,
+        "push": _push,
     }
     _add_commands(parser, COMMANDS, own)
     return parser
@@ -174,6 +175,16 @@ def _export(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
     settings = {name: asked[name] for name in (*names, "tokenizer", "do_lower_case")}
     source = local_model(flags.source, flags.model_cache, flags.refresh_model, check_whole)
     say(export_model(source, **settings))
+    return DONE
+
+
+def _push(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+    parsing.refuse_unknown(rest, flags, beam_flags)
+    parsing.refuse_twice(flags, arguments)
+    from corpusvec.pipeline.commands.push import push
+
+    _reach_stores(rest)
+    say(push(flags))
     return DONE
 
 

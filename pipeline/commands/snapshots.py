@@ -40,14 +40,19 @@ def run(flags: argparse.Namespace) -> _Said:
     """The command that `flags.action` names -> what it says, and whether what it looked at is
     whole. Raises `ValueError` for what is not there.
     """
-    flags.output = os.path.expanduser(flags.output).rstrip("/") or "/"
-    with _one_sentence(flags.output):
+    flags.output = local_output(flags.output)
+    with one_sentence(flags.output):
         lines, whole = _COMMANDS[flags.action](flags)
         return list(lines), whole
 
 
+def local_output(typed: str) -> str:
+    """An output's folder, as it was typed."""
+    return os.path.expanduser(typed).rstrip("/") or "/"
+
+
 @contextlib.contextmanager
-def _one_sentence(output: str) -> Iterator[None]:
+def one_sentence(output: str) -> Iterator[None]:
     """Beam's file systems and Arrow raise their own."""
     try:
         ask(output, lambda: latest(output))  # a store that does not answer is told soon
@@ -59,7 +64,7 @@ def _one_sentence(output: str) -> Iterator[None]:
         raise RuntimeError(f"{output}: cannot be read or written ({reason})") from error
 
 
-def _named(flags: argparse.Namespace, asked: str | None) -> str:
+def chosen(flags: argparse.Namespace, asked: str | None) -> str:
     """The id of a snapshot that is there: the one asked for, by its name or folder, else the one
     that LATEST names. Raises `UsageError`.
     """
@@ -80,7 +85,7 @@ def _named(flags: argparse.Namespace, asked: str | None) -> str:
     return named
 
 
-def _manifest(output: str, one: str) -> Mapping[str, Any]:
+def manifest_of(output: str, one: str) -> Mapping[str, Any]:
     """Raises `RuntimeError` where it cannot be read."""
     try:
         manifest = read_manifest(output, one)
@@ -109,8 +114,8 @@ def _list(flags: argparse.Namespace) -> _Said:
 
 
 def _show(flags: argparse.Namespace) -> _Said:
-    one = _named(flags, flags.snapshot)
-    _manifest(flags.output, one)
+    one = chosen(flags, flags.snapshot)
+    manifest_of(flags.output, one)
     report = outputs.read(Snapshot(flags.output, one).folder)
     own = tuple(line for line in report.snapshots if line.id == one)
     report = replace(report, snapshots=own, unfinished=())
@@ -118,9 +123,9 @@ def _show(flags: argparse.Namespace) -> _Said:
 
 
 def _diff(flags: argparse.Namespace) -> _Said:
-    new = _manifest(flags.output, _named(flags, flags.new))
-    old = _named(flags, flags.old) if flags.old else _before(flags.output, new)
-    found = differences.changes_between(flags.output, _manifest(flags.output, old), new)
+    new = manifest_of(flags.output, chosen(flags, flags.new))
+    old = chosen(flags, flags.old) if flags.old else _before(flags.output, new)
+    found = differences.changes_between(flags.output, manifest_of(flags.output, old), new)
     said = _json(found.as_json()) if flags.json else differences.lines(found)
     return said, True
 
@@ -141,7 +146,7 @@ def _before(output: str, manifest: Mapping[str, Any]) -> str:
 
 
 def _verify(flags: argparse.Namespace) -> _Said:
-    found = verify(flags.output, _named(flags, flags.snapshot))
+    found = verify(flags.output, chosen(flags, flags.snapshot))
     if flags.json:
         whole = {"whole": not found.problems}
         problems = [problem._asdict() for problem in found.problems]
@@ -189,7 +194,7 @@ def _rollback(flags: argparse.Namespace) -> _Said:
     if flags.snapshot is None:
         target = _newest_whole(flags, named, earlier, lines)
     else:
-        target = _named(flags, flags.snapshot)
+        target = chosen(flags, flags.snapshot)
         _refuse_target(flags, named, target, target in earlier)
     Snapshot(output, target).publish_again()
     lines.append(f"{join(output, LATEST)} names {target} now, instead of {named}")
@@ -219,7 +224,7 @@ def _newest_whole(
 def _refuse_target(flags: argparse.Namespace, named: str, target: str, is_earlier: bool) -> None:
     """Raises what is to be said where nobody can go back to a snapshot that was asked for."""
     output = flags.output
-    manifest = _manifest(output, target)
+    manifest = manifest_of(output, target)
     if not is_earlier:
         raise UsageError(
             f"{target}: is not older than {named}, which LATEST names; to move forward, run:"
@@ -241,7 +246,7 @@ def _what_lacks(output: str, one: str, fast: bool) -> str:
     """
     folder = Snapshot(output, one).folder
     try:
-        files = files_of(_manifest(output, one))
+        files = files_of(manifest_of(output, one))
     except (RuntimeError, KeyError, TypeError):
         return "its manifest cannot be read"
     if lost := sorted({file.path for file in files} - set(files_in(folder))):
