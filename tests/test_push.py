@@ -23,6 +23,7 @@ from corpusvec.pipeline.cli import main
 from corpusvec.pipeline.pushes import rows as snapshot_rows
 from corpusvec.pipeline.pushes.postgres_copies import type_of
 from corpusvec.pipeline.pushes.rows import Wanted
+from corpusvec.transforms.storage.stores import Outage
 from tests.conftest import ROOT
 from tests.vector_stores import (
     Database,
@@ -83,7 +84,8 @@ def refused(output, store, capsys) -> Callable[..., str]:
     def run(*flags: str, code: int = 2, address: str = store.address, output: Path = output) -> str:
         assert main(["push", str(output), address, *flags]) == code
         (line,) = capsys.readouterr().err.splitlines()
-        assert PostgresServer.password not in line and "Traceback" not in line
+        assert PostgresServer.password not in line
+        assert "Traceback" not in line
         return line
 
     return run
@@ -198,8 +200,8 @@ def test_what_became_of_the_table_is_mended_where_it_is_asked_for(push, store, o
 def test_columns_of_vectors_tables_and_halves(push, store, output):
     recipe = Recipe(columns=["vector", "cls@-2"], dtype="float16")
     published(output, TEXTS, recipe)
-    push("--table=both")
-    assert store.rows("both", recipe.columns) == expected(output, recipe.columns)
+    push("--table=two")
+    assert store.rows("two", recipe.columns) == expected(output, recipe.columns)
     push("--table=one", "--column=cls@-2")
     assert store.rows("one", ["cls@-2"]) == expected(output, ["cls@-2"])
     assert store.rows() is None
@@ -214,17 +216,16 @@ def test_many_rows_come_in_parts(push, store, output, monkeypatch):
     assert (said["written"], said["unchanged"], said["there"]) == (0, 7000, False)
 
 
-def test_what_embed_made_is_pushed(embed, tiny, store, tmp_path, capsys):
+def test_what_embed_made_is_pushed(embed, tiny, store, tmp_path, push):
     source = tmp_path / "in.jsonl"
     source.write_text('{"id": "a", "text": "a cat", "title": "x"}\n{"id": "b", "text": "rain"}\n')
     made = embed(tiny, source)
-    assert main(["push", str(made.output), store.address]) == 0
+    push(output=made.output)
     assert store.rows() == expected(made.output)
     source.write_text('{"id": "b", "text": "rain", "title": "y"}\n{"id": "c", "text": "a cat"}\n')
     assert embed(tiny, source).code == 0
-    assert main(["push", str(made.output), store.address]) == 0
+    assert counts(push(output=made.output)) == [2, 2, 0]
     assert store.rows() == expected(made.output)
-    assert counts(capsys.readouterr().out.splitlines()[-2]) == [2, 2, 0]
 
 
 # ------------------------------------------------------------------------------ what is not mixed
@@ -281,22 +282,28 @@ def test_what_is_wrong_with_the_command_is_one_sentence(refused, output, store):
     published(output, TEXTS)
     assert "has no snapshot" in refused("--snapshot=20200101T000000.000Z-00000000")
     assert "no column of vectors; there are: vector" in refused("--column=nosuch")
-    assert "a name has letters" in refused("--table=a;b")
+    assert "--table: 'a;b' has other characters" in refused("--table=a;b")
     assert "is no store; write lance://FOLDER or postgresql://" in refused(address="mysql://u:p@h")
     assert "is no store" in refused(address="db")
 
 
-def test_a_damaged_snapshot_changes_nothing(push, refused, store, output):
+@pytest.mark.parametrize(
+    "place",
+    [lambda content: 8, lambda content: content.index(b"corpusvec"), lambda content: -1],
+    ids=["a page", "metadata", "the end"],
+)
+def test_a_damaged_snapshot_changes_nothing(place, push, refused, store, output):
     published(output, TEXTS)
     push()
     before = store.rows()
     name = published(output, {**TEXTS, "new": "text"})
     for file in (output / "snapshots" / name / "sentences").glob("*"):
         content = bytearray(file.read_bytes())
-        content[8] ^= 1
+        content[place(content)] ^= 1
         file.write_bytes(content)
     said = refused(code=1)
-    assert "its digest is another" in said and "to see what else is damaged, run:" in said
+    assert "/sentences/" in said
+    assert "to see what else is damaged, run:" in said
     assert store.rows() == before
 
 
@@ -319,7 +326,8 @@ def test_a_library_that_is_missing_is_named_with_its_extra(scheme, output, capsy
     assert main(["push", str(output), f"{scheme}://me:hidden@nowhere/db"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     extra = {"lance": "lance", "postgresql": "postgres"}[scheme]
-    assert f"pip install 'corpusvec[{extra}]'" in line and "hidden" not in line
+    assert f"pip install 'corpusvec[{extra}]'" in line
+    assert "hidden" not in line
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(output, tmp_path, capsys):
@@ -351,7 +359,7 @@ def test_a_server_that_does_not_let_in(change, code, said, server, output, capsy
     assert main(["push", str(output), address]) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
-    assert "cret" not in line and "wrong" not in line and "zz" not in line
+    assert not any(secret in line for secret in ("cret", "wrong", "zz"))
 
 
 def test_a_server_that_is_down_and_comes_back(output, capsys):
@@ -362,7 +370,8 @@ def test_a_server_that_is_down_and_comes_back(output, capsys):
         own.stop()
         assert main(["push", str(output), database.address]) == 1
         (line,) = capsys.readouterr().err.splitlines()
-        assert "Connection refused" in line and own.password not in line
+        assert "Connection refused" in line
+        assert own.password not in line
         own.start()
         assert main(["push", str(output), database.address]) == 0
         assert database.rows() == expected(output)
@@ -461,53 +470,49 @@ def _killed(store: Store, output: Path, chance: random.Random, allowed: list) ->
             process.wait(chance.uniform(0.6, 2.2))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-        said, _ = process.communicate()
+        process.communicate()
         assert store.rows() in allowed
         if process.returncode == 0:
             return True
     return False
 
 
-def test_a_push_that_was_interrupted_goes_on(store, output, push, monkeypatch):
+def test_a_push_that_was_interrupted_goes_on(store, output, push, refused, monkeypatch):
     from corpusvec.pipeline.pushes import kinds
 
     monkeypatch.setattr(snapshot_rows, "_CHUNK_BYTES", 20_000)
     published(output, {f"d{n}": f"text {n}" for n in range(9000)}, files=4)
 
-    class Broken(RuntimeError):
-        pass
+    sent: list[int] = []
+    with kinds.opened(store.address, "documents") as table:
+        original = table.add_waiting
 
-    with pytest.raises(Broken), kinds.opened(store.address, "documents") as table:
-        sent = []
+    def add(self, rows):
+        if len(sent) == 2:
+            raise Outage("the power is out")
+        original.__func__(self, rows)
+        sent.append(len(rows))
 
-        def add(rows, original=table.add_waiting):
-            if len(sent) == 2:
-                raise Broken
-            original(rows)
-            sent.append(len(rows))
-
-        monkeypatch.setattr(table, "add_waiting", add)
-        from corpusvec.pipeline.commands.push import pushed_of, send
-        from corpusvec.transforms.snapshots.layouts import published_manifest
-
-        manifest = published_manifest(str(output))
-        rows = snapshot_rows.SnapshotRows.of(str(output), manifest)
-        send(table, rows, pushed_of(str(output), manifest), True, print)
+    with monkeypatch.context() as broken:
+        broken.setattr(type(table), "add_waiting", add)
+        assert refused(code=1) == "corpusvec: the power is out"
     assert store.rows() is None
     assert store.waiting()
     # What waits and is in the next snapshot no longer is not sent.
-    published(output, {f"d{n}": f"text {n}" for n in range(1, 9000)}, files=4)
+    published(output, {f"d{n}": f"text {n}" for n in range(4, 9000)}, files=4)
+    waits = 2  # the first of each file that was sent
     said = push()
-    assert f"{sum(sent) - 1:,} rows had been sent by a push that was interrupted" in said
-    assert counts(said) == [8999, 0, 0]
+    assert f"{sum(sent) - waits:,} rows had been sent by a push that was interrupted" in said
+    assert counts(said) == [8996, 0, 0]
     assert store.rows() == expected(output)
 
 
 # ------------------------------------------------------------------------------ without a store
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
-    wanted=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), unique=True),
+    wanted=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), unique=True, max_size=16),
     known=st.lists(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=6)),
 )
 def test_rows_are_found_once_by_both_halves_of_their_digests(wanted, known):

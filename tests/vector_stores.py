@@ -258,7 +258,7 @@ def _programs() -> Path:
         for place in package.submodule_search_locations or ():
             folders += map(Path, sorted(glob.glob(f"{place}/pginstall*/bin"), reverse=True))
     for folder in folders:
-        if not (folder / "initdb").exists():
+        if not all((folder / name).exists() for name in ("initdb", "pg_config")):
             continue
         command = [folder / "pg_config", "--sharedir"]
         shared = subprocess.run(command, capture_output=True, text=True).stdout.strip()
@@ -270,6 +270,6 @@ def _programs() -> Path:
 @contextmanager
 def postgres() -> Iterator[PostgresServer]:
     """In a folder that another user than root can see."""
-    with tempfile.TemporaryDirectory(prefix="corpusvec-postgres-") as folder:
-        with PostgresServer(Path(folder)).started() as server:
-            yield server
+    place = tempfile.TemporaryDirectory(prefix="corpusvec-postgres-")
+    with place as folder, PostgresServer(Path(folder)).started() as server:
+        yield server

@@ -37,7 +37,7 @@ def push(flags: argparse.Namespace) -> list[str]:
         pushed = pushed_of(_address(flags.output), manifest)
         with opened(flags.target, flags.table) as store:
             sent = _sent(flags, store, rows, pushed)
-            advice = list(store.advice(rows.schema))
+            advice = [] if sent.there else list(store.advice(rows.schema))
     if flags.json:
         about = {"snapshot": pushed.snapshot, "table": flags.table}
         return [json.dumps(about | asdict(sent) | {"advice": advice}, ensure_ascii=False)]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 
-from corpusvec.pipeline.flags.parsing import UsageError
-
 _NAME = re.compile(r"\w[\w-]*(\.\w[\w-]*)?")
 
 
 def _table(text: str) -> str:
     if not _NAME.fullmatch(text):
-        raise UsageError(f"--table={text}: a name has letters, digits, _ and - (see --help)")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} has other characters than letters, digits, _, -"
+        )
     return text
 
 

@@ -18,7 +18,6 @@ import pyarrow as pa
 from corpusvec.pipeline.flags.parsing import UsageError
 from corpusvec.pipeline.pushes.rows import DIGEST
 from corpusvec.pipeline.pushes.stores import KnownRows, Pushed, locked, needs
-from corpusvec.transforms.storage.digests import as_keys
 from corpusvec.transforms.storage.locks import free, try_for
 from corpusvec.transforms.storage.stores import Outage, unserved
 
@@ -183,8 +182,7 @@ def _lack(there: pa.Schema, schema: pa.Schema) -> str:
 def _known(dataset: Any) -> Iterator[KnownRows]:
     scanner = dataset.scanner(columns=[DIGEST], with_row_address=True, batch_size=_ROWS)
     for batch in scanner.to_batches():
-        digests = as_keys(b"".join(batch[DIGEST].to_pylist()))
-        yield KnownRows(batch[_PLACE].to_pylist(), digests)
+        yield KnownRows.of(batch[_PLACE].to_pylist(), batch[DIGEST].to_pylist())
 
 
 def _at(places: Sequence[int]) -> str:

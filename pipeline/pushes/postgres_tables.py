@@ -16,7 +16,6 @@ from corpusvec.pipeline.flags.parsing import UsageError
 from corpusvec.pipeline.pushes.postgres_copies import binary, type_of, with_nul
 from corpusvec.pipeline.pushes.rows import DIGEST
 from corpusvec.pipeline.pushes.stores import KnownRows, Pushed, locked, needs
-from corpusvec.transforms.storage.digests import as_keys
 from corpusvec.transforms.storage.stores import Outage
 
 _PUSHES = "corpusvec_pushes"
@@ -168,7 +167,7 @@ class PostgresTable:
             cursor.execute(query)
             while found := cursor.fetchmany(_ROWS):
                 ids, digests = zip(*found)
-                yield KnownRows(ids, as_keys(b"".join(map(bytes, digests))))
+                yield KnownRows.of(ids, digests)
 
     def waiting(self, schema: pa.Schema) -> Iterator[KnownRows]:
         self._check_types(schema)

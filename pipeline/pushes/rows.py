@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -11,17 +12,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpusvec.pipeline.pushes.stores import WIDTH
 from corpusvec.transforms.snapshots.commits import Snapshot
-from corpusvec.transforms.snapshots.earlier_rows import Earlier, EarlierFile, check_file
+from corpusvec.transforms.snapshots.earlier_rows import (
+    Damaged,
+    Earlier,
+    EarlierFile,
+    check_file,
+)
 from corpusvec.transforms.snapshots.manifests import files_of
 from corpusvec.transforms.snapshots.schemas import SENTENCES, metadata_column
 from corpusvec.transforms.storage.digests import as_keys
 from corpusvec.transforms.storage.files import open_file
+from corpusvec.transforms.storage.stores import reason
 
 DIGEST = "row_digest"  # a column of the table: by it the next push knows a row again
 _TEXTS = ("id", "text", "pair", "metadata")
 _DIGESTED = ("id", "text_sha256", "model_text_sha256", "metadata")
-_WIDTH = 16  # bytes of a digest
 _CHUNK_BYTES = 32 << 20  # of rows that are given out at once
 _ROWS = 20_000  # that are read at once to be digested
 
@@ -45,8 +52,8 @@ class SnapshotRows:
         """
         folder = Snapshot(output, manifest["id"]).folder
         files = tuple(Earlier(folder, files_of(manifest)).of(SENTENCES))
-        with open_file(files[0].path) as stream:
-            schema = pq.read_schema(stream)
+        with _parquet(files[0]) as parquet:
+            schema = parquet.schema_arrow
         there = {field.name: field.type for field in schema if _is_list(field.type)}
         chosen = [_vector(name, there) for name in columns or there]
         return cls(files, tuple(chosen), (manifest.get("run") or {}).get("fingerprint", ""))
@@ -55,14 +62,14 @@ class SnapshotRows:
     def schema(self) -> pa.Schema:
         """Of the rows that are given out."""
         texts = [pa.field(name, pa.string()) for name in _TEXTS]
-        return pa.schema([*texts, pa.field(DIGEST, pa.binary(_WIDTH)), *self.vectors])
+        return pa.schema([*texts, pa.field(DIGEST, pa.binary(WIDTH)), *self.vectors])
 
     def digests(self) -> np.ndarray:
         """Of all rows, in their order: [N, 2] uint64. Reads neither texts nor vectors."""
         found = []
         for file in self.files:
-            with open_file(file.path) as stream:
-                batches = pq.ParquetFile(stream).iter_batches(_ROWS, columns=_DIGESTED)
+            with _parquet(file) as parquet:
+                batches = parquet.iter_batches(_ROWS, columns=_DIGESTED)
                 found += [self._digests(pa.Table.from_batches([batch])) for batch in batches]
         return as_keys(b"".join(found))
 
@@ -71,7 +78,7 @@ class SnapshotRows:
         return b"".join(
             blake2b(
                 f"{self.recipe} {text} {stripped} {len(id_)} {id_}{metadata}".encode(),
-                digest_size=_WIDTH,
+                digest_size=WIDTH,
             ).digest()
             for id_, text, stripped, metadata in zip(*columns)
         )
@@ -95,8 +102,8 @@ class SnapshotRows:
         """Of one file, a group after the other; groups without any are not read."""
         check_file(file)
         names = [*dict.fromkeys([*_TEXTS, *_DIGESTED]), *(field.name for field in self.vectors)]
-        with open_file(file.path) as stream:
-            parquet, start = pq.ParquetFile(stream), 0
+        start = 0
+        with _parquet(file) as parquet:
             for group in range(parquet.num_row_groups):
                 own = wanted[start : start + parquet.metadata.row_group(group).num_rows]
                 start += len(own)
@@ -107,9 +114,25 @@ class SnapshotRows:
     def _row_table(self, rows: pa.Table) -> pa.Table:
         digests = pa.py_buffer(self._digests(rows))
         columns = {name: _texts(rows, name) for name in _TEXTS}
-        columns[DIGEST] = pa.Array.from_buffers(pa.binary(_WIDTH), len(rows), [None, digests])
+        columns[DIGEST] = pa.Array.from_buffers(pa.binary(WIDTH), len(rows), [None, digests])
         columns |= {field.name: rows[field.name].cast(field.type) for field in self.vectors}
         return pa.table(columns, self.schema)
+
+
+@contextlib.contextmanager
+def _parquet(file: EarlierFile) -> Iterator[pq.ParquetFile]:
+    """A file to read, named where it is damaged."""
+    try:
+        with open_file(file.path) as stream:
+            yield pq.ParquetFile(stream)
+    except Exception as error:  # Arrow's, or each file system's own
+        if isinstance(error, pa.ArrowException):
+            why: str | None = str(error)
+        else:
+            why = reason(file.path, error)
+        if why is None or isinstance(error, Damaged):
+            raise
+        raise Damaged(file.path, f"cannot be read ({' '.join(why.split())})") from error
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from corpusvec.transforms.storage.digests import as_keys
+from corpusvec.transforms.storage.stores import Outage
+
+WIDTH = 16  # bytes of a row's digest
 LOCK_SECONDS = 30.0  # a push that was killed may hold its table for as long as the server works
 _POLL_SECONDS = 0.2
 
@@ -41,6 +45,12 @@ class KnownRows(NamedTuple):
 
     places: Sequence[Any]
     digests: np.ndarray  # [N, 2] uint64, see `digests.as_keys`
+
+    @classmethod
+    def of(cls, places: Sequence[Any], digests: Iterable[bytes | None]) -> KnownRows:
+        """Rows of someone else have no digest, or one that is none."""
+        whole = ((digest or b"")[:WIDTH].ljust(WIDTH, b"\0") for digest in digests)
+        return cls(places, as_keys(b"".join(whole)))
 
 
 class Store(Protocol):
@@ -80,11 +90,11 @@ class Store(Protocol):
 
 
 def locked(take: Callable[[], Any], table: str) -> Any:
-    """What `take` returns when it is not None. Raises `RuntimeError` where it is None for long."""
+    """What `take` returns when it is not None. Raises `Outage` where it is None for long."""
     began = time.monotonic()
     while (lock := take()) is None:
         if time.monotonic() - began > LOCK_SECONDS:
-            raise RuntimeError(f"{table}: another push writes into it; run again when it has ended")
+            raise Outage(f"{table}: another push writes into it; run again when it has ended")
         time.sleep(_POLL_SECONDS)
     return lock
 
