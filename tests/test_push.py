@@ -434,47 +434,68 @@ def test_lancedb_reads_what_was_pushed(output, tmp_path):
 # ------------------------------------------------------------------------------ what is killed
 
 PUSH = (
-    "import sys; from corpusvec.pipeline.pushes import rows; rows._CHUNK_BYTES = 300_000;"
-    " from corpusvec.pipeline.cli import main; sys.exit(main(sys.argv[1:]))"
+    "import sys, {library}; from corpusvec.pipeline.commands import push;"
+    " from corpusvec.pipeline.pushes import rows; rows._CHUNK_BYTES = 150_000;"
+    " from corpusvec.pipeline.cli import main; print('begun', flush=True);"
+    " sys.exit(main(sys.argv[1:]))"
 )
 
 
 def test_killed_at_any_moment_nothing_is_lost_and_nothing_is_there_twice(
-    store, output, push, monkeypatch
+    store, output, push, capsys
 ):
     """And no reader sees a part of a snapshot."""
     seed = int(os.environ.get("CORPUSVEC_SEED") or time.time_ns() % 1_000_000)
-    print(f"CORPUSVEC_SEED={seed}")
+    with capsys.disabled():
+        print(f"\nCORPUSVEC_SEED={seed}")
     chance = random.Random(seed)
     recipe = Recipe(width=64)
-    states: list[dict | None] = [None]
-    for night in range(4):
-        texts = {f"d{n}": f"text {n} {night * (n % 3)}" for n in range(night * 500, 12_000)}
-        published(output, texts, recipe, files=3)
-        states.append(expected(output))
-        whole = _killed(store, output, chance, states[-2:])
-        if not whole:
-            push()
-        assert store.rows() == states[-1]
+    published(output, _night(0), recipe, files=3)
+    _, seconds = _run(store, output, 60, "--table=another")
+    kills, before = 0, None
+    for night in range(3):
+        if night:
+            published(output, _night(night), recipe, files=3)
+        for _ in range(4):
+            killed, _ = _run(store, output, chance.uniform(0, seconds))
+            kills += killed
+            assert store.rows() in (before, expected(output))
+        push()
+        before = expected(output)
+        assert store.rows() == before
         assert not store.waiting()
+    print(f"{kills} of 12 were killed within {seconds:.1f} s")
+    assert kills
 
 
-def _killed(store: Store, output: Path, chance: random.Random, allowed: list) -> bool:
-    """Push and kill, again and again -> whether one came to its end before."""
-    command = [sys.executable, "-c", PUSH, "push", str(output), store.address]
-    for _ in range(3):
-        process = subprocess.Popen(
-            command, cwd=ROOT, start_new_session=True, stdout=subprocess.PIPE, text=True
-        )
+def _night(number: int) -> dict[str, str]:
+    """Texts of which some are gone, new or changed since the night before."""
+    return {
+        f"d{n}": f"text {n} {number * (n % 3)}" for n in range(number * 200, 5000 + number * 200)
+    }
+
+
+def _run(store: Store, output: Path, seconds: float, *flags: str) -> tuple[bool, float]:
+    """Push in a process that is killed so long after it began -> whether it was, and how long it
+    took.
+    """
+    library = "psycopg" if isinstance(store, Database) else "lance"
+    script = PUSH.format(library=library)
+    command = [sys.executable, "-c", script, "push", str(output), store.address, *flags]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True, text=True
+    )
+    with process:
+        assert process.stdout
+        assert process.stdout.readline() == "begun\n"
+        began = time.monotonic()
         try:
-            process.wait(chance.uniform(0.6, 2.2))
+            process.wait(seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        assert store.rows() in allowed
-        if process.returncode == 0:
-            return True
-    return False
+        process.wait()
+        assert process.returncode in (0, -signal.SIGKILL)
+        return process.returncode != 0, time.monotonic() - began
 
 
 def test_a_push_that_was_interrupted_goes_on(store, output, push, refused, monkeypatch):

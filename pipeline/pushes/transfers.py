@@ -78,7 +78,7 @@ def send(
 
 def _others(wanted: Wanted, known: KnownRows) -> list[Any]:
     """The places of rows that are not wanted, or are there twice."""
-    return [known.places[at] for at in np.flatnonzero(~wanted.find(known.digests))]
+    return [known.places[at] for at in np.flatnonzero(~wanted.find(known.digests)).tolist()]
 
 
 def _add(store: Store, rows: SnapshotRows, missing: np.ndarray, say: Callable[[str], None]) -> None:
