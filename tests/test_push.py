@@ -24,7 +24,9 @@ from corpusvec.pipeline.pushes import rows as snapshot_rows
 from corpusvec.pipeline.pushes.postgres_copies import type_of
 from corpusvec.pipeline.pushes.rows import Wanted
 from corpusvec.transforms.storage.stores import Outage
+from tests import stores
 from tests.conftest import ROOT
+from tests.test_claims import started  # noqa: F401
 from tests.vector_stores import (
     Database,
     LanceFolder,
@@ -47,8 +49,8 @@ Store = LanceFolder | Database
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
     pytest.importorskip("psycopg")
-    with postgres() as started:
-        yield started
+    with postgres() as running:
+        yield running
 
 
 @pytest.fixture(params=["lance", "postgres"])
@@ -93,7 +95,7 @@ def refused(output, store, capsys) -> Callable[..., str]:
 
 def counts(said: str) -> list[int]:
     """Rows written, removed and left."""
-    (line,) = (line for line in said.splitlines() if " rows written, " in line)
+    line = [line for line in said.splitlines() if " rows written, " in line][-1]
     words = line.rpartition(": ")[2].replace(",", "").split()
     return [int(word) for word in words if word.isdigit()]
 
@@ -228,6 +230,26 @@ def test_what_embed_made_is_pushed(embed, tiny, store, tmp_path, push):
     assert store.rows() == expected(made.output)
 
 
+@pytest.mark.parametrize("scheme", ["gs", pytest.param("s3", marks=pytest.mark.slow)])
+def test_an_output_in_a_bucket_is_pushed(scheme, started, output, tmp_path, monkeypatch, capsys):  # noqa: F811
+    pytest.importorskip("lance")
+    store = LanceFolder(tmp_path / "db", f"lance://{tmp_path}/db")
+    bucket = stores.new_bucket(scheme, started(scheme), monkeypatch)
+    for texts in (TEXTS, {**TEXTS, "a": "the cat has left"}):
+        published(output, texts)
+        place = bucket.upload(output, "out")
+        assert main(["push", place, store.address]) == 0, capsys.readouterr().err
+        assert store.rows() == expected(output)
+    assert counts(capsys.readouterr().out) == [1, 1, 3]
+    for name in bucket.names():
+        if "/sentences/" in name:
+            bucket.put(name, b"damaged")
+    assert main(["push", place, store.address, "--replace"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "/sentences/" in line
+    assert "to see what else is damaged, run:" in line
+
+
 # ------------------------------------------------------------------------------ what is not mixed
 
 
@@ -308,11 +330,10 @@ def test_a_damaged_snapshot_changes_nothing(place, push, refused, store, output)
 
 
 def test_two_at_a_time_wait_for_each_other(push, refused, store, output, monkeypatch):
-    from corpusvec.pipeline.pushes import stores
     from corpusvec.pipeline.pushes.kinds import opened
 
     published(output, TEXTS)
-    monkeypatch.setattr(stores, "LOCK_SECONDS", 0.5)
+    monkeypatch.setattr("corpusvec.pipeline.pushes.stores.LOCK_SECONDS", 0.5)
     with opened(store.address, "documents"):
         assert "another push writes into it" in refused(code=1)
     push()

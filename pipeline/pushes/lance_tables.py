@@ -25,6 +25,8 @@ _SCHEME = "lance://"
 _KEY = "corpusvec"  # of the schema's metadata
 _PLACE = "_rowaddr"
 _ROWS = 10_000  # that are read at once
+# What is copied is in memory in small parts: by itself the library reads far ahead.
+_SMALL = {"batch_size": 2_000, "batch_readahead": 2, "fragment_readahead": 1}
 _WORTH_AN_INDEX = 100_000  # rows; fewer are searched in milliseconds
 
 
@@ -149,7 +151,7 @@ class LanceTable:
         """The rows that wait, written as files that no version has yet."""
         if not waiting.count_rows():
             return []
-        reader = waiting.scanner(batch_size=_ROWS).to_reader()
+        reader = waiting.scanner(**_SMALL).to_reader()
         return self._lance.fragment.write_fragments(
             reader, self._place, schema=waiting.schema, mode=mode
         )
