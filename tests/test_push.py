@@ -73,7 +73,8 @@ def push(output, store, capsys) -> Callable[..., str]:
     def run(*flags: str, output: Path = output) -> str:
         code = main(["push", str(output), store.address, *flags])
         said = capsys.readouterr()
-        assert (code, said.err) == (0, "")
+        assert code == 0, said.err
+        assert all(line.endswith(" rows are sent") for line in said.err.splitlines())
         return said.out
 
     return run
@@ -437,6 +438,38 @@ def test_the_index_is_said_until_it_is_there(server, output, capsys):
     assert main(["push", str(output), database.address]) == 0
     assert "CREATE INDEX" not in capsys.readouterr().out
     assert database.rows(columns=recipe.columns) == expected(output, recipe.columns)
+
+
+def test_an_index_of_lance_outlives_pushes_and_compaction(output, tmp_path, capsys, monkeypatch):
+    lance = pytest.importorskip("lance")
+    monkeypatch.setattr("corpusvec.pipeline.pushes.lance_tables._WORTH_AN_INDEX", 500)
+    texts = {f"d{n}": f"text {n}" for n in range(600)}
+    recipe, data = Recipe(width=8), str(tmp_path / "db" / "documents.lance")
+
+    def nearest(text: str) -> str:
+        vector = recipe.vectors(text)["vector"].astype("float32")
+        query = {"column": "vector", "q": vector, "k": 1, "nprobes": 100, "refine_factor": 5}
+        return lance.dataset(data).to_table(nearest=query)["id"][0].as_py()
+
+    published(output, texts, recipe)
+    assert main(["push", str(output), f"lance://{tmp_path}/db"]) == 0
+    statement = capsys.readouterr().out.partition("run in Python: ")[2]
+    exec(statement, {"lance": lance})
+    for night in range(3):
+        texts[f"d{night}"] = f"changed {night}"
+        texts[f"new{night}"] = f"new {night}"
+        published(output, texts, recipe)
+        assert main(["push", str(output), f"lance://{tmp_path}/db"]) == 0
+        assert "has no index" not in capsys.readouterr().out
+        assert [i.field_names for i in lance.dataset(data).describe_indices()] == [["vector"]]
+        assert nearest(f"changed {night}") == f"d{night}"
+        assert nearest(f"new {night}") == f"new{night}"
+        assert nearest(f"text {night}") != f"d{night}"
+        assert nearest("text 500") == "d500"
+        if night == 1:
+            lance.dataset(data).optimize.compact_files()
+            lance.dataset(data).optimize.optimize_indices()
+    assert LanceFolder(tmp_path / "db", "").rows() == expected(output)
 
 
 def test_lancedb_reads_what_was_pushed(output, tmp_path):
