@@ -21,6 +21,7 @@ setup(
     package_data={"corpusvec": ["py.typed"]},
     install_requires=[
         "apache-beam>=2.70,<3",
+        "huggingface-hub>=0.30,<3",  # comes with tokenizers, in any version
         "ijson>=3.3,<4",
         "numpy>=1.26,<3",
         "pyarrow>=18,<27",
@@ -35,9 +36,10 @@ setup(
     ],
     extras_require={
         "aws": ["apache-beam[aws]>=2.70,<3"],  # s3://
+        "gpu": ["tensorflow[and-cuda]"],  # NVIDIA's libraries, where there is a GPU of theirs
         "gcp": ["apache-beam[gcp]>=2.70,<3"],  # gs:// and --runner=dataflow
-        "hf": ["huggingface-hub>=0.30,<3"],  # models named hf://owner/name
         "lance": ["pylance>=10,<15"],  # push to lance://
+        "ja": ["fugashi>=1.3,<2", "ipadic>=1,<2", "unidic-lite>=1,<2"],  # Japanese BERTs with MeCab
         "notebook": ["duckdb>=1.1,<3", "pandas>=2.2,<4"],  # what the README reads vectors with
         "postgres": ["psycopg[binary]>=3.2,<4"],  # push to postgresql://
         "text": ["tensorflow-text>=2.18,<3"],  # models with their tokenizer inside
@@ -46,12 +48,14 @@ setup(
             "apache-beam[gcp]",
             "flask",  # moto_server's
             "flask-cors",
+            "fugashi",
             "gcp-storage-emulator",
-            "huggingface-hub",
+            "ipadic",
             "setuptools<81",  # tensorflow-hub imports pkg_resources
             "tensorflow-hub",
             "tensorflow-text; sys_platform == 'linux' and platform_machine == 'x86_64'",
             "tf-keras",
+            "unidic-lite",
             "cronsim>=2.5,<3",
             "datasets",
             "duckdb",

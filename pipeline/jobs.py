@@ -26,7 +26,9 @@ from corpusvec.transforms.documents.inputs import (
     split_patterns,
 )
 from corpusvec.transforms.documents.pipes import PIPE, piped
+from corpusvec.transforms.models.kinds import weights_digest
 from corpusvec.transforms.models.sources.downloads import without_secrets
+from corpusvec.transforms.snapshots.claim_files import Claim
 from corpusvec.transforms.snapshots.claims import reading, writing
 from corpusvec.transforms.snapshots.commits import Snapshot, new_id, sole_writer
 from corpusvec.transforms.snapshots.earlier_rows import Earlier
@@ -54,6 +56,7 @@ class Job:
     limits: Limits = DEFAULT_LIMITS
     vector_encoding: str = PLAIN  # in the files; it is no part of what decides the vectors
     manifest: dict[str, Any]  # what the manifest says beside counts and files
+    claims: Sequence[Claim] = ()  # on the output, and on what is read elsewhere
 
     @property
     def apart(self) -> bool:
@@ -82,8 +85,7 @@ def from_flags(
     files = _files(patterns, flags, notes)
     settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
     recipe = Settings(**settings).resolve()
-    run = recipe.describe(flags.scrapbox_markup)
-    begun = _begin(flags, started, run, held)
+    begun = _begin(flags, started, recipe.describe(flags.scrapbox_markup), held)
     if begun.late:  # by now there may be others
         notes = []
         files = _files(patterns, flags, notes)
@@ -101,8 +103,9 @@ def from_flags(
         alike=before.alike,
         limits=Limits(flags.max_rejected, flags.max_shrink, flags.max_input_age, flags.new_recipe),
         vector_encoding=flags.vector_encoding,
-        manifest=_about(flags, begun.at, files)
+        manifest=_about(flags, begun.at, files, recipe)
         | {"previous": before.id, "notes": [*recipe.notes, *notes, *before.notes]},
+        claims=begun.claims,
     )
 
 
@@ -141,14 +144,15 @@ def _absolute(path: str) -> str:
 
 
 class _Begun(NamedTuple):
-    """A run's snapshot, when it began, what it can take over, and whether it was `late`: another
-    one published after the start of this one.
+    """A run's snapshot, when it began, what it can take over, its claims, and whether it was
+    `late`: another one published after the start of this one.
     """
 
     snapshot: Snapshot
     at: datetime
     before: Previous
     late: bool
+    claims: Sequence[Claim] = ()
 
 
 def _begin(
@@ -177,7 +181,8 @@ def _begin(
         claim.tell(snapshot.id, before.names_in(output))
     if other:
         other.tell(snapshot.id, before.names_in(flags.previous))
-    return _Begun(snapshot, now if late else begun, before, late)
+    claims = [claim, other] if other else [claim]
+    return _Begun(snapshot, now if late else begun, before, late, claims)
 
 
 def _files(patterns: list[str], flags: argparse.Namespace, notes: list[str]) -> list[InputFile]:
@@ -203,9 +208,9 @@ def _files(patterns: list[str], flags: argparse.Namespace, notes: list[str]) -> 
 
 
 def _about(
-    flags: argparse.Namespace, begun: datetime, files: Sequence[InputFile]
+    flags: argparse.Namespace, begun: datetime, files: Sequence[InputFile], recipe: Recipe
 ) -> dict[str, Any]:
-    """What the manifest says beside counts, files and the recipe."""
+    """What the manifest says beside counts, files and what `recipe` describes."""
     asked = {name: value for name, value in vars(flags).items() if not callable(value)}
     asked["model"] = without_secrets(flags.model) if "://" in flags.model else flags.model
     return {
@@ -216,6 +221,7 @@ def _about(
             "formats": dict(Counter(format_of(file.path, flags.input_format) for file in files)),
         },
         "configuration": asked,
+        "weights_digest": weights_digest(recipe.spec),
         "versions": {"corpusvec": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},
     }

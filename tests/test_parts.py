@@ -76,7 +76,7 @@ def test_blocks_of_lines_that_are_no_text(tmp_path, lines, block):
 def test_blocks_of_csv(tmp_path, rows, block):
     data = "\n".join(["text", *rows])
     n = compare(tmp_path / "a.csv", data.encode(), block)
-    if any("\n" in row or row == '"i' for row in rows[:-1]):
+    if any("\n" in row for row in rows[:-1]):
         assert n <= 1  # a value may hold a line end
 
 

@@ -138,7 +138,7 @@ def _version(store: Store):
     return lance.dataset(str(store.folder / "documents.lance")).version
 
 
-def test_a_snapshot_takes_one_step_however_many_rows_change(push, output, tmp_path):
+def test_a_snapshot_takes_one_step_however_many_rows_change(output, tmp_path):
     lance = pytest.importorskip("lance")
     published(output, {f"d{n}": f"text {n}" for n in range(5000)})
     data = f"{tmp_path}/l/documents.lance"

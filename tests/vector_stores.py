@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from corpusvec.transforms.elements import Count, Document, SentenceVector
+from corpusvec.transforms.elements import Count
 from corpusvec.transforms.snapshots.commits import Snapshot, new_id
 from corpusvec.transforms.snapshots.manifests import make_manifest
-from corpusvec.transforms.snapshots.schemas import SENTENCES, sentence_table
+from corpusvec.transforms.snapshots.schemas import SENTENCES
 from corpusvec.transforms.snapshots.tables import TableFiles
 
 START = datetime(2026, 1, 2, tzinfo=timezone.utc)
@@ -66,13 +67,13 @@ def published(
     number = len(list((output / "snapshots").glob("2*"))) if output.exists() else 0
     snapshot = Snapshot(str(output), new_id(START + timedelta(days=number)))
     snapshot.begin([SENTENCES])
-    rows = [_row(at, id_, said, recipe) for at, (id_, said) in enumerate(texts.items())]
+    rows = [(at, id_, said) for at, (id_, said) in enumerate(texts.items())]
     about, reports = recipe.about(), []
     for part in range(files):
         if own := rows[part::files]:
             writer = TableFiles(snapshot.attempt, SENTENCES, about["run"], "embedded")
             for start in range(0, len(own), 3000):
-                reports += writer.write(sentence_table(own[start : start + 3000]))
+                reports += writer.write(_table(own[start : start + 3000], recipe))
             reports += writer.close()
     counts = [Count("records", len(rows))]
     snapshot.commit(make_manifest(snapshot.id, [*reports, *counts], about))
@@ -80,11 +81,27 @@ def published(
     return snapshot.id
 
 
-def _row(at: int, id_: str, said: Any, recipe: Recipe) -> SentenceVector:
-    text, metadata = said if isinstance(said, tuple) else (said, {})
-    document = Document(id_, text, None, "notes.jsonl", at, metadata)
-    vectors = {name: vector.astype(recipe.dtype) for name, vector in recipe.vectors(text).items()}
-    return SentenceVector(document, vectors, 3, 1, 0, 0)
+def _table(rows: Sequence[tuple[int, str, Any]], recipe: Recipe) -> pa.Table:
+    """Of documents without pairs, by their numbers."""
+    told = [said if isinstance(said, tuple) else (said, {}) for _, _, said in rows]
+    vectors = [recipe.vectors(text) for text, _ in told]
+    digests = [sha256(json.dumps([text, None]).encode()).hexdigest() for text, _ in told]
+    columns: dict[str, pa.Array] = {
+        "id": pa.array([id_ for _, id_, _ in rows]),
+        "source": pa.array(["notes.jsonl"] * len(rows)),
+        "source_row": pa.array([at for at, _, _ in rows]),
+        "text": pa.array([text for text, _ in told]),
+        "pair": pa.nulls(len(rows), pa.string()),
+        "metadata": pa.array([json.dumps(about, ensure_ascii=False) for _, about in told]),
+        "text_sha256": pa.array(digests),
+        "model_text_sha256": pa.nulls(len(rows), pa.string()),
+    }
+    for name in ("n_tokens", "n_windows", "n_dropped", "n_unknown"):
+        columns[name] = pa.array([1] * len(rows), pa.int32())
+    for name in recipe.columns:
+        numbers = np.concatenate([one[name] for one in vectors]).astype(recipe.dtype)
+        columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(numbers), recipe.width)
+    return pa.table(columns)
 
 
 Rows = dict[str, tuple]
@@ -138,7 +155,6 @@ class LanceFolder:
 
     def foreign(self, table: str) -> None:
         import lance
-        import pyarrow as pa
 
         lance.write_dataset(pa.table({"id": ["a"]}), str(self.folder / f"{table}.lance"))
 

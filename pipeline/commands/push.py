@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from corpusvec.pipeline.commands.snapshots import chosen, local_output, manifest_of, one_sentence
 from corpusvec.pipeline.flags.parsing import UsageError, command
+from corpusvec.pipeline.outputs.named_snapshots import manifest_of, one_sentence, snapshot_named
 from corpusvec.pipeline.pushes.kinds import opened
 from corpusvec.pipeline.pushes.rows import SnapshotRows
 from corpusvec.pipeline.pushes.stores import Pushed, Store
@@ -28,9 +28,9 @@ def push(flags: argparse.Namespace) -> list[str]:
 
     Raises `ValueError` where something is to be mended, `RuntimeError` where it may pass.
     """
-    flags.output = local_output(flags.output)
+    flags.output = os.path.expanduser(flags.output).rstrip("/") or "/"
     with one_sentence(flags.output), reading(flags.output), _whole(flags):
-        manifest = manifest_of(flags.output, chosen(flags, flags.snapshot))
+        manifest = manifest_of(flags.output, snapshot_named(flags.output, flags.snapshot))
         _check(manifest)
         columns = list(filter(None, (flags.column or "").split(",")))
         rows = SnapshotRows.of(flags.output, manifest, columns)

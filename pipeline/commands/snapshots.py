@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-import pyarrow as pa
-
 from corpusvec.pipeline.flags.parsing import UsageError, command
 from corpusvec.pipeline.inspections import outputs, texts
 from corpusvec.pipeline.outputs import differences, listings, prunings
+from corpusvec.pipeline.outputs.named_snapshots import manifest_of, one_sentence, snapshot_named
 from corpusvec.pipeline.outputs.verifications import Verified, verify
 from corpusvec.pipeline.terminal.formats import bytes_text, counted
 from corpusvec.transforms.snapshots.commits import Snapshot
@@ -29,9 +27,8 @@ from corpusvec.transforms.snapshots.layouts import (
     snapshot_ids,
     was_published,
 )
-from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION, files_of
+from corpusvec.transforms.snapshots.manifests import files_of
 from corpusvec.transforms.storage.files import files_in, join
-from corpusvec.transforms.storage.stores import Refused, ask, unserved
 
 _Said = tuple[Iterable[str], bool]
 
@@ -40,66 +37,10 @@ def run(flags: argparse.Namespace) -> _Said:
     """The command that `flags.action` names -> what it says, and whether what it looked at is
     whole. Raises `ValueError` for what is not there.
     """
-    flags.output = local_output(flags.output)
+    flags.output = os.path.expanduser(flags.output).rstrip("/") or "/"
     with one_sentence(flags.output):
         lines, whole = _COMMANDS[flags.action](flags)
         return list(lines), whole
-
-
-def local_output(typed: str) -> str:
-    """An output's folder, as it was typed."""
-    return os.path.expanduser(typed).rstrip("/") or "/"
-
-
-@contextlib.contextmanager
-def one_sentence(output: str) -> Iterator[None]:
-    """Beam's file systems and Arrow raise their own."""
-    try:
-        ask(output, lambda: latest(output))  # a store that does not answer is told soon
-        yield
-    except Refused as error:
-        raise unserved(f"{output}: cannot be read or written ({error})", error) from error
-    except (OSError, ImportError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())
-        raise RuntimeError(f"{output}: cannot be read or written ({reason})") from error
-
-
-def chosen(flags: argparse.Namespace, asked: str | None) -> str:
-    """The id of a snapshot that is there: the one asked for, by its name or folder, else the one
-    that LATEST names. Raises `UsageError`.
-    """
-    named = asked.rstrip("/").rpartition("/")[2] if asked else latest(flags.output)
-    there = snapshot_ids(flags.output)
-    if named is None or not is_id(named):
-        if asked is None and named is not None:
-            mend = command("snapshots", "rollback", flags.output)
-            raise UsageError(f"{flags.output}/{LATEST}: is damaged; to repair it, run: {mend}")
-        if not there:
-            raise UsageError(f"{flags.output}: holds no snapshot; is it an --output of `embed`?")
-        names = ", ".join(there)
-        if named is None:
-            raise UsageError(f"{flags.output}: nothing is published; name one of: {names}")
-    if named not in there and asked:
-        names = ", ".join(there) or "none"
-        raise UsageError(f"{flags.output}: has no snapshot {named!r}; there are: {names}")
-    return named
-
-
-def manifest_of(output: str, one: str) -> Mapping[str, Any]:
-    """Raises `RuntimeError` where it cannot be read."""
-    try:
-        manifest = read_manifest(output, one)
-        version = manifest["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RuntimeError(
-            f"{output}: the manifest of {one} cannot be read ({error}); to see what is damaged,"
-            f" run: {command('verify', output, one)}"
-        ) from error
-    if version > FORMAT_VERSION:
-        raise RuntimeError(
-            f"{one}: was made by a later version of corpusvec (format {version}); use that one"
-        )
-    return manifest
 
 
 def _json(value: Any) -> list[str]:
@@ -114,7 +55,7 @@ def _list(flags: argparse.Namespace) -> _Said:
 
 
 def _show(flags: argparse.Namespace) -> _Said:
-    one = chosen(flags, flags.snapshot)
+    one = snapshot_named(flags.output, flags.snapshot)
     manifest_of(flags.output, one)
     report = outputs.read(Snapshot(flags.output, one).folder)
     own = tuple(line for line in report.snapshots if line.id == one)
@@ -123,8 +64,8 @@ def _show(flags: argparse.Namespace) -> _Said:
 
 
 def _diff(flags: argparse.Namespace) -> _Said:
-    new = manifest_of(flags.output, chosen(flags, flags.new))
-    old = chosen(flags, flags.old) if flags.old else _before(flags.output, new)
+    new = manifest_of(flags.output, snapshot_named(flags.output, flags.new))
+    old = snapshot_named(flags.output, flags.old) if flags.old else _before(flags.output, new)
     found = differences.changes_between(flags.output, manifest_of(flags.output, old), new)
     said = _json(found.as_json()) if flags.json else differences.lines(found)
     return said, True
@@ -146,7 +87,7 @@ def _before(output: str, manifest: Mapping[str, Any]) -> str:
 
 
 def _verify(flags: argparse.Namespace) -> _Said:
-    found = verify(flags.output, chosen(flags, flags.snapshot))
+    found = verify(flags.output, snapshot_named(flags.output, flags.snapshot))
     if flags.json:
         whole = {"whole": not found.problems}
         problems = [problem._asdict() for problem in found.problems]
@@ -194,7 +135,7 @@ def _rollback(flags: argparse.Namespace) -> _Said:
     if flags.snapshot is None:
         target = _newest_whole(flags, named, earlier, lines)
     else:
-        target = chosen(flags, flags.snapshot)
+        target = snapshot_named(flags.output, flags.snapshot)
         _refuse_target(flags, named, target, target in earlier)
     Snapshot(output, target).publish_again()
     lines.append(f"{join(output, LATEST)} names {target} now, instead of {named}")

@@ -33,7 +33,9 @@ COMPRESSIONS = tuple(_DECOMPRESSORS)
 
 
 class BrokenInput(ValueError):
-    """A file that cannot be read to its end; the message names it and says what to do."""
+    """A file that cannot be read to its end, now or later; the message names it and says what to
+    do.
+    """
 
 
 def from_start(stream: BinaryIO, path: str) -> BinaryIO:
