@@ -91,6 +91,7 @@ def test_few_large_documents_wait_to_be_tokenized(document):
 @pytest.mark.parametrize("document", LARGE.values(), ids=LARGE)
 def test_few_large_documents_wait_for_their_batch_however_little_is_read_of_them(document):
     stage = _BatchFn(1024, padding=True, longest=512)
+    stage.setup()
     windows = (together([window([0] * 64, document=document(n))]) for n in range(500))
     assert most_held(stage, windows, stage.process, untold) <= 40
 
@@ -112,6 +113,7 @@ def test_token_vectors_that_wait_for_the_rest_of_their_document(layers):
     """Their bytes are bounded by those of two buffers, and batches are hardly smaller for it."""
     kept = 4 * 768 * layers
     stage = _BatchFn(1024, padding=True, longest=512, kept=kept)
+    stage.setup()
     stage.start_bundle()
     waiting: dict[str, int] = {}
     most = real = padded = 0
@@ -148,8 +150,7 @@ def test_few_batches_are_encoded_before_their_results_are_taken(monkeypatch):
             return Encoded(windows, {}, {})
 
     monkeypatch.setattr(encode, "load_encoder", lambda model, wanted: Echo())
-    monkeypatch.setattr(encode, "tokens_at_once", lambda: 0)
-    model = SimpleNamespace(padding=True, longest_padded=None, tokenizer=True)
+    model = SimpleNamespace(longest_padded=None, tokenizer=True)
     stage = encode._EncodeFn(model, None, VectorPlan(()), None)  # type: ignore[arg-type]
     stage.setup()
 

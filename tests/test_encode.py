@@ -1,4 +1,4 @@
-"""The stage sends every window to the encoder once, in calls of the size that the machine wants."""
+"""The stage sends every window to the encoder once, in batches as they come."""
 
 from types import SimpleNamespace
 
@@ -29,8 +29,8 @@ class Echo:
         return Encoded(windows, {}, {})
 
 
-def model(padding=True):
-    return SimpleNamespace(padding=padding, longest_padded=None, tokenizer=True)
+def model():
+    return SimpleNamespace(longest_padded=None, tokenizer=True)
 
 
 def batches_of(lengths):
@@ -40,13 +40,12 @@ def batches_of(lengths):
     return [windows.take(slice(a, b)) for a, b in zip(edges, edges[1:])]
 
 
-def encoded(batches, at_once, padding=True):
+def encoded(batches):
     """The encoder's calls for these batches, and the numbers of what came out."""
     encoder = Echo()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encode, "load_encoder", lambda model, wanted: encoder)
-        patch.setattr(encode, "tokens_at_once", lambda: at_once)
-        stage = _EncodeFn(model(padding), None, VectorPlan(()), None)
+        stage = _EncodeFn(model(), None, VectorPlan(()), None)
         stage.setup()
         stage.start_bundle()
         found = [out for batch in batches for out in stage.process(batch)]
@@ -63,47 +62,27 @@ LENGTHS = st.lists(st.lists(st.integers(1, 30), min_size=1, max_size=6), max_siz
 
 
 @settings(max_examples=50, deadline=None)
-@given(LENGTHS, st.integers(0, 400))
-def test_every_window_is_encoded_once_and_comes_out_in_order(lengths, at_once):
-    calls, found = encoded(batches_of(lengths), at_once)
+@given(LENGTHS)
+def test_every_window_is_encoded_once_and_comes_out_in_order(lengths):
+    batches = batches_of(lengths)
+    calls, found = encoded(batches)
     sent = list(range(sum(map(len, lengths))))
     assert found == sent
     assert sorted(owner for call in calls for owner in call.owners.tolist()) == sent
-
-
-@settings(max_examples=50, deadline=None)
-@given(LENGTHS, st.integers(1, 400))
-def test_small_batches_are_put_together_where_the_machine_wants_more(lengths, at_once):
-    """Within the size it wants, unless a single batch is larger; no two that follow each other
-    would have fitted together.
-    """
-    batches = batches_of(lengths)
-    calls, _ = encoded(batches, at_once)
-    calls.sort(key=lambda call: call.owners[0])  # threads call side by side
-
-    def padded(*parts):
-        return sum(map(len, parts)) * max(int(part.sizes.max()) for part in parts)
-
-    first = {int(batch.owners[0]): batch for batch in batches}
-    for call, following in zip(calls, [*calls[1:], None]):
-        assert padded(call) <= at_once or len(call) == len(first[int(call.owners[0])])
-        if following is not None:
-            after = first[int(following.owners[0])]
-            assert padded(call) >= at_once or padded(call, after) > at_once
-
-
-@pytest.mark.parametrize(("at_once", "padding"), [(0, True), (1000, False)])
-def test_batches_stay_as_they_are(at_once, padding):
-    """On a CPU, and where a model takes no padding: those batches are of one length each."""
-    batches = batches_of([[5, 5], [4], [4, 4, 4]])
-    calls, _ = encoded(batches, at_once, padding)
     assert sorted(map(len, calls)) == sorted(map(len, batches))
 
 
-def test_batches_of_two_buffers_stay_apart():
-    """They have other tokens."""
-    calls, _ = encoded([*batches_of([[3, 2]]), *batches_of([[3, 2]])], at_once=1000)
-    assert [len(call) for call in calls] == [2, 2]
+def test_what_is_done_is_given_out_together_but_for_other_buffers():
+    """What follows takes many at once; those of two buffers have other tokens."""
+    stage = _EncodeFn(model(), None, VectorPlan(()), None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encode, "load_encoder", lambda model, wanted: Echo())
+        stage.setup()
+        stage.start_bundle()
+        batches = [*batches_of([[3, 2], [4], [1]]), *batches_of([[3, 2], [1]])]
+        found = [out for batch in batches for out in stage.process(batch)]
+        found += stage.finish_bundle()
+    assert [len(out.value.windows) for out in found if not is_count(out)] == [4, 3]
 
 
 def test_a_bundle_counts_its_own_work(monkeypatch):

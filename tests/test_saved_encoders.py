@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusvec.transforms.batches import cut_batches
@@ -19,7 +19,7 @@ from corpusvec.transforms.models.probes import depends_on_batch, id_windows, tex
 from corpusvec.transforms.models.saved_models import ids as saved_bert
 from corpusvec.transforms.models.saved_models.choices import chosen
 from corpusvec.transforms.specs import Asked, Wanted
-from tests.elements import together, window
+from tests.elements import together
 from tests.hub_modules import elmo_reference
 from tests.model_zoo import (
     ELMO_LAYERS,
@@ -187,9 +187,10 @@ def test_golden_sentence_vectors(folder, file, key):
 # ------------------------------------------------------------------------------------- batches
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 60), max_size=80), st.integers(1, 300))
 def test_without_padding_the_windows_of_a_batch_are_as_long(lengths, budget):
-    windows = together([window([0] * length) for length in lengths])
+    windows = id_windows(*([0] * length for length in lengths))
     batches = list(cut_batches(windows, budget, padding=False))
     owners = [owner for batch in batches for owner in batch.owners]
     assert sorted(owners) == list(range(len(lengths)))
@@ -198,6 +199,7 @@ def test_without_padding_the_windows_of_a_batch_are_as_long(lengths, budget):
         assert len(batch) == 1 or len(batch) * len(batch[0]) <= budget
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=40), max_size=60), st.integers(1, 500))
 def test_texts_are_budgeted_by_their_bytes(texts, budget):
     windows = text_windows(*(text.encode("utf-8", "replace").decode() for text in texts))

@@ -85,7 +85,7 @@ def test_every_combination_of_pooling_modes(modes, model):
     flags = {f"pooling_mode_{mode}": mode in modes for mode in reversed(POOLING_MODES)}
     write_pooling(model, **flags)
     document = encoded(SHORT)
-    expected = pooled(document.layers[LAYERS], modes)
+    expected = pooled(document.layers[LAYERS][0], modes)
     np.testing.assert_allclose(vector_of(model, document), expected, rtol=0, atol=1e-6)
 
 
@@ -119,7 +119,7 @@ def test_every_combination_of_pooling_modes(modes, model):
 def test_other_ways_to_say_the_pooling(settings, modes, model):
     write_pooling(model, **settings)
     document = encoded(SHORT)
-    expected = pooled(document.layers[LAYERS], modes)
+    expected = pooled(document.layers[LAYERS][0], modes)
     np.testing.assert_allclose(vector_of(model, document), expected, rtol=0, atol=1e-6)
 
 
@@ -127,7 +127,7 @@ def test_newer_name_of_the_width(model):
     settings = {"embedding_dimension": HIDDEN, "pooling_mode": "cls"}
     (model / "1_Pooling" / "config.json").write_text(json.dumps(settings))
     document = encoded(SHORT)
-    np.testing.assert_array_equal(vector_of(model, document), document.layers[LAYERS][0])
+    np.testing.assert_array_equal(vector_of(model, document), document.layers[LAYERS][0][0])
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_prompt_counts_or_not(modes, include_prompt, roles, first, model):
     flags = {f"pooling_mode_{mode}": mode in modes for mode in POOLING_MODES}
     write_pooling(model, include_prompt=include_prompt, **flags)
     document = encoded(roles)
-    expected = pooled(document.layers[LAYERS], modes, first)
+    expected = pooled(document.layers[LAYERS][0], modes, first)
     np.testing.assert_allclose(vector_of(model, document), expected, rtol=0, atol=1e-6)
 
 
@@ -173,7 +173,7 @@ def test_steps_after_the_pooling(activation, bias, modules, tmp_path):
         dense={"out_features": 5, "bias": bias, "activation_function": activation},
     )
     document = encoded(SHORT)
-    vector = pooled(document.layers[LAYERS], ("cls_token", "mean_tokens"))
+    vector = pooled(document.layers[LAYERS][0], ("cls_token", "mean_tokens"))
     for n, module in enumerate(modules, start=2):
         if module == "normalize":
             vector = vector / np.sqrt((vector**2).sum())

@@ -10,19 +10,22 @@ import apache_beam as beam
 from corpusvec.transforms.batches import cut_batches
 from corpusvec.transforms.columns import Windows, joined_windows
 from corpusvec.transforms.measures.beam_times import stamp_of, stamped
+from corpusvec.transforms.models.kinds import tokens_at_once
 
 # What is sorted at once: enough for little padding, little enough for memory. A bundle may be a
 # whole partition, and most of its documents may be longer than what the model reads of them.
 _WINDOWS, _SIZE, _CHARACTERS = 2048, 1 << 18, 1 << 24
+_TIMES = 16  # so much of that where batches are as large as a GPU wants them
 _KEPT_BYTES = 128 << 20
 
 
 @dataclass(kw_only=True, eq=False)
 class BatchBySize(beam.PTransform):
     """`PCollection[Windows]` -> `PCollection[Windows]` of like length, within `budget` padded
-    tokens each; bytes for models that take strings. Without `padding` they are all as long; with
-    it, they are padded to at most `longest`. `kept` is how many bytes of a token wait for the other
-    windows of its document, once they are encoded. All windows of a document come together.
+    tokens each, or as many as a GPU wants; bytes for models that take strings. Without `padding`
+    they are all as long; with it, they are padded to at most `longest`. `kept` is how many bytes of
+    a token wait for the other windows of its document, once they are encoded. All windows of a
+    document come together.
     """
 
     budget: int
@@ -42,6 +45,9 @@ class _BatchFn(beam.DoFn):
 
     def __init__(self, budget: int, padding: bool, longest: int | None, kept: int = 0):
         self._limits, self._kept = (budget, padding, longest), kept
+
+    def setup(self):
+        self._at_once: int | None = None
 
     def start_bundle(self):
         self._waiting: list[Windows] = []
@@ -70,17 +76,27 @@ class _BatchFn(beam.DoFn):
         yield from self._send()
 
     def _is_full(self) -> bool:
-        return (
-            self._windows >= _WINDOWS
-            or self._size >= _SIZE
-            or self._characters >= _CHARACTERS
-            # Sorted by length, a document's last window comes long after its first.
-            or self._cut * self._kept >= _KEPT_BYTES
-        )
+        if self._characters >= _CHARACTERS or self._cut * self._kept >= _KEPT_BYTES:
+            return True  # sorted by length, a document's last window comes long after its first
+        if self._windows < _WINDOWS and self._size < _SIZE:
+            return False
+        times = _TIMES if self._wanted() else 1
+        return self._windows >= times * _WINDOWS or self._size >= times * _SIZE
+
+    def _wanted(self) -> int:
+        """Padded tokens of a batch where the machine wants more; asked when the first batch comes,
+        which needs TensorFlow anyway.
+        """
+        if self._at_once is None:
+            _, padding, _ = self._limits
+            self._at_once = tokens_at_once() if padding else 0
+        return self._at_once
 
     def _sort(self):
         if self._waiting:
-            self._ready.extend(cut_batches(joined_windows(self._waiting), *self._limits))
+            budget, *limits = self._limits
+            windows = joined_windows(self._waiting)
+            self._ready.extend(cut_batches(windows, max(budget, self._wanted()), *limits))
         self._waiting, self._windows, self._size, self._sent = [], 0, 0, 0
         self._characters = self._cut = 0
 

@@ -12,13 +12,13 @@ import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
 from corpusvec.transforms.batches import padded_length
-from corpusvec.transforms.columns import Windows, joined_batches
+from corpusvec.transforms.columns import Windows
 from corpusvec.transforms.elements import Count
 from corpusvec.transforms.measures import counters
 from corpusvec.transforms.measures.beam_times import Stamp, stamp_of, stamped
 from corpusvec.transforms.measures.clocks import PEAK_MEMORY, peak_memory
 from corpusvec.transforms.models.isolation import encode_each
-from corpusvec.transforms.models.kinds import Encoder, load_encoder, tokens_at_once
+from corpusvec.transforms.models.kinds import Encoder, load_encoder
 from corpusvec.transforms.models.placements import Origin, on_this_machine
 from corpusvec.transforms.specs import ModelSpec, Wanted
 from corpusvec.transforms.vectors.documents import DocumentVectors, Parts, VectorPlan, joined_parts
@@ -85,7 +85,6 @@ class _EncodeFn(beam.DoFn):
         """The model, loaded when the first batch comes: a run may have nothing to encode."""
         loaded = self._shared.acquire(self._load)
         self._limit = 2 * loaded.encoder.streams + 1
-        self._size = tokens_at_once() if self._model.padding else 0
         return loaded
 
     def _load(self) -> _Loaded:
@@ -102,19 +101,21 @@ class _EncodeFn(beam.DoFn):
         self._seconds = 0.0
         self._stamp: Stamp | None = None  # of any window of the bundle: counts go where it does
         self._in_flight: deque[tuple[Windows, Future[tuple[list[Parts], float]]]] = deque()
-        self._together: list[Windows] = []
 
     def process(self, batch: Windows):
-        self._loaded = self._loaded or self._ready()
-        if self._together and not self._fits(batch):
-            yield from self._submit()
-        self._together.append(batch)
-        if self._padded(self._together) >= self._size:
-            yield from self._submit()
+        loaded = self._loaded = self._loaded or self._ready()
+        for milliseconds in loaded.loads():
+            self._tally.count("models")
+            self._tally.count("model_load_ms", milliseconds)
+        self._tally.count("batches")
+        if self._model.tokenizer:
+            padded = len(batch) * padded_length(batch, self._model.longest_padded)
+            self._tally.count("padded_tokens", padded)
+        self._in_flight.append((batch, loaded.threads.submit(loaded.encode, batch)))
+        if len(self._in_flight) > self._limit:
+            yield from self._oldest()
 
     def finish_bundle(self):
-        if self._together:
-            yield from self._submit()
         while self._in_flight:
             yield from self._oldest()
         if self._stamp:
@@ -123,20 +124,6 @@ class _EncodeFn(beam.DoFn):
             for report in self._tally.reports():
                 yield stamped(report, self._stamp, "counts")
             yield stamped(Count(PEAK_MEMORY, peak_memory()), self._stamp, "counts")
-
-    def _submit(self) -> Iterator:
-        batch, self._together = joined_batches(self._together), []
-        loaded = self._loaded
-        assert loaded is not None
-        for milliseconds in loaded.loads():
-            self._tally.count("models")
-            self._tally.count("model_load_ms", milliseconds)
-        self._tally.count("batches")
-        if self._model.tokenizer:
-            self._tally.count("padded_tokens", self._padded([batch]))
-        self._in_flight.append((batch, loaded.threads.submit(loaded.encode, batch)))
-        if len(self._in_flight) > self._limit:
-            yield from self._oldest()
 
     def _oldest(self) -> Iterator:
         batch, future = self._in_flight.popleft()
@@ -161,13 +148,3 @@ class _EncodeFn(beam.DoFn):
             yield stamped(done.pop(), self._stamp)
         if done:
             yield stamped(joined_parts(done), self._stamp)
-
-    def _fits(self, batch: Windows) -> bool:
-        """Beside those that are gathered, which are of the same documents."""
-        if batch.documents is not self._together[0].documents:
-            return False
-        return self._padded([*self._together, batch]) <= self._size
-
-    def _padded(self, batches: list[Windows]) -> int:
-        longest = self._model.longest_padded
-        return sum(map(len, batches)) * max(padded_length(one, longest) for one in batches)

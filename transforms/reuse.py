@@ -133,7 +133,13 @@ def _by_text(document: Document) -> tuple[bytes, Document]:
 
 
 def _known(document: Document, key: bytes) -> Known:
-    return Known(key, document.id, document.source, document.source_row, document.metadata)
+    place = (document.source, document.source_row)
+    return Known(key, document.id, *place, document.metadata, document.links)
+
+
+def _known_of(documents: Documents, row: int, key: bytes) -> Known:
+    place = documents.ids[row], documents.sources[row], documents.source_rows[row]
+    return Known(key, *place, documents.metadata[row])
 
 
 def _fates(failures: beam.PCollection, empty: beam.PCollection) -> beam.PCollection:
@@ -169,14 +175,14 @@ class _FindFn(beam.DoFn):
         places = self._rows.find(as_keys(b"".join(keys)))
         while self._rows.damaged:
             yield stamped(self._rows.damaged.pop(0), OF_THE_RUN, "notes")
-        for row in np.flatnonzero(places >= 0).tolist():
-            place = self._rows.place(int(places[row]))
-            self._waiting.add(_known(documents[row], keys[row]), place)
+        found = np.flatnonzero(places >= 0)
+        for row, place in zip(found.tolist(), self._rows.places(places[found])):
+            self._waiting.add(_known_of(documents, row, keys[row]), place)
         unknown = np.flatnonzero(places < 0).tolist()
         is_new = self._seen.add_digests([keys[row] for row in unknown])
         new = list(itertools.compress(unknown, is_new))
         for row in sorted({*unknown}.difference(new)) if len(new) < len(unknown) else ():
-            yield stamped(_known(documents[row], keys[row]), OF_THE_RUN, "repeats")
+            yield stamped(_known_of(documents, row, keys[row]), OF_THE_RUN, "repeats")
         if len(new) == len(documents):
             yield stamped(documents, OF_THE_RUN)
         elif new:
@@ -223,9 +229,9 @@ class _SettleFn(beam.DoFn):
             self._rows = EarlierRows(
                 [Earlier(self._folder, tuple(files), fresh=True)], self._tokens
             )
-        (at,) = self._rows.find(as_keys(repeat.key)).tolist()
-        if at >= 0:
-            self._waiting.add(repeat, self._rows.place(at))
+        at = self._rows.find(as_keys(repeat.key))
+        if at[0] >= 0:
+            self._waiting.add(repeat, self._rows.places(at)[0])
         else:
             yield _settled(repeat, fates)
 

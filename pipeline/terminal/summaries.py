@@ -16,9 +16,11 @@ from corpusvec.pipeline.first_models import Languages, Model, is_same
 from corpusvec.pipeline.flags.embed import EMBED_FLAGS
 from corpusvec.pipeline.flags.parsing import command
 from corpusvec.pipeline.jobs import Job
+from corpusvec.pipeline.runners.options import LOCAL
 from corpusvec.pipeline.terminal.formats import shortened
 from corpusvec.pipeline.terminal.logs import Line
 from corpusvec.transforms.documents import ages
+from corpusvec.transforms.models import devices
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.layouts import latest, leftovers, published_manifest
 from corpusvec.transforms.snapshots.manifests import (
@@ -59,6 +61,7 @@ def summary(
     age = {"input_age_seconds": read["age_seconds"]} if "age_seconds" in read else {}
     yield Line(told, "summary", {**about, "seconds": round(seconds, 3), **age, **counts})
     yield from _input(read)
+    yield from _device(counts, manifest["configuration"])
     yield from _work(counts)
     yield from (f"note: {note}" for note in manifest.get("notes", ()))
     yield from _unknown(counts, manifest["configuration"], _languages(snapshot, manifest))
@@ -85,6 +88,13 @@ def _made(counts: Mapping[str, int]) -> str:
     """How the documents got their vectors, where some of these were copied."""
     copied = [f"{counts[name]:,} {name}" for name in (REUSED, REPEATED) if counts.get(name)]
     return f" ({', '.join([f'{counts[EMBEDDED]:,} embedded', *copied])})" if copied else ""
+
+
+def _device(counts: Mapping[str, int], asked: Mapping[str, Any]) -> Iterator[str]:
+    """What computed, where that was this process: of workers elsewhere nobody here knows."""
+    local = asked.get("runner", LOCAL) == LOCAL
+    if local and counts.get("models") and (device := devices.in_use()):
+        yield f"device: {device}"
 
 
 def _work(counts: Mapping[str, int]) -> Iterator[str]:

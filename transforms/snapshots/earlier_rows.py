@@ -167,8 +167,8 @@ class EarlierRows:
         return keys[order], where[order]
 
     def find(self, keys: np.ndarray) -> np.ndarray:
-        """[N, 2] uint64 -> which rows have the text, [N] int64 for `place`; -1 where none has. They
-        are good until the next call.
+        """[N, 2] uint64 -> which rows have the text, [N] int64 for `places`; -1 where none has.
+        They are good until the next call.
         """
         places = self._find(keys)
         while self._spare and (places < 0).any():
@@ -189,10 +189,13 @@ class EarlierRows:
                 return np.where(alike, at, -1)
             at[other] += 1  # half of a key may be that of another
 
-    def place(self, at: int) -> Place:
-        """Where a row is, and its tokens."""
-        file, row, tokens_file, tokens_row, n_tokens = self._where[at].tolist()
-        return Place(self._files[file], row, self._token_files[tokens_file], tokens_row, n_tokens)
+    def places(self, at: np.ndarray) -> list[Place]:
+        """Where rows are, and their tokens."""
+        files, token_files = self._files, self._token_files
+        return [
+            Place(files[file], row, token_files[tokens_file], *tokens)
+            for file, row, tokens_file, *tokens in self._where[at].tolist()
+        ]
 
     def _parts(self, earlier: Earlier) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Keys [N, 2] and places [N, 5] of each file of sentences."""
