@@ -23,7 +23,7 @@ from corpusvec.pipeline.runners.options import beam_flags
 from corpusvec.transforms.models.sources.caches import Entry, cached
 from corpusvec.transforms.specs import Asked
 from corpusvec.transforms.vectors.poolings import POOLINGS
-from tests import hub_modules, saved_models
+from tests import hub_modules, saved_models, static_folders
 from tests.conftest import ROOT
 from tests.models import checkpoint_folder
 
@@ -118,6 +118,7 @@ def models(tmp_path_factory, minilm) -> Path:
     hub_modules.elmo(folder / "elmo")
     hub_modules.use(folder / "use")
     hub_modules.use_lite(folder / "use-lite")
+    static_folders.write(static_folders.KINDS["model2vec"], folder / "static")
     handle = "hf://sentence-transformers/all-MiniLM-L6-v2"
     cached(
         Entry(str(folder / "cache"), handle, handle),
@@ -173,7 +174,7 @@ def place_of(page: str, models: Path, place: Path) -> Path:
     """A folder for the commands of a page, with all that they read."""
     shutil.copytree(ROOT / "examples", place / "examples")
     (place / "models").mkdir()
-    for name in ("bert-japanese", "bert-module", "elmo", "use", "use-lite", "own"):
+    for name in ("bert-japanese", "bert-module", "elmo", "use", "use-lite", "own", "static"):
         os.symlink(models / name, place / "models" / name)
     for name in ("models/all-MiniLM-L6-v2", "models/e5"):
         os.symlink(models / "all-MiniLM-L6-v2", place / name)
