@@ -15,6 +15,7 @@ from benchmarks import (
     families,
     machine,
     memory,
+    null,
     planning,
     programs,
     reruns,
@@ -46,6 +47,7 @@ GROUPS: Mapping[str, Callable[[Plan], list[rows.Row]]] = {
     "plan": planning.measure,
     "flink": sharing.measure,
     "reruns": reruns.measure,
+    "null": null.measure,
 }
 
 
@@ -122,8 +124,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_above_zero,
         metavar="N",
         default=5,
-        help="how often what is compared is run; `programs` at most twice, `memory`, `flink`"
-        " and `reruns` three times, `shapes` and `sizes` once (default: %(default)s)",
+        help="how often what is compared is run; `programs` at most twice, `memory`, `flink`,"
+        " `reruns` and `null` three times, `shapes` and `sizes` once (default: %(default)s)",
     )
     parser.add_argument(
         "--only",

@@ -35,7 +35,7 @@ def notes(model: str, spec: ModelSpec) -> Iterator[str]:
     """A note for a run without a prompt of a model whose card asks for one; `model` is what the
     user calls it.
     """
-    if spec.kind != "hugging_face" or spec.default_prompt:
+    if spec.kind not in ("hugging_face", "static") or spec.default_prompt:
         return
     for name in _names(model, spec):
         for pattern, document, query in _PROMPTS:
@@ -52,6 +52,21 @@ def notes(model: str, spec: ModelSpec) -> Iterator[str]:
                     f" --prompt='{document}', and queries with --prompt='{query}'"
                 )
             return
+
+
+def query_prompt(model: str, spec: ModelSpec) -> str | None:
+    """What a question is to begin with: the model's own prompt `query`, else what its card says.
+    None where neither says anything.
+    """
+    if (own := dict(spec.prompts).get("query")) is not None:
+        return own
+    if spec.kind != "hugging_face":
+        return None
+    for name in _names(model, spec):
+        for pattern, _, query in _PROMPTS:
+            if re.search(rf"(?<![a-z0-9]){pattern}", name.lower()):
+                return query
+    return None
 
 
 def _names(model: str, spec: ModelSpec) -> Iterator[str]:

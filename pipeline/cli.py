@@ -80,7 +80,12 @@ def _parser(metrics: MetricsFile) -> argparse.ArgumentParser:
         "plan": _plan,
         "inspect": _inspect,
         "export-model": _export,
+        "report": _report,
         "verify": _verify,
+        **{
+            name: functools.partial(_links, name)
+            for name in ("related", "search", "evaluate", "mcp")
+        },
     }
     _add_commands(parser, COMMANDS, own)
     return parser
@@ -123,6 +128,16 @@ def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) 
     return DONE
 
 
+def _report(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+    parsing.refuse_unknown(rest, flags, beam_flags)
+    parsing.refuse_twice(flags, arguments)
+    from corpusvec.pipeline.commands.report import report
+
+    open_file_systems(rest)
+    say(report(flags))
+    return DONE
+
+
 def _snapshots(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
     parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_twice(flags, arguments)
@@ -148,6 +163,17 @@ def _verify(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
     say(lines(report, flags.json))
     if report.enough is False:
         return failed(f"corpusvec: {report.verdict[-1]}", NOT_PUBLISHED, "not_enough")
+    return DONE
+
+
+def _links(name: str, flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+    """The commands that find documents."""
+    parsing.refuse_unknown(rest, flags, beam_flags)
+    parsing.refuse_twice(flags, arguments)
+    from corpusvec.pipeline.commands import links
+
+    open_file_systems(rest)
+    links.COMMANDS[name](flags)
     return DONE
 
 

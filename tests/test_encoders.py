@@ -17,10 +17,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
+from corpusvec.transforms.elements import Document
 from corpusvec.transforms.models.kinds import describe_model, load_encoder
 from corpusvec.transforms.models.transformers.weights import shapes
 from corpusvec.transforms.specs import POOLER, Wanted
-from tests.elements import window
+from tests.elements import together, window
 from tests.models import checkpoint_folder, hugging_face_folder, weights_of
 from tests.oracles import bert
 
@@ -33,13 +34,14 @@ def pair(ids, second):
 
 def random_windows(spec, lengths, seed=0):
     generator = np.random.default_rng(seed)
-    return [
+    some = [
         pair(
             generator.integers(0, spec.transformer.vocab_size, length),
             generator.integers(0, length),
         )
         for length in lengths
     ]
+    return together([replace(one, document=Document(str(n), "")) for n, one in enumerate(some)])
 
 
 def everything(spec, precision="float32"):
@@ -160,14 +162,14 @@ def test_neighbours_change_nothing(spec, precision, tolerance):
     """A window alone gives what it gives in a batch of others, longer and shorter."""
     encoder = load_encoder(spec, everything(spec, precision))
     windows = random_windows(spec, [5, 40, 1, 17, 5, 30])
-    for together, one in zip(encoder.encode(windows), windows):
-        (alone,) = encoder.encode([one])
-        assert together.window is one
+    for beside, one in zip(encoder.encode(windows), windows):
+        (alone,) = encoder.encode(together([one]))
+        assert beside.window.document == one.document
         for layer, values in alone.layers.items():
             assert values.shape == (len(one), 16)
-            np.testing.assert_allclose(together.layers[layer], values, rtol=0, atol=tolerance)
+            np.testing.assert_allclose(beside.layers[layer], values, rtol=0, atol=tolerance)
         np.testing.assert_allclose(
-            together.outputs["pooler"], alone.outputs["pooler"], rtol=0, atol=tolerance
+            beside.outputs["pooler"], alone.outputs["pooler"], rtol=0, atol=tolerance
         )
 
 
@@ -179,7 +181,7 @@ def test_threads_do_not_disturb_each_other(spec):
         results = list(pool.map(encoder.encode, batches))
     for batch, wanted in zip(results, expected):
         for result, one in zip(batch, wanted):
-            assert result.window is one.window
+            assert result.window.document == one.window.document
             for layer in (0, 3):
                 np.testing.assert_allclose(result.layers[layer], one.layers[layer], atol=5e-6)
 
@@ -195,7 +197,7 @@ def test_text_b_adds_nothing_where_a_checkpoint_has_one_segment_type(tmp_path):
     zero = {**arrays, segments: np.concatenate([row, np.zeros_like(row)])}
     embeddings = replace(spec.transformer.embeddings, segment_types=1)
     one = replace(spec, transformer=replace(spec.transformer, embeddings=embeddings))
-    windows = [pair([1, 2, 3, 4, 5], second=2)]
+    windows = together([pair([1, 2, 3, 4, 5], second=2)])
     (found,) = TransformerEncoder(one, Wanted((0, 2)), {**arrays, segments: row}).encode(windows)
     (expected,) = TransformerEncoder(spec, Wanted((0, 2)), zero).encode(windows)
     for layer in (0, 2):
@@ -239,8 +241,8 @@ WANTED_IDS = ["embeddings", "lowest", "two", "last", "pooler", "lowest and poole
 @pytest.mark.parametrize("wanted", WANTED, ids=WANTED_IDS)
 def test_only_what_is_wanted_comes_back(spec, wanted):
     (one,) = random_windows(spec, [6])
-    (result,) = load_encoder(spec, wanted).encode([one])
-    (full,) = load_encoder(spec, everything(spec)).encode([one])
+    (result,) = load_encoder(spec, wanted).encode(together([one]))
+    (full,) = load_encoder(spec, everything(spec)).encode(together([one]))
     assert set(result.layers) == set(wanted.layers)
     assert list(result.outputs) == (["pooler"] if wanted.pooler else [])
     for layer in wanted.layers:

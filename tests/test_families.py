@@ -16,6 +16,7 @@ from corpusvec.transforms.models.transformers import weights
 from corpusvec.transforms.models.transformers.families.table import FAMILIES
 from corpusvec.transforms.models.transformers.stored_arrays import StoredArrays
 from corpusvec.transforms.specs import Wanted
+from tests.elements import together
 from tests.test_parity import all_layers, assert_close_in_bfloat16, encoded_of, windows_of
 
 GOLDEN = Path(__file__).parent / "golden" / "families"
@@ -71,10 +72,10 @@ def test_neighbours_change_nothing(name):
     spec, windows, _ = golden(name)
     chosen = sorted(windows.values(), key=len)[:: len(windows) // 6]
     encoder = load_encoder(spec, all_layers(spec))
-    for together, one in zip(encoder.encode(chosen), chosen):
-        (alone,) = encoder.encode([one])
+    for beside, one in zip(encoder.encode(together(chosen)), chosen):
+        (alone,) = encoder.encode(together([one]))
         for layer, values in alone.layers.items():
-            np.testing.assert_allclose(together.layers[layer], values, rtol=0, atol=1e-5)
+            np.testing.assert_allclose(beside.layers[layer], values, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -268,7 +269,7 @@ def test_attention_block_by_block_is_attention_at_once(name, monkeypatch):
     from corpusvec.transforms.models.transformers.blocks import attention
 
     spec, windows, _ = golden(name)
-    batch = [windows[number] for number in range(0, 40, 5)]
+    batch = together([windows[number] for number in range(0, 40, 5)])
     expected = load_encoder(spec, all_layers(spec)).encode(batch)
     monkeypatch.setattr(forward, "LONG", 0)
     monkeypatch.setattr(attention, "BLOCK", 5)

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import models, normalizers, pre_tokenizers, processors
 
+from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.elements import OWN, SPECIAL, Document
 from corpusvec.transforms.models.transformers import tokenizer_files
 from corpusvec.transforms.specs import TokenizerSpec
 from corpusvec.transforms.storage.json_files import read_json
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
-from corpusvec.transforms.tokens.windows import WindowPlan, cut_each
+from corpusvec.transforms.tokens.windows import WindowPlan, cut
 
 GOLDEN = Path(__file__).parent / "golden" / "families"
 FAMILIES = sorted(path.stem for path in GOLDEN.glob("*.npz"))
@@ -34,11 +35,9 @@ def tokenizer_of(folder: Path):
 
 def windows_of(tokenizer, texts, *pairs, **plan):
     pairs = pairs or (None,) * len(texts)
-    documents = [
-        (Document(str(n), text, pair), None) for n, (text, pair) in enumerate(zip(texts, pairs))
-    ]
-    made = cut_each(documents, tokenizer, WindowPlan(**plan))
-    return [list(windows()) for windows in made]
+    documents = [Document(str(n), text, pair) for n, (text, pair) in enumerate(zip(texts, pairs))]
+    made = list(cut(Documents.of(documents), tokenizer, WindowPlan(**plan)).windows)
+    return [[one for one in made if one.document.id == document.id] for document in documents]
 
 
 @pytest.fixture(scope="module")

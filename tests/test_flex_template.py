@@ -137,7 +137,9 @@ def test_choices_and_defaults_are_the_flags_own():
 @pytest.mark.parametrize("value", ["0", "1", "007", "-1", "1.5", "ten", "", " 1", "00"])
 def test_a_number_is_one_for_both(value):
     numbers = [name for name, about in PARAMETERS.items() if about["paramType"] == "NUMBER"]
-    assert numbers == ["limit", "max_rejected", "keep", "max_seq_length", "window_overlap"]
+    assert numbers == [
+        *("limit", "max_rejected", "keep", "dimensions", "max_seq_length", "window_overlap")
+    ]
     for name in numbers:
         try:
             parser().parse_args([f"--{name}={value}"])

@@ -729,7 +729,7 @@ def test_half_a_model_of_the_hub_that_has_lost_its_record_too_is_fetched_again(
 def test_a_model_of_the_hub_without_weights_that_are_read(hub, cache, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.json").write_text("{}")
-    (tmp_path / "other" / "pytorch_model.bin").write_text("x")
+    (tmp_path / "other" / "tf_model.h5").write_text("x")
     hugging_face_hub(hub, "owner/other", tmp_path / "other")
     with pytest.raises(ValueError, match=r"no model that corpusvec knows: none of saved_model\.pb"):
         local_model("hf://owner/other", str(cache))

@@ -13,6 +13,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.documents.ages import Dates, reduced
 from corpusvec.transforms.documents.formats import Fields, Reading
 from corpusvec.transforms.documents.inputs import PIECE, match_inputs
@@ -40,7 +41,7 @@ def run(files, **options):
         for name in OUTPUTS:
             getattr(found, name) | name >> beam.Map(_collect, name)
     for name, element in _COLLECTED:
-        paths[name].append(element)
+        paths[name] += element if isinstance(element, Documents) else [element]
     return paths
 
 

@@ -10,10 +10,11 @@ import pytest
 import tokenizers
 from tokenizers import AddedToken
 
+from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.elements import Document
 from corpusvec.transforms.models.kinds import describe_model
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
-from corpusvec.transforms.tokens.windows import WindowPlan, cut_each
+from corpusvec.transforms.tokens.windows import WindowPlan, cut
 from tests.models import hugging_face_folder, word_piece_vocabulary
 from tests.test_tokenizers import trained
 from tests.token_folders import KINDS, write
@@ -414,7 +415,6 @@ def ids_of(spec, texts):
 
 def windows_of(spec, texts, prompt="", pair=None, length=5):
     """The windows of texts, truncated."""
-    documents = [(Document(str(n), text, pair), None) for n, text in enumerate(texts)]
+    documents = Documents.of([Document(str(n), text, pair) for n, text in enumerate(texts)])
     plan = WindowPlan(length, long_text="truncate", prompt=prompt, keep_end=spec.tokenizer.keep_end)
-    made = cut_each(documents, load_tokenizer(spec.tokenizer), plan)
-    return [window for windows in made for window in windows()]
+    return list(cut(documents, load_tokenizer(spec.tokenizer), plan).windows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import apache_beam as beam
 
+from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.documents.ages import Dates, dated, reduced
 from corpusvec.transforms.documents.formats import (
     Reading,
@@ -40,9 +42,11 @@ from corpusvec.transforms.measures.counters import count
 from corpusvec.transforms.storage.digests import DigestSet
 from corpusvec.transforms.storage.stores import Outage
 
+_DOCUMENTS, _CHARACTERS = 512, 1 << 20  # of a batch, at most: the tokenizer is fastest on many
+
 
 class Read(NamedTuple):
-    """`Document`s and `Failure`s of the input files, and `Count`s and `Dated`s of the run."""
+    """Documents and `Failure`s of the input files, and `Count`s and `Dated`s of the run."""
 
     documents: beam.PCollection
     failures: beam.PCollection
@@ -53,10 +57,10 @@ class Read(NamedTuple):
 class ReadDocuments(beam.PTransform):
     """Files -> `Read`: each record once, of two documents with one id the first.
 
-    All files are one element, read in order by one worker, and nothing crosses a shuffle. With
-    `spread` each file is an element, and documents are grouped by id: for runners with many
-    workers, who share what follows too. `limit`, the first records over all files, needs the order,
-    so nothing is spread with it.
+    All files are one element, read in order by one worker into batches (`Documents`), and nothing
+    crosses a shuffle. With `spread` each file is an element, and so is each `Document`; these are
+    grouped by id: for runners with many workers, who share what follows too. `limit`, the first
+    records over all files, needs the order, so nothing is spread with it.
 
     A file that is read to its end and is not what it was when it was matched ends the run.
     """
@@ -139,15 +143,13 @@ class _ReadFn(beam.DoFn):
     def _outputs(self, files: Sequence[InputFile]) -> Iterator[Any]:
         seen, times = DigestSet(), {file: Dates() for file in files}
         n_records = n_separators = 0
-        for record in self._first(times):
-            n_records += 1
-            if isinstance(record, Failure):
-                yield beam.pvalue.TaggedOutput("failures", record)
-            elif seen.add(record.id):
-                n_separators += self._hint(record)
-                yield record
-            else:
-                yield beam.pvalue.TaggedOutput("failures", _duplicate(record))
+        for batch in _batches(self._first(times)):
+            n_records += len(batch)
+            failures, documents = _unique(batch, seen)
+            yield from (beam.pvalue.TaggedOutput("failures", one) for one in failures)
+            n_separators += sum(map(self._hint, documents))
+            if documents:
+                yield Documents.of(documents)
         yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
         yield from (beam.pvalue.TaggedOutput("counts", n) for n in _separators(n_separators))
         yield from (beam.pvalue.TaggedOutput("counts", part) for part in _dated(times))
@@ -162,6 +164,32 @@ class _ReadFn(beam.DoFn):
                     n += 1
                     if n == self._limit:
                         return
+
+
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """As many at once as may be in memory."""
+    batch: list[Record] = []
+    characters = 0
+    for record in records:
+        batch.append(record)
+        if isinstance(record, Document):
+            characters += record.characters
+        if len(batch) == _DOCUMENTS or characters >= _CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _unique(records: Sequence[Record], seen: DigestSet) -> tuple[list[Failure], list[Document]]:
+    """Of documents with one id the first; the others failed."""
+    failures = [record for record in records if isinstance(record, Failure)]
+    documents = [record for record in records if isinstance(record, Document)]
+    new = seen.add_each([document.id for document in documents])
+    if all(new):
+        return failures, documents
+    failures += [_duplicate(one) for one, is_new in zip(documents, new) if not is_new]
+    return failures, list(itertools.compress(documents, new))
 
 
 class _ReadPartFn(beam.DoFn):

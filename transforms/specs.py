@@ -40,7 +40,9 @@ class TokenizerSpec:
     `cls_token`, `sep_token` and so on: a prompt can hold them, a text cannot. `split_special`:
     neither can. `segments`: the model is told which text of a pair a token is of. `keep_end`: a
     text that is truncated loses its beginning. `prefix_space`: whether a text begins with a space
-    where its pieces are of bytes (None: what the file says).
+    where its pieces are of bytes (None: what the file says). `bare`: no tokens stand around a text,
+    whatever the file says; `skips_unknown`: unknown tokens are left out. `dictionary`: MeCab's,
+    where it cuts a text into words, which fall into `characters` or into pieces.
     """
 
     kind: str
@@ -57,6 +59,10 @@ class TokenizerSpec:
     segments: bool = True
     keep_end: bool = False
     prefix_space: bool | None = None
+    bare: bool = False
+    skips_unknown: bool = False
+    dictionary: str = ""
+    characters: bool = False
 
 
 @dataclass(frozen=True, slots=True)

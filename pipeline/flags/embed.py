@@ -187,6 +187,12 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             " the model's files say, otherwise vector=mean@-2)",
         },
         "normalize": {"action": "store_true", "help": "scale every sentence vector to length 1"},
+        "dimensions": {
+            "type": above_zero,
+            "metavar": "N",
+            "help": "keep the first N dimensions of every sentence vector, scaled to length 1 again"
+            " if the model's are: for models trained so that these suffice (default: all)",
+        },
         "mask_special": {
             "action": "store_true",
             "help": "exclude special tokens ([CLS], [SEP]) from mean, max and the other poolings"

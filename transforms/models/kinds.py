@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import importlib
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
-from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.columns import Encoded, Windows
 from corpusvec.transforms.specs import Asked, ModelSpec, Wanted
 from corpusvec.transforms.storage import lfs_pointers
 from corpusvec.transforms.storage.file_digests import sha256
@@ -28,8 +29,8 @@ class Encoder(Protocol):
 
     streams: int
 
-    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
-        """One result for each window, in order."""
+    def encode(self, windows: Windows) -> Encoded:
+        """What it makes of a batch of one window or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,15 @@ KINDS: Mapping[str, Kind] = {
         "a TensorFlow 1 checkpoint (bert_config.json or config.ini, *.ckpt-*.index with its data,"
         " vocab.txt or a SentencePiece .model with its .vocab)",
     ),
+    "static": Kind(
+        "static.tables",
+        "a folder of static embeddings (StaticEmbedding of sentence-transformers, or model2vec:"
+        " model.safetensors and tokenizer.json)",
+    ),
     "hugging_face": Kind(
         "transformers.hugging_face",
-        "a Hugging Face folder (config.json, model.safetensors, tokenizer.json or vocab.txt or"
-        " sentencepiece.bpe.model)",
+        "a Hugging Face folder (config.json, model.safetensors or pytorch_model.bin, tokenizer.json"
+        " or vocab.txt or sentencepiece.bpe.model)",
     ),
     # Functions of SavedModels and TF1 Hub modules (saved_model.pb and its variables). The first
     # that takes a function runs it.
@@ -139,6 +145,8 @@ def tokens_at_once() -> int:
     """Padded tokens that a call should have where it can, once a model is loaded: on a GPU, which
     idles through small batches; 0 where batches are good as they come.
     """
+    if "tensorflow" not in sys.modules:  # the model does not need it
+        return 0
     from corpusvec.transforms.models.hardware import has_gpu
 
     return 1 << 14 if has_gpu() else 0
@@ -146,7 +154,7 @@ def tokens_at_once() -> int:
 
 _MODULE = re.compile(r"\d+_")  # the folder of a module of sentence-transformers
 
-_READ = {".json", ".txt", ".ini", ".model", ".vocab", ".safetensors", ".pb"}
+_READ = {".json", ".txt", ".ini", ".model", ".vocab", ".safetensors", ".bin", ".pb"}
 
 
 def refuse_unreadable(folder: Path) -> None:

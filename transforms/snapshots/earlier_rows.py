@@ -166,26 +166,36 @@ class EarlierRows:
         order = np.argsort(keys[:n, 0], kind="stable")  # of equal texts the first
         return keys[order], where[order]
 
-    def find(self, keys: np.ndarray) -> list[Place | None]:
-        """[N, 2] uint64 -> where the rows of each text lie."""
+    def find(self, keys: np.ndarray) -> np.ndarray:
+        """[N, 2] uint64 -> which rows have the text, [N] int64 for `places`; -1 where none has.
+        They are good until the next call.
+        """
         places = self._find(keys)
-        while self._spare and None in places:
+        while self._spare and (places < 0).any():
             self._take(self._spare.pop(0))
             places = self._find(keys)
         return places
 
-    def _find(self, keys: np.ndarray) -> list[Place | None]:
-        at = np.searchsorted(self._keys[:, 0], keys[:, 0])
-        return [self._place(key, place) for key, place in zip(keys, at.tolist())]
+    def _find(self, keys: np.ndarray) -> np.ndarray:
+        known = self._keys
+        if not len(known):
+            return np.full(len(keys), -1)
+        at = np.searchsorted(known[:, 0], keys[:, 0])
+        while True:
+            there = np.minimum(at, len(known) - 1)
+            alike = (known[there, 0] == keys[:, 0]) & (at < len(known))
+            other = alike & (known[there, 1] != keys[:, 1])
+            if not other.any():
+                return np.where(alike, at, -1)
+            at[other] += 1  # half of a key may be that of another
 
-    def _place(self, key: np.ndarray, at: int) -> Place | None:
-        while at < len(self._keys) and self._keys[at, 0] == key[0]:
-            if self._keys[at, 1] == key[1]:
-                file, row, tokens_file, tokens_row, n_tokens = self._where[at].tolist()
-                tokens_path = self._token_files[tokens_file]
-                return Place(self._files[file], row, tokens_path, tokens_row, n_tokens)
-            at += 1
-        return None
+    def places(self, at: np.ndarray) -> list[Place]:
+        """Where rows are, and their tokens."""
+        files, token_files = self._files, self._token_files
+        return [
+            Place(files[file], row, token_files[tokens_file], *tokens)
+            for file, row, tokens_file, *tokens in self._where[at].tolist()
+        ]
 
     def _parts(self, earlier: Earlier) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Keys [N, 2] and places [N, 5] of each file of sentences."""

@@ -9,19 +9,23 @@ names here that no text has, and `spelled` puts them into a prompt.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from corpusvec.transforms.ranges import edges_of
 from corpusvec.transforms.specs import TokenizerSpec
-from corpusvec.transforms.tokens import sentence_pieces, words
+from corpusvec.transforms.tokens import japanese_words, sentence_pieces, words
 from corpusvec.transforms.tokens import spans as span_maps
-from corpusvec.transforms.tokens.tokens import Named, Tokenizer, Tokens
+from corpusvec.transforms.tokens.tokens import Named, TokenColumns, Tokenizer, Tokens
 
 CLS, SEP, UNKNOWN = "[CLS]", "[SEP]", "[UNK]"
 # What the tokens around and between texts are called, whoever else names them.
@@ -59,6 +63,7 @@ class _Library:
     """
 
     separators, segments, pairs, strings = 1, True, True, False
+    skips_unknown = False
     unknown: int | None
     cls: tuple[str, int] | None
     sep: tuple[str, int] | None
@@ -97,31 +102,70 @@ class _Library:
         return self._hidden.sub(lambda token: _hidden(token[0]), prompt) if self._hidden else prompt
 
     def encode(self, texts: Sequence[str], spans: bool) -> list[Tokens]:
-        seen: Sequence[str] = texts
-        origins: Iterable[np.ndarray | None] = itertools.repeat(None)
-        if self._see and texts:
-            seen, origins = zip(*map(self._see, texts))
-        run = self._tokenizer.encode_batch if spans else self._tokenizer.encode_batch_fast
-        encodings = run(list(seen), add_special_tokens=False)
+        found = self.encode_columns(texts, spans, strings=False)
+        edges = found.edges.tolist()
         return [
-            self._tokens(encoding, text, origin, spans)
-            for encoding, text, origin in zip(encodings, texts, origins)
+            Tokens(
+                Named(found.ids[start:stop].tolist(), self._names),
+                found.ids[start:stop],
+                None if found.spans is None else found.spans[start:stop],
+            )
+            for start, stop in zip(edges, edges[1:])
         ]
 
-    def _tokens(self, encoding, text: str, origins: np.ndarray | None, spans: bool) -> Tokens:
-        numbers = encoding.ids
-        ids = np.array(numbers, np.int32)
-        # Not `encoding.tokens`: slower, and empty strings from `encode_batch_fast`.
-        tokens = Named(numbers, self._names)
-        if not spans:
-            return Tokens(tokens, ids, None)
-        flat = itertools.chain.from_iterable(encoding.offsets)
+    def encode_columns(self, texts: Sequence[str], spans: bool, strings: bool) -> TokenColumns:
+        """The same for many, on all idle cores: the library's threads do not hold Python's lock."""
+        seen, origins = self._seen(texts)
+        run = self._tokenizer.encode_batch if spans else self._tokenizer.encode_batch_fast
+        encodings = run(seen, add_special_tokens=False)
+        numbers, lengths = array("i"), []
+        for encoding in encodings:
+            row = encoding.ids
+            lengths.append(len(row))
+            numbers.fromlist(row)  # half the time of `np.fromiter` over all
+        ids = np.frombuffer(numbers, np.int32)
+        edges = edges_of(np.array(lengths, np.int64))
+        places = self._places(encodings, texts, origins, ids, edges) if spans else None
+        if self.skips_unknown:
+            known = ids != self.unknown
+            edges, ids = np.append(0, np.cumsum(known))[edges], ids[known]
+            places = None if places is None else places[known]
+        return TokenColumns(edges, ids, places, None, self._vocabulary if strings else None)
+
+    def _seen(self, texts: Sequence[str]) -> tuple[list[str], list[np.ndarray | None]]:
+        """What the library is shown, and where each of that comes from."""
+        if not self._see:
+            return list(texts), [None] * len(texts)
+        found = [self._see(text) for text in texts]
+        return [seen for seen, _ in found], [origins for _, origins in found]
+
+    @functools.cached_property
+    def _vocabulary(self) -> pa.Array:
+        return pa.array([self._names.get(number, "") for number in range(self.size)], pa.string())
+
+    def _places(
+        self,
+        encodings,
+        texts: Sequence[str],
+        origins: Sequence[np.ndarray | None],
+        ids: np.ndarray,
+        edges: np.ndarray,
+    ) -> np.ndarray:
+        """[N, 2] int32, each in its text."""
+        pairs = itertools.chain.from_iterable(encoding.offsets for encoding in encodings)
+        flat = itertools.chain.from_iterable(pairs)
         places = np.fromiter(flat, np.int32, 2 * len(ids)).reshape(-1, 2)
-        if origins is not None:
-            places = span_maps.through_origins(places, origins)
-        if self._has_spaces:
-            places = span_maps.without_space(places, text, ids == self._blank)
-        return Tokens(tokens, ids, places.astype(np.int32, copy=False))
+        for row, origin in enumerate(origins):
+            if origin is None and not self._has_spaces:
+                continue
+            own = slice(edges[row], edges[row + 1])
+            found = places[own]
+            if origin is not None:
+                found = span_maps.through_origins(found, origin)
+            if self._has_spaces:
+                found = span_maps.without_space(found, texts[row], ids[own] == self._blank)
+            places[own] = found
+        return places
 
 
 def _by_bytes(tokenizer) -> bool:
@@ -212,7 +256,7 @@ def _tokenizer_json(spec: TokenizerSpec) -> Tokenizer:
     tokenizer = Library.from_file(spec.path)
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    around = _around(tokenizer, spec)
+    around = (None, None) if spec.bare else _around(tokenizer, spec)
     _override(tokenizer, spec)
     names = {number: token for token, number in tokenizer.get_vocab().items()}
     unknown = _unknown(tokenizer, names)
@@ -220,13 +264,14 @@ def _tokenizer_json(spec: TokenizerSpec) -> Tokenizer:
     ends = [("post_processor", names[number]) for number in around if number is not None]
     hidden = _to_hide(spec, tokenizer, added, *ends, ("model.unk_token", names.get(unknown)))
     found, unfound = _in_prompts(spec, hidden, tokenizer, added)
-    pair = _pair_rules(tokenizer, *around)
+    pair = None if spec.bare else _pair_rules(tokenizer, *around)
     renamed = _without(hidden, tokenizer, added, spec)
     special = (*around, None if unknown < 0 else unknown)
     library = _Library(renamed, names, special, found, unfound=unfound)
     library.pairs = pair is not None
     library.separators, segments = pair or (0, False)
     library.segments = segments and spec.segments
+    library.skips_unknown = spec.skips_unknown
     return library
 
 
@@ -414,6 +459,7 @@ TOKENIZERS: Mapping[str, Callable[[TokenizerSpec], Tokenizer]] = {
     "wordpiece": _word_piece,
     "bert_fast": _bert_fast,
     "tokenizer.json": _tokenizer_json,
+    "mecab": japanese_words.mecab,
     "sentencepiece": sentence_pieces.bert_japanese,
     "xlm_roberta": sentence_pieces.xlm_roberta,
     "sentencepiece_ids": sentence_pieces.own_numbers,

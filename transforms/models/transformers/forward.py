@@ -15,8 +15,8 @@ from threading import Lock
 import numpy as np
 
 from corpusvec.transforms.architectures import AFTER, AROUND, Reach, Transformer
-from corpusvec.transforms.batches import padded_length
-from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.batches import filled, padded_length
+from corpusvec.transforms.columns import Encoded, Windows
 from corpusvec.transforms.models.hardware import has_amx, prepare_threads, tf
 from corpusvec.transforms.models.transformers.blocks import norms
 from corpusvec.transforms.models.transformers.blocks.arrays import Arrays, Fixed, Weights, held
@@ -29,7 +29,7 @@ from corpusvec.transforms.models.transformers.blocks.surroundings import (
     surroundings,
 )
 from corpusvec.transforms.models.transformers.weights import WORDS, layer_name, norm_places
-from corpusvec.transforms.specs import POOLER, ModelSpec, Wanted
+from corpusvec.transforms.specs import POOLER, Layer, ModelSpec, Wanted
 
 SMALL_HIDDEN = 512  # below that bfloat16 is faster with its weights in the graph
 LONG = 1024  # tokens, above which the attention is computed block by block
@@ -49,24 +49,15 @@ class TransformerEncoder:
         self._layers, self._segments = [int(layer) for layer in wanted.layers], spec.segments
         self._graphs = Graphs.build(spec.transformer, wanted, weights)
 
-    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
-        """Each result's layers are views [T, H] float32 of the batch's."""
-        lengths = np.array([len(window) for window in windows], np.int32)
-        ids = np.zeros((len(windows), padded_length(windows, self._longest)), np.int32)
-        segments = np.zeros_like(ids)
-        for row, window in enumerate(windows):
-            ids[row, : len(window)] = window.ids
-            if self._segments:
-                segments[row, : len(window)] = window.segments
-        layers, pooled = self._graphs.run(ids, segments, lengths, self._layers)
-        return [
-            Encoded(
-                window=window,
-                layers={i: values[row, : len(window)] for i, values in layers.items()},
-                outputs={} if pooled is None else {POOLER: pooled[row].copy()},
-            )
-            for row, window in enumerate(windows)
-        ]
+    def encode(self, windows: Windows) -> Encoded:
+        """Layers and pooled output as TensorFlow has them."""
+        ids, segments = filled(windows, padded_length(windows, self._longest))
+        if not self._segments:
+            segments[:] = 0
+        lengths = windows.lengths.astype(np.int32)
+        found, pooled = self._graphs.run(ids, segments, lengths, self._layers)
+        layers: dict[Layer, np.ndarray] = {layer: values for layer, values in found.items()}  # noqa: C416
+        return Encoded(windows, layers, {} if pooled is None else {POOLER: pooled})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

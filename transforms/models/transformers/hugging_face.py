@@ -15,6 +15,7 @@ from corpusvec.transforms.models.transformers import (
     configurations,
     sentence_modules,
     tokenizer_files,
+    weight_places,
     weights,
 )
 from corpusvec.transforms.models.transformers.folders import (
@@ -43,14 +44,14 @@ from corpusvec.transforms.tokens.tokens import Tokenizer
 if TYPE_CHECKING:
     from corpusvec.transforms.models.transformers.forward import TransformerEncoder
 
-_INDEX = ".index.json"  # what follows the name of a file whose weights are in shards
-
 
 def recognises(path: str, asked: Asked) -> bool:
     """A folder with a configuration of transformers, or with sentence-transformers' list of
     modules. A configuration alone may lie beside a SavedModel.
     """
     folder = Path(path)
+    if sentence_modules.is_static(folder):
+        return False
     if (folder / "modules.json").is_file():
         return True
     weights = any(folder.glob("*.safetensors*"))
@@ -91,10 +92,10 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         ),
         segments=library.segments and config.embeddings.segment_types > 1,
         **around,
-        prompts=modules.prompts if modules else (),
-        default_prompt=modules.default_prompt if modules else "",
+        **sentence_modules.prompts(modules),
         notes=(
             *notes,
+            *(modules.notes if modules else ()),
             *configurations.type_note(values, types, modules.dtype if modules else None),
             *tokenizer_files.notes(rules, said, values, library),
         ),
@@ -113,7 +114,7 @@ def _checked_weights(
     folder: Path, values: Mapping[str, Any], config: Transformer
 ) -> tuple[list[Path], bool, set[str]]:
     """The files of the weights, whether they have a pooler, and the types of their numbers."""
-    files = _weight_files(folder, values)
+    files = weight_places.find(folder, values)
     where = str(files[0] if len(files) == 1 else folder)
     there, types = shapes_and_types(places(config, files))
     if weights.WORDS not in there:
@@ -171,38 +172,3 @@ def read_arrays(spec: ModelSpec, pooler: bool) -> Mapping[str, np.ndarray]:
     """The arrays of `weights.shapes`, float32, read one by one; the pooler's if wanted."""
     assert spec.transformer is not None
     return StoredArrays(spec.transformer, list(map(Path, spec.weights)), pooler)
-
-
-def _weight_files(folder: Path, values: Mapping[str, Any]) -> list[Path]:
-    """The file that the configuration names, else the single file, else the shards.
-
-    Source: transformers 5.23, modeling_utils.py, _get_resolved_checkpoint_files.
-    """
-    named = setting(values, "transformers_weights", str, folder / "config.json")
-    single, index = folder / "model.safetensors", folder / f"model.safetensors{_INDEX}"
-    if named is not None:
-        if Path(named).name != named or not named.removesuffix(_INDEX).endswith(".safetensors"):
-            raise ValueError(
-                f"{folder / 'config.json'}: transformers_weights is {named!r}, which is no"
-                " safetensors file of the folder"
-            )
-        single = index = folder / named
-    sharded = index.is_file() and (index.name == named or not single.is_file())
-    files = _shards(index) if sharded and index.name.endswith(_INDEX) else [single]
-    for file in files:
-        if not file.is_file():
-            hint = ""
-            if (folder / "pytorch_model.bin").is_file():
-                hint = "; pytorch_model.bin is not read, save the model as safetensors"
-            raise ValueError(f"--model={folder}: has no {file.name}{hint}")
-    return files
-
-
-def _shards(index: Path) -> list[Path]:
-    names = read_json(index).get("weight_map")
-    if not isinstance(names, dict) or not names:
-        raise ValueError(f"{index}: has no weight_map, which says where each weight is")
-    for key, name in names.items():
-        if not isinstance(name, str):
-            raise ValueError(f"{index}: weight_map: {key} must be the name of a file, got {name!r}")
-    return [index.with_name(name) for name in sorted(set(names.values()))]

@@ -6,7 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from corpusvec.transforms.models.transformers import rebuilt_tokenizers, tokenizer_settings
+from corpusvec.transforms.models.transformers import (
+    japanese_tokenizers,
+    rebuilt_tokenizers,
+    tokenizer_settings,
+)
 from corpusvec.transforms.specs import TokenizerSpec, VectorColumn
 from corpusvec.transforms.storage.json_files import setting
 from corpusvec.transforms.tokens.tokenizers import Tokenizer
@@ -31,7 +35,8 @@ _UNSEGMENTED = (
     *_classes("GPT2", "Gemma", "Llama", "Qwen2"),
 )
 # Programs of their own, which read no tokenizer.json.
-_PROGRAMS = _classes("BertJapanese", "Bertweet", "ByT5", "Canine", "Phobert", "XLM", "Flaubert")
+_JAPANESE = "BertJapaneseTokenizer"
+_PROGRAMS = _classes("Bertweet", "ByT5", "Canine", "Phobert", "XLM", "Flaubert")
 _KINDS: Mapping[str, tuple[str, tuple[str, ...] | None]] = {
     "tokenizer.json": ("tokenizer.json", None),
     "vocab.txt": ("bert_fast", _OF_VOCABULARIES),
@@ -54,7 +59,6 @@ _NAMES_OF_CLASSES: Mapping[str | None, dict[str, str]] = {
     **dict.fromkeys((*_XLM_CLASSES, *_classes("Roberta", "Camembert")), _XLM_NAMES),
     **dict.fromkeys(_classes("MPNet"), _XLM_NAMES | {"unk_token": "[UNK]"}),
 }
-_NO_RULES: Mapping[str, Mapping[str, bool | None]] = {"xlm_roberta": {"do_lower_case": False}}
 # Models that count positions from the left end of a padded batch.
 _ABSOLUTE = ("albert", "bert", "distilbert", "electra")
 # The classes that transformers takes where no file names one.
@@ -85,7 +89,11 @@ def find(place: Path) -> tuple[Path, dict[str, Any]]:
                 " name the tokenizer's folder or file with --tokenizer"
             )
         file = there[0]
-    return file, tokenizer_settings.read(folder)
+    said = tokenizer_settings.read(folder)
+    vocabulary = folder / "vocab.txt"
+    if said.get("tokenizer_class") == _JAPANESE and vocabulary.is_file() and not place.is_file():
+        file = vocabulary  # the class reads no other
+    return file, said
 
 
 def own_files(folder: Path) -> list[Path]:
@@ -101,19 +109,20 @@ def describe(
     lowercase_first: bool,
 ) -> TokenizerSpec:
     """`said` is what the files beside the tokenizer's say, `model` the model's configuration,
-    `lowercase` what the user asks for. Raises `ValueError` where they ask for what is not
-    implemented.
+    `lowercase` what the user asks for. Raises `ValueError` for what is not implemented.
 
     Source: transformers, BertTokenizerFast: what `tokenizer_config.json` says, and else the
     defaults of the class that it names, overrides `tokenizer.json`.
     """
     about = file.with_name(tokenizer_settings.CONFIG)
     name = _class_of(said, model, about)
-    kind = _kind(file, name, said.get("word_tokenizer_type") or said.get("subword_tokenizer_type"))
+    if name == _JAPANESE or said.get("word_tokenizer_type"):
+        return japanese_tokenizers.describe(file, said, lowercase, lowercase_first)
+    kind = _kind(file, name)
     tokenizer_settings.check(file, said)
     name = name or _OF_MODELS.get(str(model.get("model_type")))
     of_class = name in _WORD_PIECE_CLASSES
-    rules = _rules(said, about) if of_class or kind == "bert_fast" else _NO_RULES.get(kind, {})
+    rules = _rules(kind, of_class, said, about)
     names = _NAMES_OF_CLASSES.get(name, {}) | tokenizer_settings.named(said, file)
     inputs = setting(said, "model_input_names", list, about)
     spaced = bool(setting(said, "add_prefix_space", bool, about))
@@ -156,8 +165,12 @@ def check_skipped_prompt(
         )
 
 
-def _rules(said: Mapping[str, Any], about: Path) -> dict[str, bool | None]:
+def _rules(
+    kind: str, of_class: bool, said: Mapping[str, Any], about: Path
+) -> Mapping[str, bool | None]:
     """Those of BERT's classes. Other classes take all rules from `tokenizer.json`."""
+    if not of_class and kind != "bert_fast":
+        return {"do_lower_case": False} if kind == "xlm_roberta" else {}
     found = {key: setting(said, key, bool, about) for key in _CLASS_DEFAULTS}
     return {key: _CLASS_DEFAULTS[key] if found[key] is None else found[key] for key in found}
 
@@ -168,6 +181,9 @@ def notes(
     """What a user is to know of the files: `tokenizer` is what they were read as."""
     file = Path(spec.path)
     yield from tokenizer_settings.notes(file, said)
+    if spec.kind == "mecab":
+        yield from japanese_tokenizers.notes(said)
+        return
     kind = str(model.get("model_type"))
     if kind in _ABSOLUTE and _side(file, said, "padding") == "left":
         yield (
@@ -211,15 +227,15 @@ def _side(file: Path, said: Mapping[str, Any], what: str) -> str:
     return side or "right"
 
 
-def _kind(file: Path, name: str | None, mecab: str | None) -> str:
+def _kind(file: Path, name: str | None) -> str:
     """Our name for the tokenizer of class `name`. Raises `ValueError` where it is another's."""
     if file.name not in _KINDS:
         raise ValueError(f"--tokenizer={file}: expected {', '.join(_KINDS)}")
     kind, classes = _KINDS[file.name]
-    if name in _PROGRAMS or mecab:
+    if name in _PROGRAMS:
         raise ValueError(
-            f"{file}: the model's tokenizer is {name or mecab!r}, a program of its own, which is"
-            " not implemented"
+            f"{file}: the model's tokenizer is {name!r}, a program of its own, which is not"
+            " implemented"
         )
     if classes and name is not None and name not in classes:
         raise ValueError(

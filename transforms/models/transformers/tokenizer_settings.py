@@ -32,6 +32,7 @@ _WITHOUT_EFFECT = {
     *("do_subword_tokenize", "do_word_tokenize", "errors", "files_loaded", "from_slow"),
     *("init_inputs", "is_fast", "is_local", "keep_accents", "legacy", "local_files_only"),
     *("max_length", "mecab_kwargs", "name_or_path", "never_split", "pad_to_multiple_of"),
+    *("jumanpp_kwargs", "spm_file", "sudachi_kwargs"),
     *("pad_token_type_id", "processor_class", "remove_space", "response_schema"),
     *("response_template", "revision", "sp_model_kwargs", "special_tokens_map_file", "stride"),
     *("tokenizer_file", "tokenizer_type", "transformers_version", "trim_offsets"),

@@ -110,8 +110,8 @@ def _check_model_arguments(arguments: Mapping[str, Any], file: Path) -> None:
     no_others(arguments, _MODEL_ARGUMENTS, file)
     if arguments.get("use_safetensors") is False:
         raise ValueError(
-            f"{file}: model_kwargs: use_safetensors is false; corpusvec reads safetensors alone,"
-            " whose weights may be others than those of pytorch_model.bin"
+            f"{file}: model_kwargs: use_safetensors is false; corpusvec reads safetensors where"
+            " there are any, whose weights may be others than those of pytorch_model.bin"
         )
 
 
