@@ -80,6 +80,7 @@ def _parser(metrics: MetricsFile) -> argparse.ArgumentParser:
         "plan": _plan,
         "inspect": _inspect,
         "export-model": _export,
+        "report": _report,
         "verify": _verify,
         **{
             name: functools.partial(_links, name)
@@ -124,6 +125,16 @@ def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) 
     check_runner(flags)
     open_file_systems(rest)
     say(plan(flags, started))
+    return DONE
+
+
+def _report(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+    parsing.refuse_unknown(rest, flags, beam_flags)
+    parsing.refuse_twice(flags, arguments)
+    from corpusvec.pipeline.commands.report import report
+
+    open_file_systems(rest)
+    say(report(flags))
     return DONE
 
 

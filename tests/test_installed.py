@@ -68,6 +68,7 @@ CASES: Mapping[str, tuple[list[str], str]] = {
     "inspect a model": (["inspect", "model"], "to embed          corpusvec embed --model=model"),
     "inspect an output": (["inspect", "out"], "vector: float32[16]"),
     "inspect, for programs": (["inspect", "out", "--json"], '"what": "output"'),
+    "report": (["report", "out", "--file=report.html"], "a map of 13 documents"),
     "export-model": (["export-model", "model", "saved"], "a TF2 SavedModel"),
     "snapshots list": (["snapshots", "list", "out"], "LATEST"),
     "snapshots show": (["snapshots", "show", "out"], "13 documents"),

@@ -12,6 +12,7 @@ from corpusvec.pipeline.flags.links import (
     add_related_flags,
     add_search_flags,
 )
+from corpusvec.pipeline.flags.report import REPORT
 from corpusvec.pipeline.flags.snapshots import SNAPSHOTS, Command
 from corpusvec.pipeline.flags.values import above_zero, count, numbers, price
 
@@ -89,6 +90,7 @@ COMMANDS: Mapping[str, Command] = {
         " --output if you like.",
         add_plan_flags,
     ),
+    "report": REPORT,
     "inspect": Command(
         "show what a model, or an output folder, holds",
         "Show what is inside a model, and how it would be run; or what an output of `embed` holds.",

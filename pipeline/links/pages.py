@@ -46,6 +46,11 @@ class Pages:
         """Whether they are the documents of one corpus, each a page."""
         return len(self.corpora) == 1 and not is_of_lines(self.corpora[0])
 
+    @property
+    def parts(self) -> list[tuple[int, list[int]]]:
+        """Of each page the number of its corpus, and its rows there."""
+        return self._lines
+
     @cached_property
     def titles(self) -> list[str]:
         return [self.corpora[at].titles[rows[0]] for at, rows in self._lines]
