@@ -244,7 +244,7 @@ def test_links_are_found_again(run):
     assert [*told] == ["links", "vectors", "lexical", "hybrid"]
     assert told["links"] == 2
     assert all({*told[name]} == {"recall@10", "mrr"} for name in ("vectors", "lexical", "hybrid"))
-    assert told["lexical"]["recall@10"] == 1
+    assert told["lexical"]["recall@10"] == 0.5  # nothing is left of the words for Basil
 
 
 REFUSED = {
@@ -288,7 +288,7 @@ def test_an_output_of_an_earlier_version_is_opened():
     corpus = corpusvec.open(str(OLD))
     assert len(corpus) == len(corpus.ids) == len(corpus.matrix())
     assert corpus.links == [()] * len(corpus)
-    assert corpus.metadata[corpus.rows["a"]]["views"] == "5"
+    assert corpus.metadata[corpus.rows["a"]]["views"] == "4"
     assert len(corpus.related("a", top=2)) == 2
 
 
