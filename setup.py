@@ -21,9 +21,11 @@ setup(
     package_data={"corpusvec": ["py.typed"], "corpusvec.pipeline.reports": ["page/*"]},
     install_requires=[
         "apache-beam>=2.70,<3",
+        "huggingface-hub>=0.30,<3",  # comes with tokenizers, in any version
         "ijson>=3.3,<4",
         "numpy>=1.26,<3",
         "pyarrow>=18,<27",
+        "pyyaml>=6,<7",
         "requests>=2.31,<3",
         "safetensors>=0.5,<1",
         "sentencepiece>=0.2.1,<0.3",
@@ -34,28 +36,35 @@ setup(
     ],
     extras_require={
         "aws": ["apache-beam[aws]>=2.70,<3"],  # s3://
+        "gpu": ["tensorflow[and-cuda]"],  # NVIDIA's libraries, where there is a GPU of theirs
         "gcp": ["apache-beam[gcp]>=2.70,<3"],  # gs:// and --runner=dataflow
-        "hf": ["huggingface-hub>=0.30,<3"],  # models named hf://owner/name
+        "ja": ["fugashi>=1.3,<2", "ipadic>=1,<2", "unidic-lite>=1,<2"],  # Japanese BERTs with MeCab
+        "mcp": ["mcp>=2,<3"],  # `corpusvec mcp`
         "notebook": ["duckdb>=1.1,<3", "pandas>=2.2,<4"],  # what the README reads vectors with
         "report": ["umap-learn>=0.5.7,<0.6"],  # a map that keeps neighbours together
+        "search": ["bm25s>=0.3,<0.4"],  # words beside vectors: related, search, evaluate
         "text": ["tensorflow-text>=2.18,<3"],  # models with their tokenizer inside
         "dev": [
             "apache-beam[aws]",
             "apache-beam[gcp]",
             "flask",  # moto_server's
             "flask-cors",
+            "fugashi",
             "gcp-storage-emulator",
-            "huggingface-hub",
+            "ipadic",
             "setuptools<81",  # tensorflow-hub imports pkg_resources
             "tensorflow-hub",
             "tensorflow-text; sys_platform == 'linux' and platform_machine == 'x86_64'",
             "tf-keras",
+            "unidic-lite",
+            "bm25s",
             "cronsim>=2.5,<3",
             "datasets",
             "duckdb",
             "faiss-cpu>=1.9,<2",  # of docs/recipes.md
             "fastparquet",
             "hypothesis",
+            "mcp",
             "lancedb>=0.20,<1",  # of docs/recipes.md
             "moto[s3]",
             "mypy",

@@ -14,6 +14,7 @@ from benchmarks import (
     encoding,
     machine,
     memory,
+    null,
     planning,
     programs,
     reruns,
@@ -44,6 +45,7 @@ GROUPS: Mapping[str, Callable[[Plan], list[rows.Row]]] = {
     "plan": planning.measure,
     "flink": sharing.measure,
     "reruns": reruns.measure,
+    "null": null.measure,
 }
 
 
@@ -120,8 +122,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_above_zero,
         metavar="N",
         default=5,
-        help="how often what is compared is run; `programs` at most twice, `memory`, `flink`"
-        " and `reruns` three times, `shapes` and `sizes` once (default: %(default)s)",
+        help="how often what is compared is run; `programs` at most twice, `memory`, `flink`,"
+        " `reruns` and `null` three times, `shapes` and `sizes` once (default: %(default)s)",
     )
     parser.add_argument(
         "--only",

@@ -20,14 +20,14 @@ def main(model: str, windows: str, precision: str, layers: str | None = None) ->
     from corpusvec.pipeline.settings import Settings
     from corpusvec.transforms.batches import _BATCH_TOKENS, cut_batches
     from corpusvec.transforms.models.kinds import load_encoder
-    from corpusvec.transforms.models.probes import id_window
+    from corpusvec.transforms.models.probes import id_windows
 
     settings = Settings(model=model, precision=precision, vectors=VECTORS, layers=layers)
     recipe = settings.resolve()
     encoder = load_encoder(recipe.spec, recipe.wanted)
-    every = [id_window(ids) for ids in json.loads(Path(windows).read_text())]
+    every = id_windows(*json.loads(Path(windows).read_text()))
     batches = list(cut_batches(every, _BATCH_TOKENS, longest=recipe.spec.longest_padded))
-    tokens = sum(map(len, every))
+    tokens = int(every.lengths.sum())
     with ThreadPoolExecutor(encoder.streams) as threads:
 
         def encode() -> float:

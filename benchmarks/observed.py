@@ -74,7 +74,7 @@ class _Noting:
         with self._lock:
             self.noted.setdefault("first_batch", time.time())
             if "first_encoded" in self.noted:
-                self.noted["later_tokens"] += sum(window.size for window in windows)
+                self.noted["later_tokens"] += int(windows.sizes.sum())
         encoded = self._encoder.encode(windows)
         with self._lock:
             self.noted.setdefault("first_encoded", time.time())

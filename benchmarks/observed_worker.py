@@ -24,7 +24,7 @@ class _Noting:
     def encode(self, windows):
         began = time.time()
         encoded = self._encoder.encode(windows)
-        line = json.dumps([began, time.time(), sum(window.size for window in windows)])
+        line = json.dumps([began, time.time(), int(windows.sizes.sum())])
         self._file.write(f"{line}\n")
         return encoded
 

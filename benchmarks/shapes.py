@@ -55,7 +55,7 @@ def run(model: str, batches: int) -> dict[str, list[float]]:
     seconds, memory = [], []
     for number in range(_SETTLED + batches):
         windows = _batch(recipe.spec.tokenizer is None, chance)
-        padded = len(windows) * max(window.size for window in windows)
+        padded = len(windows) * int(windows.sizes.max())
         started = time.perf_counter()
         encoder.encode(windows)
         if number >= _SETTLED:
@@ -72,15 +72,15 @@ def run(model: str, batches: int) -> dict[str, list[float]]:
 
 def _batch(strings: bool, chance: random.Random):
     """Windows of any lengths: ids that every vocabulary has, or words."""
-    from corpusvec.transforms.models.probes import id_window, text_window
+    from corpusvec.transforms.models.probes import id_windows, text_windows
 
     longest = chance.randint(2, 128)
     lengths = [chance.randint(1, longest) for _ in range(chance.randint(1, _BUDGET // longest))]
     lengths = [*lengths, longest]
     if strings:
         words = ("garden", "tomato", "rain", "book", "tea", "snow", "42")
-        return [text_window(" ".join(chance.choices(words, k=length))) for length in lengths]
-    return [id_window([chance.randrange(5, 60) for _ in range(length)]) for length in lengths]
+        return text_windows(*(" ".join(chance.choices(words, k=length)) for length in lengths))
+    return id_windows(*([chance.randrange(5, 60) for _ in range(length)] for length in lengths))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def notes(model: str, spec: ModelSpec) -> Iterator[str]:
     """A note for a run without a prompt of a model whose card asks for one; `model` is what the
     user calls it.
     """
-    if spec.kind != "hugging_face" or spec.default_prompt:
+    if spec.kind not in ("hugging_face", "static") or spec.default_prompt:
         return
     for name in _names(model, spec):
         for pattern, document, query in _PROMPTS:

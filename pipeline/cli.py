@@ -82,6 +82,10 @@ def _parser(metrics: MetricsFile) -> argparse.ArgumentParser:
         "export-model": _export,
         "report": _report,
         "verify": _verify,
+        **{
+            name: functools.partial(_links, name)
+            for name in ("related", "search", "evaluate", "mcp")
+        },
     }
     _add_commands(parser, COMMANDS, own)
     return parser
@@ -159,6 +163,19 @@ def _verify(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
     say(lines(report, flags.json))
     if report.enough is False:
         return failed(f"corpusvec: {report.verdict[-1]}", NOT_PUBLISHED, "not_enough")
+    return DONE
+
+
+def _links(name: str, flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+    """The commands that find documents."""
+    if name == "search" and flags.text is None and rest and not rest[0].startswith("-"):
+        flags.text = rest.pop(0)  # a text behind flags
+    parsing.refuse_unknown(rest, flags, beam_flags)
+    parsing.refuse_twice(flags, arguments)
+    from corpusvec.pipeline.commands import links
+
+    open_file_systems(rest)
+    links.COMMANDS[name](flags)
     return DONE
 
 

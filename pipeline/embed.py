@@ -17,7 +17,9 @@ from corpusvec.transforms.batches import batch_budget
 from corpusvec.transforms.compare import CompareSnapshots
 from corpusvec.transforms.elements import Count, WrittenFile, to_document
 from corpusvec.transforms.encode import Encode
+from corpusvec.transforms.gather import GatherDocuments
 from corpusvec.transforms.locate import LocateEarlier, LocateRows
+from corpusvec.transforms.measures.beam_times import each_stamped
 from corpusvec.transforms.measures.stages import CountElements
 from corpusvec.transforms.pool import Pool
 from corpusvec.transforms.read import ReadDocuments
@@ -66,8 +68,12 @@ class Embed(beam.PTransform):
         self._recipe = Settings(**settings).resolve()
 
     def expand(self, texts) -> Embedded:
-        embedded, _ = _embed(texts | "Documents" >> beam.Map(to_document), self._recipe)
-        return embedded
+        documents = texts | "Documents" >> beam.Map(to_document) | GatherDocuments()
+        embedded, _ = _embed(documents, self._recipe)
+        return embedded._replace(
+            sentences=embedded.sentences | "SentenceRows" >> beam.FlatMap(each_stamped),
+            tokens=embedded.tokens | "TokenRows" >> beam.FlatMap(each_stamped),
+        )
 
 
 def _token_bytes(recipe: Recipe) -> int:
@@ -76,7 +82,7 @@ def _token_bytes(recipe: Recipe) -> int:
 
 
 def _embed(documents: beam.PCollection, recipe: Recipe) -> tuple[Embedded, beam.PCollection]:
-    """What becomes of documents, and `Count`s of the work."""
+    """What becomes of documents, those with vectors in batches; and `Count`s of the work."""
     tokenized = documents | Tokenize(
         tokenizer=recipe.spec.tokenizer, plan=recipe.windows, origin=recipe.origin
     )
@@ -86,8 +92,10 @@ def _embed(documents: beam.PCollection, recipe: Recipe) -> tuple[Embedded, beam.
         longest=recipe.spec.longest_padded,
         kept=_token_bytes(recipe),
     )
-    encoded = batches | Encode(model=recipe.spec, wanted=recipe.wanted, origin=recipe.origin)
-    pooled = encoded.encoded | Pool(plan=recipe.vectors, origin=recipe.origin)
+    encoded = batches | Encode(
+        model=recipe.spec, wanted=recipe.wanted, plan=recipe.vectors, origin=recipe.origin
+    )
+    pooled = encoded.parts | Pool(plan=recipe.vectors, origin=recipe.origin)
     failures = (tokenized.failures, pooled.failures) | "Failures" >> beam.Flatten()
     embedded = Embedded(pooled.sentences, pooled.tokens, failures, tokenized.empty)
     work = (tokenized.counts, encoded.counts, pooled.counts) | "Work" >> beam.Flatten()
@@ -98,15 +106,14 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
     """Add the whole run to a pipeline."""
     read = pipeline | ReadDocuments(
         files=job.files,
-        input_format=job.input_format,
-        unit=job.unit,
-        markup=job.markup,
+        reading=job.reading,
         limit=job.limit,
         spread=job.spread,
     )
     found, notes = _find(read.documents, job)
-    embedded, work = _embed(found.new, job.recipe)
-    about, snapshot, tables = job.recipe.describe(job.markup), job.snapshot, job.tables
+    new = found.new | GatherDocuments() if job.apart else found.new
+    embedded, work = _embed(new, job.recipe)
+    about, snapshot, tables = job.recipe.describe(job.reading.markup), job.snapshot, job.tables
     how: dict[str, Any] = {"snapshot": snapshot, "about": about, "encoding": job.vector_encoding}
 
     def write(rows: beam.PCollection, table: str) -> beam.PCollection:

@@ -15,32 +15,24 @@ import numpy as np
 
 from corpusvec.pipeline.settings import Recipe, Settings, takes
 from corpusvec.transforms.batches import batch_budget, cut_batches
+from corpusvec.transforms.columns import Documents, Windows
 from corpusvec.transforms.elements import (
     HALVED,
     Document,
     Failure,
     SentenceVector,
     TokenVectors,
-    Window,
     to_document,
 )
 from corpusvec.transforms.models.isolation import encode_each
 from corpusvec.transforms.models.kinds import load_encoder, tokens_at_once
 from corpusvec.transforms.storage.digests import failure_of
 from corpusvec.transforms.tokens.tokenizers import Tokenizer, load_tokenizer
-from corpusvec.transforms.tokens.windows import (
-    EMPTY,
-    EmptyText,
-    TextTooLong,
-    UnwantedPair,
-    WindowPlan,
-    cut_each,
-)
-from corpusvec.transforms.vectors.documents import DocumentVectors, Gathering, Overflow, WindowPart
+from corpusvec.transforms.tokens.windows import EMPTY, Cut, cut
+from corpusvec.transforms.vectors.documents import DocumentVectors, Gathering, Parts
 
 _TOGETHER = 256  # documents whose windows are in memory at once
 Vectors = tuple[SentenceVector, TokenVectors | None] | Failure
-_Parts = list[tuple[int, int, WindowPart | Failure]]  # document, how many windows it has, its part
 
 
 class Embedder:
@@ -133,8 +125,7 @@ class LoadedModel:
 
     def warm_up(self, documents: Sequence[Document]) -> None:
         """Encode a batch of them: what a first call takes is of the process, not of a text."""
-        cut = [one for one in self.cut(documents[:_TOGETHER]) if not isinstance(one, Failure)]
-        if batches := self.batches([window for one in cut for window in one]):
+        if batches := self.batches(self.cut(documents[:_TOGETHER]).windows):
             encode_each(self.encoder, batches[0])
 
     def embed(self, documents: Sequence[Document]) -> list[SentenceVector | Failure]:
@@ -145,75 +136,76 @@ class LoadedModel:
         made = DocumentVectors(replace(self._recipe.vectors, token_layers=()))
         found: dict[int, SentenceVector | Failure] = {}
         for start in range(0, len(documents), _TOGETHER):
-            windows: list[Window] = []
-            some = documents[start : start + _TOGETHER]
-            for place, one in enumerate(self.cut(some), start):
-                if isinstance(one, Failure):
-                    found[place] = one
-                else:
-                    windows += [replace(window, stamp=place) for window in one]
-            for place, vectors in self.pooled(self.batches(windows), made):
-                found[place] = vectors if isinstance(vectors, Failure) else vectors[0]
+            cut = self.cut(documents[start : start + _TOGETHER])
+            for row, failure in without_windows(cut):
+                found[start + row] = failure
+            for row, vectors in self.pooled(self.batches(cut.windows), made):
+                found[start + row] = vectors if isinstance(vectors, Failure) else vectors[0]
         return [found[place] for place in range(len(documents))]
 
-    def cut(self, documents: Sequence[Document]) -> Iterator[list[Window] | Failure]:
-        """The windows of each document."""
-        return cut(documents, self._tokenizer, self._recipe.windows)
+    def cut(self, documents: Sequence[Document]) -> Cut:
+        """The windows of documents."""
+        return cut(Documents.of(documents), self._tokenizer, self._recipe.windows)
 
-    def batches(self, windows: Iterable[Window]) -> list[list[Window]]:
+    def batches(self, windows: Windows) -> list[Windows]:
         """As a run cuts them."""
         spec = self._recipe.spec
         budget = max(batch_budget(spec), self.at_once)
         return list(cut_batches(windows, budget, spec.padding, spec.longest_padded))
 
     def pooled(
-        self, batches: Sequence[list[Window]], made: DocumentVectors
+        self, batches: Sequence[Windows], made: DocumentVectors, company: int = 0
     ) -> Iterator[tuple[int, Vectors]]:
-        """The vectors of documents, which are numbered by their windows' stamps; windows without a
-        stamp are company for the others.
+        """The vectors of documents, by their rows. The last `company` windows of each batch are
+        there for the others.
         """
         waiting = Gathering()
         with ThreadPoolExecutor(self.encoder.streams) as threads:
-            done = threads.map(lambda batch: self._parts(batch, made), batches)
+            done = threads.map(lambda batch: self._parts(batch, made, company), batches)
             for parts, seconds in done:
                 self.seconds += seconds
-                for place, count, part in parts:
-                    whole = waiting.add(place, count, part)
-                    if whole is not None:
-                        yield place, _finished(whole, made)
+                for some in parts:
+                    yield from _finished(*waiting.add(some), made)
         waiting.check_empty()
 
-    def _parts(self, batch: list[Window], made: DocumentVectors) -> tuple[_Parts, float]:
+    def _parts(
+        self, batch: Windows, made: DocumentVectors, company: int
+    ) -> tuple[list[Parts], float]:
         """Pooled in the same thread: what the layers of all batches hold is too much."""
         started = time.perf_counter()
         found = encode_each(self.encoder, batch)
         seconds = time.perf_counter() - started
-        parts: _Parts = []
-        for one in found:
-            if one.window.stamp is not None:
-                part = one.failure or made.part(one)
-                parts.append((one.window.stamp, one.window.count, part))
-        return parts, seconds
+        parts = [made.parts(encoded) for encoded in found]
+        return _first(parts, len(batch) - company) if company else parts, seconds
 
 
-def cut(
-    documents: Sequence[Document], tokenizer: Tokenizer | None, plan: WindowPlan
-) -> Iterator[list[Window] | Failure]:
-    """The windows of each document, or why there are none; `EMPTY` is no fault of the document."""
-    waiting = [(document, None) for document in documents]
-    for document, windows in zip(documents, cut_each(waiting, tokenizer, plan)):
-        try:
-            yield list(windows())
-        except EmptyText:
-            yield failure_of("tokenize", document, EMPTY)
-        except (TextTooLong, UnwantedPair) as error:
-            yield failure_of("tokenize", document, str(error))
+def _first(parts: Sequence[Parts], n: int) -> list[Parts]:
+    """Those of the first `n` windows."""
+    found = []
+    for some in parts:
+        found.append(some.take(np.arange(min(n, len(some.windows)))))
+        n -= len(found[-1].windows)
+    return [some for some in found if len(some.windows)]
 
 
-def _finished(whole: list[WindowPart] | Failure, made: DocumentVectors) -> Vectors:
-    if isinstance(whole, Failure):
-        return whole
-    try:
-        return made.finish(whole)
-    except Overflow as error:
-        return failure_of("pool", whole[0].document, str(error))
+def without_windows(found: Cut) -> list[tuple[int, Failure]]:
+    """Documents without any, by their rows, and why; `EMPTY` is no fault of the document."""
+    why = [*((row, EMPTY) for row in found.empty), *found.refused]
+    documents = found.windows.documents
+    return [(row, failure_of("tokenize", documents[row], error)) for row, error in why]
+
+
+def _finished(
+    whole: Parts | None, failures: Sequence[tuple[int, Failure]], made: DocumentVectors
+) -> Iterator[tuple[int, Vectors]]:
+    yield from failures
+    if whole is None:
+        return
+    windows = whole.windows
+    owners = windows.owners[windows.indices == 0].tolist()
+    found = made.finish(whole)
+    for row, error in found.failures.items():
+        yield owners[row], failure_of("pool", found.documents[row], error)
+    good = [owner for row, owner in enumerate(owners) if row not in found.failures]
+    tokens = [None] * len(good) if found.tokens is None else found.tokens
+    yield from zip(good, zip(found.sentences, tokens))

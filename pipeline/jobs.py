@@ -17,7 +17,7 @@ from corpusvec.pipeline import __version__
 from corpusvec.pipeline.previous import Previous, previous
 from corpusvec.pipeline.runners.options import LOCAL
 from corpusvec.pipeline.settings import Recipe, Settings
-from corpusvec.transforms.documents.formats import format_of
+from corpusvec.transforms.documents.formats import Fields, Reading, check_reading, format_of
 from corpusvec.transforms.documents.inputs import (
     InputFile,
     check_names,
@@ -25,7 +25,10 @@ from corpusvec.transforms.documents.inputs import (
     refuse_output_inside_inputs,
     split_patterns,
 )
+from corpusvec.transforms.documents.pipes import PIPE, piped
+from corpusvec.transforms.models.kinds import weights_digest
 from corpusvec.transforms.models.sources.downloads import without_secrets
+from corpusvec.transforms.snapshots.claim_files import Claim
 from corpusvec.transforms.snapshots.claims import reading, writing
 from corpusvec.transforms.snapshots.commits import Snapshot, new_id, sole_writer
 from corpusvec.transforms.snapshots.earlier_rows import Earlier
@@ -41,9 +44,7 @@ class Job:
     """A run: what to read, how to embed it, where it goes."""
 
     files: Sequence[InputFile]
-    input_format: str
-    unit: str
-    markup: str
+    reading: Reading
     limit: int | None
     spread: bool = False  # over workers: reading by file, all else by document
     recipe: Recipe
@@ -55,6 +56,7 @@ class Job:
     limits: Limits = DEFAULT_LIMITS
     vector_encoding: str = PLAIN  # in the files; it is no part of what decides the vectors
     manifest: dict[str, Any]  # what the manifest says beside counts and files
+    claims: Sequence[Claim] = ()  # on the output, and on what is read elsewhere
 
     @property
     def apart(self) -> bool:
@@ -78,21 +80,19 @@ def from_flags(
     spread = flags.runner != LOCAL
     _make_whole(flags, spread)
     patterns = _patterns(flags)
+    reading = _reading(flags)
     notes: list[str] = []
     files = _files(patterns, flags, notes)
     settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
     recipe = Settings(**settings).resolve()
-    run = recipe.describe(flags.scrapbox_markup)
-    begun = _begin(flags, started, run, held)
+    begun = _begin(flags, started, recipe.describe(flags.scrapbox_markup), held)
     if begun.late:  # by now there may be others
         notes = []
         files = _files(patterns, flags, notes)
     before = begun.before
     return Job(
         files=files,
-        input_format=flags.input_format,
-        unit=flags.unit,
-        markup=flags.scrapbox_markup,
+        reading=reading,
         limit=flags.limit,
         spread=spread,
         recipe=recipe,
@@ -103,8 +103,9 @@ def from_flags(
         alike=before.alike,
         limits=Limits(flags.max_rejected, flags.max_shrink, flags.max_input_age, flags.new_recipe),
         vector_encoding=flags.vector_encoding,
-        manifest=_about(flags, begun.at, files)
+        manifest=_about(flags, begun.at, files, recipe)
         | {"previous": before.id, "notes": [*recipe.notes, *notes, *before.notes]},
+        claims=begun.claims,
     )
 
 
@@ -126,20 +127,32 @@ def _patterns(flags: argparse.Namespace) -> list[str]:
     return patterns
 
 
+def _reading(flags: argparse.Namespace) -> Reading:
+    metadata = flags.metadata_columns
+    fields = Fields(
+        flags.text_column or "text",
+        flags.id_column,
+        flags.pair_column,
+        None if metadata is None else tuple(part for part in metadata.split(",") if part),
+    )
+    return Reading(flags.input_format, flags.unit, flags.scrapbox_markup, fields)
+
+
 def _absolute(path: str) -> str:
     """Workers are at home in other folders."""
     return path if "://" in path else os.path.abspath(path)
 
 
 class _Begun(NamedTuple):
-    """A run's snapshot, when it began, what it can take over, and whether it was `late`: another
-    one published after the start of this one.
+    """A run's snapshot, when it began, what it can take over, its claims, and whether it was
+    `late`: another one published after the start of this one.
     """
 
     snapshot: Snapshot
     at: datetime
     before: Previous
     late: bool
+    claims: Sequence[Claim] = ()
 
 
 def _begin(
@@ -168,14 +181,24 @@ def _begin(
         claim.tell(snapshot.id, before.names_in(output))
     if other:
         other.tell(snapshot.id, before.names_in(flags.previous))
-    return _Begun(snapshot, now if late else begun, before, late)
+    claims = [claim, other] if other else [claim]
+    return _Begun(snapshot, now if late else begun, before, late, claims)
 
 
 def _files(patterns: list[str], flags: argparse.Namespace, notes: list[str]) -> list[InputFile]:
     """Formats are looked at before names: ids of Scrapbox pages hold no file name, so theirs may be
     the same.
     """
-    files = match_inputs(patterns, flags.id_root, unique_names=False, notes=notes)
+    named = [pattern for pattern in patterns if pattern != PIPE]
+    files = match_inputs(named, flags.id_root, unique_names=False, notes=notes)
+    if len(named) < len(patterns):
+        if flags.runner != LOCAL:
+            raise ValueError(
+                f"--input=- with --runner={flags.runner}: workers on other machines cannot read a"
+                " pipe; write a file that they can reach"
+            )
+        files.append(piped(flags.input_format))
+    check_reading(_reading(flags), (file.path for file in files))
     formats = {format_of(file.path, flags.input_format) for file in files}
     if formats != {"scrapbox"}:
         check_names(files)
@@ -185,9 +208,9 @@ def _files(patterns: list[str], flags: argparse.Namespace, notes: list[str]) -> 
 
 
 def _about(
-    flags: argparse.Namespace, begun: datetime, files: Sequence[InputFile]
+    flags: argparse.Namespace, begun: datetime, files: Sequence[InputFile], recipe: Recipe
 ) -> dict[str, Any]:
-    """What the manifest says beside counts, files and the recipe."""
+    """What the manifest says beside counts, files and what `recipe` describes."""
     asked = {name: value for name, value in vars(flags).items() if not callable(value)}
     asked["model"] = without_secrets(flags.model) if "://" in flags.model else flags.model
     return {
@@ -198,6 +221,7 @@ def _about(
             "formats": dict(Counter(format_of(file.path, flags.input_format) for file in files)),
         },
         "configuration": asked,
+        "weights_digest": weights_digest(recipe.spec),
         "versions": {"corpusvec": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},
     }

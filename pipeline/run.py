@@ -15,7 +15,7 @@ from corpusvec.pipeline.embed import build
 from corpusvec.pipeline.flags.parsing import command
 from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.runners import dataflow
-from corpusvec.pipeline.runners.failures import OutOfSight, RunFailed, explanation
+from corpusvec.pipeline.runners.failures import OutOfSight, RunFailed, explanation, run_failed
 from corpusvec.pipeline.runners.options import FLINK, LOCAL, hands_over
 from corpusvec.pipeline.terminal.progress import Progress
 from corpusvec.transforms.snapshots.layouts import LATEST
@@ -62,7 +62,7 @@ def run(job: Job, flags: Namespace, beam_arguments: Sequence[str]) -> bool:
     except RunFailed:
         raise
     except Exception as error:
-        raise RunFailed(explanation(error)) from error
+        raise run_failed(error) from error
 
 
 def _local_runner():

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Concatenate, ParamSpec
 
 from corpusvec.pipeline import card_prompts
@@ -16,12 +16,21 @@ from corpusvec.transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorCo
 from corpusvec.transforms.tokens.tokenizers import HUGGING_FACES, load_tokenizer
 from corpusvec.transforms.tokens.windows import LONG_TEXT, WindowPlan, prompted
 from corpusvec.transforms.vectors.columns import parse_layers, parse_vectors
+from corpusvec.transforms.vectors.dense_layers import NORMALIZE, TRUNCATE, width_after
 from corpusvec.transforms.vectors.documents import VectorPlan
-from corpusvec.transforms.vectors.poolings import POOLINGS
+from corpusvec.transforms.vectors.poolings import POOLINGS, poolings_of
 
 # To be raised with whatever gives some text another vector under the same settings, or what nights
 # before have made is taken for what this one would make.
 _RULES = 2
+# Rules that came later, as older outputs were made without being asked: their recipe is the same.
+_LATER: Mapping[str, Any] = {
+    "prefix_space": None,
+    "bare": False,
+    "skips_unknown": False,
+    "dictionary": "",
+    "characters": False,
+}
 _CHOICES = {
     "do_lower_case": ("auto", "true", "false"),
     "long_text": LONG_TEXT,
@@ -45,6 +54,7 @@ class Settings:
     vectors: str | None = None
     normalize: bool = False
     mask_special: bool = False
+    dimensions: int | None = None
     prompt: str | None = None
     max_seq_length: int | None = None
     long_text: str = "window"
@@ -59,7 +69,7 @@ class Settings:
                 raise ValueError(f"--{name}={value}: use one of {', '.join(allowed)}")
         spec, origin = self.describe_model()
         token_layers = parse_layers(self.layers, spec.layers) if self.layers is not None else ()
-        columns = self._columns(spec)
+        columns = tuple(self._cut(column, spec) for column in self._columns(spec))
         plan = WindowPlan(
             max_seq_length=self._max_seq_length(spec),
             long_text=self.long_text,
@@ -96,6 +106,22 @@ class Settings:
         if self.vectors is None:
             return spec.default_columns
         return parse_vectors(self.vectors, poolings_for(spec), spec.layers, spec.outputs)
+
+    def _cut(self, column: VectorColumn, spec: ModelSpec) -> VectorColumn:
+        """A column of the first dimensions, normalized anew where the model normalizes.
+
+        Raises `ValueError` where it has fewer.
+        """
+        if self.dimensions is None:
+            return column
+        width = _width(column, spec)
+        if width is not None and self.dimensions > width:
+            raise ValueError(
+                f"--dimensions={self.dimensions}: {column.name} has {width} dimensions; use 1 to"
+                f" {width}"
+            )
+        anew = [NORMALIZE] if NORMALIZE in column.modules else []
+        return replace(column, modules=(*column.modules, f"{TRUNCATE}{self.dimensions}", *anew))
 
     def _check_use(self, spec: ModelSpec, columns: tuple[VectorColumn, ...]) -> None:
         """Raises `ValueError` where a flag would change nothing, or a vector would be of a part."""
@@ -168,6 +194,16 @@ def poolings_for(spec: ModelSpec) -> tuple[str, ...]:
     if not spec.layers:
         return ()
     return tuple(name for name in POOLINGS if spec.specials or name not in ("cls", "sep"))
+
+
+def _width(column: VectorColumn, spec: ModelSpec) -> int | None:
+    """Of a column, None where nobody knows."""
+    known = layer_widths(spec)
+    widths = [width for layer in column.layers if (width := known.get(layer)) is not None]
+    if column.pooling == OUTPUT or len(widths) < len(column.layers):
+        return None
+    combined = sum(widths) if column.combine == "concat" else widths[0]
+    return width_after(column.modules, combined * len(poolings_of(column)))
 
 
 def _check_widths(spec: ModelSpec, columns: tuple[VectorColumn, ...]) -> None:
@@ -262,6 +298,9 @@ def fingerprint(about: Mapping[str, Any]) -> str:
 def _without_paths(values: dict[str, Any]) -> dict[str, Any]:
     """Where a file lies changes no vector: its content is in the model's digest."""
     kept = {key: value for key, value in values.items() if key not in ("path", "vocabulary")}
+    for key, value in _LATER.items():
+        if kept.get(key) == value:
+            kept.pop(key, None)
     if "modules" in kept:
         kept["modules"] = [module.rsplit("/", 1)[-1] for module in kept["modules"]]
     return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,18 @@ from tests.models import checkpoint_folder, hugging_face_folder
 from tests.packages import ROOT, RUNTIME, Installed, built
 
 SHARED = ROOT.parent / "shared"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Property tests draw other examples in each run, and the same ones from the same seed."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = secrets.randbelow(1 << 32)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    seed = config.option.hypothesis_seed
+    return f"seed: {seed} (--hypothesis-seed={seed} draws the same examples)"
 
 
 @pytest.fixture(scope="session")

@@ -465,6 +465,12 @@ REFUSED: dict[str, Case] = {
         _TEXT,
         "model_max_length",
     ),
+    "a length that has no room for a text": _refused(
+        says(_TEXT, max_seq_length=2), _TEXT, "max_seq_length is 2, and special tokens alone take 3"
+    ),
+    "such a length by another name": _refused(
+        says(_TEXT, tokenizer_args={"model_max_length": 3}), _TEXT, "model_max_length is 3"
+    ),
     "no truncation": _refused(
         says(_TEXT, processing_kwargs={"text": {"truncation": False}}), _TEXT, "truncation"
     ),

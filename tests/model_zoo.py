@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import sentencepiece
 
-from corpusvec.transforms.elements import Document, Window
+from corpusvec.transforms.columns import Documents, Windows
+from corpusvec.transforms.elements import Document
 from corpusvec.transforms.models.kinds import Encoder, describe_model, load_encoder
 from corpusvec.transforms.specs import Asked, Layer, ModelSpec, Wanted
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
-from corpusvec.transforms.tokens.windows import WindowPlan, cut, model_texts, whole_text
+from corpusvec.transforms.tokens.windows import WindowPlan, cut
 from tests.hub_modules import (
     bert_module,
     elmo,
@@ -348,17 +349,10 @@ def loaded(name: str) -> Encoder:
     return load_encoder(spec, Wanted(spec.layers, spec.outputs))
 
 
-def windows_of(spec: ModelSpec, texts: Sequence[str], pairs: Sequence[str | None] = ()):
+def windows_of(spec: ModelSpec, texts: Sequence[str], pairs: Sequence[str | None] = ()) -> Windows:
     """Each text in one window; `pairs` are the second texts."""
-    found: list[Window] = []
-    plan = WindowPlan(None, pairs=spec.pairs)
     tokenizer = load_tokenizer(spec.tokenizer) if spec.tokenizer else None
-    for n, text in enumerate(texts):
-        document = Document(str(n), text, pairs[n] if pairs else None)
-        if tokenizer is None:
-            found += whole_text(document, plan)
-            continue
-        parts = [one for one in model_texts(document, "") if one is not None]
-        tokens = tokenizer.encode(parts, True)
-        found += cut(document, tokens[0], tokens[1] if len(parts) > 1 else None, tokenizer, plan)
-    return found
+    documents = [
+        Document(str(n), text, pairs[n] if pairs else None) for n, text in enumerate(texts)
+    ]
+    return cut(Documents.of(documents), tokenizer, WindowPlan(None, pairs=spec.pairs)).windows

@@ -128,6 +128,178 @@ def _join_heads(x: np.ndarray) -> np.ndarray:
     return x.reshape(*x.shape[:-2], -1)
 
 
+# ---------------------------------------------------------------------- transformers of any blocks
+
+
+def rms_norm(x: np.ndarray, gamma: np.ndarray, eps: float) -> np.ndarray:
+    return gamma * x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + eps)
+
+
+def turned(x: np.ndarray, frequencies: Iterable[float], factor: float) -> np.ndarray:
+    """[T, D]: number n and number n + D/2 of a head are one complex number, and turn by the
+    position times a frequency.
+    """
+    half = x.shape[-1] // 2
+    angles = np.arange(len(x))[:, None] * np.array(list(frequencies))
+    numbers = (x[:, :half] + 1j * x[:, half:]) * np.exp(1j * angles) * factor
+    return np.concatenate([numbers.real, numbers.imag], axis=-1)
+
+
+def bucket(ahead: int, count: int, furthest: int) -> int:
+    """The bucket of a key that is so far ahead of the query, as T5's paper has it."""
+    side = count // 2
+    distance, exact = abs(ahead), side // 2
+    if distance >= exact:
+        grown = np.log(np.float32(distance / exact)) / np.float32(math.log(furthest / exact))
+        distance = min(exact + int(grown * np.float32(side - exact)), side - 1)
+    return distance + (side if ahead > 0 else 0)
+
+
+def log_bucket(distance: int, count: int, furthest: int) -> int:
+    """The bucket of a distance, as DeBERTa has it; the sign stays."""
+    middle = count // 2
+    if abs(distance) <= middle:
+        return distance
+    grown = np.log(np.float32(abs(distance) / middle)) / np.log(np.float32((furthest - 1) / middle))
+    return int(np.sign(distance)) * (math.ceil(grown * np.float32(middle - 1)) + middle)
+
+
+_HALVES = (("attention/input", "attention/output"), ("intermediate/input", "output"))
+
+
+def transformer(
+    weights: Mapping[str, np.ndarray],
+    config: Mapping[str, Any],
+    ids: np.ndarray,
+    segments: np.ndarray,
+) -> list[np.ndarray]:
+    """Any model of `transforms/architectures.py` in float64, one text alone: `ids` and `segments`
+    [T] -> its layers, each [T, H]. `config` is a `Transformer` as a mapping.
+    """
+    w = {name: np.asarray(value, np.float64) for name, value in weights.items()}
+
+    def dense(x, name):
+        return x @ w[f"{name}/kernel"] + w.get(f"{name}/bias", 0)
+
+    def norm(x, name, of=None):
+        of = of or config["norm"]
+        gamma, beta = w[f"{name}/LayerNorm/gamma"], w.get(f"{name}/LayerNorm/beta", 0)
+        if of["rms"]:
+            return rms_norm(x, gamma, of["epsilon"])
+        return layer_norm(x, gamma, beta, of["epsilon"])
+
+    layers = [_embedded(w, config["embeddings"], dense, norm, ids, segments)]
+    for number, reach in enumerate(config["reaches"]):
+        x = layers[-1]
+        source = config["weights_of"][number] if config["weights_of"] else number
+        name, how = f"encoder/layer_{source}", config["norms"]
+        for before, after in _HALVES:
+            first = number == 0 and before == "attention/input" and not config["first_norm"]
+            inner = x if how == "after" or first else norm(x, f"{name}/{before}")
+            if after == "output":
+                made = _fed_forward(config["feed_forward"], dense, name, inner)
+            else:
+                made = _attended(w, config["attention"], reach, dense, norm, name, inner)
+            made = norm(made, f"{name}/{after}") if how == "around" else made
+            x = norm(x + made, f"{name}/{after}") if how == "after" else x + made
+        if config["convolution"] and number == 0:
+            x = norm(x + _convolved(w, config["convolution"], layers[0]), "encoder/convolution")
+        layers.append(x)
+    if config["final_norm"]:
+        layers[-1] = norm(layers[-1], "encoder/final")
+    return layers
+
+
+def _embedded(w, config, dense, norm, ids, segments) -> np.ndarray:
+    x = w["embeddings/word_embeddings"][ids] * config["scale"]
+    if config["segment_types"]:
+        x = x + w["embeddings/token_type_embeddings"][segments]
+    if config["positions"]:
+        place, places = 0, []
+        for number in ids:
+            counted = not config["first_position"] or number != config["first_position"] - 1
+            place += counted
+            places.append(config["first_position"] - 1 + place * counted)
+        if not config["first_position"]:
+            places = range(len(ids))
+        x = x + w["embeddings/position_embeddings"][np.array(places)]
+    if config["projection"] == "before":
+        x = dense(x, "embeddings/projection")
+    x = norm(x, "embeddings", config["norm"]) if config["norm"] else x
+    return dense(x, "embeddings/projection") if config["projection"] == "after" else x
+
+
+def _fed_forward(config, dense, name, x) -> np.ndarray:
+    activate, inner = ACTIVATIONS[config["activation"]], dense(x, f"{name}/intermediate/dense")
+    if config["gated"]:
+        inner = activate(dense(x, f"{name}/intermediate/gate")) * inner
+    else:
+        inner = activate(inner)
+    return dense(inner, f"{name}/output/dense")
+
+
+def _attended(w, config, reach, dense, norm, name, x) -> np.ndarray:
+    """Head by head, query by query."""
+    own, size = f"{name}/attention/self", config["head_size"]
+    parts = {part: dense(x, f"{own}/{part}") for part in ("query", "key", "value")}
+    contexts = []
+    for head in range(config["heads"]):
+        group = head // (config["heads"] // config["groups"])
+        query, key, value = (
+            parts[part][:, size * n : size * (n + 1)]
+            for part, n in (("query", head), ("key", group), ("value", group))
+        )
+        if config["head_norm"]:
+            query = norm(query, f"{own}/query", config["head_norm"])
+            key = norm(key, f"{own}/key", config["head_norm"])
+        if reach["rotary"]:
+            query, key = (turned(part, **reach["rotary"]) for part in (query, key))
+        scores = np.full((len(x), len(x)), -np.inf)
+        for i in range(len(x)):
+            for j in range(len(x)):
+                if reach["back"] is not None and i - j > reach["back"]:
+                    continue
+                if reach["ahead"] is not None and j - i > reach["ahead"]:
+                    continue
+                scores[i, j] = query[i] @ key[j] * config["scale"]
+                if buckets := config["buckets"]:
+                    row = bucket(j - i, buckets["count"], buckets["furthest"])
+                    scores[i, j] += w["encoder/relative_attention_bias"][row, head]
+                if places := config["disentangled"]:
+                    tables = _tables(w, places, dense, norm, own, i - j)
+                    columns = slice(size * head, size * (head + 1))
+                    for table, content in zip(tables, (query[i], key[j])):
+                        scores[i, j] += table[columns] @ content * config["scale"]
+        contexts.append(softmax(scores) @ value)
+    return dense(np.concatenate(contexts, axis=-1), f"{name}/attention/output/dense")
+
+
+def _tables(w, places, dense, norm, own, distance) -> Iterable[np.ndarray]:
+    """The key of a distance, which queries look at, and its query, which keys look at."""
+    if places["buckets"]:
+        distance = log_bucket(distance, places["buckets"], places["furthest"])
+    row = min(max(distance + places["span"], 0), 2 * places["span"] - 1)
+    table = w["encoder/rel_embeddings"][row]
+    if places["norm"]:
+        table = norm(table, "encoder/rel_embeddings", places["norm"])
+    before = "" if places["shared"] else "position_"
+    for there, part in ((places["to_position"], "key"), (places["from_position"], "query")):
+        yield dense(table, f"{own}/{before}{part}") if there else np.zeros_like(table)
+
+
+def _convolved(w, config, x) -> np.ndarray:
+    kernel, bias = w["encoder/convolution/kernel"], w["encoder/convolution/bias"]
+    side, inputs, outputs = len(kernel) // 2, kernel.shape[1], kernel.shape[2]
+    padded = np.pad(x, [(side, side), (0, 0)])
+    found = np.tile(bias, (len(x), 1))
+    for out in range(outputs):
+        first = out // (outputs // config["groups"]) * inputs
+        for place in range(len(x)):
+            window = padded[place : place + len(kernel), first : first + inputs]
+            found[place, out] += (window * kernel[:, :, out]).sum()
+    return ACTIVATIONS[config["activation"]](found)
+
+
 # ---------------------------------------------------------------------------------- tokenizers
 
 CJK_RANGES = (

@@ -6,23 +6,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpusvec.transforms.batches import cut_batches, padded_length
-from tests.elements import window
+from corpusvec.transforms.models.probes import id_windows
 
 
-@given(st.lists(st.integers(1, 600), max_size=80), st.integers(1, 2048))
+def of_lengths(lengths):
+    return id_windows(*([0] * length for length in lengths))
+
+
+@given(st.lists(st.integers(1, 600), min_size=1, max_size=80), st.integers(1, 2048))
 def test_every_window_is_in_one_batch_and_the_budget_is_kept(lengths, budget):
-    windows = [window([0] * length) for length in lengths]
-    batches = list(cut_batches(iter(windows), budget))
-    assert sorted(map(id, windows)) == sorted(id(w) for batch in batches for w in batch)
+    batches = list(cut_batches(of_lengths(lengths), budget))
+    owners = [owner for batch in batches for owner in batch.owners]
+    assert sorted(owners) == list(range(len(lengths)))
     for batch in batches:
-        assert batch
+        assert len(batch)
         assert len(batch) == 1 or len(batch) * max(map(len, batch)) <= budget
 
 
 @given(st.lists(st.integers(1, 600), min_size=1, max_size=80), st.integers(1, 2048))
 def test_the_budget_is_kept_as_batches_are_padded(lengths, budget):
     longest = max(lengths)
-    batches = list(cut_batches((window([0] * n) for n in lengths), budget, longest=longest))
+    batches = list(cut_batches(of_lengths(lengths), budget, longest=longest))
     for batch in batches:
         length = padded_length(batch, longest)
         assert max(map(len, batch)) <= length <= longest
@@ -32,17 +36,17 @@ def test_the_budget_is_kept_as_batches_are_padded(lengths, budget):
 def test_batches_are_padded_to_few_lengths():
     """96 lengths of 512, each at most an eighth longer; a single window as it is."""
     lengths = range(1, 513)
-    padded = [padded_length([window([0] * n)] * 2, 512) for n in lengths]
+    padded = [padded_length(of_lengths([n, n]), 512) for n in lengths]
     assert len(set(padded)) == 96
     assert all(n <= to < 1.125 * n for n, to in zip(lengths, padded))
-    assert [padded_length([window([0] * n)], 512) for n in lengths] == list(lengths)
-    assert [padded_length([window([0] * n)] * 2, None) for n in lengths] == list(lengths)
+    assert [padded_length(of_lengths([n]), 512) for n in lengths] == list(lengths)
+    assert [padded_length(of_lengths([n, n]), None) for n in lengths] == list(lengths)
 
 
 @given(st.lists(st.integers(1, 50), min_size=2, max_size=80), st.integers(50, 500))
 def test_no_batch_could_have_taken_the_next_window(lengths, budget):
     """Longest first, each batch as full as the budget lets it be."""
-    batches = list(cut_batches((window([0] * length) for length in lengths), budget))
+    batches = list(cut_batches(of_lengths(lengths), budget))
     for batch, following in zip(batches, batches[1:]):
         assert len(batch[-1]) >= len(following[0])
         assert (len(batch) + 1) * len(batch[0]) > budget
@@ -62,6 +66,6 @@ def test_no_batch_could_have_taken_the_next_window(lengths, budget):
 def test_padding_costs_little(lengths, seed):
     """1,024 windows of 48 tokens on average, 1,024 padded tokens a batch: at most 8 % padding."""
     drawn = np.clip(lengths(np.random.default_rng(seed)), 3, 512).astype(int)
-    batches = list(cut_batches((window([0] * length) for length in drawn), 1024, longest=512))
+    batches = list(cut_batches(of_lengths(drawn), 1024, longest=512))
     padded = sum(len(batch) * padded_length(batch, 512) for batch in batches)
     assert padded <= 1.08 * drawn.sum()

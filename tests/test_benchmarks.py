@@ -31,6 +31,7 @@ from benchmarks import (
     tokenizing,
 )
 from benchmarks import rows as table
+from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.elements import Document
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 from corpusvec.transforms.tokens.windows import cut
@@ -120,10 +121,9 @@ def test_a_line_becomes_the_window_that_stands_beside_it(minilm):
     corpus = corpora.make(minilm, 50)
     recipe = Settings(model=minilm).resolve()
     tokenizer = load_tokenizer(recipe.spec.tokenizer)
-    for number, tokens in enumerate(tokenizer.encode(corpus.lines, recipe.windows.spans)):
-        document = Document(str(number), corpus.lines[number])
-        (window,) = cut(document, tokens, None, tokenizer, recipe.windows)
-        assert window.ids.tolist() == corpus.windows[number]
+    documents = Documents.of([Document(line, line) for line in corpus.lines])
+    windows = cut(documents, tokenizer, recipe.windows).windows
+    assert [window.ids.tolist() for window in windows] == corpus.windows
     assert corpus.tokens == sum(corpora.lengths(50, 48))
 
 

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from corpusvec.pipeline.plans import blocks
 from corpusvec.pipeline.plans.blocks import Source
+from corpusvec.transforms.documents.formats import Reading
 from corpusvec.transforms.documents.inputs import InputFile
 from corpusvec.transforms.documents.streams import BrokenInput
 
 
 def source(*files: Path, input_format: str = "auto") -> Source:
     found = [InputFile(str(file), file.name, file.stat().st_size) for file in files]
-    return Source(found, input_format, "page", "strip")
+    return Source(found, Reading(input_format))
 
 
 def export(count: int) -> bytes:

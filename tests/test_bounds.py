@@ -12,13 +12,16 @@ from apache_beam.pvalue import TaggedOutput
 
 from corpusvec.transforms import encode
 from corpusvec.transforms.batch import _BatchFn
-from corpusvec.transforms.elements import Document, Encoded, Window
-from corpusvec.transforms.measures.beam_times import OF_THE_RUN, Stamp
-from corpusvec.transforms.reuse import _FindFn
+from corpusvec.transforms.columns import Documents, Encoded, Windows
+from corpusvec.transforms.documents.inputs import InputFile
+from corpusvec.transforms.elements import Document
+from corpusvec.transforms.gather import _GatherFn
+from corpusvec.transforms.models.probes import id_windows
+from corpusvec.transforms.read import _ReadFn
 from corpusvec.transforms.tokenize import _TokenizeFn
 from corpusvec.transforms.tokens.windows import WindowPlan
-from corpusvec.transforms.vectors.documents import Gathering
-from tests.elements import window
+from corpusvec.transforms.vectors.documents import VectorPlan
+from tests.elements import together, window
 
 MB = 1_000_000
 LARGE = {
@@ -35,80 +38,104 @@ def most_held(stage, elements: Iterable, process, contents) -> int:
     for element in elements:
         inside += 1
         most = max(most, inside)
-        inside -= sum(len(contents(out)) for out in process(element))
-    inside -= sum(len(contents(out)) for out in stage.finish_bundle())
+        inside -= sum(map(contents, process(element)))
+    inside -= sum(map(contents, stage.finish_bundle()))
     assert inside == 0
     return most
 
 
-def windows_of(output) -> list:
-    return [] if isinstance(output, TaggedOutput) else [output.value]
+def untold(output) -> int:
+    """How many documents come out; counts come beside them, with a tag."""
+    return 0 if isinstance(output, TaggedOutput) else len(output.value)
 
 
 @pytest.mark.parametrize("document", LARGE.values(), ids=LARGE)
-def test_the_tokenizer_is_given_few_large_documents_at_once(document):
-    stage = _TokenizeFn(None, WindowPlan(max_seq_length=None, spans=False), None)
-    stage.setup()
+def test_few_large_documents_are_in_one_batch(document):
+    stage, documents = _GatherFn(), (document(n) for n in range(50))
 
     def process(one):
         return stage.process(one, 0, beam.window.GlobalWindow())
 
-    documents = (document(n) for n in range(50))
-    assert most_held(stage, documents, process, windows_of) <= 2
+    assert most_held(stage, documents, process, untold) <= 2
 
 
 @pytest.mark.parametrize("document", LARGE.values(), ids=LARGE)
-def test_few_large_documents_wait_to_be_looked_up(document):
-    stage = _FindFn([], tokens=False, spare=())
-    documents = (document(n) for n in range(50))
-    # Beside them come counts, with a tag.
-    untold = beam.pvalue.TaggedOutput
-    most = most_held(
-        stage, documents, stage.process, lambda out: [] if isinstance(out, untold) else [out.value]
-    )
-    assert most <= 5
+def test_few_large_documents_are_read_before_any_is_looked_at(document, monkeypatch):
+    read = [0]
+
+    def records(file, dates):
+        for n in range(50):
+            read[0] = n + 1
+            yield document(n)
+
+    stage = _ReadFn(records, lambda document: False, None)
+    out = 0
+    file = InputFile("a.txt", "a.txt", "", 0)
+    for batch in stage.process([file]):
+        if isinstance(batch, TaggedOutput):
+            continue
+        out += len(batch)
+        assert read[0] - out <= 1
+        assert len(batch) <= 2
+    assert out == 50
+
+
+@pytest.mark.parametrize("document", LARGE.values(), ids=LARGE)
+def test_few_large_documents_wait_to_be_tokenized(document):
+    stage = _TokenizeFn(None, WindowPlan(max_seq_length=None, spans=False), None)
+    stage.setup()
+    documents = (Documents.of([document(n)]) for n in range(50))
+    assert most_held(stage, documents, stage.process, untold) <= 3
 
 
 @pytest.mark.parametrize("document", LARGE.values(), ids=LARGE)
 def test_few_large_documents_wait_for_their_batch_however_little_is_read_of_them(document):
     stage = _BatchFn(1024, padding=True, longest=512)
-    windows = (window([0] * 64, document=document(n), stamp=OF_THE_RUN) for n in range(500))
-    most = most_held(stage, windows, stage.process, lambda out: out.value)
-    assert most <= 40
+    stage.setup()
+    windows = (together([window([0] * 64, document=document(n))]) for n in range(500))
+    assert most_held(stage, windows, stage.process, untold) <= 40
 
 
-def cut_documents(count: int, chance: np.random.Generator) -> Iterator[Window]:
+def cut_documents(count: int, chance: np.random.Generator) -> Iterator[Windows]:
     """Each of a full window and a shorter one."""
     for n in range(count):
-        for index, length in enumerate((512, int(chance.integers(8, 512)))):
-            stamp = Stamp(0, None, (0, n))
-            yield window([0] * length, index=index, count=2, stamp=stamp)
+        document = Document(str(n), "")
+        lengths = enumerate((512, int(chance.integers(8, 512))))
+        parts = [
+            window([0] * length, index=index, count=2, document=document)
+            for index, length in lengths
+        ]
+        yield together(parts)
 
 
 @pytest.mark.parametrize("layers", [1, 4, 13])
 def test_token_vectors_that_wait_for_the_rest_of_their_document(layers):
     """Their bytes are bounded by those of two buffers, and batches are hardly smaller for it."""
     kept = 4 * 768 * layers
-    stage, gathering = _BatchFn(1024, padding=True, longest=512, kept=kept), Gathering()
+    stage = _BatchFn(1024, padding=True, longest=512, kept=kept)
+    stage.setup()
     stage.start_bundle()
-    waiting: dict[tuple, int] = {}
+    waiting: dict[str, int] = {}
     most = real = padded = 0
 
     def encode(batches) -> None:
         nonlocal most, real, padded
         for batch in (out.value for out in batches):
-            real += sum(one.size for one in batch)
-            padded += len(batch) * max(one.size for one in batch)
-            for one in batch:
-                waiting[one.stamp.key] = waiting.get(one.stamp.key, 0) + one.size
-                if gathering.add(one.stamp.key, one.count, one) is not None:
-                    del waiting[one.stamp.key]
+            sizes = batch.sizes
+            real += int(sizes.sum())
+            padded += len(batch) * int(sizes.max())
+            for owner, size in zip(batch.owners.tolist(), sizes.tolist()):
+                name = batch.documents.ids[owner]
+                if name in waiting:
+                    del waiting[name]
+                else:
+                    waiting[name] = size
             most = max(most, kept * sum(waiting.values()))
 
     for one in cut_documents(1000, np.random.default_rng(1)):
         encode(stage.process(one))
     encode(stage.finish_bundle())
-    gathering.check_empty()
+    assert not waiting
     assert most <= 256 << 20
     assert padded <= 1.15 * real
 
@@ -120,16 +147,16 @@ def test_few_batches_are_encoded_before_their_results_are_taken(monkeypatch):
         streams = 2
 
         def encode(self, windows):
-            return [Encoded(one, {}, {}) for one in windows]
+            return Encoded(windows, {}, {})
 
     monkeypatch.setattr(encode, "load_encoder", lambda model, wanted: Echo())
-    monkeypatch.setattr(encode, "tokens_at_once", lambda: 0)
-    model = SimpleNamespace(padding=True, longest_padded=None, tokenizer=True)
-    stage = encode._EncodeFn(model, None, None)  # type: ignore[arg-type]
+    model = SimpleNamespace(longest_padded=None, tokenizer=True)
+    stage = encode._EncodeFn(model, None, VectorPlan(()), None)  # type: ignore[arg-type]
     stage.setup()
-    batches = ([window([0] * 8, stamp=OF_THE_RUN)] for _ in range(200))
 
-    def windows(out) -> list:  # counts come out beside them
-        return [] if isinstance(out, beam.pvalue.TaggedOutput) else [out.value]
+    def batches(out) -> int:
+        return 0 if isinstance(out, TaggedOutput) else len(out.value.windows)
 
-    assert most_held(stage, batches, stage.process, windows) <= 2 * Echo.streams + 2
+    many = (id_windows([0] * 8) for _ in range(200))
+    # Each is of a buffer of its own, so that one waits to be given out with others of its buffer.
+    assert most_held(stage, many, stage.process, batches) <= 2 * Echo.streams + 3

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from corpusvec.pipeline import cli
+from corpusvec.pipeline import cli, first_models
 from corpusvec.pipeline.cli import main
 from corpusvec.pipeline.flags import parsing
 from corpusvec.pipeline.flags.embed import add_embed_flags
@@ -232,7 +232,7 @@ def test_help_answers_at_once_and_knows_every_flag():
     assert time.monotonic() - started < 5  # a second on an idle machine; no Beam, no TensorFlow
     flags = "input input_format unit limit output model tokenizer do_lower_case layers vectors"
     flags += " normalize prompt max_seq_length long_text window_overlap precision vector_dtype"
-    flags += " max_rejected runner mask_special id_root scrapbox_markup"
+    flags += " max_rejected runner mask_special id_root scrapbox_markup dimensions"
     for flag in flags.split():
         assert f"--{flag} " in done.stdout + " ", flag
 
@@ -316,7 +316,7 @@ def test_an_english_model_on_japanese_is_a_warning_with_a_command(
     pattern, more = f"{tmp_path}/my texts/*.txt", ["--input_format=pairs", "--max_rejected=4"]
     outcome = embed(tiny, pattern, *more, "--limit=4", "--layers=-1", "--long_text=truncate")
     assert outcome.code == 0
-    said = re.search(r"warning: \d+\.\d% of the tokens are unknown .* languages: (.*)", outcome.out)
+    said = re.search(r"warning: \d+\.\d% of the tokens are unknown .* takes\): (.*)", outcome.out)
     assert said is not None
     program, *arguments = shlex.split(said[1])
     assert program == "./run it.sh"
@@ -340,7 +340,7 @@ def test_the_output_of_another_model_lies_beside_this_one(tmp_path, monkeypatch,
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     flags = dict.fromkeys(summaries._KEPT) | {"input": ["a.txt"], "output": output}
-    words = shlex.split(summaries._with_many_languages(flags))
+    words = shlex.split(summaries._with_another(flags, first_models.MANY))
     place = f"{tmp_path}/{beside}" if output == "." else beside
     assert f"--output={place}" in words
 
@@ -348,7 +348,7 @@ def test_the_output_of_another_model_lies_beside_this_one(tmp_path, monkeypatch,
 def test_a_model_of_many_languages_is_not_told_of_itself():
     counts = {"tokens": 10, "unknown_tokens": 5}
     asked = {"model": "models/multilingual-e5-small", "input": ["a.txt"], "output": "out"}
-    (said,) = summaries._unknown(counts, asked)
+    (said,) = summaries._unknown(counts, asked, first_models.Languages())
     assert said.endswith("is it a model for these texts?")
 
 

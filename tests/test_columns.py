@@ -2,9 +2,11 @@
 
 import re
 
+import numpy as np
 import pytest
 
-from corpusvec.transforms.elements import Document, SentenceVector
+from corpusvec.transforms.columns import Documents, Sentences
+from corpusvec.transforms.elements import Document
 from corpusvec.transforms.snapshots.schemas import sentence_table
 from corpusvec.transforms.specs import VectorColumn
 from corpusvec.transforms.vectors.columns import RESERVED, parse_layers, parse_vectors
@@ -194,8 +196,9 @@ def test_every_pooling_can_be_asked_for():
 
 
 def test_reserved_names_are_the_tables_own():
-    row = SentenceVector(Document("d", "text"), {}, 0, 0, 0, 0)
-    assert set(sentence_table([row]).column_names) == RESERVED
+    none = np.zeros(1, np.int64)
+    rows = Sentences(Documents.of([Document("d", "text")]), {}, none, none, none, none)
+    assert set(sentence_table(rows).column_names) == RESERVED
 
 
 ELMO = (0, 1, 2, "elmo")

@@ -74,7 +74,7 @@ def test_redirects_are_followed(tmp_path, site):
         (chunked(b"half", whole=False), "the answer was cut short", 3),
         (redirect("/a"), "the server redirects in a circle", 31),
         (redirect("file:///etc/passwd"), "this is no address that can be fetched", 1),
-        (body(b"", {"Content-Length": str(40 << 30)}), "more than 32 GiB", 1),
+        (body(b"", {"Content-Length": str(40 << 30)}), "more than 32 GB", 1),
     ],
     ids=[
         "404",

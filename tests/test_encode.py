@@ -1,21 +1,23 @@
-"""The stage sends every window to the encoder once, in calls of the size that the machine wants."""
+"""The stage sends every window to the encoder once, in batches as they come."""
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from apache_beam.pvalue import TaggedOutput
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusvec.transforms import encode
-from corpusvec.transforms.elements import Encoded
+from corpusvec.transforms.columns import Encoded
 from corpusvec.transforms.encode import _EncodeFn
-from corpusvec.transforms.measures.beam_times import OF_THE_RUN
-from tests.elements import window
+from corpusvec.transforms.models.probes import id_windows
+from corpusvec.transforms.ranges import edges_of
+from corpusvec.transforms.vectors.documents import VectorPlan
 
 
 class Echo:
-    """An encoder that keeps what it was called with."""
+    """An encoder that keeps what it was called with: of each window its number."""
 
     streams = 2
 
@@ -23,27 +25,33 @@ class Echo:
         self.calls = []
 
     def encode(self, windows):
-        self.calls.append(list(windows))
-        return [Encoded(one, {}, {}) for one in windows]
+        self.calls.append(windows)
+        return Encoded(windows, {}, {})
 
 
-def model(padding=True):
-    return SimpleNamespace(padding=padding, longest_padded=None, tokenizer=True)
+def model():
+    return SimpleNamespace(longest_padded=None, tokenizer=True)
 
 
-def encoded(lengths, at_once, padding=True):
-    """Batches of windows of these lengths -> them, the encoder's calls, and what came out."""
-    batches = [[window([0] * n, stamp=OF_THE_RUN) for n in batch] for batch in lengths]
+def batches_of(lengths):
+    """Batches, all of one buffer, of windows that are numbered by their owners."""
+    windows = id_windows(*([0] * n for batch in lengths for n in batch))
+    edges = edges_of(np.array([len(batch) for batch in lengths], np.int64))
+    return [windows.take(slice(a, b)) for a, b in zip(edges, edges[1:])]
+
+
+def encoded(batches):
+    """The encoder's calls for these batches, and the numbers of what came out."""
     encoder = Echo()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encode, "load_encoder", lambda model, wanted: encoder)
-        patch.setattr(encode, "tokens_at_once", lambda: at_once)
-        stage = _EncodeFn(model(padding), None, None)
+        stage = _EncodeFn(model(), None, VectorPlan(()), None)
         stage.setup()
         stage.start_bundle()
         found = [out for batch in batches for out in stage.process(batch)]
         found += stage.finish_bundle()
-    return batches, encoder.calls, [out.value.window for out in found if not is_count(out)]
+    parts = [out.value for out in found if not is_count(out)]
+    return encoder.calls, [owner for part in parts for owner in part.windows.owners.tolist()]
 
 
 def is_count(output):
@@ -54,51 +62,39 @@ LENGTHS = st.lists(st.lists(st.integers(1, 30), min_size=1, max_size=6), max_siz
 
 
 @settings(max_examples=50, deadline=None)
-@given(LENGTHS, st.integers(0, 400))
-def test_every_window_is_encoded_once_and_comes_out_in_order(lengths, at_once):
-    batches, calls, found = encoded(lengths, at_once)
-    sent = [id(one) for batch in batches for one in batch]
-    assert [id(one) for one in found] == sent
-    assert sorted(id(one) for call in calls for one in call) == sorted(sent)
-
-
-@settings(max_examples=50, deadline=None)
-@given(LENGTHS, st.integers(1, 400))
-def test_small_batches_are_put_together_where_the_machine_wants_more(lengths, at_once):
-    """Within the size it wants, unless a single batch is larger; no two that follow each other
-    would have fitted together.
-    """
-    batches, calls, found = encoded(lengths, at_once)
-    place = {id(one): number for number, one in enumerate(found)}
-    calls.sort(key=lambda call: place[id(call[0])])  # threads call side by side
-
-    def padded(call):
-        return len(call) * max(map(len, call))
-
-    first = {id(batch[0]): batch for batch in batches}
-    for call, following in zip(calls, [*calls[1:], None]):
-        assert padded(call) <= at_once or len(call) == len(first[id(call[0])])
-        if following:
-            assert padded(call) >= at_once or padded(call + first[id(following[0])]) > at_once
-
-
-@pytest.mark.parametrize(("at_once", "padding"), [(0, True), (1000, False)])
-def test_batches_stay_as_they_are(at_once, padding):
-    """On a CPU, and where a model takes no padding: those batches are of one length each."""
-    batches, calls, _ = encoded([[5, 5], [4], [4, 4, 4]], at_once, padding)
+@given(LENGTHS)
+def test_every_window_is_encoded_once_and_comes_out_in_order(lengths):
+    batches = batches_of(lengths)
+    calls, found = encoded(batches)
+    sent = list(range(sum(map(len, lengths))))
+    assert found == sent
+    assert sorted(owner for call in calls for owner in call.owners.tolist()) == sent
     assert sorted(map(len, calls)) == sorted(map(len, batches))
+
+
+def test_what_is_done_is_given_out_together_but_for_other_buffers():
+    """What follows takes many at once; those of two buffers have other tokens."""
+    stage = _EncodeFn(model(), None, VectorPlan(()), None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encode, "load_encoder", lambda model, wanted: Echo())
+        stage.setup()
+        stage.start_bundle()
+        batches = [*batches_of([[3, 2], [4], [1]]), *batches_of([[3, 2], [1]])]
+        found = [out for batch in batches for out in stage.process(batch)]
+        found += stage.finish_bundle()
+    assert [len(out.value.windows) for out in found if not is_count(out)] == [4, 3]
 
 
 def test_a_bundle_counts_its_own_work(monkeypatch):
     """And the process's load once: in the first bundle that ends."""
     monkeypatch.setattr(encode, "load_encoder", lambda model, wanted: Echo())
-    stage = _EncodeFn(model(), None, None)
+    stage = _EncodeFn(model(), None, VectorPlan(()), None)
     stage.setup()
     told = []
     for lengths in ([[5, 3], [2]], [[1]]):
         stage.start_bundle()
-        for batch in lengths:
-            list(stage.process([window([0] * n, stamp=OF_THE_RUN) for n in batch]))
+        for batch in batches_of(lengths):
+            list(stage.process(batch))
         outputs = [out for out in stage.finish_bundle() if is_count(out)]
         assert {out.tag for out in outputs} == {"counts"}
         told.append({out.value.value.name: out.value.value.n for out in outputs})

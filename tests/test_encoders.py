@@ -17,10 +17,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
+from corpusvec.transforms.elements import Document
 from corpusvec.transforms.models.kinds import describe_model, load_encoder
 from corpusvec.transforms.models.transformers.weights import shapes
 from corpusvec.transforms.specs import POOLER, Wanted
-from tests.elements import window
+from tests.elements import together, window
 from tests.models import checkpoint_folder, hugging_face_folder, weights_of
 from tests.oracles import bert
 
@@ -33,10 +34,14 @@ def pair(ids, second):
 
 def random_windows(spec, lengths, seed=0):
     generator = np.random.default_rng(seed)
-    return [
-        pair(generator.integers(0, spec.bert.vocab_size, length), generator.integers(0, length))
+    some = [
+        pair(
+            generator.integers(0, spec.transformer.vocab_size, length),
+            generator.integers(0, length),
+        )
         for length in lengths
     ]
+    return together([replace(one, document=Document(str(n), "")) for n, one in enumerate(some)])
 
 
 def everything(spec, precision="float32"):
@@ -157,14 +162,14 @@ def test_neighbours_change_nothing(spec, precision, tolerance):
     """A window alone gives what it gives in a batch of others, longer and shorter."""
     encoder = load_encoder(spec, everything(spec, precision))
     windows = random_windows(spec, [5, 40, 1, 17, 5, 30])
-    for together, one in zip(encoder.encode(windows), windows):
-        (alone,) = encoder.encode([one])
-        assert together.window is one
+    for beside, one in zip(encoder.encode(windows), windows):
+        (alone,) = encoder.encode(together([one]))
+        assert beside.window.document == one.document
         for layer, values in alone.layers.items():
             assert values.shape == (len(one), 16)
-            np.testing.assert_allclose(together.layers[layer], values, rtol=0, atol=tolerance)
+            np.testing.assert_allclose(beside.layers[layer], values, rtol=0, atol=tolerance)
         np.testing.assert_allclose(
-            together.outputs["pooler"], alone.outputs["pooler"], rtol=0, atol=tolerance
+            beside.outputs["pooler"], alone.outputs["pooler"], rtol=0, atol=tolerance
         )
 
 
@@ -176,24 +181,25 @@ def test_threads_do_not_disturb_each_other(spec):
         results = list(pool.map(encoder.encode, batches))
     for batch, wanted in zip(results, expected):
         for result, one in zip(batch, wanted):
-            assert result.window is one.window
+            assert result.window.document == one.window.document
             for layer in (0, 3):
                 np.testing.assert_allclose(result.layers[layer], one.layers[layer], atol=5e-6)
 
 
 def test_text_b_adds_nothing_where_a_checkpoint_has_one_segment_type(tmp_path):
     """As the original's one-hot vectors: the other row is zero."""
-    from corpusvec.transforms.models.transformers.forward import BertEncoder
+    from corpusvec.transforms.models.transformers.forward import TransformerEncoder
 
     spec = describe_model(str(checkpoint_folder(tmp_path)))
     arrays = {name.removeprefix("bert/"): value for name, value in weights_of(spec.path)[0].items()}
     segments = "embeddings/token_type_embeddings"
     row = arrays[segments][:1]
     zero = {**arrays, segments: np.concatenate([row, np.zeros_like(row)])}
-    one = replace(spec, bert=replace(spec.bert, segment_types=1))
-    windows = [pair([1, 2, 3, 4, 5], second=2)]
-    (found,) = BertEncoder(one, Wanted((0, 2)), {**arrays, segments: row}).encode(windows)
-    (expected,) = BertEncoder(spec, Wanted((0, 2)), zero).encode(windows)
+    embeddings = replace(spec.transformer.embeddings, segment_types=1)
+    one = replace(spec, transformer=replace(spec.transformer, embeddings=embeddings))
+    windows = together([pair([1, 2, 3, 4, 5], second=2)])
+    (found,) = TransformerEncoder(one, Wanted((0, 2)), {**arrays, segments: row}).encode(windows)
+    (expected,) = TransformerEncoder(spec, Wanted((0, 2)), zero).encode(windows)
     for layer in (0, 2):
         np.testing.assert_array_equal(found.layers[layer], expected.layers[layer])
 
@@ -235,8 +241,8 @@ WANTED_IDS = ["embeddings", "lowest", "two", "last", "pooler", "lowest and poole
 @pytest.mark.parametrize("wanted", WANTED, ids=WANTED_IDS)
 def test_only_what_is_wanted_comes_back(spec, wanted):
     (one,) = random_windows(spec, [6])
-    (result,) = load_encoder(spec, wanted).encode([one])
-    (full,) = load_encoder(spec, everything(spec)).encode([one])
+    (result,) = load_encoder(spec, wanted).encode(together([one]))
+    (full,) = load_encoder(spec, everything(spec)).encode(together([one]))
     assert set(result.layers) == set(wanted.layers)
     assert list(result.outputs) == (["pooler"] if wanted.pooler else [])
     for layer in wanted.layers:
@@ -267,13 +273,14 @@ def test_graph_holds_only_what_is_wanted(
     monkeypatch.setattr(module, "has_amx", lambda: amx)
     monkeypatch.setattr(module, "SMALL_HIDDEN", spec.hidden_size + 1 if small else 0)
     arrays = {name.removeprefix("bert/"): value for name, value in weights_of(spec.path)[0].items()}
-    graphs = Graphs.build(spec.bert, replace(wanted, precision=precision), arrays)
-    functions = [graphs.embed, *graphs.layers, *([graphs.pool] if graphs.pool else [])]
+    graphs = Graphs.build(spec.transformer, replace(wanted, precision=precision), arrays)
+    layers = [function for function, _ in graphs.usual.layers]
+    functions = [graphs.usual.begin, *layers, *([graphs.pool] if graphs.pool else [])]
     highest = spec.layer_count if wanted.pooler else max(wanted.layers)
-    needed = shapes(replace(spec.bert, layer_count=highest), wanted.pooler)
+    needed = shapes(spec.transformer.lower(highest), wanted.pooler)
     matrix = spec.hidden_size**2  # no vector is as large; TensorFlow may hold those both ways
     weights = sum(size for shape in needed.values() if (size := int(np.prod(shape))) >= matrix)
-    assert len(graphs.layers) == highest
+    assert len(layers) == highest
     operations = [o for function in functions for o in function.graph.get_operations()]
     constants = [
         size
@@ -315,7 +322,7 @@ def test_weights_in_the_graph_and_beside_it_give_the_same(spec, monkeypatch):
 def test_where_the_fused_norm_does_not_run_the_plain_one_does(spec, monkeypatch):
     import tensorflow as tf
 
-    from corpusvec.transforms.models.transformers import forward as module
+    from corpusvec.transforms.models.transformers.blocks import norms
 
     def unheard_of(x, gamma, beta, epsilon):
         failing = tf.debugging.assert_equal(0, tf.size(x), "cannot run here")
@@ -323,13 +330,13 @@ def test_where_the_fused_norm_does_not_run_the_plain_one_does(spec, monkeypatch)
             return tf.identity(x)
 
     expected = load_encoder(spec, Wanted((1,))).encode(random_windows(spec, [5]))
-    module.norms_fuse.cache_clear()
-    monkeypatch.setattr(module, "fused_norm", unheard_of)
+    norms.fuse.cache_clear()
+    monkeypatch.setattr(norms, "fused", unheard_of)
     try:
         found = load_encoder(spec, Wanted((1,))).encode(random_windows(spec, [5]))
-        assert not module.norms_fuse(tf.float32)
+        assert not norms.fuse(tf.float32)
     finally:
-        module.norms_fuse.cache_clear()
+        norms.fuse.cache_clear()
     np.testing.assert_allclose(found[0].layers[1], expected[0].layers[1], rtol=0, atol=1e-5)
 
 
@@ -338,19 +345,19 @@ def test_the_fused_norm_is_the_norm(precision):
     """Rows of large mean are where a careless variance shows."""
     import tensorflow as tf
 
-    from corpusvec.transforms.models.transformers.forward import fused_norm, norm, norms_fuse
+    from corpusvec.transforms.models.transformers.blocks import norms
 
-    if not norms_fuse(tf.as_dtype(precision)):
+    if not norms.fuse(tf.as_dtype(precision)):
         pytest.skip("TensorFlow has no fused layer normalization here")
     rows = np.random.default_rng(5).normal(30, 2, (37, 64)).astype(np.float32)
     gamma, beta = np.linspace(-2, 2, 64, dtype=np.float32), np.linspace(0, 1, 64, dtype=np.float32)
     arguments = [tf.constant(array, precision) for array in (rows, gamma, beta)]
-    fused = tf.function(fused_norm)(*arguments, 1e-12)
+    fused = tf.function(norms.fused)(*arguments, 1e-12)
     wide = np.asarray(tf.cast(arguments[0], tf.float64))
     centred = wide - wide.mean(axis=1, keepdims=True)
     exact = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True)) * gamma + beta
     tolerance = {"float32": 2e-5, "bfloat16": 0.06}[precision]
-    for found in (fused, norm(*arguments, 1e-12)):
+    for found in (fused, norms.layer(*arguments, 1e-12)):
         np.testing.assert_allclose(tf.cast(found, tf.float64), exact, rtol=0, atol=tolerance)
 
 
@@ -359,7 +366,12 @@ def test_new_shapes_do_not_trace_again(spec, monkeypatch):
     from corpusvec.transforms.models.transformers import forward as module
 
     traced, layer = [], module.layer
-    monkeypatch.setattr(module, "layer", lambda *a: traced.append(a[0]) or layer(*a))
+
+    def counting(*arguments, **options):
+        traced.append(arguments[1])
+        return layer(*arguments, **options)
+
+    monkeypatch.setattr(module, "layer", counting)
     encoder = load_encoder(spec, Wanted((3,)))
     for n in range(1, 12):
         encoder.encode(random_windows(spec, [n] * (12 - n)))

@@ -268,7 +268,7 @@ def test_a_broken_export_leaves_the_last_snapshot_as_it_was(embed, tiny, tmp_pat
         '{"name": "p", "pages": [{"title": "a", "lines": ["a", "b"]}, {"title": "b", "li'
     )
     outcome = embed(tiny, source)
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "cut.json" in outcome.err
     assert "Traceback" not in outcome.err
     assert len(outcome.err.strip().splitlines()) <= 2
@@ -280,7 +280,7 @@ def test_a_compressed_file_that_is_cut_off_is_an_error(embed, tiny, tmp_path):
     source = tmp_path / "a.txt.gz"
     source.write_bytes(gzip.compress("\n".join(TEXTS * 50).encode())[:-40])
     outcome = embed(tiny, source)
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "a.txt.gz" in outcome.err
     assert not (outcome.output / "LATEST").exists()
 

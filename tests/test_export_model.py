@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from corpusvec.pipeline.cli import main
 from corpusvec.pipeline.commands.export_model import export_model
 from corpusvec.pipeline.settings import Settings
+from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.elements import Document
 from corpusvec.transforms.models.exports import notes as export_notes
 from corpusvec.transforms.models.kinds import describe_model, load_encoder
@@ -112,7 +113,7 @@ def as_tensors(inputs):
 def test_the_contract_gives_what_the_reference_gives(exported, name):
     source, target = exported(name)
     spec = describe_model(source)
-    inputs = batch(spec.bert.vocab_size)
+    inputs = batch(spec.transformer.vocab_size)
     model = load(target)
     weights, config = weights_of(source)
     types = inputs["input_type_ids"] * spec.segments
@@ -306,10 +307,9 @@ def by_embed(recipe, texts):
     encoder = load_encoder(recipe.spec, recipe.wanted)
     vectors, found = DocumentVectors(recipe.vectors), []
     for text in texts:
-        (tokens,) = tokenizer.encode([recipe.windows.prompt + text], spans=True)
-        (window,) = cut(Document("d", text), tokens, None, tokenizer, recipe.windows)
-        found.append(vectors.finish([vectors.part(*encoder.encode([window]))])[0].vectors)
-    return {name: np.stack([row[name] for row in found]) for name in found[0]}
+        windows = cut(Documents.of([Document("d", text)]), tokenizer, recipe.windows).windows
+        found.append(vectors.finish(vectors.parts(encoder.encode(windows))).sentences.vectors)
+    return {name: np.concatenate([row[name] for row in found]) for name in found[0]}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 import zstandard
 
 from corpusvec.transforms.documents.inputs import (
+    ChangedInput,
     InputFile,
     check_unchanged,
     match_inputs,
@@ -224,7 +225,7 @@ def test_a_file_that_changed_is_named(corpus, change, said):
     (file,) = match_inputs(["a.txt"])
     check_unchanged(file)
     change(corpus / "a.txt")
-    with pytest.raises((BrokenInput, RuntimeError), match=rf"^a\.txt: .*{re.escape(said)}"):
+    with pytest.raises((ChangedInput, Outage), match=rf"^a\.txt: .*{re.escape(said)}"):
         check_unchanged(file)
 
 

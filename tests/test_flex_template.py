@@ -39,6 +39,10 @@ GOOD = {
     "prompt": ["query: ", "two\nlines"],
     "signature": ["__call__"],
     "output_key": ["encoder_outputs/0"],
+    "text_column": ["body", "the text"],
+    "id_column": ["body", "the text"],
+    "pair_column": ["body", "the text"],
+    "metadata_columns": ["stars,date"],
 }
 BAD = {
     "input": ["a.txt", "gs://a,b.txt", "gs://", ""],
@@ -55,6 +59,10 @@ BAD = {
     "prompt": [""],
     "signature": ["two\nlines"],
     "output_key": [""],
+    "text_column": [""],
+    "id_column": [""],
+    "pair_column": [""],
+    "metadata_columns": [""],
 }
 
 
@@ -129,7 +137,9 @@ def test_choices_and_defaults_are_the_flags_own():
 @pytest.mark.parametrize("value", ["0", "1", "007", "-1", "1.5", "ten", "", " 1", "00"])
 def test_a_number_is_one_for_both(value):
     numbers = [name for name, about in PARAMETERS.items() if about["paramType"] == "NUMBER"]
-    assert numbers == ["limit", "max_rejected", "keep", "max_seq_length", "window_overlap"]
+    assert numbers == [
+        *("limit", "max_rejected", "keep", "dimensions", "max_seq_length", "window_overlap")
+    ]
     for name in numbers:
         try:
             parser().parse_args([f"--{name}={value}"])

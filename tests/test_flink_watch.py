@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from corpusvec.pipeline.runners.flink import rest, watches
+from corpusvec.pipeline.runners.flink import failures, rest, watches
 from corpusvec.pipeline.runners.flink.watches import Watch, watched
 from corpusvec.pipeline.terminal import logs
 from tests.servers import Site, serving
@@ -23,6 +23,7 @@ LOST = (
     "org.apache.flink.runtime.jobmaster.JobMasterException: TaskManager with id"
     " taskmanager-2(127.0.0.1:4242 ) is no longer reachable.\n\tat java.base/a.b(C.java:1)"
 )
+GONE = "org.apache.flink.util.FlinkException: the slot was taken away\n\tat a.b(C.java:1)"
 FULL = (
     "java.lang.RuntimeError: Error received from SDK harness for instruction 7: Traceback\n"
     "OSError: the store is away\n\tat a.b(C.java:1)"
@@ -68,7 +69,11 @@ class JobManager(Site):
 
     def failed(self, *failures: tuple[int, str]) -> None:
         """The newest first, as Flink has them."""
-        entries = [{"timestamp": at, "stacktrace": told} for at, told in failures[::-1]]
+        where = {FULL: "taskmanager-1", GONE: "taskmanager-2"}
+        entries = [
+            {"timestamp": at, "stacktrace": told, "taskManagerId": where.get(told)}
+            for at, told in failures[::-1]
+        ]
         self.says("/jobs/j/exceptions", {"exceptionHistory": {"entries": entries}})
 
     def counted(self, *counters: dict) -> None:
@@ -175,20 +180,32 @@ def test_steps_of_a_vertex_that_count_the_same_are_summed(manager):
     assert line.message == "60 documents, 400 tokens"
 
 
-def test_a_lost_task_manager_is_said_once_however_it_is_heard_of(manager):
-    told = watching(manager)
-    said(told)
+@pytest.mark.parametrize("told", [LOST, GONE], ids=["by its name", "by where it was"])
+def test_a_lost_task_manager_is_said_once(manager, told):
+    watch = watching(manager)
+    said(watch)
     manager.there("taskmanager-1")
-    (line, _) = told.lines(10.0)
+    manager.failed((5, told))
+    (line, _) = watch.lines(10.0)
     assert line.message.startswith("the TaskManager taskmanager-2 is lost; ")
     assert (line.event, line.level) == ("task_manager_lost", "warning")
     assert line.fields == {"task_manager": "taskmanager-2"}
-    manager.failed((5, LOST))
-    assert len(said(told, 20.0)) == 1
+    assert len(said(watch, 20.0)) == 1
     manager.there("taskmanager-1", "taskmanager-2")
-    assert len(said(told, 30.0)) == 1
+    assert len(said(watch, 30.0)) == 1
     manager.failed((5, LOST), (35, LOST))  # and again, back before anybody looked
-    assert "taskmanager-2 is lost" in said(told, 40.0)[0]
+    assert "taskmanager-2 is lost" in said(watch, 40.0)[0]
+
+
+def test_a_task_manager_that_has_done_its_work_may_go(manager):
+    """Kubernetes takes away what idles; what fails elsewhere has nothing to do with it."""
+    watch = watching(manager)
+    said(watch)
+    manager.there("taskmanager-1")
+    assert len(said(watch, 10.0)) == 1
+    manager.failed((5, FULL))
+    failed, _ = said(watch, 20.0)
+    assert failed.startswith("a part of the job failed")
 
 
 def test_of_a_stage_that_begins_again_it_is_said_why(manager):
@@ -219,6 +236,16 @@ def test_of_what_would_always_fail_the_end_tells(manager):
     lasting = FULL.replace("OSError", "corpusvec.transforms.documents.streams.BrokenInput")
     manager.failed((5, lasting))
     assert said(told) == ["0 records read, no model loaded yet"]
+
+
+def test_of_a_file_that_the_user_must_mend_no_other_try_is_made(manager):
+    """By no scheduler: exit code 2 is that of a `ValueError`."""
+    address = manager.address.removeprefix("http://")
+    for kind, mends in (("BrokenInput", True), ("ChangedInput", False), ("OSError", False)):
+        manager.failed((5, FULL.replace("OSError", f"corpusvec.transforms.{kind}")))
+        error = failures.failed(address, NAME, RuntimeError("the job failed"), "/logs")
+        assert str(error).endswith("the store is away")
+        assert isinstance(error, ValueError) == mends
 
 
 def test_counts_begin_anew_where_a_stage_does_and_tokens_a_second_too(manager):

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.elements import Document
 from corpusvec.transforms.models.kinds import describe_model
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
-from corpusvec.transforms.tokens.windows import WindowPlan, cut_each
+from corpusvec.transforms.tokens.windows import WindowPlan, cut
 from tests.token_folders import KINDS, LINES, write
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "tokens.json").read_text())
@@ -64,7 +65,6 @@ def test_the_note_shows_what_differs(tmp_path):
 
 
 def read(spec, prompt):
-    documents = [(Document(str(n), line), None) for n, line in enumerate(LINES)]
-    plan = WindowPlan(None, prompt=prompt)
-    made = cut_each(documents, load_tokenizer(spec.tokenizer), plan)
-    return [window.ids.tolist() for windows in made for window in windows()]
+    documents = Documents.of([Document(str(n), line) for n, line in enumerate(LINES)])
+    found = cut(documents, load_tokenizer(spec.tokenizer), WindowPlan(None, prompt=prompt))
+    return [window.ids.tolist() for window in found.windows]

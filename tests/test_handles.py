@@ -647,7 +647,6 @@ def test_a_store_that_is_dead_ends_in_an_error(quiet, store, cache, monkeypatch,
 @pytest.fixture
 def hub(site, tiny, tmp_path, monkeypatch):
     """The site as the Hugging Face Hub, with a model and what others publish beside it."""
-    pytest.importorskip("huggingface_hub")
     for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_ENDPOINT", site.address)
@@ -730,17 +729,10 @@ def test_half_a_model_of_the_hub_that_has_lost_its_record_too_is_fetched_again(
 def test_a_model_of_the_hub_without_weights_that_are_read(hub, cache, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.json").write_text("{}")
-    (tmp_path / "other" / "pytorch_model.bin").write_text("x")
+    (tmp_path / "other" / "tf_model.h5").write_text("x")
     hugging_face_hub(hub, "owner/other", tmp_path / "other")
     with pytest.raises(ValueError, match=r"no model that corpusvec knows: none of saved_model\.pb"):
         local_model("hf://owner/other", str(cache))
-    assert left_in(cache) == []
-
-
-def test_the_package_of_the_hub_is_missing(cache, monkeypatch):
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ValueError, match="not installed: pip install huggingface_hub"):
-        local_model("hf://owner/tiny", str(cache))
     assert left_in(cache) == []
 
 
@@ -752,7 +744,7 @@ def test_the_default_model_is_the_same_from_the_hub(hub, minilm, cache):
 
 def test_a_damaged_entry_of_tensorflow_hub_is_fetched_again(site, handle, cache, tmp_path, capsys):
     """Nothing is recorded of it: the model's own index says what its files must hold."""
-    from corpusvec.transforms.models.saved_models.signatures import check_whole
+    from corpusvec.transforms.models.kinds import check_whole
     from tests.hub_modules import nnlm
 
     module = nnlm(tmp_path / "nnlm")
@@ -769,7 +761,7 @@ def test_a_damaged_entry_of_tensorflow_hub_is_fetched_again(site, handle, cache,
 
 
 def test_a_damaged_model_is_not_kept(site, handle, cache, tmp_path):
-    from corpusvec.transforms.models.saved_models.signatures import check_whole
+    from corpusvec.transforms.models.kinds import check_whole
     from tests.hub_modules import nnlm
 
     module = nnlm(tmp_path / "nnlm")
@@ -780,6 +772,18 @@ def test_a_damaged_model_is_not_kept(site, handle, cache, tmp_path):
         local_model(handle, str(cache), check=check_whole)
     assert ".corpusvec.tmp" not in str(error.value)
     assert os.listdir(cache) == []
+
+
+def test_to_check_what_is_no_saved_model_loads_no_module_of_any_kind(tiny):
+    """Each run pays for those."""
+    script = (
+        "import sys\n"
+        "from corpusvec.transforms.models import kinds\n"
+        "kinds.check_whole(sys.argv[1])\n"
+        "loaded = {f'{kinds.__package__}.{kind.module}' for kind in kinds.KINDS.values()}\n"
+        "assert not loaded & set(sys.modules), loaded & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script, tiny], cwd=ROOT, check=True)
 
 
 def test_a_disk_that_is_full_leaves_nothing_behind(handle, cache):

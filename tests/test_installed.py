@@ -25,7 +25,7 @@ from tests.packages import RUNTIME, Installed
 from tests.test_start_worker import Runner, runner  # noqa: F401 - a fixture
 
 # Imported where they are, or with a sentence that says how to install them.
-OPTIONAL = {"tensorflow_text"}
+OPTIONAL = {"tensorflow_text", "bm25s", "mcp"}
 PACKAGE = ROOT / "corpusvec"
 SOURCES = [*PACKAGE.glob("*.py"), *PACKAGE.glob("pipeline/**/*.py")]
 SOURCES += PACKAGE.glob("transforms/**/*.py")
@@ -52,6 +52,7 @@ def made(installed: Installed, tiny: str, tmp_path_factory) -> Path:
         done = installed.run("corpusvec", *EMBED, "--layers=-1", cwd=folder)
         assert done.returncode == code, done.stderr
     (folder / "notes.txt").write_text("\n".join(nights[1]))
+    (folder / "pairs.tsv").write_text("a cat ||| a dog\t3\nrain ||| noon\t1\n")
     return folder
 
 
@@ -79,6 +80,9 @@ CASES: Mapping[str, tuple[list[str], str]] = {
     "verify": (["verify", "out"], "is whole: 13 documents"),
     "verify with a model": (["verify", "out", "--model=model"], "The model is the same."),
     "publish": (["publish", "out", "{newest}"], "LATEST"),
+    "related": (["related", "out", "--top=2"], "  >"),
+    "search": (["search", "out", "cat", "--top=2"], "0."),
+    "evaluate": (["evaluate", "out", "--pairs=pairs.tsv"], "Spearman"),
 }
 
 
@@ -91,7 +95,8 @@ def test_a_command_does_what_it_is_for(typed, said, installed, place):
 
 
 def test_every_command_is_among_them():
-    typed = {" ".join(typed[: 2 if typed[0] == "snapshots" else 1]) for typed, _ in CASES.values()}
+    rows = [*CASES.values(), ABSENT["mcp"]]
+    typed = {" ".join(typed[: 2 if typed[0] == "snapshots" else 1]) for typed, _ in rows}
     assert typed == set(leaves(COMMANDS))
 
 
@@ -280,6 +285,9 @@ ABSENT = {
     "output at azfs": ([*EMBED[:2], "--output=azfs://b/c/out", EMBED[3]], "apache-beam[azure]"),
     "snapshots at gs": (["snapshots", "list", "gs://b/out"], "apache-beam[gcp]"),
     "an output at s3": (["inspect", "s3://b/out"], "apache-beam[aws]"),
+    "words": (["related", "out", "--by=hybrid"], "corpusvec[search]"),
+    "links": (["evaluate", "out"], "corpusvec[search]"),
+    "mcp": (["mcp", "out"], "corpusvec[mcp]"),
     "strings": (["export-model", "model", "saved", "--strings"], "tensorflow-text=="),
 }
 

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpusvec.transforms.elements import Document, Encoded
+from corpusvec.transforms.columns import Encoded
+from corpusvec.transforms.elements import Document
 from corpusvec.transforms.models.isolation import BrokenModel, encode_each
-from tests.elements import window
+from tests.elements import together, window
 
 GOOD, RAISES, NAN, INFINITE = 1, 2, 3, 4
 
@@ -27,25 +28,27 @@ class Fake:
 
     def encode(self, windows):
         self.calls += 1
-        if self.broken or any(RAISES in w.ids for w in windows):
+        kinds = np.array([window.ids[0] for window in windows])
+        if self.broken or (kinds == RAISES).any():
             raise RuntimeError("out of luck\nwith a second line")
-        return [self._encoded(w) for w in windows]
+        values = np.ones((len(windows), 5, 2), np.float32)
+        values[:, 4] = np.nan  # padding, which may hold anything
+        values[kinds == NAN, 1, 0] = np.nan
+        pooled = np.ones((len(windows), 2), np.float32)
+        pooled[kinds == INFINITE, 1] = -np.inf
+        return Encoded(windows, {-1: values}, {"pooler": pooled})
 
-    def _encoded(self, window):
-        values = np.ones((len(window), 2), np.float32)
-        pooled = np.ones(2, np.float32)
-        if NAN in window.ids:
-            values[1, 0] = np.nan
-        if INFINITE in window.ids:
-            pooled[1] = -np.inf
-        return Encoded(window, {-1: values}, {"pooler": pooled})
+
+def each(encoder, windows):
+    """What came of each window."""
+    return [one for found in encode_each(encoder, together(windows)) for one in found]
 
 
 @given(st.lists(st.sampled_from([GOOD, GOOD, RAISES, NAN, INFINITE]), min_size=1, max_size=30))
 def test_only_poisonous_windows_fail_and_order_is_kept(kinds):
     windows = [of(kind, name=str(n)) for n, kind in enumerate(kinds)]
-    results = encode_each(Fake(), windows)
-    assert [result.window for result in results] == windows
+    results = each(Fake(), windows)
+    assert [result.window.document for result in results] == [one.document for one in windows]
     assert [result.failure is None for result in results] == [kind == GOOD for kind in kinds]
     for result, kind in zip(results, kinds):
         assert bool(result.layers) == (kind == GOOD)
@@ -61,7 +64,7 @@ def test_only_poisonous_windows_fail_and_order_is_kept(kinds):
     ids=["raises", "NaN", "infinite"],
 )
 def test_failure_says_which_record_and_why_in_one_line(kind, error):
-    (result,) = encode_each(Fake(), [of(kind, "doc", index=1, count=3)])
+    (result,) = each(Fake(), [of(kind, "doc", index=1, count=3)])
     failure = result.failure
     assert (failure.stage, failure.document_id, failure.error) == ("encode", "doc", error)
     assert (failure.source, failure.source_row) == ("file", 7)
@@ -89,24 +92,24 @@ def test_failure_says_which_record_and_why_in_one_line(kind, error):
 def test_the_line_that_tells_the_cause_is_the_error(said, error, detail):
     class Failing(Fake):
         def encode(self, windows):
-            if windows[0].document.id != "probe":
+            if windows.documents.ids[0] != "probe":
                 raise RuntimeError(said)
             return super().encode(windows)
 
-    (result,) = encode_each(Failing(), [of(GOOD)])
+    (result,) = each(Failing(), [of(GOOD)])
     assert (result.failure.error, result.failure.detail) == (error, detail)
 
 
 def test_good_batch_is_encoded_once():
     encoder = Fake()
-    encode_each(encoder, [of(GOOD)] * 16)
+    each(encoder, [of(GOOD)] * 16)
     assert encoder.calls == 1
 
 
 def test_one_poisonous_window_among_many_costs_few_calls():
     """Halving: two calls a level, and the probe."""
     encoder = Fake()
-    encode_each(encoder, [of(RAISES if n == 5 else GOOD) for n in range(64)])
+    each(encoder, [of(RAISES if n == 5 else GOOD) for n in range(64)])
     assert encoder.calls == 1 + 2 * 6 + 1
 
 
@@ -114,7 +117,7 @@ def test_broken_model_is_no_documents_fault():
     """After one single window and the probe it is clear: nothing is left to try."""
     encoder = Fake(broken=True)
     with pytest.raises(BrokenModel, match=r"fails on every input, first seen at .*'0'") as error:
-        encode_each(encoder, [of(GOOD, name=str(n)) for n in range(8)])
+        each(encoder, [of(GOOD, name=str(n)) for n in range(8)])
     assert isinstance(error.value.__cause__, RuntimeError)
     assert encoder.calls == 4 + 1
 
@@ -125,4 +128,4 @@ def test_interruption_is_not_taken_for_a_bad_record():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        encode_each(Interrupted(), [of(GOOD)])
+        each(Interrupted(), [of(GOOD)])

@@ -159,8 +159,8 @@ HUGGING_FACE = {
     ),
     "unknown architecture": (
         "json",
-        says("config.json", model_type="deberta-v2"),
-        r"config.json: model_type is 'deberta-v2'; corpusvec runs bert and xlm-roberta",
+        says("config.json", model_type="xlnet"),
+        r"config.json: model_type is 'xlnet'; corpusvec runs albert, bert, camembert, ",
     ),
     "relative positions": (
         "json",
@@ -193,10 +193,10 @@ HUGGING_FACE = {
         r"config.json: max_position_embeddings 66 leaves no place for a token",
     ),
     "no weights": ("json", without("model.safetensors"), r": has no model.safetensors$"),
-    "weights of PyTorch": (
+    "weights of PyTorch that are none": (
         "json",
         renamed("model.safetensors", "pytorch_model.bin"),
-        r": has no model.safetensors; pytorch_model.bin is not read, save the model as safetensors",
+        r"pytorch_model.bin: is no file of PyTorch's that is read here; where PyTorch is, convert",
     ),
     "weights cut off": (
         "json",
@@ -241,7 +241,7 @@ HUGGING_FACE = {
             without("model.safetensors"),
             written("model.safetensors.index.json", '{"weight_map": {"a": 1}}'),
         ),
-        r"model.safetensors.index.json: weight_map: a must be the name of a file, got 1",
+        r"model.safetensors.index.json: weight_map: a must be the name of a file of the folder",
     ),
     "tokenizer's case is said with a word": (
         "txt",
@@ -252,6 +252,29 @@ HUGGING_FACE = {
         "json",
         says("tokenizer_config.json", model_max_length="32"),
         r"tokenizer_config.json: model_max_length must be a number, got '32'",
+    ),
+    "tokenizer's length has no room for a text": (
+        "json",
+        says("tokenizer_config.json", model_max_length=3),
+        r"tokenizer_config.json: model_max_length is 3, and special tokens alone take 3; set",
+    ),
+    "added tokens are a list": (
+        "json",
+        says("tokenizer_config.json", added_tokens_decoder=[1]),
+        r"tokenizer_config.json: added_tokens_decoder must be an object, got \[1\]",
+    ),
+    "an added token has no content": (
+        "json",
+        says("tokenizer_config.json", added_tokens_decoder={"1": {}}),
+        r"tokenizer_config.json: added_tokens_decoder: (1|a) must be an id, and of an object",
+    ),
+    "an added token has no number": (
+        "json",
+        says(
+            "tokenizer_config.json",
+            added_tokens_decoder={"a": {"content": "[A]"}},
+        ),
+        r"tokenizer_config.json: added_tokens_decoder: (1|a) must be an id, and of an object",
     ),
     "no vocabulary": (
         "json",
@@ -277,12 +300,12 @@ HUGGING_FACE = {
     "MeCab by its class": (
         "txt",
         says("tokenizer_config.json", tokenizer_class="BertJapaneseTokenizer"),
-        r"vocab.txt: the model's tokenizer is 'BertJapaneseTokenizer', which is not implemented",
+        r"tokenizer_config.json: word_tokenizer_type is 'basic'; implemented is 'mecab'",
     ),
-    "MeCab by its word tokenizer": (
+    "another program for words": (
         "txt",
-        says("tokenizer_config.json", tokenizer_class=None, word_tokenizer_type="mecab"),
-        r"vocab.txt: the model's tokenizer is 'mecab', which is not implemented",
+        says("tokenizer_config.json", tokenizer_class=None, word_tokenizer_type="jumanpp"),
+        r"tokenizer_config.json: word_tokenizer_type is 'jumanpp'; implemented is 'mecab'",
     ),
     "MeCab in the configuration": (
         "txt",
@@ -290,7 +313,7 @@ HUGGING_FACE = {
             says("config.json", tokenizer_class="BertJapaneseTokenizer"),
             without("tokenizer_config.json"),
         ),
-        r"vocab.txt: the model's tokenizer is 'BertJapaneseTokenizer', which is not implemented",
+        r"tokenizer_config.json: word_tokenizer_type is 'basic'; implemented is 'mecab'",
     ),
 }
 SENTENCE_TRANSFORMERS = {
@@ -349,9 +372,9 @@ SENTENCE_TRANSFORMERS = {
         without("2_Dense/model.safetensors"),
         r"modules.json asks for 2_Dense/model.safetensors, which is missing$",
     ),
-    "dense weights of PyTorch": (
+    "dense weights of PyTorch that are none": (
         renamed("2_Dense/model.safetensors", "2_Dense/pytorch_model.bin"),
-        r"2_Dense/model.safetensors, which is missing; pytorch_model.bin is not read, save",
+        r"2_Dense/pytorch_model.bin: is no file of PyTorch's that is read here",
     ),
     "module without a folder": (
         lambda folder: module_value(folder, 0, path=None),

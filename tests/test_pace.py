@@ -7,7 +7,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import pytest
 
@@ -15,8 +14,8 @@ from corpusvec.pipeline.terminal.pace import Left, Pace
 from corpusvec.transforms.batch import _BatchFn
 from corpusvec.transforms.batches import _BATCH_TOKENS, padded_length
 from corpusvec.transforms.documents.inputs import PIECE, REPORT_EVERY
-from corpusvec.transforms.measures.beam_times import OF_THE_RUN
-from corpusvec.transforms.tokenize import _DOCUMENTS
+from corpusvec.transforms.models.probes import id_windows
+from corpusvec.transforms.read import _DOCUMENTS
 
 _TICK, _BYTES = 0.5, 5  # seconds between two looks; bytes of a token
 
@@ -56,12 +55,13 @@ class Run:
         if (length := padded_length(batch, 256)) not in self.shapes:
             self.shapes.add(length)
             self.spend(0.1)  # its kernels are compiled
-        tokens = sum(window.size for window in batch)
+        tokens = int(batch.sizes.sum())
         self.spend(tokens / self.speed * (1 + self.slower * length / 128))
         self.totals["encoded_tokens"] += tokens
 
     def run(self) -> Run:
         batching, waiting, at = _BatchFn(_BATCH_TOKENS, True, 256), [], 0
+        batching.setup()
         batching.start_bundle()
         for n, tokens in enumerate(self.documents, 1):
             at += _BYTES * (tokens or 20)
@@ -80,12 +80,8 @@ class Run:
 
     def tokenize(self, batching, waiting: list[int]) -> None:
         self.totals["read_tokens"] += sum(waiting)
-        for tokens in waiting:
-            document = SimpleNamespace(characters=_BYTES * tokens)
-            window = SimpleNamespace(
-                size=tokens, index=0, count=1, document=document, stamp=OF_THE_RUN
-            )
-            for batch in batching.process(window):
+        if waiting:
+            for batch in batching.process(id_windows(*([0] * tokens for tokens in waiting))):
                 self.encode(batch.value)
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from corpusvec.transforms.columns import Documents, Encoded
 from corpusvec.transforms.elements import Document
 from corpusvec.transforms.models.kinds import describe_model, load_encoder
 from corpusvec.transforms.specs import VectorColumn, Wanted
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
-from corpusvec.transforms.tokens.windows import EmptyText, WindowPlan, cut, model_texts
+from corpusvec.transforms.tokens.windows import WindowPlan, cut
 from corpusvec.transforms.vectors.documents import DocumentVectors, VectorPlan
+from tests.elements import together
 from tests.models import TEXTS, checkpoint_folder, hugging_face_folder
 from tests.test_oracles import GOLDEN, ROOT, golden_rows, lines_of, pair_of
 
@@ -26,18 +28,12 @@ BATCH = 16
 
 def windows_of(spec, lines, max_seq_length):
     """Each line's window by its number, truncated as the originals do; none for an empty one."""
-    tokenizer = load_tokenizer(spec.tokenizer)
-    windows = {}
-    for number, (a, b) in enumerate(lines):
-        document = Document(str(number), a, b)
-        (first,) = tokenizer.encode([model_texts(document, "")[0]], True)
-        second = None if b is None else tokenizer.encode([b], True)[0]
-        plan = WindowPlan(max_seq_length, "truncate")
-        try:
-            (windows[number],) = cut(document, first, second, tokenizer, plan)
-        except EmptyText:
-            assert not a.strip()
-    return windows
+    documents = Documents.of([Document(str(n), a, b) for n, (a, b) in enumerate(lines)])
+    plan = WindowPlan(max_seq_length, "truncate")
+    found = cut(documents, load_tokenizer(spec.tokenizer), plan)
+    assert not found.refused
+    assert all(not lines[row][0].strip() for row in found.empty)
+    return dict(zip(found.windows.owners.tolist(), found.windows))
 
 
 def encoded_of(spec, windows, wanted):
@@ -46,7 +42,7 @@ def encoded_of(spec, windows, wanted):
     results = {}
     for start in range(0, len(numbers), BATCH):
         batch = numbers[start : start + BATCH]
-        results |= zip(batch, encoder.encode([windows[number] for number in batch]))
+        results |= zip(batch, encoder.encode(together([windows[number] for number in batch])))
     return results
 
 
@@ -57,10 +53,15 @@ def all_layers(spec, precision="float32"):
 def sentence_vectors(encoded, columns):
     """Columns -> vectors [N, D], in the order of the numbers."""
     vectors = DocumentVectors(VectorPlan(columns))
-    rows = [
-        vectors.finish([vectors.part(encoded[number])])[0].vectors for number in sorted(encoded)
-    ]
-    return {column.name: np.stack([row[column.name] for row in rows]) for column in columns}
+    rows = [vectors.finish(vectors.parts(batch_of(encoded[n]))) for n in sorted(encoded)]
+    found = [row.sentences.vectors for row in rows]
+    return {one.name: np.concatenate([row[one.name] for row in found]) for one in columns}
+
+
+def batch_of(one):
+    """A window of those that were encoded, as a batch of its own."""
+    layers, outputs = ({key: v[None] for key, v in part.items()} for part in one[1:3])
+    return Encoded(together([one.window]), layers, outputs)
 
 
 @functools.cache

@@ -1,14 +1,17 @@
 """Pooling over the windows of a document is pooling the document, wherever it was cut."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpusvec.transforms.elements import OWN, PROMPT, SPECIAL, Encoded
+from corpusvec.transforms.columns import Encoded
+from corpusvec.transforms.elements import OWN, PROMPT, SPECIAL, Document
 from corpusvec.transforms.specs import VectorColumn
-from corpusvec.transforms.vectors.poolings import POOLINGS, finish, start
-from tests.elements import window
+from corpusvec.transforms.vectors.poolings import POOLINGS, Owned, finish, start
+from tests.elements import together, window
 
 HIDDEN = 3
 
@@ -27,12 +30,24 @@ def encoded(vectors, roles, before=0, after=0, index=0, position=0, skipped=0, p
         position=position,
         n_skipped=skipped,
     )
-    outputs = {} if pooler is None else {"pooler": pooler}
-    return Encoded(part, dict(enumerate(vectors)), outputs)
+    return part, vectors, pooler
 
 
-def pooled(column, parts, mask_special=False):
-    return finish(column, [start(column, part, mask_special) for part in parts])
+def pooled(column, parts, mask_special=False, beside=0):
+    """The vector of a document whose windows are `parts`, in one batch with `beside` others."""
+    parts = list(parts)
+    other = np.full((len(parts[0][1]), 1, parts[0][1].shape[2]), 7, np.float32)
+    parts = [encoded(other, [OWN])] * beside + parts
+    windows = together([replace(part, document=Document("d", "")) for part, _, _ in parts])
+    width = max(vectors.shape[1] for _, vectors, _ in parts)
+    layers = np.full((len(parts[0][1]), len(parts), width, parts[0][1].shape[2]), np.nan)
+    for row, (_, vectors, _) in enumerate(parts):
+        layers[:, row, : vectors.shape[1]] = vectors
+    outputs = {} if parts[0][2] is None else {"pooler": np.stack([one for _, _, one in parts])}
+    batch = Encoded(windows, dict(enumerate(layers.astype(np.float32))), outputs)
+    states = start(column, batch, Owned(windows, width), mask_special)
+    starts = np.arange(beside + 1)
+    return finish(column, states, starts)[beside]
 
 
 # The definitions, over one unsplit document: vectors [T, H], which tokens count, which are own, and
@@ -129,7 +144,7 @@ def test_pooling_over_windows_equals_pooling_the_unsplit_document(
     column = VectorColumn("v", pooling, layers, combine, skip_prompt=skip_prompt)
     cuts = [cut for cut in cuts if cut < len(roles)]
     parts = split(vectors, roles, cuts, np.random.default_rng(len(roles)))
-    vector = pooled(column, parts, mask_special)
+    vector = pooled(column, parts, mask_special, beside=len(roles) % 3)
     assert vector.dtype == np.float32
     wanted = expected(column, vectors, roles, mask_special)
     np.testing.assert_allclose(vector, wanted, rtol=0, atol=2e-5)
@@ -193,5 +208,6 @@ def test_what_is_kept_of_a_batch_is_no_view_of_it(pooling):
     """Thousands of vectors wait to be written; each would keep a whole batch in memory."""
     batch = np.arange(24, dtype=np.float32).reshape(6, 4)
     (strategy,) = POOLINGS[pooling]
-    state = strategy.strategy.finish(strategy.strategy.start(batch, np.arange(6)))
-    assert not np.shares_memory(state, batch)
+    starts, stops = np.array([0, 2]), np.array([2, 6])
+    state = strategy.strategy.start(batch, np.arange(6), starts, stops)
+    assert not np.shares_memory(strategy.strategy.finish(state), batch)

@@ -13,8 +13,11 @@ import apache_beam as beam
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.documents.ages import Dates, reduced
+from corpusvec.transforms.documents.formats import Fields, Reading
 from corpusvec.transforms.documents.inputs import PIECE, match_inputs
+from corpusvec.transforms.documents.parts import Part
 from corpusvec.transforms.elements import Count, Dated
 from corpusvec.transforms.measures import counters
 from corpusvec.transforms.measures.clocks import PEAK_MEMORY
@@ -23,16 +26,22 @@ from corpusvec.transforms.read import ReadDocuments, _records
 OUTPUTS = ("documents", "failures", "counts")
 
 
+def asked(options):
+    """Those of `Reading` are one of the stage."""
+    reading = {name: options[name] for name in options if name in Reading.__dataclass_fields__}
+    return {"reading": Reading(**reading)} | {n: options[n] for n in options if n not in reading}
+
+
 def run(files, **options):
     """Files -> what came out, per output, in order."""
     paths = {name: [] for name in OUTPUTS}
     _COLLECTED.clear()
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        found = pipeline | ReadDocuments(files=files, **options)
+        found = pipeline | ReadDocuments(files=files, **asked(options))
         for name in OUTPUTS:
             getattr(found, name) | name >> beam.Map(_collect, name)
     for name, element in _COLLECTED:
-        paths[name].append(element)
+        paths[name] += element if isinstance(element, Documents) else [element]
     return paths
 
 
@@ -181,7 +190,7 @@ def test_progress_counts_each_byte_once(corpus):
     (corpus / "d.json").write_text(json.dumps(data))
     files = match_inputs([f"{corpus}/d.json"])
     counters.reset()
-    with closing(_records(files[0], Dates(), "scrapbox", "page", "strip")) as records:
+    with closing(_records(Part(files[0]), Dates(), Reading("scrapbox"))) as records:
         next(records)  # all of it is read by then, for the name
         assert 0 < counters.totals()["bytes_read"] <= 4 * PIECE < files[0].size
     counters.reset()
@@ -191,20 +200,22 @@ def test_progress_counts_each_byte_once(corpus):
 
 
 REFUSED = {
-    "format": ({"input_format": "csv"}, "--input_format=csv"),
+    "format": ({"input_format": "word"}, "--input_format=word"),
     "unit": ({"unit": "word"}, "--unit=word"),
     "markup": ({"markup": "no"}, "--scrapbox_markup=no"),
     "limit": ({"limit": 0}, "--limit=0"),
+    "sections of lines": ({"unit": "section"}, "--unit=section: only markdown"),
+    "columns of lines": ({"fields": Fields("body")}, "--text_column.*only jsonl, parquet, csv"),
 }
 
 
 @pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)
 def test_wrong_options_are_refused_when_the_stage_is_built(corpus, options, message):
     with pytest.raises(ValueError, match=message):
-        ReadDocuments(files=match_inputs([f"{corpus}/a.txt"]), **options)
+        ReadDocuments(files=match_inputs([f"{corpus}/a.txt"]), **asked(options))
 
 
 def test_an_unknown_suffix_is_refused_when_the_stage_is_built(corpus):
-    (corpus / "d.csv").write_text("a")
-    with pytest.raises(ValueError, match=r"--input_format=auto: cannot tell what .*d\.csv"):
+    (corpus / "d.doc").write_text("a")
+    with pytest.raises(ValueError, match=r"--input_format=auto: cannot tell what .*d\.doc"):
         ReadDocuments(files=match_inputs([f"{corpus}/*"]))

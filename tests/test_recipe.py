@@ -6,8 +6,10 @@ import hashlib
 import json
 import shutil
 
+import numpy as np
 import pytest
 
+from corpusvec.pipeline.embedders import Embedder
 from corpusvec.pipeline.settings import Settings
 from tests.models import TEXTS, hugging_face_folder
 from tests.test_end_to_end import manifest_of, write_lines
@@ -31,6 +33,7 @@ CHANGES = {
     "vectors": {"vectors": "mean@-1"},
     "normalize": {"normalize": True},
     "mask_special": {"mask_special": True},
+    "dimensions": {"dimensions": 8},
     "prompt": {"prompt": "rain"},
     "max_seq_length": {"max_seq_length": 20},
     "long_text": {"long_text": "truncate"},
@@ -125,3 +128,28 @@ def test_models_without_a_pooler_say_so(tmp_path):
     folder = hugging_face_folder(tmp_path / "model", with_pooler=False)
     with pytest.raises(ValueError, match="has no pooler"):
         Settings(model=str(folder), vectors="pooler").resolve()
+
+
+@pytest.mark.parametrize("vectors", [None, "mean@-1,wide=mean_max@1:2"])
+def test_the_first_dimensions_are_normalized_anew_where_the_model_normalizes(prompted, vectors):
+    whole = Embedder(model=prompted, vectors=vectors).embed_columns(TEXTS[:3])
+    for name, short in (
+        Embedder(model=prompted, vectors=vectors, dimensions=5).embed_columns(TEXTS[:3]).items()
+    ):
+        expected = whole[name][:, :5]
+        if vectors is None:
+            expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
+        np.testing.assert_allclose(short, expected, atol=1e-6)
+
+
+def test_more_dimensions_than_there_are_are_refused(prompted):
+    with pytest.raises(ValueError, match=r"--dimensions=17: vector has 16 dimensions; use 1 to 16"):
+        Settings(model=prompted, dimensions=17).resolve()
+    Settings(model=prompted, dimensions=17, vectors="mean@1:2").resolve()
+
+
+def test_rules_of_tokenizers_that_came_later_change_no_older_recipe(tiny):
+    """Nights before them go on without being embedded again."""
+    described = Settings(model=tiny).resolve().describe("strip")["tokenizer"]
+    assert "bare" not in described
+    assert "prefix_space" not in described

@@ -13,10 +13,12 @@ from corpusvec.pipeline.cli import main
 from corpusvec.transforms.snapshots.layouts import latest, snapshot_ids
 from corpusvec.transforms.snapshots.manifests import make_manifest
 from corpusvec.transforms.snapshots.recipes import another
+from tests.packages import ROOT
 from tests.test_end_to_end import write_lines
 
 BEFORE = {
     "id": "before",
+    "weights_digest": "w",
     "run": {
         "model": {"kind": "k", "digest": "1", "signature": None},
         "tokenizer": {"kind": "t", "lowercase": True},
@@ -43,8 +45,8 @@ BEFORE = {
 }
 
 
-def after(*, asked: dict | None = None, **run) -> dict:
-    made = copy.deepcopy(BEFORE)
+def after(*, asked: dict | None = None, weights: str | None = "w", **run) -> dict:
+    made = copy.deepcopy(BEFORE) | {"weights_digest": weights}
     for name, value in run.items():
         if isinstance(value, dict) and name != "layers":
             made["run"][name] |= value
@@ -60,6 +62,10 @@ OTHERS = {
         "--model: '/n', was '/m'",
     ),
     "other files in its folder": (after(model={"digest": "2"}), "--model: other files in /m"),
+    "other weights in it, after an upgrade": (
+        after(rules=2, model={"digest": "2"}, weights="v"),
+        "--model: other files in /m",
+    ),
     "two flags": (
         after(
             vectors=[{"name": "vector", "pooling": "cls", "layers": [2]}],
@@ -87,6 +93,9 @@ SAME = {
     "other rules": after(rules=2),
     "other rules, and the model is read otherwise": after(
         rules=2, model={"digest": "2"}, tokenizer={"named": ["[CLS]"]}, max_seq_length=128
+    ),
+    "other rules, by a version that did not write down the weights": after(
+        rules=2, model={"digest": "2"}, weights=None
     ),
     "a version that describes more": after(tokenizer={"named": []}, new_setting=None),
 }
@@ -187,6 +196,38 @@ def test_an_upgrade_goes_on_and_says_why_all_is_embedded(night, monkeypatch):
     ) in said
     monkeypatch.setattr("corpusvec.pipeline.settings._RULES", 100)
     assert night("--prompt=query: ")[0] == 3
+
+
+def test_an_upgrade_does_not_hide_a_model_that_is_replaced_in_place(
+    night, tiny, tmp_path, monkeypatch
+):
+    model = Path(shutil.copytree(tiny, tmp_path / "model"))
+    assert night(model=model)[0] == 0
+    monkeypatch.setattr("corpusvec.pipeline.settings._RULES", 99)
+    file = model / "config.json"  # of which another version may read more
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"note": "not read before"}))
+    assert night(model=model)[0] == 0
+    monkeypatch.setattr("corpusvec.pipeline.settings._RULES", 100)
+    weights = bytearray((model / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (model / "model.safetensors").write_bytes(weights)
+    code, said = night(model=model)
+    assert code == 3
+    assert f"(--model: other files in {model})" in said
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "SavedModel"])
+def test_weights_have_a_digest_whatever_holds_them(kind, tmp_path):
+    from corpusvec.transforms.models.kinds import describe_model, weights_digest
+
+    golden = ROOT / "tests/golden"
+    source = golden / ("bert_wordpiece" if kind == "checkpoint" else "tf1_hub/nnlm")
+    model = Path(shutil.copytree(source, tmp_path / "model"))
+    before = weights_digest(describe_model(str(model)))
+    (file,) = model.rglob("*.data-00000-of-00001")
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert weights_digest(describe_model(str(model))) != before
 
 
 def test_full_previous_and_a_moved_model_are_no_other_recipe(night, tiny, tmp_path):

@@ -4,6 +4,7 @@ what is new is embedded.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -18,13 +19,16 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from apache_beam.io.filesystem import BeamIOError
 
 from corpusvec.transforms import read
 from corpusvec.transforms.elements import WrittenFile
 from corpusvec.transforms.snapshots import copies
 from corpusvec.transforms.snapshots.attempts import note_complete
 from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.earlier_rows import Damaged, EarlierFile, check_file
 from corpusvec.transforms.snapshots.manifests import MADE
+from corpusvec.transforms.storage.stores import Outage
 from tests.models import TEXTS
 from tests.test_end_to_end import manifest_of, vectors, write_lines
 
@@ -340,6 +344,71 @@ def test_earlier_snapshots_are_read_only_where_something_is_damaged(tiny, embed,
     again = embed(tiny, source, *FLAGS, *runner)
     assert counts(again)["reused"] == 3
     assert "damage" not in manifest_of(again)
+
+
+@RUNNERS
+def test_a_damaged_leftover_makes_no_run_look_into_earlier_snapshots(tiny, embed, tmp_path, runner):
+    """They have nothing that it would have."""
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(3)))
+    first = embed(tiny, source, *FLAGS).latest
+    whole = embed(tiny, source, *FLAGS)
+    write_lines(source, [*records(**pages(4)), "no record"])
+    assert embed(tiny, source, FLAGS[0]).code == 3
+    names = {one.name for one in (whole.output / "snapshots").iterdir()}
+    (left,) = names - {first.name, whole.latest.name}
+    damaged = [*(whole.output / "snapshots" / left).glob("sentences/*")]
+    for file in [*damaged, *first.glob("*/*.parquet")]:
+        flip(file)
+    write_lines(source, records(**pages(4)))
+    again = embed(tiny, source, *FLAGS, *runner)
+    assert counts(again) == {"documents": 4, "embedded": 1, "reused": 3, "repeated": 0}
+    told = {one["file"] for one in manifest_of(again)["damage"]["files"]}
+    assert told == {str(file) for file in damaged}
+
+
+def test_of_earlier_snapshots_no_more_are_read_than_what_is_missing_needs(tiny, embed, tmp_path):
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(3)))
+    oldest, before, newest = (embed(tiny, source, *FLAGS).latest for _ in range(3))
+    (damaged,) = newest.glob("sentences/*")
+    for file in [damaged, *oldest.glob("*/*.parquet")]:
+        flip(file)
+    told = manifest_of(embed(tiny, source, *FLAGS))["damage"]
+    assert told["taken"] == {before.name: 3}
+    assert [one["file"] for one in told["files"]] == [str(damaged)]
+
+
+class Answered(Exception):
+    """As the libraries of object stores raise them."""
+
+    def __init__(self, code: int):
+        super().__init__(f"status {code}")
+        self.code = code
+
+
+UNREADABLE = {
+    "gone from a disk": ("/out/a", FileNotFoundError(errno.ENOENT, "No such file"), Damaged),
+    "a bad sector": ("/out/a", OSError(errno.EIO, "Input/output error"), Damaged),
+    "a disk elsewhere": ("/out/a", OSError(errno.ETIMEDOUT, "Connection timed out"), Outage),
+    "gone from a store": ("s3://out/a", Answered(404), Damaged),
+    "a store that is down": ("s3://out/a", Answered(503), Outage),
+    "wrapped by Beam": ("s3://out/a", BeamIOError("failed", {"a": Answered(503)}), Outage),
+    "a store that refuses": ("s3://out/a", Answered(403), ValueError),
+    "a fault of this program": ("/out/a", KeyError("a"), KeyError),
+}
+
+
+@pytest.mark.parametrize(("path", "error", "expected"), UNREADABLE.values(), ids=UNREADABLE)
+def test_what_is_not_served_is_not_damaged(path, error, expected, monkeypatch):
+    """Else a night while a store is down would embed everything again."""
+
+    def fail(path):
+        raise error
+
+    monkeypatch.setattr("corpusvec.transforms.snapshots.earlier_rows.size_and_digest", fail)
+    file = WrittenFile("sentences", "a.parquet", 1, 4, "digest", {})
+    with pytest.raises(expected) as caught:
+        check_file(EarlierFile(path, file, fresh=False))
+    assert type(caught.value) is expected
 
 
 @RUNNERS

@@ -9,17 +9,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusvec.transforms.batches import cut_batches
 from corpusvec.transforms.models.isolation import BrokenModel, encode_each
 from corpusvec.transforms.models.kinds import describe_model, load_encoder
-from corpusvec.transforms.models.probes import depends_on_batch, id_window, text_window
+from corpusvec.transforms.models.probes import depends_on_batch, id_windows, text_windows
 from corpusvec.transforms.models.saved_models import ids as saved_bert
 from corpusvec.transforms.models.saved_models.choices import chosen
 from corpusvec.transforms.specs import Asked, Wanted
-from tests.elements import window
+from tests.elements import together
 from tests.hub_modules import elmo_reference
 from tests.model_zoo import (
     ELMO_LAYERS,
@@ -128,7 +128,7 @@ def assert_alike(one, other):
 def test_a_text_has_the_same_vectors_alone_and_in_any_company(name):
     texts, encoder = random_texts(200, seed=1, wide=True), loaded(name)
     for window_, encoded in zip(windows_of(described(name), texts), encode(name, texts)):
-        (alone,) = encoder.encode([window_])
+        (alone,) = encoder.encode(together([window_]))
         assert_alike(alone, encoded)
 
 
@@ -187,21 +187,25 @@ def test_golden_sentence_vectors(folder, file, key):
 # ------------------------------------------------------------------------------------- batches
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 60), max_size=80), st.integers(1, 300))
 def test_without_padding_the_windows_of_a_batch_are_as_long(lengths, budget):
-    windows = [window([0] * length) for length in lengths]
+    windows = id_windows(*([0] * length for length in lengths))
     batches = list(cut_batches(windows, budget, padding=False))
-    assert sorted(map(id, windows)) == sorted(id(w) for batch in batches for w in batch)
+    owners = [owner for batch in batches for owner in batch.owners]
+    assert sorted(owners) == list(range(len(lengths)))
     for batch in batches:
         assert len({len(w) for w in batch}) == 1
         assert len(batch) == 1 or len(batch) * len(batch[0]) <= budget
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=40), max_size=60), st.integers(1, 500))
 def test_texts_are_budgeted_by_their_bytes(texts, budget):
-    windows = [text_window(text.encode("utf-8", "replace").decode()) for text in texts]
+    windows = text_windows(*(text.encode("utf-8", "replace").decode() for text in texts))
     batches = list(cut_batches(windows, budget))
-    assert sorted(map(id, windows)) == sorted(id(w) for batch in batches for w in batch)
+    owners = [owner for batch in batches for owner in batch.owners]
+    assert sorted(owners) == list(range(len(texts)))
     for batch in batches:
         longest = max(len(w.text.encode()) for w in batch)
         assert len(batch) == 1 or len(batch) * longest <= budget
@@ -241,7 +245,7 @@ def test_pairs_have_their_segments():
     for window_ in windows_of(spec, texts, pairs):
         document = window_.document
         expected = MODELS[name].expected(document.text, document.pair)
-        (encoded,) = loaded(name).encode([window_])
+        (encoded,) = loaded(name).encode(together([window_]))
         assert_as_expected(encoded, expected)
 
 
@@ -302,7 +306,8 @@ def test_bfloat16_stays_near_float32(name):
     wanted = Wanted(spec.layers, spec.outputs, "bfloat16")
     for one in windows_of(spec, TEXTS[:6]):
         (exact,), (near,) = (
-            encoder.encode([one]) for encoder in (loaded(name), load_encoder_once(name, wanted))
+            encoder.encode(together([one]))
+            for encoder in (loaded(name), load_encoder_once(name, wanted))
         )
         for a, b in ((exact.layers, near.layers), (exact.outputs, near.outputs)):
             for key, values in a.items():
@@ -388,17 +393,17 @@ def test_a_bert_of_few_positions_is_tried_too(tmp_path, capsys):
     encoder = load_encoder(spec, Wanted(spec.layers))
     assert "each text is encoded alone" in capsys.readouterr().err
     windows = windows_of(spec, ["a", "a cup of tea"])
-    alone = [encoder.encode([one])[0] for one in windows]
-    for one, together in zip(alone, encoder.encode(windows)):
-        assert_alike(one, together)
+    alone = [encoder.encode(together([one]))[0] for one in windows]
+    for one, beside in zip(alone, encoder.encode(windows)):
+        assert_alike(one, beside)
 
 
 @pytest.mark.parametrize("name", ["bert", "elmo", "token lookup", "use lite", "nnlm"])
 def test_several_threads_call_a_model_at_once(name):
     encoder, windows = loaded(name), windows_of(described(name), random_texts(40, seed=6))
-    expected = [encoder.encode([one])[0] for one in windows]
+    expected = [encoder.encode(together([one]))[0] for one in windows]
     with ThreadPoolExecutor(4) as threads:
-        found = threads.map(lambda one: encoder.encode([one])[0], windows * 3)
+        found = threads.map(lambda one: encoder.encode(together([one]))[0], [*windows] * 3)
         for one, other in zip(found, expected * 3, strict=True):
             assert_alike(one, other)
 
@@ -410,7 +415,7 @@ def test_a_model_that_fails_on_the_probes_is_left_to_its_texts():
         def encode(self, windows):
             raise RuntimeError("no")
 
-    assert not depends_on_batch(Failing(), [text_window("a")], "float32")
+    assert not depends_on_batch(Failing(), text_windows("a"), "float32")
 
 
 # -------------------------------------------------------------------------------- what goes wrong
@@ -424,7 +429,7 @@ def test_one_bad_text_is_one_failure(kind, word, reason, tmp_path):
     spec = describe_model(str(strings_saved_model(tmp_path / "model", kind)))
     encoder = load_encoder(spec, Wanted((), spec.outputs))
     texts = [*random_texts(9), f"there is {word} here", *random_texts(9, seed=5)]
-    found = encode_each(encoder, windows_of(spec, texts))
+    found = [one for some in encode_each(encoder, windows_of(spec, texts)) for one in some]
     expected = strings_reference("use", texts)["default"]
     assert [n for n, encoded in enumerate(found) if encoded.failure] == [9]
     assert reason in f"{found[9].failure.error} {found[9].failure.detail}"
@@ -527,4 +532,4 @@ def test_the_rows_of_a_layer_are_those_of_the_tokens(tmp_path):
         spec = replace(described("bert"), path=str(folder), signature=found)
         encoder = saved_bert.SavedBertEncoder(spec, Wanted((-1,)))
         with pytest.raises(ValueError, match=r"sequence_output has the shape \[1, .*expected"):
-            encoder.encode([id_window([1, 2, 3])])
+            encoder.encode(id_windows([1, 2, 3]))

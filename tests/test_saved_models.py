@@ -79,7 +79,7 @@ def test_what_a_model_gives(name):
     strings = spec.kind == "saved_strings"
     assert (spec.tokenizer is None) == strings
     bert = spec.kind == "saved_bert"
-    assert spec.specials == spec.pairs == bert
+    assert bool(spec.specials) == spec.pairs == bert
     assert spec.parameters > 0
 
 
@@ -99,7 +99,7 @@ def test_the_trace_without_dropout_is_chosen_whatever_its_place():
 def test_of_traces_that_a_python_value_tells_apart_the_usual_one_is_run(tmp_path):
     """The default value's, which is what a call of the loaded model runs too."""
     from corpusvec.transforms.models.hardware import tf
-    from corpusvec.transforms.models.probes import text_window
+    from corpusvec.transforms.models.probes import text_windows
 
     def call(texts, unit=False):
         return tf.fill([tf.shape(texts)[0], 4], 0.5 if unit else 3.0)
@@ -111,7 +111,7 @@ def test_of_traces_that_a_python_value_tells_apart_the_usual_one_is_run(tmp_path
     tf.saved_model.save(root, str(tmp_path / "model"))
     described_ = describe_model(str(tmp_path / "model"))
     encoder = load_encoder(described_, Wanted((), described_.outputs))
-    assert encoder.encode([text_window("a")])[0].outputs["default"].tolist() == [3.0] * 4
+    assert encoder.encode(text_windows("a"))[0].outputs["default"].tolist() == [3.0] * 4
 
 
 def test_another_function_is_named_where_it_would_read_a_text_in_another_way(tmp_path):

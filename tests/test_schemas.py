@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from corpusvec.transforms.elements import Document, Failure, SentenceVector, TokenVectors
+from corpusvec.transforms.columns import Documents, Sentences, TokenRows
+from corpusvec.transforms.elements import Document, Failure
 from corpusvec.transforms.snapshots.schemas import size_of
 
 LARGE = "x" * 1_000_000
 
 
 def sentence(**parts):
-    document = Document(**{"id": "d", "text": "t", **parts})
-    return SentenceVector(document, {"v": np.zeros(4, np.float32)}, 1, 1, 0, 0)
+    documents = Documents.of([Document(**{"id": "d", "text": "t", **parts})])
+    one = np.ones(1, np.int64)
+    return Sentences(documents, {"v": np.zeros((1, 4), np.float32)}, one, one, one, one)
 
 
 def tokens(id_, n, text="t"):
-    none = np.zeros((n, 2), np.int32)
-    document = Document(id_, text)
-    return TokenVectors(document, ("t",) * n, none[:, 0], none, {"v": np.zeros((n, 4))})
+    none, names = np.zeros((n, 2), np.int32), pa.array(["t"] * n)
+    documents = Documents.of([Document(id_, text)])
+    return TokenRows(documents, np.array([n]), names, none[:, 0], none, {"v": np.zeros((n, 4))})
 
 
 LARGE_ROWS = {

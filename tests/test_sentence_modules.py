@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from corpusvec.transforms.elements import OWN, PROMPT, SPECIAL, Encoded
+from corpusvec.transforms.columns import Encoded
+from corpusvec.transforms.elements import OWN, PROMPT, SPECIAL
 from corpusvec.transforms.models.kinds import describe_model
 from corpusvec.transforms.specs import VectorColumn
 from corpusvec.transforms.vectors.documents import DocumentVectors, VectorPlan
-from tests.elements import window
+from tests.elements import together, window
 from tests.models import POOLING_MODES, hugging_face_folder
 from tests.oracles import gelu_exact
 
@@ -31,13 +32,13 @@ def encoded(roles, seed=0):
     skipped = 1 + roles.count(PROMPT) if PROMPT in roles else 0
     one = window([0] * length, roles=np.array(roles, np.int8), n_skipped=skipped)
     values = np.random.default_rng(seed).normal(0, 1, (length, HIDDEN)).astype(np.float32)
-    return Encoded(one, {LAYERS: values}, {})
+    return Encoded(together([one]), {LAYERS: values[None]}, {})
 
 
 def vector_of(folder, document, **plan):
     spec = describe_model(str(folder))
     vectors = DocumentVectors(VectorPlan(spec.default_columns, **plan))
-    sentence, _ = vectors.finish([vectors.part(document)])
+    (sentence,) = vectors.finish(vectors.parts(document)).sentences
     assert list(sentence.vectors) == ["vector"]
     return sentence.vectors["vector"]
 
@@ -84,7 +85,7 @@ def test_every_combination_of_pooling_modes(modes, model):
     flags = {f"pooling_mode_{mode}": mode in modes for mode in reversed(POOLING_MODES)}
     write_pooling(model, **flags)
     document = encoded(SHORT)
-    expected = pooled(document.layers[LAYERS], modes)
+    expected = pooled(document.layers[LAYERS][0], modes)
     np.testing.assert_allclose(vector_of(model, document), expected, rtol=0, atol=1e-6)
 
 
@@ -118,7 +119,7 @@ def test_every_combination_of_pooling_modes(modes, model):
 def test_other_ways_to_say_the_pooling(settings, modes, model):
     write_pooling(model, **settings)
     document = encoded(SHORT)
-    expected = pooled(document.layers[LAYERS], modes)
+    expected = pooled(document.layers[LAYERS][0], modes)
     np.testing.assert_allclose(vector_of(model, document), expected, rtol=0, atol=1e-6)
 
 
@@ -126,7 +127,7 @@ def test_newer_name_of_the_width(model):
     settings = {"embedding_dimension": HIDDEN, "pooling_mode": "cls"}
     (model / "1_Pooling" / "config.json").write_text(json.dumps(settings))
     document = encoded(SHORT)
-    np.testing.assert_array_equal(vector_of(model, document), document.layers[LAYERS][0])
+    np.testing.assert_array_equal(vector_of(model, document), document.layers[LAYERS][0][0])
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_prompt_counts_or_not(modes, include_prompt, roles, first, model):
     flags = {f"pooling_mode_{mode}": mode in modes for mode in POOLING_MODES}
     write_pooling(model, include_prompt=include_prompt, **flags)
     document = encoded(roles)
-    expected = pooled(document.layers[LAYERS], modes, first)
+    expected = pooled(document.layers[LAYERS][0], modes, first)
     np.testing.assert_allclose(vector_of(model, document), expected, rtol=0, atol=1e-6)
 
 
@@ -172,7 +173,7 @@ def test_steps_after_the_pooling(activation, bias, modules, tmp_path):
         dense={"out_features": 5, "bias": bias, "activation_function": activation},
     )
     document = encoded(SHORT)
-    vector = pooled(document.layers[LAYERS], ("cls_token", "mean_tokens"))
+    vector = pooled(document.layers[LAYERS][0], ("cls_token", "mean_tokens"))
     for n, module in enumerate(modules, start=2):
         if module == "normalize":
             vector = vector / np.sqrt((vector**2).sum())
@@ -189,7 +190,7 @@ def test_two_dense_layers(tmp_path):
     folder = hugging_face_folder(
         tmp_path, hidden=HIDDEN, layers=LAYERS, modules=("pooling", "dense", "dense")
     )
-    vector = pooled(encoded(SHORT).layers[LAYERS], ("mean_tokens",))
+    vector = pooled(encoded(SHORT).layers[LAYERS][0], ("mean_tokens",))
     for name in ("2_Dense", "3_Dense"):
         linear = load_file(folder / name / "model.safetensors")
         vector = np.tanh(linear["linear.weight"] @ vector + linear["linear.bias"])
@@ -225,7 +226,7 @@ def test_large_values_in_a_sigmoid_are_no_warning(tmp_path):
         dense={"activation_function": "torch.nn.modules.activation.Sigmoid"},
     )
     document = encoded(SHORT)
-    large = Encoded(document.window, {LAYERS: document.layers[LAYERS] * 1000}, {})
+    large = Encoded(document.windows, {LAYERS: document.layers[LAYERS] * 1000}, {})
     assert set(np.round(vector_of(folder, large))) <= {0, 1}
 
 

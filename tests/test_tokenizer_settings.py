@@ -10,10 +10,11 @@ import pytest
 import tokenizers
 from tokenizers import AddedToken
 
+from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.elements import Document
 from corpusvec.transforms.models.kinds import describe_model
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
-from corpusvec.transforms.tokens.windows import WindowPlan, cut_each
+from corpusvec.transforms.tokens.windows import WindowPlan, cut
 from tests.models import hugging_face_folder, word_piece_vocabulary
 from tests.test_tokenizers import trained
 from tests.token_folders import KINDS, write
@@ -52,9 +53,13 @@ REFUSED = {
         {"tokenizer_config": {"auto_map": {"AutoTokenizer": ["tokens.Own", None]}}},
         "tokenizer_config.json: auto_map names a tokenizer with code of its own",
     ),
-    "class nobody knows": (
-        {"tokenizer_config": {"tokenizer_class": "OwnTokenizer"}},
-        "tokenizer.json: the model's tokenizer is 'OwnTokenizer'",
+    "class that reads no tokenizer.json": (
+        {"tokenizer_config": {"tokenizer_class": "BertweetTokenizer"}},
+        "tokenizer.json: the model's tokenizer is 'BertweetTokenizer', a program of its own",
+    ),
+    "class of another vocabulary": (
+        {"kind": "vocab.txt", "tokenizer_config": {"tokenizer_class": "MPNetTokenizer"}},
+        "vocab.txt: the model's tokenizer is 'MPNetTokenizer'; vocab.txt alone is read as one of",
     ),
     "token of a list": (
         {"tokenizer_config": {"extra_special_tokens": ["[DOC]"]}},
@@ -148,7 +153,7 @@ REFUSED = {
                 }
             }
         },
-        "tokenizer.json: post_processor gives the texts of a pair the segments",
+        "tokenizer.json: post_processor gives a single text the segments [0, 1, 0]",
     ),
 }
 
@@ -410,7 +415,6 @@ def ids_of(spec, texts):
 
 def windows_of(spec, texts, prompt="", pair=None, length=5):
     """The windows of texts, truncated."""
-    documents = [(Document(str(n), text, pair), None) for n, text in enumerate(texts)]
+    documents = Documents.of([Document(str(n), text, pair) for n, text in enumerate(texts)])
     plan = WindowPlan(length, long_text="truncate", prompt=prompt, keep_end=spec.tokenizer.keep_end)
-    made = cut_each(documents, load_tokenizer(spec.tokenizer), plan)
-    return [window for windows in made for window in windows()]
+    return list(cut(documents, load_tokenizer(spec.tokenizer), plan).windows)

@@ -13,6 +13,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from corpusvec.pipeline.embed import build
 from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.settings import Recipe, Settings
+from corpusvec.transforms.documents.formats import Reading
 from corpusvec.transforms.documents.inputs import InputFile
 from corpusvec.transforms.models.kinds import KINDS
 from corpusvec.transforms.snapshots.commits import Snapshot
@@ -57,9 +58,7 @@ def recipe(request) -> Recipe:
 def graph(recipe: Recipe) -> bytes:
     job = Job(
         files=[InputFile("gs://bucket/in/a.txt", "a.txt", 10)],
-        input_format="auto",
-        unit="page",
-        markup="strip",
+        reading=Reading(),
         limit=None,
         spread=True,
         recipe=recipe,

@@ -8,18 +8,10 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.elements import OWN, PROMPT, SPECIAL, Alignment, Document
-from corpusvec.transforms.tokens import windows as windows_module
 from corpusvec.transforms.tokens.tokenizers import Tokens
-from corpusvec.transforms.tokens.windows import (
-    EmptyText,
-    TextTooLong,
-    WindowPlan,
-    cut,
-    model_texts,
-    prompted,
-    truncated,
-)
+from corpusvec.transforms.tokens.windows import WindowPlan, cut, truncated
 from tests.oracles import assemble
 
 S, P, O = SPECIAL, PROMPT, OWN  # noqa: E741
@@ -47,13 +39,24 @@ class Letters:
         return Tokens(tokens, np.array([ord(token[0]) for token in tokens], np.int32), spans)
 
 
+class Empty(Exception):
+    """A document without a token of its own."""
+
+
+class Refused(Exception):
+    """A document that is told why it has no windows."""
+
+
 def windows_of(document, tokenizer=None, **plan):
-    tokenizer = tokenizer or Letters()
-    plan = prompted(WindowPlan(**plan), tokenizer)
-    a, b = model_texts(document, plan.prompt)
-    (a,) = tokenizer.encode([a], True)
-    b = None if b is None else tokenizer.encode([b], True)[0]
-    return list(cut(document, a, b, tokenizer, plan))
+    # Beside others: what becomes of one is no matter of the others.
+    documents = Documents.of([Document("before", "x y z"), document, Document("behind", "")])
+    found = cut(documents, tokenizer or Letters(), WindowPlan(**plan))
+    if 1 in found.empty:
+        raise Empty
+    for row, why in found.refused:
+        if row == 1:
+            raise Refused(why)
+    return list(found.windows.take(found.windows.owners == 1))
 
 
 def letters(count, first=0x4E00):
@@ -279,7 +282,7 @@ def test_a_prompt_is_as_long_as_it_is_alone(prompt, text, tokens, skipped):
 
 
 def test_text_that_is_too_long_is_an_error_where_it_may_not_be_cut():
-    with pytest.raises(TextTooLong, match=r"^7 tokens, 6 fit .*--long_text=window"):
+    with pytest.raises(Refused, match=r"^7 tokens, 6 fit .*--long_text=window"):
         windows_of(Document("d", letters(7)), max_seq_length=8, long_text="error")
     (window,) = windows_of(Document("d", letters(6)), max_seq_length=8, long_text="error")
     assert len(window) == 8
@@ -291,7 +294,7 @@ def test_text_that_is_too_long_is_an_error_where_it_may_not_be_cut():
     ids=["nothing", "white space", "an empty pair", "only a prompt", "a prompt and white space"],
 )
 def test_document_without_a_token_of_its_own(text, pair, prompt):
-    with pytest.raises(EmptyText):
+    with pytest.raises(Empty):
         windows_of(Document("d", text, pair), max_seq_length=8, prompt=prompt)
 
 
@@ -301,7 +304,7 @@ def test_white_space_that_is_a_token_is_no_text(pair, prompt):
     """As of tokenizers that put a space of their own before a text."""
     markup = Document("d", "[ ]\n", pair, alignment=Alignment(((1, 2), (3, 4))))
     for document in (Document("d", "  ", pair), markup):
-        with pytest.raises(EmptyText):
+        with pytest.raises(Empty):
             windows_of(document, Letters(pattern=r"(?s)."), max_seq_length=8, prompt=prompt)
 
 
@@ -343,7 +346,7 @@ def test_prompt_longer_than_a_window():
     windows = windows_of(document, max_seq_length=5, overlap=0, prompt=prompt)
     assert ["".join(w.tokens) for w in windows] == ["^QRS|", "^TUa|", "^b|"]
     assert [w.roles.tolist() for w in windows] == [[S, P, P, P, S], [S, P, P, O, S], [S, O, S]]
-    with pytest.raises(TextTooLong, match=r"prompt fills all 3 tokens.*--max_seq_length"):
+    with pytest.raises(Refused, match=r"prompt fills all 3 tokens.*--max_seq_length"):
         windows_of(document, max_seq_length=5, prompt=prompt, long_text="truncate")
 
 
@@ -351,7 +354,7 @@ def test_unknown_tokens_are_counted_once_and_only_where_they_are_kept():
     document = Document("d", "?a?bc?", "x?")
     windows = windows_of(document, max_seq_length=7, overlap=2)
     assert len(windows) > 1
-    assert sum(w.n_unknown for w in windows) == 4
+    assert [w.n_unknown for w in windows] == [4] + [0] * (len(windows) - 1)
     (short,) = windows_of(document, max_seq_length=7, long_text="truncate")
     assert ("".join(short.tokens), short.n_unknown, short.n_dropped) == ("^?a|x?|", 2, 4)
 
@@ -375,18 +378,6 @@ def test_plan_without_room_is_refused(plan, message):
         plan.check(specials=3)
     WindowPlan(4).check(specials=3)
     WindowPlan(10, overlap=6).check(specials=3)
-
-
-def test_layouts_are_kept_of_short_texts_alone():
-    """Those of long ones are as many as the texts, and as large."""
-    known = windows_module._known_layout
-    known.cache_clear()
-    for length in (700, 800, 900):
-        windows_of(Document("d", "a" * length), max_seq_length=None, spans=False)
-    assert known.cache_info().currsize == 0
-    windows_of(Document("d", "abc"), max_seq_length=None, spans=False)
-    windows_of(Document("e", "def"), max_seq_length=None, spans=False)
-    assert (known.cache_info().currsize, known.cache_info().hits) == (1, 1)
 
 
 def test_strings_are_there_where_somebody_reads_them():

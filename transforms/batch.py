@@ -1,4 +1,4 @@
-"""Window -> list[Window]."""
+"""Windows -> Windows of like length."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from corpusvec.transforms.batches import cut_batches
-from corpusvec.transforms.elements import Window
-from corpusvec.transforms.measures.beam_times import stamped
+from corpusvec.transforms.columns import Windows, joined_windows
+from corpusvec.transforms.measures.beam_times import stamp_of, stamped
+from corpusvec.transforms.models.kinds import tokens_at_once
 
 # What is sorted at once: enough for little padding, little enough for memory. A bundle may be a
 # whole partition, and most of its documents may be longer than what the model reads of them.
 _WINDOWS, _SIZE, _CHARACTERS = 2048, 1 << 18, 1 << 24
+_TIMES = 16  # so much of that where batches are as large as a GPU wants them
 _KEPT_BYTES = 128 << 20
 
 
 @dataclass(kw_only=True, eq=False)
 class BatchBySize(beam.PTransform):
-    """`PCollection[Window]` -> `PCollection[list[Window]]` of like length, within `budget` padded
-    tokens each; bytes for models that take strings. Without `padding` they are all as long; with
-    it, they are padded to at most `longest`. `kept` is how many bytes of a token wait for the other
-    windows of its document, once they are encoded.
+    """`PCollection[Windows]` -> `PCollection[Windows]` of like length, within `budget` padded
+    tokens each, or as many as a GPU wants; bytes for models that take strings. Without `padding`
+    they are all as long; with it, they are padded to at most `longest`. `kept` is how many bytes of
+    a token wait for the other windows of its document, once they are encoded. All windows of a
+    document come together.
     """
 
     budget: int
@@ -37,29 +40,32 @@ class BatchBySize(beam.PTransform):
 
 class _BatchFn(beam.DoFn):
     """Sorts a buffer of windows at a time. Its batches go out while the next buffer fills, as much
-    as comes in: one by one, reading and tokenizing never keep the encoder waiting for long.
+    as comes in: so reading and tokenizing never keep the encoder waiting for long.
     """
 
     def __init__(self, budget: int, padding: bool, longest: int | None, kept: int = 0):
         self._limits, self._kept = (budget, padding, longest), kept
 
+    def setup(self):
+        self._at_once: int | None = None
+
     def start_bundle(self):
-        self._waiting: list[Window] = []
-        self._ready: deque[list[Window]] = deque()
-        self._size = self._sent = 0  # of what waits, and of what went out since it began to
+        self._waiting: list[Windows] = []
+        self._ready: deque[Windows] = deque()
+        self._windows = self._size = self._sent = 0  # that wait; of what went out since they began
         self._characters = self._cut = 0  # of its documents; the tokens of those in several windows
 
-    def process(self, window: Window):
-        self._waiting.append(window)
-        self._size += window.size
-        if window.index == 0:
-            self._characters += window.document.characters
-        if window.count > 1:
-            self._cut += window.size
-        if self._ready and self._sent < self._size:
+    def process(self, windows: Windows):
+        sizes = windows.sizes
+        self._waiting.append(windows)
+        self._windows += len(windows)
+        self._size += int(sizes.sum())
+        self._characters += windows.documents.characters
+        self._cut += int(sizes[windows.counts > 1].sum())
+        while self._ready and self._sent < self._size:
             batch = self._ready.popleft()
-            self._sent += sum(window.size for window in batch)
-            yield stamped(batch, batch[0].stamp)
+            self._sent += int(batch.sizes.sum())
+            yield _out(batch)
         if self._is_full():
             yield from self._send()
             self._sort()
@@ -70,20 +76,34 @@ class _BatchFn(beam.DoFn):
         yield from self._send()
 
     def _is_full(self) -> bool:
-        return (
-            len(self._waiting) >= _WINDOWS
-            or self._size >= _SIZE
-            or self._characters >= _CHARACTERS
-            # Sorted by length, a document's last window comes long after its first.
-            or self._cut * self._kept >= _KEPT_BYTES
-        )
+        if self._characters >= _CHARACTERS or self._cut * self._kept >= _KEPT_BYTES:
+            return True  # sorted by length, a document's last window comes long after its first
+        if self._windows < _WINDOWS and self._size < _SIZE:
+            return False
+        times = _TIMES if self._wanted() else 1
+        return self._windows >= times * _WINDOWS or self._size >= times * _SIZE
+
+    def _wanted(self) -> int:
+        """Padded tokens of a batch where the machine wants more; asked when the first batch comes,
+        which needs TensorFlow anyway.
+        """
+        if self._at_once is None:
+            _, padding, _ = self._limits
+            self._at_once = tokens_at_once() if padding else 0
+        return self._at_once
 
     def _sort(self):
-        self._ready.extend(cut_batches(self._waiting, *self._limits))
-        self._waiting, self._size, self._sent = [], 0, 0
+        if self._waiting:
+            budget, *limits = self._limits
+            windows = joined_windows(self._waiting)
+            self._ready.extend(cut_batches(windows, max(budget, self._wanted()), *limits))
+        self._waiting, self._windows, self._size, self._sent = [], 0, 0, 0
         self._characters = self._cut = 0
 
     def _send(self):
         while self._ready:
-            batch = self._ready.popleft()
-            yield stamped(batch, batch[0].stamp)
+            yield _out(self._ready.popleft())
+
+
+def _out(batch: Windows):
+    return stamped(batch, stamp_of(batch.documents, int(batch.owners[0])))

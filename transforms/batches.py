@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 
-from corpusvec.transforms.elements import Window
+import numpy as np
+
+from corpusvec.transforms.columns import Windows
+from corpusvec.transforms.ranges import places_of
 from corpusvec.transforms.specs import ModelSpec
 
 _BATCH_TOKENS, _BATCH_BYTES = 1024, 1 << 15  # padding included
 _STEPS = 16  # lengths between a power of two and the next
 
 
-def padded_length(windows: Sequence[Window], longest: int | None) -> int:
+def padded_length(windows: Windows, longest: int | None) -> int:
     """What the windows of a batch are padded to: one of a few lengths, at most the `longest` that
     the model takes (None: it has none, or padding would change its vectors). A single window is
     never padded.
 
     Each shape costs memory, as kernels are compiled for it and kept.
     """
-    length = max(window.size for window in windows)
+    length = int(windows.sizes.max())
     return length if len(windows) == 1 else _rounded(length, longest)
 
 
@@ -30,25 +33,43 @@ def _rounded(length: int, longest: int | None) -> int:
 
 
 def cut_batches(
-    windows: Iterable[Window], budget: int, padding: bool = True, longest: int | None = None
-) -> Iterator[list[Window]]:
+    windows: Windows, budget: int, padding: bool = True, longest: int | None = None
+) -> Iterator[Windows]:
     """Sort by size and cut, longest first, so that each batch stays within `budget` padded tokens
     by `padded_length`, or bytes of models that take strings.
 
     A window longer than the budget is a batch of its own. Without `padding` the windows of a batch
     are all as long. Every window is in exactly one batch.
     """
-    batch: list[Window] = []
-    length = size = 0  # of the longest in the batch, and what it is padded to
-    for window in sorted(windows, key=lambda window: window.size, reverse=True):
-        if batch and ((len(batch) + 1) * size > budget or not (padding or window.size == length)):
-            yield batch
-            batch = []
-        if not batch:
-            length, size = window.size, _rounded(window.size, longest)
-        batch.append(window)
-    if batch:
-        yield batch
+    order = np.argsort(-windows.sizes, kind="stable")
+    sizes = windows.sizes[order]
+    start = 0
+    while start < len(order):
+        size = int(sizes[start])
+        stop = start + max(1, budget // max(1, _rounded(size, longest)))
+        if not padding:
+            stop = min(stop, int(np.searchsorted(-sizes, -size, side="right")))
+        yield windows.take(order[start:stop])
+        start = stop
+
+
+def filled(windows: Windows, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and segments of a batch, special tokens put in and padded by zeros, [B, width] int32."""
+    stream, opened = windows.stream, windows.opened[:, None]
+    held = windows.stops - windows.starts
+    ids, segments = np.zeros((2, len(windows), width), np.int32)
+    columns = np.arange(width)
+    there = (columns >= opened) & (columns < opened + held[:, None])
+    places = places_of(windows.starts, held)
+    ids[there], segments[there] = stream.ids[places], stream.segments[places]
+    if stream.cls is not None:
+        ids[windows.opened > 0, 0] = stream.cls[1]
+    if stream.sep is not None and windows.closed.any():
+        closed = np.flatnonzero(windows.closed)
+        ends = (windows.opened + held)[closed]
+        ids[closed, ends] = stream.sep[1]
+        segments[closed, ends] = stream.segments[windows.stops[closed] - 1]
+    return ids, segments
 
 
 def batch_budget(spec: ModelSpec) -> int:

@@ -20,7 +20,6 @@ from corpusvec.transforms.snapshots.changes import (
     REMOVED,
     changes_table,
     compare,
-    matched,
     parts_of,
 )
 from corpusvec.transforms.snapshots.commits import Snapshot
@@ -148,7 +147,6 @@ def _written(
 ) -> Iterator[WrittenFile]:
     """The candidates of some texts -> a file."""
     changed, added, removed = _by_kind(group[1], (CHANGED, ADDED, REMOVED))
-    changes = [(id_, CHANGED, None) for id_ in changed.ids.to_pylist()]
     files = TableFiles(attempt, CHANGES, about)
-    yield from files.write(changes_table([*changes, *matched(added, removed)]))
+    yield from files.write(changes_table(changed.ids, added, removed))
     yield from files.close()

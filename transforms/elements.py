@@ -1,4 +1,6 @@
-"""The values that flow between the stages, in the order in which they appear."""
+"""The values that flow between the stages, in the order in which they appear: one of each. Most
+flow many together, by columns: see `columns`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -51,7 +53,9 @@ class Document:
         """Of all that it says, which is what it takes in memory."""
         n = len(self.id) + len(self.source) + len(self.text) + len(self.pair or "")
         n += sum(map(len, self.links))
-        return n + sum(map(len, itertools.chain.from_iterable(self.metadata.items())))
+        if self.metadata:
+            n += sum(map(len, itertools.chain.from_iterable(self.metadata.items())))
+        return n
 
     @property
     def is_unicode(self) -> bool:
@@ -94,6 +98,9 @@ class Failure:
     key: bytes = b""
 
 
+Record = Document | Failure  # what each record of the input becomes
+
+
 class Place(NamedTuple):
     """Where the rows of a document lie: files by their paths, and rows in them. Without token
     vectors `tokens_file` is empty.
@@ -106,8 +113,7 @@ class Place(NamedTuple):
     n_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """Metadata of a document whose vectors are copied from another row: one of an earlier snapshot,
     or of the first document with the same text in this run.
     """
@@ -129,7 +135,8 @@ class Copies(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """A slice of a document that fits the encoder, special tokens included.
+    """A slice of a document that fits the encoder, special tokens included: a row of `Windows`, for
+    what is to be said of one.
 
     It owns `tokens[start:stop]`: each token of the document is owned by exactly one of its `count`
     windows. `position` is the place of the first owned token in the document. `segments` says which
@@ -149,11 +156,10 @@ class Window:
     start: int
     stop: int
     position: int
-    n_unknown: int | None = 0  # among the owned tokens; None where nobody can know
+    n_unknown: int | None = 0  # of the document; None where nobody can know; told by its first one
     n_dropped: int = 0  # tokens of the document that no window holds; told by its first window
     n_skipped: int = 0  # of the document's first tokens, where its prompt is not to count
     text: str = ""  # what a model that takes strings reads
-    stamp: Any = None  # where the document belongs in Beam's time, see `stamps`
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -162,18 +168,6 @@ class Window:
     def size(self) -> int:
         """What it costs to encode: its tokens, or the bytes of a text without any."""
         return len(self.ids) or len(self.text.encode())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Encoded:
-    """What the encoder made of a window: layers without padding, and the model's own outputs; or
-    why there is nothing.
-    """
-
-    window: Window
-    layers: Mapping[int | str, np.ndarray]  # each [T, H] float32; layers may differ in width
-    outputs: Mapping[str, np.ndarray]  # each [D] float32: `pooler`, `default`, ...
-    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""list[Window] -> Encoded."""
+"""Windows -> Parts."""
 
 from __future__ import annotations
 
@@ -12,32 +12,36 @@ import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
 from corpusvec.transforms.batches import padded_length
-from corpusvec.transforms.elements import Count, Encoded, Window
+from corpusvec.transforms.columns import Windows
+from corpusvec.transforms.elements import Count
 from corpusvec.transforms.measures import counters
-from corpusvec.transforms.measures.beam_times import Stamp, stamped
+from corpusvec.transforms.measures.beam_times import Stamp, stamp_of, stamped
 from corpusvec.transforms.measures.clocks import PEAK_MEMORY, peak_memory
 from corpusvec.transforms.models.isolation import encode_each
-from corpusvec.transforms.models.kinds import Encoder, load_encoder, tokens_at_once
+from corpusvec.transforms.models.kinds import Encoder, load_encoder
 from corpusvec.transforms.models.placements import Origin, on_this_machine
 from corpusvec.transforms.specs import ModelSpec, Wanted
+from corpusvec.transforms.vectors.documents import DocumentVectors, Parts, VectorPlan, joined_parts
+
+_BYTES = 2 << 20  # of vectors that are given out at once
 
 
 @dataclass(kw_only=True, eq=False)
 class Encode(beam.PTransform):
-    """`PCollection[list[Window]]` -> `encoded`, an `Encoded` for each window, and `counts`: of the
-    models loaded (once a process) and the milliseconds it took; of batches, what they held with
-    padding and without, and the milliseconds of encoding them, all streams together; of the memory
-    of the process.
+    """`PCollection[Windows]`, batches of like length -> `parts`, what documents need of each
+    window by the `plan`, and `counts`: of the models loaded (once a process) and the milliseconds
+    it took; of batches, what they held with padding and without, and the milliseconds of encoding
+    them, all streams together; of the memory of the process.
     """
 
     model: ModelSpec
     wanted: Wanted
+    plan: VectorPlan
     origin: Origin | None = None
 
     def expand(self, batches):
-        return batches | beam.ParDo(_EncodeFn(self.model, self.wanted, self.origin)).with_outputs(
-            "counts", main="encoded"
-        )
+        encode = _EncodeFn(self.model, self.wanted, self.plan, self.origin)
+        return batches | beam.ParDo(encode).with_outputs("counts", main="parts")
 
 
 class _Loaded:
@@ -45,8 +49,8 @@ class _Loaded:
     reference.
     """
 
-    def __init__(self, encoder: Encoder, milliseconds: int):
-        self.encoder = encoder
+    def __init__(self, encoder: Encoder, vectors: DocumentVectors, milliseconds: int):
+        self.encoder, self.vectors = encoder, vectors
         self.threads = ThreadPoolExecutor(encoder.streams, thread_name_prefix="encode")
         self._loads = [milliseconds]
 
@@ -55,19 +59,23 @@ class _Loaded:
         loads, self._loads = self._loads, []
         return loads
 
-    def encode(self, batch: list[Window]) -> tuple[list[Encoded], float]:
-        """What it gives, and in how many seconds."""
+    def encode(self, batch: Windows) -> tuple[list[Parts], float]:
+        """What documents need of it, pooled here: what layers of all tokens hold is too much to
+        wait. And the seconds of the model.
+        """
         started = time.monotonic()
-        return encode_each(self.encoder, batch), time.monotonic() - started
+        found = encode_each(self.encoder, batch)
+        seconds = time.monotonic() - started
+        return [self.vectors.parts(encoded) for encoded in found], seconds
 
 
 class _EncodeFn(beam.DoFn):
     """Keeps several batches in flight, whatever the runner does with threads: while they are
-    encoded, this thread tokenizes what comes next and writes what is done.
+    encoded, this thread sorts what comes next and writes what is done.
     """
 
-    def __init__(self, model: ModelSpec, wanted: Wanted, origin: Origin | None):
-        self._model, self._wanted, self._origin = model, wanted, origin
+    def __init__(self, model: ModelSpec, wanted: Wanted, plan: VectorPlan, origin: Origin | None):
+        self._model, self._wanted, self._plan, self._origin = model, wanted, plan, origin
         self._shared = Shared()
 
     def setup(self):
@@ -77,62 +85,66 @@ class _EncodeFn(beam.DoFn):
         """The model, loaded when the first batch comes: a run may have nothing to encode."""
         loaded = self._shared.acquire(self._load)
         self._limit = 2 * loaded.encoder.streams + 1
-        self._size = tokens_at_once() if self._model.padding else 0
         return loaded
 
     def _load(self) -> _Loaded:
         started = time.monotonic()
         encoder = load_encoder(on_this_machine(self._model, self._origin), self._wanted)
-        return _Loaded(encoder, int(1000 * (time.monotonic() - started)))
+        seconds = time.monotonic() - started
+        vectors = DocumentVectors(on_this_machine(self._plan, self._origin))
+        return _Loaded(encoder, vectors, int(1000 * seconds))
 
     def start_bundle(self):
+        self._done: list[Parts] = []
+        self._held = 0  # bytes of them
         self._tally = counters.Tally()
         self._seconds = 0.0
         self._stamp: Stamp | None = None  # of any window of the bundle: counts go where it does
-        self._in_flight: deque[Future[tuple[list[Encoded], float]]] = deque()
-        self._together: list[Window] = []
+        self._in_flight: deque[tuple[Windows, Future[tuple[list[Parts], float]]]] = deque()
 
-    def process(self, batch: list[Window]):
-        self._loaded = self._loaded or self._ready()
-        if self._together and self._padded(self._together + batch) > self._size:
-            yield from self._submit()
-        self._together += batch
-        if self._padded(self._together) >= self._size:
-            yield from self._submit()
-
-    def finish_bundle(self):
-        if self._together:
-            yield from self._submit()
-        while self._in_flight:
-            yield from self._oldest()
-        if self._stamp:
-            self._tally.count("encode_ms", int(1000 * self._seconds))
-            for report in self._tally.reports():
-                yield stamped(report, self._stamp, "counts")
-            yield stamped(Count(PEAK_MEMORY, peak_memory()), self._stamp, "counts")
-
-    def _submit(self) -> Iterator:
-        batch, self._together = self._together, []
-        loaded = self._loaded
-        assert loaded is not None
+    def process(self, batch: Windows):
+        loaded = self._loaded = self._loaded or self._ready()
         for milliseconds in loaded.loads():
             self._tally.count("models")
             self._tally.count("model_load_ms", milliseconds)
         self._tally.count("batches")
         if self._model.tokenizer:
-            self._tally.count("padded_tokens", self._padded(batch))
-        self._in_flight.append(loaded.threads.submit(loaded.encode, batch))
+            padded = len(batch) * padded_length(batch, self._model.longest_padded)
+            self._tally.count("padded_tokens", padded)
+        self._in_flight.append((batch, loaded.threads.submit(loaded.encode, batch)))
         if len(self._in_flight) > self._limit:
             yield from self._oldest()
 
+    def finish_bundle(self):
+        while self._in_flight:
+            yield from self._oldest()
+        if self._stamp:
+            yield from self._give_out()
+            self._tally.count("encode_ms", int(1000 * self._seconds))
+            for report in self._tally.reports():
+                yield stamped(report, self._stamp, "counts")
+            yield stamped(Count(PEAK_MEMORY, peak_memory()), self._stamp, "counts")
+
     def _oldest(self) -> Iterator:
-        found, seconds = self._in_flight.popleft().result()
+        batch, future = self._in_flight.popleft()
+        found, seconds = future.result()
         self._seconds += seconds
         unit = "encoded_tokens" if self._model.tokenizer else "encoded_bytes"
-        self._tally.count(unit, sum(encoded.window.size for encoded in found))
-        self._stamp = found[-1].window.stamp
-        for encoded in found:
-            yield stamped(encoded, encoded.window.stamp)
+        self._tally.count(unit, int(batch.sizes.sum()))
+        self._stamp = stamp_of(batch.documents, int(batch.owners[0]))
+        for parts in found:
+            if self._done and parts.windows.documents is not self._done[0].windows.documents:
+                yield from self._give_out()
+            self._done.append(parts)
+            self._held += parts.nbytes
+            if self._held >= _BYTES or parts.failures:
+                yield from self._give_out()
 
-    def _padded(self, batch: list[Window]) -> int:
-        return len(batch) * padded_length(batch, self._model.longest_padded)
+    def _give_out(self) -> Iterator:
+        """What is done; small batches together, for what follows takes many at once."""
+        done, self._done, self._held = self._done, [], 0
+        assert self._stamp is not None
+        if done and done[-1].failures:
+            yield stamped(done.pop(), self._stamp)
+        if done:
+            yield stamped(joined_parts(done), self._stamp)

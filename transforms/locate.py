@@ -16,6 +16,7 @@ from corpusvec.transforms.snapshots.earlier_rows import (
     Damaged,
     Earlier,
     EarlierFile,
+    is_of,
     sentence_rows,
     token_runs,
 )
@@ -53,8 +54,8 @@ class LocateRows(beam.PTransform):
 
 @dataclass(kw_only=True, eq=False)
 class LocateEarlier(beam.PTransform):
-    """The beginning of a pipeline -> `Located`: what is in `earlier`, and where a file of that is
-    damaged, what is in `spare`, too.
+    """The beginning of a pipeline -> `Located`: what is in `earlier`, and where a file of the first
+    of that, the snapshot before, is damaged, what is in `spare`, too.
     """
 
     earlier: Sequence[Earlier]
@@ -67,7 +68,10 @@ class LocateEarlier(beam.PTransform):
         found = files | "Locate" >> LocateRows(tokens=self.tokens)
         if not self.spare:
             return found
-        damaged = found.notes | beam.Filter(lambda note: isinstance(note, DamagedFile))
+        before = self.earlier[0]
+        damaged = found.notes | beam.Filter(
+            lambda note: isinstance(note, DamagedFile) and is_of(before, note)
+        )
         more = (
             pipeline
             | "SpareFiles" >> beam.Create(self._files(self.spare))

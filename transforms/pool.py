@@ -1,4 +1,4 @@
-"""Encoded -> SentenceVector, and TokenVectors where they are wanted."""
+"""Parts -> Sentences, and TokenRows where they are wanted."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from corpusvec.transforms.elements import Encoded, Failure
 from corpusvec.transforms.measures import counters
-from corpusvec.transforms.measures.beam_times import Stamp, stamped
+from corpusvec.transforms.measures.beam_times import Stamp, stamp_of, stamped
 from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.models.placements import Origin, on_this_machine
 from corpusvec.transforms.storage.digests import failure_of
-from corpusvec.transforms.vectors.documents import DocumentVectors, Gathering, Overflow, VectorPlan
+from corpusvec.transforms.vectors.documents import DocumentVectors, Gathering, Parts, VectorPlan
 
 
 @dataclass(kw_only=True, eq=False)
 class Pool(beam.PTransform):
-    """`PCollection[Encoded]` -> `sentences`, `tokens`, `failures` and `counts`, of the milliseconds
+    """`PCollection[Parts]` -> `sentences`, `tokens`, `failures` and `counts`, of the milliseconds
     it took; a document's windows arrive in one bundle.
     """
 
     plan: VectorPlan
     origin: Origin | None = None
 
-    def expand(self, encoded):
-        return encoded | beam.ParDo(_PoolFn(self.plan, self.origin)).with_outputs(
+    def expand(self, parts):
+        return parts | beam.ParDo(_PoolFn(self.plan, self.origin)).with_outputs(
             "tokens", "failures", "counts", main="sentences"
         )
 
@@ -43,30 +42,35 @@ class _PoolFn(beam.DoFn):
         self._spent = Spent("pool_ms")
         self._stamp: Stamp | None = None  # of any window of the bundle: counts go where it does
 
-    def process(self, encoded: Encoded):
-        self._stamp = encoded.window.stamp
-        yield from self._spent.during(self._outputs(encoded))
+    def process(self, parts: Parts):
+        windows = parts.windows
+        self._stamp = stamp_of(windows.documents, int(windows.owners[0]))
+        yield from self._spent.during(self._outputs(parts))
 
-    def _outputs(self, encoded: Encoded) -> Iterator:
-        window = encoded.window
-        part = encoded.failure or self._vectors.part(encoded)
-        parts = self._gathering.add(window.stamp.key, window.count, part)
-        if parts is None:
+    def _outputs(self, parts: Parts) -> Iterator:
+        documents = parts.windows.documents
+        whole, failures = self._gathering.add(parts)
+        for row, failure in failures:
+            yield stamped(failure, stamp_of(documents, row), "failures")
+        if whole is None:
             return
-        if not isinstance(parts, Failure):
-            try:
-                sentence, tokens = self._vectors.finish(parts)
-            except Overflow as error:
-                parts = failure_of("pool", window.document, str(error))
-        if isinstance(parts, Failure):
-            yield stamped(parts, window.stamp, "failures")
+        made = self._vectors.finish(whole)
+        for row, why in made.failures.items():
+            failure = failure_of("pool", made.documents[row], why)
+            yield stamped(failure, stamp_of(made.documents, row), "failures")
+        sentences = made.sentences
+        if not len(sentences):
             return
-        counters.count("documents")
-        counters.count("tokens", sentence.n_tokens or 0)
-        counters.count("unknown_tokens", sentence.n_unknown or 0)
-        yield stamped(sentence, window.stamp)
-        if tokens is not None:
-            yield stamped(tokens, window.stamp, "tokens")
+        counters.count("documents", len(sentences))
+        for name, numbers in (
+            ("tokens", sentences.n_tokens),
+            ("unknown_tokens", sentences.n_unknown),
+        ):
+            counters.count(name, 0 if numbers is None else int(numbers.sum()))
+        stamp = stamp_of(sentences.documents, 0)
+        yield stamped(sentences, stamp)
+        if made.tokens is not None:
+            yield stamped(made.tokens, stamp, "tokens")
 
     def finish_bundle(self):
         self._gathering.check_empty()

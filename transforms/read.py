@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import apache_beam as beam
 
+from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.documents.ages import Dates, dated, reduced
-from corpusvec.transforms.documents.formats import Record, format_of, has_pair_separator, reader_for
+from corpusvec.transforms.documents.formats import (
+    Reading,
+    check_reading,
+    format_of,
+    reader_for,
+)
 from corpusvec.transforms.documents.inputs import (
     REPORT_EVERY,
     InputFile,
     check_unchanged,
-    open_input,
+    known,
+)
+from corpusvec.transforms.documents.lines import has_pair_separator
+from corpusvec.transforms.documents.parts import (
+    Counted,
+    Part,
+    blocks_of,
+    count_lines,
+    groups_of,
+    numbered,
 )
 from corpusvec.transforms.documents.streams import BrokenInput
-from corpusvec.transforms.elements import Count, Dated, Document, Failure
+from corpusvec.transforms.elements import Count, Dated, Document, Failure, Record
 from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
 from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.measures.counters import count
 from corpusvec.transforms.storage.digests import DigestSet
+from corpusvec.transforms.storage.stores import Outage
+
+_DOCUMENTS, _CHARACTERS = 512, 1 << 20  # of a batch, at most: the tokenizer is fastest on many
 
 
 class Read(NamedTuple):
-    """`Document`s and `Failure`s of the input files, and `Count`s and `Dated`s of the run."""
+    """Documents and `Failure`s of the input files, and `Count`s and `Dated`s of the run."""
 
     documents: beam.PCollection
     failures: beam.PCollection
@@ -38,35 +57,30 @@ class Read(NamedTuple):
 class ReadDocuments(beam.PTransform):
     """Files -> `Read`: each record once, of two documents with one id the first.
 
-    All files are one element, read in order by one worker, and nothing crosses a shuffle. With
-    `spread` each file is an element, and documents are grouped by id: for runners with many
-    workers, who share what follows too. `limit`, the first records over all files, needs the order,
-    so nothing is spread with it.
+    All files are one element, read in order by one worker into batches (`Documents`), and nothing
+    crosses a shuffle. With `spread` each file is an element, and so is each `Document`; these are
+    grouped by id: for runners with many workers, who share what follows too. `limit`, the first
+    records over all files, needs the order, so nothing is spread with it.
 
     A file that is read to its end and is not what it was when it was matched ends the run.
     """
 
     files: Sequence[InputFile]
-    input_format: str = "auto"
-    unit: str = "page"
-    markup: str = "strip"
+    reading: Reading = field(default_factory=Reading)
     limit: int | None = None
     spread: bool = False
 
     def __post_init__(self) -> None:
         super().__init__()
-        _check_choice("--unit", self.unit, ("page", "line"))
-        _check_choice("--scrapbox_markup", self.markup, ("strip", "keep"))
         if self.limit is not None and self.limit < 1:
             raise ValueError(
                 f"--limit={self.limit}: must be 1 or more; omit the flag to read all records"
             )
-        for file in self.files:
-            format_of(file.path, self.input_format)
+        check_reading(self.reading, (file.path for file in self.files))
 
     def expand(self, root: Any) -> Read:
-        read = partial(_records, input_format=self.input_format, unit=self.unit, markup=self.markup)
-        hint = partial(_wants_hint, input_format=self.input_format)
+        read = partial(_records, reading=self.reading)
+        hint = partial(_wants_hint, input_format=self.reading.input_format)
         if self.spread and self.limit is None:
             return self._spread(root, read, hint)
         found = (
@@ -79,11 +93,9 @@ class ReadDocuments(beam.PTransform):
         return Read(found.documents, found.failures, found.counts)
 
     def _spread(self, root: Any, read: _Reader, hint: _Hint) -> Read:
-        found = (
-            root
-            | beam.Create(list(self.files), reshuffle=False)
-            | "SpreadFiles" >> beam.Reshuffle()
-            | beam.ParDo(_ReadFileFn(read)).with_outputs("failures", "counts", main="documents")
+        parts = self._parts(root) | "SpreadParts" >> beam.Reshuffle()
+        found = parts | beam.ParDo(_ReadPartFn(read)).with_outputs(
+            "failures", "counts", main="documents"
         )
         unique = (
             found.documents
@@ -97,14 +109,26 @@ class ReadDocuments(beam.PTransform):
             (found.counts, unique.counts) | "ReadCounts" >> beam.Flatten(),
         )
 
+    def _parts(self, root: Any) -> beam.PCollection:
+        """The parts of all files; lines are counted where a file of them is cut."""
+        files = root | beam.Create(list(self.files), reshuffle=False)
+        cut = (
+            files
+            | "SpreadFiles" >> beam.Reshuffle()
+            | beam.ParDo(_CutFn(self.reading)).with_outputs("blocks", main="parts")
+        )
+        blocks = (
+            cut.blocks
+            | "SpreadBlocks" >> beam.Reshuffle()
+            | beam.Map(_counted, self.reading).with_output_types(tuple[str, Any])
+            | "ByFile" >> beam.GroupByKey()
+            | beam.FlatMap(_numbered, self.reading)
+        )
+        return (cut.parts, blocks) | "Parts" >> beam.Flatten()
 
-_Reader = Callable[[InputFile, Dates], Iterator[Record]]
+
+_Reader = Callable[[Part, Dates], Iterator[Record]]
 _Hint = Callable[[Document], bool]
-
-
-def _check_choice(flag: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{flag}={value}: unknown; use {' or '.join(allowed)}")
 
 
 class _ReadFn(beam.DoFn):
@@ -119,15 +143,13 @@ class _ReadFn(beam.DoFn):
     def _outputs(self, files: Sequence[InputFile]) -> Iterator[Any]:
         seen, times = DigestSet(), {file: Dates() for file in files}
         n_records = n_separators = 0
-        for record in self._first(times):
-            n_records += 1
-            if isinstance(record, Failure):
-                yield beam.pvalue.TaggedOutput("failures", record)
-            elif seen.add(record.id):
-                n_separators += self._hint(record)
-                yield record
-            else:
-                yield beam.pvalue.TaggedOutput("failures", _duplicate(record))
+        for batch in _batches(self._first(times)):
+            n_records += len(batch)
+            failures, documents = _unique(batch, seen)
+            yield from (beam.pvalue.TaggedOutput("failures", one) for one in failures)
+            n_separators += sum(map(self._hint, documents))
+            if documents:
+                yield Documents.of(documents)
         yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
         yield from (beam.pvalue.TaggedOutput("counts", n) for n in _separators(n_separators))
         yield from (beam.pvalue.TaggedOutput("counts", part) for part in _dated(times))
@@ -136,7 +158,7 @@ class _ReadFn(beam.DoFn):
         """The records within the limit; what is behind it is not read."""
         n = 0
         for file, dates in times.items():
-            with closing(self._read(file, dates)) as records:  # type: ignore[type-var]
+            with closing(self._read(Part(file), dates)) as records:  # type: ignore[type-var]
                 for record in records:
                     yield record
                     n += 1
@@ -144,23 +166,49 @@ class _ReadFn(beam.DoFn):
                         return
 
 
-class _ReadFileFn(beam.DoFn):
-    """One file -> its documents."""
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """As many at once as may be in memory."""
+    batch: list[Record] = []
+    characters = 0
+    for record in records:
+        batch.append(record)
+        if isinstance(record, Document):
+            characters += record.characters
+        if len(batch) == _DOCUMENTS or characters >= _CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _unique(records: Sequence[Record], seen: DigestSet) -> tuple[list[Failure], list[Document]]:
+    """Of documents with one id the first; the others failed."""
+    failures = [record for record in records if isinstance(record, Failure)]
+    documents = [record for record in records if isinstance(record, Document)]
+    new = seen.add_each([document.id for document in documents])
+    if all(new):
+        return failures, documents
+    failures += [_duplicate(one) for one, is_new in zip(documents, new) if not is_new]
+    return failures, list(itertools.compress(documents, new))
+
+
+class _ReadPartFn(beam.DoFn):
+    """A part of a file -> its documents."""
 
     def __init__(self, read: _Reader):
         self._read = read
 
-    def process(self, file: InputFile) -> Iterator[Any]:
-        yield from _timed(self._outputs(file))
+    def process(self, part: Part) -> Iterator[Any]:
+        yield from _timed(self._outputs(part))
 
-    def _outputs(self, file: InputFile) -> Iterator[Any]:
+    def _outputs(self, part: Part) -> Iterator[Any]:
         n_records, dates = 0, Dates()
-        for record in self._read(file, dates):
+        for record in self._read(part, dates):
             n_records += 1
             failed = isinstance(record, Failure)
             yield beam.pvalue.TaggedOutput("failures", record) if failed else record
         yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
-        yield from (beam.pvalue.TaggedOutput("counts", part) for part in _dated({file: dates}))
+        yield from (beam.pvalue.TaggedOutput("counts", time) for time in _dated({part.file: dates}))
 
 
 def _timed(outputs: Iterator[Any]) -> Iterator[Any]:
@@ -204,12 +252,33 @@ def _dated(times: Mapping[InputFile, Dates]) -> list[Dated]:
     return reduced(part for part in parts if part)
 
 
-def _records(
-    file: InputFile, dates: Dates, input_format: str, unit: str, markup: str
-) -> Iterator[Record]:
-    """All records of a file, in order."""
-    read = reader_for(format_of(file.path, input_format), unit, markup, dates)
-    opener, n = _Opener(file.opened), 0
+class _CutFn(beam.DoFn):
+    """A file -> its parts, and blocks whose lines must be counted."""
+
+    def __init__(self, reading: Reading):
+        self._reading = reading
+
+    def process(self, file: InputFile) -> Iterator[Any]:
+        file = known(file)  # all parts are to be of what lies there now
+        if blocks := blocks_of(file, self._reading):
+            yield from (beam.pvalue.TaggedOutput("blocks", block) for block in blocks)
+        else:
+            yield from groups_of(file, self._reading) or [Part(file)]
+
+
+def _counted(block: Part, reading: Reading) -> tuple[str, Counted]:
+    return block.file.path, count_lines(block, reading)
+
+
+def _numbered(group: tuple[str, Iterable[Counted]], reading: Reading) -> Iterator[Part]:
+    return numbered(group[1], reading)
+
+
+def _records(part: Part, dates: Dates, reading: Reading) -> Iterator[Record]:
+    """All records of a part of a file, in order."""
+    file = known(part.file)
+    read = reader_for(file.path, reading, dates=dates, **part.told(reading))
+    opener, n = _Opener(lambda on_bytes: part.open(reading, on_bytes)), 0
     with closing(read(opener, file.path, file.name)) as records:  # type: ignore[type-var]
         try:
             for record in records:
@@ -219,7 +288,7 @@ def _records(
                 opener.count()
                 yield record
         except BrokenInput:
-            with suppress(RuntimeError):
+            with suppress(Outage):
                 check_unchanged(file)  # which says more than that it is cut off
             raise
         finally:
@@ -246,13 +315,13 @@ class _Opener:
     not when it looks for a name that is behind them.
     """
 
-    def __init__(self, path: str):
-        self._path = path
+    def __init__(self, open_: Callable[[Callable[[int], None]], BinaryIO]):
+        self._open = open_
         self._at = self._counted = 0
 
     def __call__(self) -> Any:
         self._at = 0
-        return open_input(self._path, self._on_bytes)
+        return self._open(self._on_bytes)
 
     def _on_bytes(self, n: int) -> None:
         self._at += n

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import numpy as np
 
+from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.elements import (
     Copies,
     Count,
@@ -21,9 +24,8 @@ from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
 from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.snapshots.copies import Waiting
 from corpusvec.transforms.snapshots.earlier_rows import Earlier, EarlierRows
-from corpusvec.transforms.storage.digests import DigestSet, as_keys, key_of
+from corpusvec.transforms.storage.digests import DigestSet, as_keys, key_of, keys_of, text_digests
 
-_DOCUMENTS, _CHARACTERS = 512, 4_000_000  # looked up at once, at most
 _KEYED = tuple[bytes, Any]
 
 
@@ -39,8 +41,8 @@ class Found(NamedTuple):
 
 @dataclass(kw_only=True, eq=False)
 class FindVectors(beam.PTransform):
-    """`Document`s and `EarlierRows`, in one process -> `Found`, and `notes`: damaged files, and
-    what it took.
+    """`Documents` and `EarlierRows`, in one process -> `Found`, and `notes`: damaged files, and
+    what it took. What is new stays in its batch.
     """
 
     earlier: Sequence[Earlier]
@@ -135,6 +137,11 @@ def _known(document: Document, key: bytes) -> Known:
     return Known(key, document.id, *place, document.metadata, document.links)
 
 
+def _known_of(documents: Documents, row: int, key: bytes) -> Known:
+    place = documents.ids[row], documents.sources[row], documents.source_rows[row]
+    return Known(key, *place, documents.metadata[row])
+
+
 def _fates(failures: beam.PCollection, empty: beam.PCollection) -> beam.PCollection:
     """By the keys of texts that have no row: why, and None for those that are empty."""
     return (
@@ -150,39 +157,36 @@ class _FindFn(beam.DoFn):
     def start_bundle(self):
         self._rows: EarlierRows | None = None
         self._seen, self._waiting = DigestSet(), Waiting()
-        self._documents: list[Document] = []
-        self._characters = 0
         self._spent = Spent("find_ms")
 
-    def process(self, document: Document):
-        self._documents.append(document)
-        self._characters += document.characters
-        if len(self._documents) >= _DOCUMENTS or self._characters >= _CHARACTERS:
-            yield from self._spent.during(self._flush())
+    def process(self, documents: Documents):
+        yield from self._spent.during(self._found(documents))
 
     def finish_bundle(self):
-        yield from self._spent.during(self._flush())
         for copies in self._waiting.all():
             yield stamped(copies, OF_THE_RUN, "copies")
         yield from (stamped(count, OF_THE_RUN, "notes") for count in self._spent.reports())
 
-    def _flush(self) -> Iterator:
-        documents, self._documents, self._characters = self._documents, [], 0
-        if not documents:
-            return
+    def _found(self, documents: Documents) -> Iterator:
         if self._rows is None:
             self._rows = EarlierRows(self._earlier, self._tokens, self._spare)
-            for file in self._rows.damaged:
-                yield stamped(file, OF_THE_RUN, "notes")
-        keys = [key_of(document) for document in documents]
+        documents = replace(documents, digests=text_digests(documents))
+        keys = keys_of(documents)
         places = self._rows.find(as_keys(b"".join(keys)))
-        for document, key, place in zip(documents, keys, places):
-            if place:
-                self._waiting.add(_known(document, key), place)
-            elif self._seen.add_digest(key):
-                yield stamped(document, OF_THE_RUN)
-            else:
-                yield stamped(_known(document, key), OF_THE_RUN, "repeats")
+        while self._rows.damaged:
+            yield stamped(self._rows.damaged.pop(0), OF_THE_RUN, "notes")
+        found = np.flatnonzero(places >= 0)
+        for row, place in zip(found.tolist(), self._rows.places(places[found])):
+            self._waiting.add(_known_of(documents, row, keys[row]), place)
+        unknown = np.flatnonzero(places < 0).tolist()
+        is_new = self._seen.add_digests([keys[row] for row in unknown])
+        new = list(itertools.compress(unknown, is_new))
+        for row in sorted({*unknown}.difference(new)) if len(new) < len(unknown) else ():
+            yield stamped(_known_of(documents, row, keys[row]), OF_THE_RUN, "repeats")
+        if len(new) == len(documents):
+            yield stamped(documents, OF_THE_RUN)
+        elif new:
+            yield stamped(documents.take(new), OF_THE_RUN)
 
 
 def _find_of_text(group: tuple[bytes, Iterable[Document | Place]]) -> Iterator:
@@ -225,9 +229,9 @@ class _SettleFn(beam.DoFn):
             self._rows = EarlierRows(
                 [Earlier(self._folder, tuple(files), fresh=True)], self._tokens
             )
-        (place,) = self._rows.find(as_keys(repeat.key))
-        if place:
-            self._waiting.add(repeat, place)
+        at = self._rows.find(as_keys(repeat.key))
+        if at[0] >= 0:
+            self._waiting.add(repeat, self._rows.places(at)[0])
         else:
             yield _settled(repeat, fates)
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from corpusvec.transforms.architectures import Transformer
+
 POOLER = "pooler"  # the output that BERTs have beside their layers
 OUTPUT = "output"  # what stands for a pooling in columns that take an output as it is
 
@@ -37,7 +39,10 @@ class TokenizerSpec:
     `named` are the tokens that the model's files, or the class that they name, call its
     `cls_token`, `sep_token` and so on: a prompt can hold them, a text cannot. `split_special`:
     neither can. `segments`: the model is told which text of a pair a token is of. `keep_end`: a
-    text that is truncated loses its beginning.
+    text that is truncated loses its beginning. `prefix_space`: whether a text begins with a space
+    where its pieces are of bytes (None: what the file says). `bare`: no tokens stand around a text,
+    whatever the file says; `skips_unknown`: unknown tokens are left out. `dictionary`: MeCab's,
+    where it cuts a text into words, which fall into `characters` or into pieces.
     """
 
     kind: str
@@ -53,22 +58,11 @@ class TokenizerSpec:
     split_special: bool = False
     segments: bool = True
     keep_end: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class BertConfig:
-    """The shape and arithmetic of a BERT. `activation` is a key of `encoders.bert.ACTIVATIONS`."""
-
-    vocab_size: int
-    hidden_size: int
-    layer_count: int
-    heads: int
-    intermediate_size: int
-    positions: int
-    segment_types: int
-    activation: str
-    layer_norm_eps: float = 1e-12
-    first_position: int = 0  # XLM-R counts from the padding id + 1
+    prefix_space: bool | None = None
+    bare: bool = False
+    skips_unknown: bool = False
+    dictionary: str = ""
+    characters: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +154,9 @@ class ModelSpec:
     hidden_size: int | None = None
     parameters: int = 0
     weights: tuple[str, ...] = ()
-    bert: BertConfig | None = None
+    transformer: Transformer | None = None  # of the models that our own forward pass runs
     signature: Signature | None = None
-    specials: bool = True  # [CLS] and [SEP] stand around a text
+    specials: int = 2  # that stand around a text, as [CLS] and [SEP] do
     separators: int = 1  # that stand between the texts of a pair
     segments: bool = True  # the model is told which text of a pair a token is of
     pairs: bool = True  # it takes any
@@ -188,4 +182,4 @@ class ModelSpec:
     @property
     def special_tokens(self) -> int:
         """How many stand around and between the texts of a pair."""
-        return 2 + self.separators if self.specials else 0
+        return self.specials + self.separators

@@ -1,36 +1,29 @@
-"""Document -> Window."""
+"""Documents -> Windows."""
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import apache_beam as beam
 
-from corpusvec.transforms.elements import HALVED, Document
+from corpusvec.transforms.columns import Documents, halved_rows
+from corpusvec.transforms.elements import HALVED, Count
 from corpusvec.transforms.measures import counters
-from corpusvec.transforms.measures.beam_times import Stamp, keys, stamped
-from corpusvec.transforms.measures.clocks import Spent
+from corpusvec.transforms.measures.beam_times import Stamp, stamp_of, stamped
 from corpusvec.transforms.models.placements import Origin, on_this_machine
 from corpusvec.transforms.specs import TokenizerSpec
 from corpusvec.transforms.storage.digests import failure_of
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
-from corpusvec.transforms.tokens.windows import (
-    EMPTY,
-    EmptyText,
-    TextTooLong,
-    UnwantedPair,
-    WindowPlan,
-    cut_each,
-)
-
-_DOCUMENTS, _CHARACTERS = 256, 1 << 20  # the library is fastest on many texts at once
-_COUNTED = 1 << 14  # tokens: the progress line needs no more
+from corpusvec.transforms.tokens.windows import EMPTY, Cut, WindowPlan, cut
 
 
 @dataclass(kw_only=True, eq=False)
 class Tokenize(beam.PTransform):
-    """`PCollection[Document]` -> `windows`, `failures` (those that do not fit where none may be
+    """`PCollection[Documents]` -> `windows`, `failures` (those that do not fit where none may be
     cut, and pairs that the model does not take), `empty` (`Failure`s too: documents without a token
     of their own) and `counts`, of the milliseconds it took. Without a `tokenizer` a document is one
     window, which holds its text.
@@ -48,6 +41,10 @@ class Tokenize(beam.PTransform):
 
 
 class _TokenizeFn(beam.DoFn):
+    """A batch is tokenized on another thread while this one reads the next and writes what is
+    done: the libraries do not hold Python's lock.
+    """
+
     def __init__(self, spec: TokenizerSpec | None, plan: WindowPlan, origin: Origin | None):
         self._spec, self._plan, self._origin = spec, plan, origin
 
@@ -55,51 +52,52 @@ class _TokenizeFn(beam.DoFn):
         self._tokenizer = (
             load_tokenizer(on_this_machine(self._spec, self._origin)) if self._spec else None
         )
-        self._keys = keys()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
+
+    def teardown(self):
+        self._thread.shutdown()
 
     def start_bundle(self):
-        self._waiting: list[tuple[Document, Stamp]] = []
-        self._characters = 0
-        self._spent = Spent("tokenize_ms")
+        self._ahead: deque[Future[tuple[Cut, float]]] = deque()
+        self._seconds = 0.0
         self._stamp: Stamp | None = None  # of any document of the bundle: counts go where it does
 
-    def process(
-        self,
-        document: Document,
-        timestamp=beam.DoFn.TimestampParam,
-        window=beam.DoFn.WindowParam,
-    ):
-        self._stamp = stamp = Stamp(timestamp, window, next(self._keys))
-        if not document.is_unicode:
-            yield stamped(failure_of("tokenize", document, HALVED), stamp, "failures")
-            return
-        self._waiting.append((document, stamp))
-        self._characters += document.characters
-        if len(self._waiting) >= _DOCUMENTS or self._characters >= _CHARACTERS:
-            yield from self._spent.during(self._flush())
+    def process(self, documents: Documents):
+        self._stamp = stamp_of(documents, 0)
+        halved = halved_rows(documents)
+        for row in halved:
+            failure = failure_of("tokenize", documents[row], HALVED)
+            yield stamped(failure, stamp_of(documents, row), "failures")
+        if halved:
+            documents = documents.take(sorted({*range(len(documents))}.difference(halved)))
+        if len(documents):
+            self._ahead.append(self._thread.submit(self._cut, documents))
+        if len(self._ahead) > 1:
+            yield from self._oldest()
 
     def finish_bundle(self):
-        yield from self._spent.during(self._flush())
+        while self._ahead:
+            yield from self._oldest()
         if self._stamp:
-            for report in self._spent.reports():
-                yield stamped(report, self._stamp, "counts")
+            yield stamped(Count("tokenize_ms", round(1000 * self._seconds)), self._stamp, "counts")
 
-    def _flush(self) -> Iterator:
-        waiting, self._waiting, self._characters = self._waiting, [], 0
-        size = 0
-        for (document, stamp), windows in zip(
-            waiting, cut_each(waiting, self._tokenizer, self._plan)
-        ):
-            try:
-                for window in windows():
-                    size += window.size
-                    if size >= _COUNTED:
-                        counters.count("read_tokens", size)
-                        size = 0
-                    yield stamped(window, stamp)
-            except EmptyText:
-                counters.count("empty")
-                yield stamped(failure_of("tokenize", document, EMPTY), stamp, "empty")
-            except (TextTooLong, UnwantedPair) as error:
-                yield stamped(failure_of("tokenize", document, str(error)), stamp, "failures")
-        counters.count("read_tokens", size)
+    def _cut(self, documents: Documents) -> tuple[Cut, float]:
+        """The windows of a batch, and the seconds it took."""
+        started = time.perf_counter()
+        return cut(documents, self._tokenizer, self._plan), time.perf_counter() - started
+
+    def _oldest(self) -> Iterator:
+        found, seconds = self._ahead.popleft().result()
+        self._seconds += seconds
+        windows = found.windows
+        documents = windows.documents
+        for row in found.empty:
+            counters.count("empty")
+            failure = failure_of("tokenize", documents[row], EMPTY)
+            yield stamped(failure, stamp_of(documents, row), "empty")
+        for row, why in found.refused:
+            failure = failure_of("tokenize", documents[row], why)
+            yield stamped(failure, stamp_of(documents, row), "failures")
+        if len(windows):
+            counters.count("read_tokens", int(windows.sizes.sum()))
+            yield stamped(windows, stamp_of(documents, int(windows.owners[0])))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 
+from corpusvec.transforms.columns import Sentences, TokenRows
 from corpusvec.transforms.elements import (
     Copies,
     Count,
     Failure,
-    SentenceVector,
-    TokenVectors,
     WrittenFile,
 )
 from corpusvec.transforms.measures import counters
@@ -43,7 +43,7 @@ _GROUP_BYTES = 6 << 20  # of a row group, in memory
 
 @dataclass(kw_only=True, eq=False)
 class WriteTable(beam.PTransform):
-    """`SentenceVector`s or `TokenVectors` -> Parquet files of `table` in the snapshot's attempt, as
+    """`Sentences` or `TokenRows` -> Parquet files of `table` in the snapshot's attempt, as
     `WrittenFile`s.
 
     `about` goes into every file's metadata; `encoding` is that of the vectors.
@@ -132,7 +132,8 @@ def _commit(
 
 class _WriteFn(beam.DoFn):
     """Files belong to a bundle: one that is done again leaves files that nobody reports, and no row
-    twice.
+    twice. Groups of rows are written on another thread, one at a time: compressing them does not
+    hold Python's lock.
     """
 
     def __init__(
@@ -146,6 +147,7 @@ class _WriteFn(beam.DoFn):
         self._encoding = encoding
 
     def setup(self):
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._files = self._none()
 
     def _none(self) -> TableFiles:
@@ -154,32 +156,40 @@ class _WriteFn(beam.DoFn):
         return TableFiles(attempt, self._table, about, EMBEDDED, self._spent, self._encoding)
 
     def start_bundle(self):
-        self._rows: list[SentenceVector | TokenVectors | Failure] = []
+        self._rows: list[Sentences | TokenRows | Failure] = []
         self._bytes = 0
+        self._written: Future[list[WrittenFile]] | None = None
         self._files = self._none()
 
-    def process(self, row: SentenceVector | TokenVectors | Failure):
-        self._rows.append(row)
-        self._bytes += schemas.size_of(row)
+    def process(self, rows: Sentences | TokenRows | Failure):
+        self._rows.append(rows)
+        self._bytes += schemas.size_of(rows)
         if self._bytes >= _GROUP_BYTES or self._files.is_overdue():
-            yield from self._spent.during(self._write_group())
+            yield from self._done()
+            self._written = self._thread.submit(self._write, self._rows)
+            self._rows, self._bytes = [], 0
 
     def finish_bundle(self):
-        for report in self._spent.during(self._write_rest()):
+        reports = [*self._done(), *self._write(self._rows)]
+        for report in (*reports, *self._spent.during(self._files.close())):
             yield stamped(report, OF_THE_RUN)
 
     def teardown(self):
+        self._thread.shutdown()
         self._files.abort()
 
-    def _write_group(self) -> Iterator[WrittenFile]:
-        if self._rows:
-            rows, self._rows, self._bytes = self._rows, [], 0
-            as_table = schemas.TABLES.get(self._table)
-            yield from self._files.write(as_table(rows) if as_table else rows)
+    def _done(self) -> list[WrittenFile]:
+        """What the group before completed."""
+        return self._written.result() if self._written else []
 
-    def _write_rest(self) -> Iterator[WrittenFile]:
-        yield from self._write_group()
-        yield from self._files.close()
+    def _write(self, rows: list[Sentences | TokenRows | Failure]) -> list[WrittenFile]:
+        return list(self._spent.during(self._group(rows)))
+
+    def _group(self, rows: list[Sentences | TokenRows | Failure]) -> Iterator[WrittenFile]:
+        if rows:
+            as_table = schemas.TABLES.get(self._table)
+            group = pa.concat_tables(map(as_table, rows)) if as_table else rows
+            yield from self._files.write(group)
 
 
 class _CopyFn(beam.DoFn):

@@ -26,7 +26,6 @@ from corpusvec.pipeline.comparisons.samples import Sample, read_sample
 from corpusvec.pipeline.comparisons.settings import Again, settings_of
 from corpusvec.pipeline.embedders import LoadedModel
 from corpusvec.pipeline.flags.compare_models import SAMPLE
-from corpusvec.pipeline.inspections.outputs import one_sentence
 from corpusvec.pipeline.settings import Recipe
 from corpusvec.transforms.elements import Failure, SentenceVector
 from corpusvec.transforms.models.sources.handles import display_name
@@ -36,7 +35,7 @@ from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION, files_of
 from corpusvec.transforms.snapshots.recipes import differences
 from corpusvec.transforms.snapshots.schemas import SENTENCES
 from corpusvec.transforms.storage.digests import key_of
-from corpusvec.transforms.storage.stores import ask
+from corpusvec.transforms.storage.stores import ask, served
 
 _NOT_FINITE = "not finite"  # what failures of that kind say
 
@@ -49,7 +48,7 @@ def compare_models(flags: argparse.Namespace) -> Report:
     `BrokenModel` where the model fails on everything.
     """
     output = os.path.expanduser(flags.output).rstrip("/") or "/"
-    with one_sentence(output):
+    with served(output):
         named = ask(output, lambda: latest(output))
         manifest = _manifest(output, flags.snapshot or named)
     chosen = settings_of(manifest, flags)
@@ -120,7 +119,7 @@ def _sample(
     files = [file for file in files_of(manifest) if file.table == SENTENCES and file.rows]
     if not files:
         raise ValueError(f"{folder}: has no document; there is nothing to compare")
-    with one_sentence(folder):
+    with served(folder):
         sample = read_sample(folder, files, flags.sample or SAMPLE, columns)
     distinct = len({key_of(document) for document in sample.documents})
     if flags.min_neighbours is not None and distinct < FEWEST:

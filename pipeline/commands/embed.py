@@ -22,7 +22,6 @@ from corpusvec.pipeline.terminal.metrics_files import MetricsFile
 
 if TYPE_CHECKING:
     from corpusvec.pipeline.jobs import Job
-    from corpusvec.transforms.snapshots.commits import Snapshot
 
 
 def embed(
@@ -37,21 +36,27 @@ def embed(
     from corpusvec.pipeline import jobs
     from corpusvec.pipeline.run import beam_arguments
     from corpusvec.pipeline.terminal import summaries
+    from corpusvec.transforms.snapshots.layouts import latest
 
     check_runner(flags)
     rest = beam_arguments(flags, rest)
     metrics.check(rest)
     open_file_systems(rest)
-    with contextlib.ExitStack() as held:
-        with _interruptible():
+    job = None
+    try:
+        with _interruptible(), contextlib.ExitStack() as held:
             job = jobs.from_flags(flags, metrics.started, held)
             for line in summaries.forecast(job):
                 logs.say(line)
-        code = _run(job, metrics, flags, rest)
-        if code != DONE or flags.keep is None or metrics.manifest is None:
-            return code
-        held.close()  # what was read for this run is not needed any more
-        return _prune(job.snapshot, flags.keep)
+            code = _run(job, metrics, flags, rest)
+            if code == DONE and flags.keep is not None and metrics.manifest is not None:
+                code = _prune(job, flags.keep)
+        return code
+    except KeyboardInterrupt:
+        if job is None or latest(job.snapshot.output) != job.snapshot.id:
+            raise
+        told = f"interrupted, after {job.snapshot.folder} was published"
+        return failed(told, INTERRUPTED, "interrupted", snapshot=job.snapshot.id)
 
 
 def _run(job: Job, metrics: MetricsFile, flags: argparse.Namespace, rest: list[str]) -> int:
@@ -64,50 +69,47 @@ def _run(job: Job, metrics: MetricsFile, flags: argparse.Namespace, rest: list[s
 
     snapshot, ended, interrupted = job.snapshot, True, False
     try:
-        try:
-            with _interruptible():
-                snapshot.begin([*job.tables, REJECTED, CHANGES])
-                ended = run(job, flags, rest)
-        except KeyboardInterrupt:
-            interrupted = True
-            raise
-        except OutOfSight:
-            ended = False
-            raise
-        finally:
-            # Not what a run leaves that failed: its disk may be full.
-            if ended and snapshot.abandon(keep=interrupted):
-                logs.say("what this run had completed is kept for the next one")
-        if not ended:
-            later = "; nothing is pruned until then" if flags.keep else ""
-            say([f"handed over; {snapshot.folder} will be there when the job is done{later}"])
-            return DONE
-        metrics.manifest = manifest = read_manifest(snapshot.output, snapshot.id)
-        remove_taken_up(job)
-        say(summaries.summary(snapshot, manifest, time.time() - metrics.started))
+        with _interruptible():
+            snapshot.begin([*job.tables, REJECTED, CHANGES])
+            ended = run(job, flags, rest)
     except KeyboardInterrupt:
-        if latest(snapshot.output) != snapshot.id:
-            raise
-        told = f"interrupted, after {snapshot.folder} was published"
-        return failed(told, INTERRUPTED, "interrupted", snapshot=snapshot.id)
+        interrupted = True
+        raise
+    except OutOfSight:
+        ended = False
+        raise
+    finally:
+        # Not what a run leaves that failed: its disk may be full.
+        if ended and snapshot.abandon(keep=interrupted):
+            logs.say("what this run had completed is kept for the next one")
+    if not ended:
+        later = "; nothing is pruned until then" if flags.keep else ""
+        say([f"handed over; {snapshot.folder} will be there when the job is done{later}"])
+        return DONE
+    metrics.manifest = manifest = read_manifest(snapshot.output, snapshot.id)
+    remove_taken_up(job)
+    say(summaries.summary(snapshot, manifest, time.time() - metrics.started))
     if latest(snapshot.output) == snapshot.id:
         return DONE
     reason = summaries.not_published(snapshot, manifest, job.limits)
     return failed(f"corpusvec: {reason}", NOT_PUBLISHED, "not_published", snapshot=snapshot.id)
 
 
-def _prune(snapshot: Snapshot, keep: int) -> int:
+def _prune(job: Job, keep: int) -> int:
     """After a run has published -> its exit code. What fails here is a warning, whatever it is: the
     vectors are there, and the next run prunes again.
+
+    The output is still claimed, else a run that waits for it could begin in between.
     """
     from corpusvec.pipeline.commands import snapshots
 
+    snapshot = job.snapshot
     asked = {"action": "prune", "keep": keep, "handed_over": False, "dry_run": False}
     try:
         with _interruptible():
-            lines, _ = snapshots.run(
-                argparse.Namespace(**asked, output=snapshot.output),
-            )
+            for claim in job.claims:
+                claim.tell(snapshot.id, [])  # what was read for this run is not needed any more
+            lines, _ = snapshots.run(argparse.Namespace(**asked, output=snapshot.output))
         say(lines)
     except KeyboardInterrupt:
         told = f"interrupted while it pruned, after {snapshot.folder} was published"

@@ -98,7 +98,7 @@ def _resolved(settings: Settings) -> Recipe:
         recipe = settings.resolve()
     except ValueError as error:  # the models' own readers know one command
         raise ValueError(str(error).replace("--model=", "")) from error
-    if recipe.spec.bert is None:
+    if recipe.spec.transformer is None:
         raise ValueError(f"{settings.model}: is none that can be exported; SOURCE is {_BERTS}")
     return recipe
 

@@ -230,6 +230,11 @@ def _hugging_face(path: str, question: _Question, first: bool) -> Iterator[Model
     yield replace(report, architecture=values.get("model_type"))
 
 
+def _static(path: str, question: _Question, first: bool) -> Iterator[ModelReport]:
+    spec = _describe("static", path, question.asked, first)
+    yield models.of_spec(spec, question.place, None, question.command())
+
+
 def _saved_model(path: str, question: _Question, first: bool) -> Iterator[ModelReport]:
     model = signatures.read(path)
     try:
@@ -251,5 +256,6 @@ def _saved_model(path: str, question: _Question, first: bool) -> Iterator[ModelR
 _READERS = {
     "checkpoint": _checkpoint,
     "hugging_face": _hugging_face,
+    "static": _static,
     "saved_model": _saved_model,
 }

@@ -6,11 +6,13 @@ import argparse
 import json
 import math
 import os
+import shlex
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 from corpusvec.pipeline import jobs
+from corpusvec.pipeline.first_models import Languages, is_same
 from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.plans import texts
 from corpusvec.pipeline.plans.blocks import only_from_start
@@ -25,7 +27,7 @@ from corpusvec.transforms.snapshots.tables import FILE_BYTES
 _NO_OUTPUT = os.devnull  # a job has one; nothing is written
 _WORKERS = (1, 10, 100)
 _ID_BYTES = 16  # that a local run keeps of every document
-_RUNNER_SECONDS = 30e-6  # that Beam takes to hand a window from stage to stage
+_RUNNER_SECONDS = 4e-6  # that stages take to hand a window on, many together
 
 
 def plan(flags: argparse.Namespace, started: float) -> Iterable[str]:
@@ -39,6 +41,7 @@ def plan(flags: argparse.Namespace, started: float) -> Iterable[str]:
     size = sum(file.size for file in job.files)
     whole = corpus(sample.blocks, size, sample.whole, job.limit)
     _refuse_nothing(whole)
+    assert sample.windows is not None  # where there is a document
     speeds = try_out(job.recipe, sample.windows, job.vector_encoding)
     work = _work(job, sample, whole, speeds, ready)
     report = _report(job, sample, whole, speeds, work, flags)
@@ -112,10 +115,23 @@ def _report(
             "documents": round(counts["documents"] / whole.scale),
             "seconds": sample.reading.wall + sample.tokenizing.wall,
             "from_start": bool(job.limit)
-            or any(only_from_start(file, job.input_format) for file in job.files),
+            or any(only_from_start(file, job.reading.input_format) for file in job.files),
             "encoded": speeds.size,
             "encode_seconds": speeds.seconds,
         },
+        advice=_advice(sample.languages, counts, job),
+    )
+
+
+def _advice(languages: Languages, counts: Mapping[str, float], job: Job) -> str | None:
+    """What to type for a model that knows the language."""
+    model = languages.model
+    said = languages.trouble(round(counts["unknown_tokens"]), round(counts["tokens"]))
+    if not said or is_same(model.handle, job.manifest["configuration"]["model"]):
+        return None
+    return (
+        f"{said}; for a model of {model.languages}, type --model={model.handle}"
+        f" --prompt={shlex.quote(model.prompt)}"
     )
 
 

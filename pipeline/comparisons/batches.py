@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from corpusvec.pipeline.comparisons.reports import Column, Deviation, Invariance
 from corpusvec.pipeline.embedders import LoadedModel, Vectors
 from corpusvec.pipeline.settings import Recipe
-from corpusvec.transforms.elements import Document, Failure, Window
+from corpusvec.transforms.columns import Windows
+from corpusvec.transforms.elements import Document, Failure
 from corpusvec.transforms.models.probes import TOLERANCES
 from corpusvec.transforms.vectors.documents import DocumentVectors
 
@@ -32,25 +32,26 @@ def invariance(
     model: LoadedModel, recipe: Recipe, name: str, documents: Sequence[Document]
 ) -> Invariance | None:
     """Of some of the documents, of all lengths; None where none of them has a vector."""
-    chosen = _chosen(model, documents)
-    windows = [window for one in chosen for window in one]
+    windows = _chosen(model, documents)
+    if not len(windows):
+        return None
     made = DocumentVectors(recipe.vectors)
-    alone = dict(model.pooled([[window] for window in windows], made))
+    alone = dict(model.pooled(_each(windows), made))
     alone = {place: one for place, one in alone.items() if not isinstance(one, Failure)}
     if not alone:
         return None
     values = {place: _arrays(one) for place, one in alone.items()}
     names = list(next(iter(values.values())))
     greatest = {one: max(np.abs(v[one]).max(initial=0) for v in values.values()) for one in names}
-    ids = {place: chosen[place][0].document.id for place in alone}
+    ids = {place: windows.documents.ids[place] for place in alone}
     deviations: dict[tuple[str, bool], dict[str, Deviation]] = {one: {} for one in names}
     lost = set()
-    for arrangement, batches in _arrangements(model, recipe, windows):
-        found = dict(model.pooled(batches, made))
+    for arrangement, batches, company in _arrangements(model, recipe, windows):
+        found = dict(model.pooled(batches, made, company))
         lost |= {ids[place] for place in alone if isinstance(found[place], Failure)}
         for one, deviation in _deviations(values, found, names, ids):
             deviations[one][arrangement] = deviation
-    sizes = [sum(window.size for window in one) for one in chosen]
+    sizes = _sizes(windows)[np.unique(windows.owners)]
     columns = []
     for one in names:
         same = all(d.largest <= rounding(recipe) * greatest[one] for d in deviations[one].values())
@@ -58,40 +59,56 @@ def invariance(
     return Invariance(
         model=name,
         documents=len(alone),
-        size=(min(sizes), max(sizes)),
+        size=(int(sizes.min()), int(sizes.max())),
         unit="tokens" if recipe.spec.tokenizer else "bytes",
         columns=tuple(columns),
         lost=tuple(sorted(lost)),
     )
 
 
-def _chosen(model: LoadedModel, documents: Sequence[Document]) -> list[list[Window]]:
-    """The windows of documents of all lengths, shortest first, stamped with their numbers."""
-    some = [documents[place] for place in _spread(len(documents), _CUT)]
-    found = [one for one in model.cut(some) if not isinstance(one, Failure)]
-    found.sort(key=lambda one: sum(window.size for window in one))
-    found = [found[place] for place in _spread(len(found), _DOCUMENTS)]
-    while len(found) > _FEWEST and sum(w.size for one in found for w in one) > _SIZE:
-        found = [found[place] for place in _spread(len(found), len(found) // 2)]
-    return [[replace(window, stamp=place) for window in one] for place, one in enumerate(found)]
+def _chosen(model: LoadedModel, documents: Sequence[Document]) -> Windows:
+    """The windows of documents of all lengths."""
+    windows = model.cut([documents[place] for place in _spread(len(documents), _CUT)]).windows
+    sizes = _sizes(windows)
+    found = np.unique(windows.owners)
+    found = found[np.argsort(sizes[found], kind="stable")]
+    found = found[_spread(len(found), _DOCUMENTS)]
+    while len(found) > _FEWEST and sizes[found].sum() > _SIZE:
+        found = found[_spread(len(found), len(found) // 2)]
+    return windows.take(np.isin(windows.owners, found))
+
+
+def _sizes(windows: Windows) -> np.ndarray:
+    """[D] of each document, all its windows together."""
+    found = np.bincount(windows.owners, windows.sizes, len(windows.documents))
+    return found.astype(np.int64)
+
+
+def _each(windows: Windows) -> list[Windows]:
+    return [windows.take(slice(row, row + 1)) for row in range(len(windows))]
 
 
 def _spread(length: int, most: int) -> list[int]:
     """`most` places at most, the first and the last among them."""
+    if not length:
+        return []
     return sorted(set(np.linspace(0, length - 1, min(length, most)).astype(int).tolist()))
 
 
 def _arrangements(
-    model: LoadedModel, recipe: Recipe, windows: Sequence[Window]
-) -> Iterator[tuple[str, list[list[Window]]]]:
-    yield "as_in_a_run", model.batches(windows)
+    model: LoadedModel, recipe: Recipe, windows: Windows
+) -> Iterator[tuple[str, list[Windows], int]]:
+    """Its name, the batches, and how many of each are company."""
+    yield "as_in_a_run", model.batches(windows), 0
     if not recipe.spec.padding:
         return
-    mixed = list(windows)
+    mixed = list(range(len(windows)))
     random.Random(0).shuffle(mixed)
-    yield "mixed_lengths", [mixed[at : at + _BESIDE] for at in range(0, len(mixed), _BESIDE)]
-    longest = replace(max(windows, key=lambda window: window.size), stamp=None)
-    yield "beside_longest", [[window, longest] for window in windows]
+    beside = [mixed[at : at + _BESIDE] for at in range(0, len(mixed), _BESIDE)]
+    yield "mixed_lengths", [windows.take(np.array(rows)) for rows in beside], 0
+    longest = int(windows.sizes.argmax())
+    pairs = [windows.take(np.array([row, longest])) for row in range(len(windows))]
+    yield "beside_longest", pairs, 1
 
 
 def _arrays(vectors: Vectors) -> dict[tuple[str, bool], np.ndarray]:

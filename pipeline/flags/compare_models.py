@@ -12,7 +12,7 @@ SAMPLE = 1000
 # Flags of `embed` that count instead of what the snapshot was made with.
 SETTINGS = (
     *("tokenizer", "do_lower_case", "signature", "output_key", "model_cache", "refresh_model"),
-    *("layers", "vectors", "normalize", "mask_special", "prompt"),
+    *("layers", "vectors", "normalize", "dimensions", "mask_special", "prompt"),
     *("max_seq_length", "long_text", "window_overlap", "precision", "vector_dtype"),
 )
 _SWITCHES = ("normalize", "mask_special")  # that a snapshot may have on, and a trial off

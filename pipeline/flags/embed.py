@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from corpusvec.pipeline.flags.values import above_zero, age, count, share
+from corpusvec.transforms.documents.formats import FORMATS, UNITS
 
-# The formats, named here too so that `--help` need not import what reads them.
-INPUT_FORMATS = ("auto", "scrapbox", "text", "pairs", "jsonl")
 _EPILOG = """\
 Beam's own options are accepted too, such as those of --runner.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but not published, 130 interrupted.
@@ -23,23 +22,44 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "action": "append",
             "metavar": "PATTERN[,PATTERN]",
             "help": "files or globs, on any file system that Beam knows; .gz, .bz2 and .zst need"
-            " no flag",
+            " no flag; - reads text or JSON Lines from a pipe",
         },
         "input_format": {
-            "choices": INPUT_FORMATS,
+            "choices": ("auto", *FORMATS),
             "default": "auto",
-            "help": "auto: .json is a Scrapbox export, .txt is text (each line a document),"
-            " .jsonl and .ndjson are JSON Lines (default: auto)",
+            "help": "auto: .json is a Scrapbox export, .txt is text (each line a document), .md"
+            " is Markdown; .jsonl and .ndjson (JSON Lines), .parquet, .csv and .tsv have their"
+            " names (default: auto)",
         },
         "unit": {
-            "choices": ("page", "line"),
+            "choices": UNITS,
             "default": "page",
-            "help": "what is a document in a Scrapbox export (default: page)",
+            "help": "what is a document: a page of a Scrapbox export or a line of it; a Markdown"
+            " note (page) or a section below a heading of it (default: page)",
         },
         "scrapbox_markup": {
             "choices": ("strip", "keep"),
             "default": "strip",
-            "help": "strip: the model reads a page without Scrapbox notation (default: strip)",
+            "help": "strip: the model reads Scrapbox pages and Markdown notes without their"
+            " notation (default: strip)",
+        },
+        "text_column": {
+            "metavar": "NAME",
+            "help": "column of Parquet, CSV and TSV, or field of JSON Lines, that holds the text"
+            " (default: text)",
+        },
+        "id_column": {
+            "metavar": "NAME",
+            "help": "column that holds the id (default: id where there is one, otherwise file:row)",
+        },
+        "pair_column": {
+            "metavar": "NAME",
+            "help": "column that holds the second text of a pair (default: pair where there is"
+            " one)",
+        },
+        "metadata_columns": {
+            "metavar": "NAME[,NAME]",
+            "help": "columns to keep as metadata (default: all others of simple types)",
         },
         "id_root": {
             "metavar": "FOLDER",
@@ -167,6 +187,12 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             " the model's files say, otherwise vector=mean@-2)",
         },
         "normalize": {"action": "store_true", "help": "scale every sentence vector to length 1"},
+        "dimensions": {
+            "type": above_zero,
+            "metavar": "N",
+            "help": "keep the first N dimensions of every sentence vector, scaled to length 1 again"
+            " if the model's are: for models trained so that these suffice (default: all)",
+        },
         "mask_special": {
             "action": "store_true",
             "help": "exclude special tokens ([CLS], [SEP]) from mean, max and the other poolings"

@@ -54,9 +54,8 @@ def add_related_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--orphans", action="store_true", help="documents without links first")
     parser.add_argument(
         "--across",
-        action="append",
-        metavar="OUTPUT",
-        help="join another output of the same recipe; may be repeated",
+        metavar="OUTPUT[,OUTPUT]",
+        help="join other outputs of the same recipe",
     )
     parser.add_argument(
         "--not_within", action="store_true", help="nothing from a document's own project or file"

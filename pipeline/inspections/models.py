@@ -217,9 +217,10 @@ def _trial(library: Tokenizer) -> TrialReport:
     (found,) = library.encode([TRIAL], spans=False)
     tokens, ids = list(found.tokens), [int(number) for number in found.ids]
     unknown = None if library.unknown is None else ids.count(library.unknown)
-    if library.cls and library.sep:
-        tokens = [library.cls[0], *tokens, library.sep[0]]
-        ids = [library.cls[1], *ids, library.sep[1]]
+    if library.cls:
+        tokens, ids = [library.cls[0], *tokens], [library.cls[1], *ids]
+    if library.sep:
+        tokens, ids = [*tokens, library.sep[0]], [*ids, library.sep[1]]
     return TrialReport(TRIAL, tuple(tokens), tuple(ids), unknown)
 
 

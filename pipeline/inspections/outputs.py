@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -37,7 +36,7 @@ from corpusvec.transforms.snapshots.layouts import (
 )
 from corpusvec.transforms.snapshots.schemas import SENTENCES
 from corpusvec.transforms.storage.files import exists, listed, open_file
-from corpusvec.transforms.storage.stores import Refused, ask
+from corpusvec.transforms.storage.stores import ask, served
 
 _ROWS, _NUMBERS = 3, 4
 
@@ -53,7 +52,7 @@ def is_there(place: str) -> bool:
             f"{place}: is an unfinished attempt, of a run that goes on or was killed; it is no"
             " snapshot"
         )
-    with one_sentence(place):
+    with served(place):
         return ask(place, lambda: _is_output(place) or _manifest(place) is not None)
 
 
@@ -65,7 +64,7 @@ def read(place: str) -> OutputReport:
     place = _whole(place)
     parent, _, name = place.rpartition("/")
     output, _, folder = parent.rpartition("/")
-    with one_sentence(place):
+    with served(place):
         manifest = _manifest(place)
         if manifest is None:
             return _of_output(place, None)
@@ -78,16 +77,6 @@ def read(place: str) -> OutputReport:
 def _whole(place: str) -> str:
     place = place.rstrip("/") or "/"
     return place if "://" in place else os.path.abspath(place)
-
-
-@contextlib.contextmanager
-def one_sentence(place: str) -> Iterator[None]:
-    """Beam's file systems and Arrow raise their own."""
-    try:
-        yield
-    except (OSError, ImportError, Refused, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{place}: cannot be read ({reason})") from error
 
 
 def _is_output(place: str) -> bool:

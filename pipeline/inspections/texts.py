@@ -20,7 +20,7 @@ from corpusvec.pipeline.inspections.output_facts import (
     SnapshotReport,
     TableReport,
 )
-from corpusvec.pipeline.terminal.formats import counted
+from corpusvec.pipeline.terminal.formats import bytes_text, counted
 from corpusvec.transforms.models.saved_models.choices import shape_text
 from corpusvec.transforms.specs import Tensor
 
@@ -174,10 +174,10 @@ def _tokenizer(tokenizer: TokenizerReport | None) -> list[str]:
     size = tokenizer.vocabulary_size
     vocabulary = "vocabulary unknown" if size is None else f"vocabulary of {size:,}"
     case = "lower-cased" if tokenizer.lower_case else "case is kept"
-    around = "no special tokens"
-    if tokenizer.before:
-        between = ", ".join([tokenizer.after or ""] * tokenizer.separators)
-        around = f"{tokenizer.before} before, {tokenizer.after} after, {between} between texts"
+    between = ", ".join([tokenizer.after or ""] * tokenizer.separators)
+    places = (tokenizer.before, "before"), (tokenizer.after, "after"), (between, "between texts")
+    around = ", ".join(f"{token} {where}" for token, where in places if token)
+    around = around or "no special tokens"
     kind = _TOKENIZERS.get(tokenizer.kind, tokenizer.kind)
     return [f"{kind} ({tokenizer.kind}); {vocabulary}; {case}; {around}", *tokenizer.files]
 
@@ -297,10 +297,5 @@ def _pairs(values: Mapping[str, Any]) -> str:
 
 
 def _bytes(number: int) -> str:
-    """`1.2 MiB (1,234,567 bytes)`"""
-    size = float(number)
-    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
-        if size < 1024 or unit == "TiB":
-            break
-        size /= 1024
-    return f"{number:,} bytes" if unit == "bytes" else f"{size:,.1f} {unit} ({number:,} bytes)"
+    """`1.2 MB (1,234,567 bytes)`"""
+    return f"{number:,} bytes" if number < 1000 else f"{bytes_text(number)} ({number:,} bytes)"

@@ -29,6 +29,7 @@ from corpusvec.transforms.storage.files import join, open_file
 from corpusvec.transforms.storage.stores import is_remote
 
 if TYPE_CHECKING:
+    from corpusvec.pipeline.links.searches import Searcher
     from corpusvec.transforms.links.suggestions import Hit, Suggestion
 
 _IN_MEMORY = 256 << 20  # bytes of a matrix; a larger one is mapped from a disk
@@ -60,6 +61,7 @@ class Corpus:
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         self._matrices: dict[str, np.ndarray] = {}
         self._vectors: dict[str, Vectors] = {}
+        self.searchers: dict[str, Searcher] = {}  # by column, once they are asked for
         if not self._files:
             raise UsageError(f"{self._folder}: has no document")
 

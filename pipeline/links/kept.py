@@ -5,10 +5,12 @@ may be removed at any time.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -16,9 +18,12 @@ from corpusvec.pipeline.links.models import PassageModel
 from corpusvec.transforms.links.lexical import LexicalIndex
 from corpusvec.transforms.links.passages import passages_of
 from corpusvec.transforms.snapshots.layouts import snapshot_ids
+from corpusvec.transforms.storage.files import write
+from corpusvec.transforms.storage.json_files import read_json
 from corpusvec.transforms.storage.stores import is_remote
 
 FOLDER = "links"
+_WEIGHTS = "weights.json"
 
 
 def folder_of(output: str, snapshot: str, column: str) -> str | None:
@@ -78,7 +83,7 @@ class KeptVectors:
 
     def of(self, texts: Sequence[str]) -> np.ndarray:
         """[N, D], each known."""
-        return self._vectors[[self._known[text] for text in texts]]
+        return self._vectors[np.array([self._known[text] for text in texts], np.int64)]
 
     def _keep(self) -> None:
         if self._path is None:
@@ -92,13 +97,29 @@ class KeptVectors:
             os.replace(path, self._path)
 
 
-def lexical_index(folder: str | None, texts: Sequence[str]) -> LexicalIndex:
-    """The index of the texts of a snapshot, made once."""
+def keep_weights(folder: str | None, weights: Mapping[str, float]) -> None:
+    """What the corpus's own links say of the weights of rankings."""
+    if folder:
+        with contextlib.suppress(OSError):
+            write(os.path.join(folder, _WEIGHTS), json.dumps(dict(weights)).encode())
+
+
+def kept_weights(folder: str | None) -> Mapping[str, float] | None:
+    """The like, where it is known."""
+    path = os.path.join(folder, _WEIGHTS) if folder else None
+    if path and os.path.exists(path):
+        with contextlib.suppress(OSError, ValueError):
+            return read_json(Path(path))
+    return None
+
+
+def lexical_index(folder: str | None, read: Callable[[], Sequence[str]]) -> LexicalIndex:
+    """The index of the texts of a snapshot, which are read for it once."""
     place = os.path.join(folder, "words") if folder else None
     if place and os.path.isdir(place):
         with contextlib.suppress(OSError, ValueError, KeyError):
-            return LexicalIndex.load(place, len(texts))
-    index = LexicalIndex.of(texts)
+            return LexicalIndex.load(place)
+    index = LexicalIndex.of(read())
     if place and folder:
         with contextlib.suppress(OSError):
             made = tempfile.mkdtemp(dir=folder)

@@ -134,6 +134,12 @@ class Pages:
         raise UsageError(f"{named}: {there} has no such document, neither by id nor by title")
 
 
+def is_scrapbox(corpus: Corpus) -> bool:
+    """Whether its texts have Scrapbox's notation: those of its first document, at least."""
+    title = corpus.titles[0]
+    return title != corpus.ids[0] and f"/{title}" in corpus.ids[0]
+
+
 def is_of_lines(corpus: Corpus) -> bool:
     """Whether its documents are lines of Scrapbox pages."""
     return corpus.manifest.get("configuration", {}).get("unit") == "line"

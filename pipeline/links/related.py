@@ -13,10 +13,10 @@ import numpy as np
 from corpusvec.pipeline.flags.parsing import UsageError
 from corpusvec.pipeline.links import rankings
 from corpusvec.pipeline.links.choices import Pair
-from corpusvec.pipeline.links.kept import KeptVectors, folder_of, lexical_index
+from corpusvec.pipeline.links.kept import KeptVectors, folder_of, kept_weights, lexical_index
 from corpusvec.pipeline.links.models import PassageModel
 from corpusvec.pipeline.links.pages import Pages, is_of_lines
-from corpusvec.pipeline.links.rankings import HYBRID, LEXICAL, PASSAGES, VECTORS, Rankings
+from corpusvec.pipeline.links.rankings import HYBRID, LEXICAL, MENTIONS, PASSAGES, VECTORS, Rankings
 from corpusvec.transforms.links.lexical import EXTRA, is_installed, normalized
 from corpusvec.transforms.links.neighbours import nearest, pairs_above
 from corpusvec.transforms.links.passages import passages_of, reasons
@@ -245,14 +245,17 @@ class Finder:
     def all_rankings(self) -> Rankings:
         """Of all pages, by all that is asked for."""
         pages, hidden = self.pages, self.hidden if self._hides else rankings.nothing_hidden
-        ranked = Rankings()
-        index = lexical_index(self._folder, pages.texts)
+        ranked = Rankings(weights=kept_weights(self._folder) or dict(rankings.WEIGHTS))
+        index = lexical_index(self._folder, lambda: pages.texts)
         ranked.each[LEXICAL] = rankings.by_words(index, pages.texts, hidden)
         if self.by == HYBRID:
             ranked.each[VECTORS] = rankings.by_vectors(pages.vectors, hidden)
+            ranked.each[MENTIONS] = rankings.by_mentions(
+                pages.titles, pages.texts, pages.texts, hidden
+            )
             if self.asked.passages != 0 and self._embeddable(range(len(pages))):
                 vectors = [self._vectors_of(row) for row in range(len(pages))]
-                ranked.each[PASSAGES] = rankings.by_passages(vectors, ranked.pools())
+                ranked.each[PASSAGES] = rankings.by_passages(vectors, vectors, ranked.pools())
         return ranked
 
     # ---------------------------------------------------------------------- passages

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from corpusvec.pipeline.flags.parsing import command
-from corpusvec.transforms.snapshots.changes import ADDED, CHANGED, MOVED, REMOVED, compare, matched
+from corpusvec.transforms.snapshots.changes import (
+    ADDED,
+    CHANGED,
+    MOVED,
+    REMOVED,
+    changes_table,
+    compare,
+)
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.earlier_rows import Damaged, Earlier, sentence_rows
 from corpusvec.transforms.snapshots.manifests import files_of
@@ -48,8 +55,8 @@ def changes_between(output: str, old: Mapping[str, Any], new: Mapping[str, Any])
     before, after = _rows(output, old), _rows(output, new)
     settings = differences(old.get("run") or {}, new.get("run") or {})
     found = compare(before, after, alike=not settings)
-    changed = [(id_, CHANGED, None) for id_ in found.changed.ids.to_pylist()]
-    changes = sorted([*changed, *matched(found.added, found.removed)])
+    table = changes_table(found.changed.ids, found.added, found.removed)
+    changes = list(zip(*(column.to_pylist() for column in table.columns)))
     counts = dict.fromkeys((ADDED, CHANGED, REMOVED, MOVED), 0)
     for _, kind, _ in changes:
         counts[kind] += 1

@@ -6,8 +6,6 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pyarrow as pa
-
 from corpusvec.pipeline.flags.parsing import UsageError, command
 from corpusvec.transforms.snapshots.layouts import (
     LATEST,
@@ -17,20 +15,15 @@ from corpusvec.transforms.snapshots.layouts import (
     snapshot_ids,
 )
 from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION
-from corpusvec.transforms.storage.stores import Refused, ask, unserved
+from corpusvec.transforms.storage.stores import ask, served
 
 
 @contextlib.contextmanager
 def one_sentence(output: str) -> Iterator[None]:
-    """Beam's file systems and Arrow raise their own."""
-    try:
-        ask(output, lambda: latest(output))  # a store that does not answer is told soon
+    """Around what reads and writes an output. A store that does not answer is told soon."""
+    with served(output, "cannot be read or written"):
+        ask(output, lambda: latest(output))
         yield
-    except Refused as error:
-        raise unserved(f"{output}: cannot be read or written ({error})", error) from error
-    except (OSError, ImportError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())
-        raise RuntimeError(f"{output}: cannot be read or written ({reason})") from error
 
 
 def snapshot_named(output: str, asked: str | None) -> str:

@@ -20,6 +20,7 @@ from corpusvec.transforms.snapshots.layouts import LATEST, MANIFEST, latest
 from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION, MADE, REPEATED
 from corpusvec.transforms.snapshots.schemas import REJECTED, SENTENCES, TOKENS
 from corpusvec.transforms.storage.files import exists, files_in, join, open_file, size_and_digest
+from corpusvec.transforms.storage.stores import damage
 
 # What to do; `{rollback}` and `{prune}` are commands of these names, as they are typed.
 _EMBED = "run `embed` again: it reuses complete files and embeds the rest again"
@@ -188,7 +189,7 @@ def _about_bytes(path: str, file: WrittenFile) -> tuple[int, list[Problem]]:
     try:
         size, digest = size_and_digest(path)
     except Exception as error:  # each file system has its own
-        said = f"cannot be read ({' '.join(str(error).split())})"
+        said = f"cannot be read ({damage(path, error)})"
         return 0, [Problem(file.path, said, remedy)]
     if size != file.bytes:
         said = f"has {size:,} bytes, the manifest says {file.bytes:,}"

@@ -15,9 +15,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-from corpusvec.transforms.documents.formats import Record, format_of, reader_for
+from corpusvec.transforms.documents.formats import (
+    FORMATS,
+    Reading,
+    format_of,
+    reader_for,
+    uncompressed,
+)
 from corpusvec.transforms.documents.inputs import InputFile, open_input
-from corpusvec.transforms.documents.streams import COMPRESSIONS
+from corpusvec.transforms.elements import Record
 
 BLOCK = 1 << 16  # bytes
 _MOST_BLOCKS = 4096  # more say no more
@@ -35,9 +41,7 @@ class Source:
     """Input files, and how they are read."""
 
     files: Sequence[InputFile]
-    input_format: str
-    unit: str
-    markup: str
+    reading: Reading
 
     def parts(self, in_order: bool = False) -> Generator[Part, None, None]:
         """Blocks by chance, the same each time, or in order; all of them where there are few, each
@@ -58,21 +62,19 @@ class Source:
                 reader.close()
 
     def _reader(self, file: InputFile) -> _Lines | _FromStart:
-        input_format = format_of(file.path, self.input_format)
-        read = reader_for(input_format, self.unit, self.markup)
+        read = reader_for(file.path, self.reading)
 
         def records(open_: Callable[[], BinaryIO], name: str) -> Iterator[Record]:
             return read(open_, file.path, name)
 
-        kind = _FromStart if only_from_start(file, self.input_format) else _Lines
+        kind = _FromStart if only_from_start(file, self.reading.input_format) else _Lines
         return kind(file, records)
 
 
 def only_from_start(file: InputFile, input_format: str) -> bool:
     """Whether its middle cannot be read without what is before it."""
-    return (
-        file.path.lower().endswith(COMPRESSIONS) or format_of(file.path, input_format) == "scrapbox"
-    )
+    path = file.path.lower()
+    return uncompressed(path) != path or FORMATS[format_of(path, input_format)].splits != "lines"
 
 
 _Records = Callable[[Callable[[], BinaryIO], str], Iterator[Record]]
@@ -100,7 +102,7 @@ class _Lines:
 
     def _lines(self, start: int) -> bytes:
         before = min(start, 1)  # a line that ends just there is another block's
-        with closing(open_input(self._file.path, start=start - before, buffer=BLOCK)) as stream:
+        with closing(open_input(self._file.opened, start=start - before, buffer=BLOCK)) as stream:
             at = start - before + (len(stream.readline()) if before else 0)
             lines = []
             while at < start + BLOCK and (line := stream.readline()):
@@ -144,4 +146,4 @@ class _FromStart:
         def on_bytes(n: int) -> None:
             self._asked += n
 
-        return open_input(self._file.path, on_bytes, buffer=BLOCK)
+        return open_input(self._file.opened, on_bytes, buffer=BLOCK)

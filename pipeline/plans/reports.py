@@ -24,7 +24,8 @@ class Run:
 class Report:
     """A plan. `counts` and `bytes` (by table) are of the whole; `margins` how far counts may be
     off, relatively, in 95 % of all samples (0: all was read; None: unknown). `unit` is what `speed`
-    counts by the second.
+    counts by the second, `advice` what to type where the texts are in a language that the model
+    does not know.
     """
 
     files: int
@@ -40,3 +41,4 @@ class Report:
     runs: Sequence[Run]
     price: float | None
     sample: Mapping[str, Any]
+    advice: str | None = None

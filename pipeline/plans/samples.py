@@ -9,16 +9,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
-from corpusvec.pipeline.embedders import cut
+import numpy as np
+
+from corpusvec.pipeline.first_models import Languages
 from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.plans.blocks import Source
 from corpusvec.pipeline.plans.estimates import Block
 from corpusvec.pipeline.settings import Recipe
-from corpusvec.transforms.elements import Document, Failure, Window
+from corpusvec.transforms.columns import Documents, Windows, compacted, joined_windows
+from corpusvec.transforms.elements import Document, Failure
 from corpusvec.transforms.snapshots.manifests import REPEATED
-from corpusvec.transforms.storage.digests import DigestSet, key_of
+from corpusvec.transforms.storage.digests import DigestSet, keys_of
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
-from corpusvec.transforms.tokens.windows import EMPTY
+from corpusvec.transforms.tokens.windows import cut
 
 # What is counted; `long` are documents in several windows, `repeated` those whose text one before
 # has, `size` is what the encoder is given.
@@ -53,7 +56,8 @@ class Sample:
     """What was read, as blocks and in all, and some of its windows, each as likely as any other."""
 
     blocks: list[Block] = field(default_factory=list)
-    windows: list[Window] = field(default_factory=list)
+    windows: Windows | None = None
+    languages: Languages = field(default_factory=Languages)
     whole: bool = False
     reading: Clock = field(default_factory=Clock)
     tokenizing: Clock = field(default_factory=Clock)
@@ -64,7 +68,7 @@ def take_sample(job: Job, seconds: float = _SECONDS) -> Sample:
     up to it.
     """
     sample, tokenizer = Sample(), _Tokenizer(job.recipe)
-    source = Source(job.files, job.input_format, job.unit, job.markup)
+    source = Source(job.files, job.reading)
     left, started = job.limit, time.monotonic()
     with closing(source.parts(in_order=job.limit is not None)) as parts:
         while True:
@@ -80,7 +84,8 @@ def take_sample(job: Job, seconds: float = _SECONDS) -> Sample:
                 break
     read = sum(block.bytes for block in sample.blocks)
     sample.whole = left == 0 or read == sum(file.size for file in job.files)
-    sample.windows = tokenizer.kept
+    sample.windows = joined_windows(tokenizer.kept) if tokenizer.kept else None
+    sample.languages = tokenizer.languages
     return sample
 
 
@@ -93,39 +98,52 @@ class _Tokenizer:
         self._tokenizer = load_tokenizer(spec) if spec else None
         self._ids, self._texts, self._chance = DigestSet(), DigestSet(), random.Random(0)
         self._seen = 0
-        self.kept: list[Window] = []
+        self.kept: list[Windows] = []
+        self.languages = Languages()
 
     def counted(self, records: Sequence[Document | Failure]) -> Counter[str]:
         counts = Counter(dict.fromkeys(COUNTS, 0) | {"records": len(records)})
         new = [r for r in records if isinstance(r, Document) and self._ids.add(r.id)]
         counts["rejected"] = len(records) - len(new)
         for start in range(0, len(new), _TOGETHER):
-            for one in cut(new[start : start + _TOGETHER], self._tokenizer, self._plan):
-                if isinstance(one, Failure):
-                    counts["empty" if one.error == EMPTY else "rejected"] += 1
-                else:
-                    self._count(one, counts)
+            documents = Documents.of(new[start : start + _TOGETHER])
+            found = cut(documents, self._tokenizer, self._plan)
+            counts["empty"] += len(found.empty)
+            counts["rejected"] += len(found.refused)
+            if len(found.windows):
+                self._count(found.windows, counts)
         return counts
 
-    def _count(self, windows: list[Window], counts: Counter[str]) -> None:
-        counts["documents"] += 1
+    def _count(self, windows: Windows, counts: Counter[str]) -> None:
+        first = windows.owners[windows.indices == 0]
+        counts["documents"] += len(first)
         counts["windows"] += len(windows)
-        counts["long"] += len(windows) > 1
-        counts["dropped_tokens"] += windows[0].n_dropped
-        for window in windows:
-            counts["tokens"] += window.stop - window.start
-            counts["unknown_tokens"] += window.n_unknown or 0
-        if not self._texts.add_digest(key_of(windows[0].document)):
-            counts[REPEATED] += 1  # which the encoder is not given
-            return
-        for window in windows:
-            counts["size"] += window.size
-            self._keep(window)
+        counts["long"] += int((windows.counts[windows.indices == 0] > 1).sum())
+        counts["dropped_tokens"] += int(windows.dropped.sum())
+        counts["tokens"] += int(windows.owned.sum())
+        counts["unknown_tokens"] += 0 if windows.unknown is None else int(windows.unknown.sum())
+        tokens = np.bincount(windows.owners, windows.owned, len(windows.documents))
+        for row in first.tolist():
+            self.languages.add(windows.documents.texts[row], int(tokens[row]))
+        keys = keys_of(windows.documents)
+        new = np.zeros(len(keys), bool)
+        for row in first.tolist():
+            new[row] = self._texts.add_digest(keys[row])
+        counts[REPEATED] += len(first) - int(new.sum())  # which the encoder is not given
+        windows = windows.take(new[windows.owners])
+        counts["size"] += int(windows.sizes.sum())
+        self._keep(windows)
 
-    def _keep(self, window: Window) -> None:
+    def _keep(self, windows: Windows) -> None:
         """Source: Vitter 1985, algorithm R."""
-        self._seen += 1
-        if len(self.kept) < _WINDOWS:
-            self.kept.append(window)
-        elif (place := self._chance.randrange(self._seen)) < _WINDOWS:
-            self.kept[place] = window
+        rows: dict[int, int] = {}  # which is kept in which place
+        for row in range(len(windows)):
+            self._seen += 1
+            place = self._seen - 1
+            if place >= _WINDOWS:
+                place = self._chance.randrange(self._seen)
+            if place < _WINDOWS:
+                rows[place] = row
+        for place, row in sorted(rows.items()):
+            one = compacted(windows.take(slice(row, row + 1)))
+            self.kept[place : place + 1] = [one]

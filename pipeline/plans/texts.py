@@ -24,6 +24,8 @@ def lines(report: Report) -> Iterator[str]:
     yield from _table(report)
     yield ""
     yield from textwrap.wrap(" ".join(_grounds(report)), _WIDTH)
+    if report.advice:
+        yield f"note: {report.advice}"
 
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:

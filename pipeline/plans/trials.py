@@ -5,20 +5,21 @@ pooled and stored, to nowhere.
 from __future__ import annotations
 
 import io
-import itertools
 import random
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpusvec.pipeline.embedders import LoadedModel
 from corpusvec.pipeline.plans.samples import Clock
 from corpusvec.pipeline.settings import Recipe
-from corpusvec.transforms.elements import Document, Encoded, SentenceVector, TokenVectors, Window
+from corpusvec.transforms.columns import Documents, Encoded, Sentences, Windows
+from corpusvec.transforms.elements import Document
 from corpusvec.transforms.models.isolation import encode_each
 from corpusvec.transforms.models.kinds import Encoder
 from corpusvec.transforms.snapshots.schemas import (
@@ -27,7 +28,7 @@ from corpusvec.transforms.snapshots.schemas import (
     sentence_table,
     token_table,
 )
-from corpusvec.transforms.vectors.documents import DocumentVectors, Overflow, VectorPlan
+from corpusvec.transforms.vectors.documents import DocumentVectors, VectorPlan
 
 _SECONDS, _FIRST_SECONDS = 5.0, 1.0
 _SIZE = 1 << 18  # of all windows: what a run sorts at once
@@ -63,7 +64,7 @@ class Speeds:
     tokens: Stored
 
 
-def try_out(recipe: Recipe, windows: Sequence[Window], encoding: str = PLAIN) -> Speeds:
+def try_out(recipe: Recipe, windows: Windows, encoding: str = PLAIN) -> Speeds:
     """`encoding` is that of the vectors in files.
 
     Raises `BrokenModel` where the model fails on everything, `ValueError` where it gives none of
@@ -79,7 +80,7 @@ def try_out(recipe: Recipe, windows: Sequence[Window], encoding: str = PLAIN) ->
         first, encoded = _warm_up(encoder, batches, threads)
         vectors, tokens = _stored(recipe.vectors, encoded, encoding)
         rate, size, seconds = _rate(encoder, batches, threads)
-    usual = sum(window.size for window in batches[0]) * encoder.streams / rate
+    usual = int(batches[0].sizes.sum()) * encoder.streams / rate
     return Speeds(
         start=loaded + max(0.0, first - usual),
         rate=rate,
@@ -93,15 +94,14 @@ def try_out(recipe: Recipe, windows: Sequence[Window], encoding: str = PLAIN) ->
     )
 
 
-def _within_size(windows: Sequence[Window]) -> list[Window]:
+def _within_size(windows: Windows) -> Windows:
     """As many as a run sorts at once; a window at least."""
-    sizes = itertools.accumulate(window.size for window in windows)
-    few = sum(1 for _ in itertools.takewhile(lambda size: size <= _SIZE, sizes))
-    return list(windows[: max(1, few)])
+    few = int(np.searchsorted(np.cumsum(windows.sizes), _SIZE, side="right"))
+    return windows.take(slice(max(1, few)))
 
 
 def _warm_up(
-    encoder: Encoder, batches: Sequence[list[Window]], threads: ThreadPoolExecutor
+    encoder: Encoder, batches: Sequence[Windows], threads: ThreadPoolExecutor
 ) -> tuple[float, list[Encoded]]:
     """Seconds of the first batch, and what came out of it and of those that a second allows; each
     stream has had one then, if there are so many.
@@ -119,7 +119,7 @@ def _warm_up(
 
 
 def _rate(
-    encoder: Encoder, batches: Sequence[list[Window]], threads: ThreadPoolExecutor
+    encoder: Encoder, batches: Sequence[Windows], threads: ThreadPoolExecutor
 ) -> tuple[float, int, float]:
     """Tokens a second of all streams together, each until the time is over or nothing is left; the
     tokens, and the seconds.
@@ -131,7 +131,7 @@ def _rate(
         size = 0
         while time.perf_counter() - started < _SECONDS and (batch := next(work, None)):
             encode_each(encoder, batch)
-            size += sum(window.size for window in batch)
+            size += int(batch.sizes.sum())
         return size, time.perf_counter() - started
 
     done = list(threads.map(stream, range(encoder.streams)))
@@ -143,42 +143,56 @@ def _stored(plan: VectorPlan, encoded: Sequence[Encoded], encoding: str) -> tupl
     """Of a window's vectors and of a token's, each window as if it were a document without a
     text.
     """
-    vectors, clock = DocumentVectors(plan), Clock()
-    sentences: list[SentenceVector] = []
-    tokens: list[TokenVectors] = []
-    for one in encoded:
-        if one.failure is not None:
-            continue
-        nameless = replace(one.window.document, text="", pair=None, metadata={})
-        window = replace(one.window, document=nameless, index=0, count=1)
+    vectors, clock, made = DocumentVectors(plan), Clock(), []
+    for one in map(_nameless, encoded):
         with clock.running():
-            try:
-                sentence, own = vectors.finish([vectors.part(replace(one, window=window))])
-            except Overflow:
-                continue
-        sentences.append(sentence)
-        tokens += [] if own is None else [own]
-    if not sentences:
+            parts = vectors.parts(one)
+            good = [row for row in range(len(one)) if row not in one.failures]
+            if good:
+                made.append(vectors.finish(parts.take(np.array(good))))
+    made = [one for one in made if len(one.sentences)]
+    rows = sum(len(one.sentences) for one in made)
+    if not rows:
         raise ValueError("--model: gave no vector to any document of the sample; see `embed`")
-    pooling = clock.cpu / len(sentences)
-    names = list(sentences[0].vectors)
-    kept = _kept(lambda: sentence_table(sentences).select(names), len(sentences), encoding)
-    of_window = Stored(kept.bytes, kept.seconds + pooling)
+    names = list(made[0].sentences.vectors)
+
+    def sentences() -> pa.Table:
+        return pa.concat_tables(sentence_table(one.sentences).select(names) for one in made)
+
+    kept = _kept(sentences, rows, encoding)
+    of_window = Stored(kept.bytes, kept.seconds + clock.cpu / rows)
+    tokens = [one.tokens for one in made if one.tokens is not None]
     if not tokens:
         return of_window, Stored(0, 0)
-    rows = sum(len(own.tokens) for own in tokens)
-    return of_window, _kept(lambda: token_table(tokens), rows, encoding)
+    n = sum(len(own.segments) for own in tokens)
+    return of_window, _kept(lambda: pa.concat_tables(map(token_table, tokens)), n, encoding)
 
 
-def _texts(windows: Sequence[Window]) -> Stored:
+def _nameless(encoded: Encoded) -> Encoded:
+    """Each window as a document of its own, without a text."""
+    windows, owners = encoded.windows, encoded.windows.owners
+    ids = [windows.documents.ids[at] for at in owners.tolist()]
+    whole = replace(
+        windows,
+        documents=Documents.of([Document(one, "") for one in ids]),
+        unknown=None if windows.unknown is None else windows.unknown[owners],
+        dropped=windows.dropped[owners],
+        skipped=windows.skipped[owners],
+        texts=windows.texts and [windows.texts[at] for at in owners.tolist()],
+        owners=np.arange(len(windows)),
+        indices=np.zeros_like(owners),
+        counts=np.ones_like(owners),
+    )
+    return replace(encoded, windows=whole)
+
+
+def _texts(windows: Windows) -> Stored:
     """Of a document without vectors; those of first windows are each as likely as any other."""
-    documents = [window.document for window in windows if window.index == 0]
-    rows = [_without_vectors(document) for document in documents or [windows[0].document]]
+    first = windows.owners[windows.indices == 0]
+    documents = windows.documents.take(first if len(first) else windows.owners[:1])
+    none = np.zeros(len(documents), np.int64)
+    rows = Sentences(documents, {}, none, none + 1, none, none)
     return _kept(lambda: sentence_table(rows), len(rows))
-
-
-def _without_vectors(document: Document) -> SentenceVector:
-    return SentenceVector(document, {}, n_tokens=0, n_windows=1, n_dropped=0, n_unknown=0)
 
 
 def _kept(make: Callable[[], pa.Table], rows: int, encoding: str = PLAIN) -> Stored:

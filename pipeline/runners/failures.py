@@ -7,7 +7,10 @@ import re
 _LAST_LINE = re.compile(r"^(?P<kind>[\w.]+): (?P<message>.*)$")
 
 # Errors whose messages are sentences for a user.
-_SPEAKING = ("BrokenInput", "BrokenModel", "BrokenOutput", "ValueError", "RuntimeError")
+_SPEAKING = (
+    *("BrokenInput", "ChangedInput", "BrokenModel", "BrokenOutput", "Outage"),
+    *("ValueError", "RuntimeError"),
+)
 
 _WHILE = re.compile(r"\s*\[while running '(?P<stage>[^']*)'\]")
 
@@ -16,8 +19,18 @@ class RunFailed(RuntimeError):
     """A run that ended without a snapshot; the message is for a user."""
 
 
+class InputFailed(RunFailed, ValueError):
+    """One that ends so again until the user mends a file."""
+
+
 class OutOfSight(RunFailed):
     """A run whose job may go on without this process."""
+
+
+def run_failed(error: BaseException) -> RunFailed:
+    """What to raise for an error that Beam carried over from a worker."""
+    kind, _ = kind_and_message(error)
+    return (InputFailed if kind == "BrokenInput" else RunFailed)(explanation(error))
 
 
 def explanation(error: BaseException) -> str:

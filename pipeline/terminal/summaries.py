@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from corpusvec.pipeline.first_models import Languages, Model, is_same
 from corpusvec.pipeline.flags.embed import EMBED_FLAGS
 from corpusvec.pipeline.flags.parsing import command
 from corpusvec.pipeline.jobs import Job
+from corpusvec.pipeline.runners.options import LOCAL
 from corpusvec.pipeline.terminal.formats import shortened
 from corpusvec.pipeline.terminal.logs import Line
 from corpusvec.transforms.documents import ages
+from corpusvec.transforms.models import devices
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.layouts import latest, leftovers, published_manifest
 from corpusvec.transforms.snapshots.manifests import (
@@ -31,8 +34,7 @@ from corpusvec.transforms.snapshots.manifests import (
 from corpusvec.transforms.snapshots.schemas import REJECTED, SENTENCES
 from corpusvec.transforms.storage.files import open_file
 
-_UNKNOWN_SHARE = 0.05
-_MANY_LANGUAGES = "hf://intfloat/multilingual-e5-small"
+_SEEN = 500  # rows whose texts show a language
 # What a run with another model is given, too, where it is not the default.
 _KEPT = {name: flag.get("default") for name, flag in EMBED_FLAGS["what to read"].items()}
 _KEPT["max_rejected"] = EMBED_FLAGS["what to write"]["max_rejected"]["default"]
@@ -59,9 +61,10 @@ def summary(
     age = {"input_age_seconds": read["age_seconds"]} if "age_seconds" in read else {}
     yield Line(told, "summary", {**about, "seconds": round(seconds, 3), **age, **counts})
     yield from _input(read)
+    yield from _device(counts, manifest["configuration"])
     yield from _work(counts)
     yield from (f"note: {note}" for note in manifest.get("notes", ()))
-    yield from _unknown(counts, manifest["configuration"])
+    yield from _unknown(counts, manifest["configuration"], _languages(snapshot, manifest))
     yield from _advice(counts, read)
     yield from _first_windows(counts, manifest["run"]["vectors"])
     yield from _rejected(snapshot, manifest)
@@ -87,6 +90,13 @@ def _made(counts: Mapping[str, int]) -> str:
     return f" ({', '.join([f'{counts[EMBEDDED]:,} embedded', *copied])})" if copied else ""
 
 
+def _device(counts: Mapping[str, int], asked: Mapping[str, Any]) -> Iterator[str]:
+    """What computed, where that was this process: of workers elsewhere nobody here knows."""
+    local = asked.get("runner", LOCAL) == LOCAL
+    if local and counts.get("models") and (device := devices.in_use()):
+        yield f"device: {device}"
+
+
 def _work(counts: Mapping[str, int]) -> Iterator[str]:
     """What the model took, summed over processes and streams."""
     if counts.get("batches"):
@@ -100,24 +110,40 @@ def _work(counts: Mapping[str, int]) -> Iterator[str]:
         )
 
 
-def _unknown(counts: Mapping[str, int], asked: Mapping[str, Any]) -> Iterator[str]:
+def _unknown(
+    counts: Mapping[str, int], asked: Mapping[str, Any], languages: Languages
+) -> Iterator[str]:
     """Of texts in a language that the model does not know, and how to embed them with one that
     does.
     """
-    unknown, tokens = counts.get("unknown_tokens", 0), counts["tokens"]
-    if not tokens or unknown / tokens <= _UNKNOWN_SHARE:
+    said = languages.trouble(counts.get("unknown_tokens", 0), counts["tokens"])
+    if not said:
         return
-    said = f"warning: {unknown / tokens:.1%} of the tokens are unknown to the model's vocabulary"
-    if _MANY_LANGUAGES.rpartition("/")[2] in asked["model"]:
-        yield f"{said}; is it a model for these texts?"
+    model = languages.model
+    if is_same(model.handle, asked["model"]):
+        yield f"warning: {said}; is it a model for these texts?"
         return
     yield (
-        f"{said}; if it is none for this language, this embeds the same input with one of a hundred"
-        f" languages: {_with_many_languages(asked)}"
+        f"warning: {said}; if it is none for this language, this embeds the same input with one of"
+        f" {model.languages} (with plan for embed, it says first what that takes):"
+        f" {_with_another(asked, model)}"
     )
 
 
-def _with_many_languages(asked: Mapping[str, Any]) -> str:
+def _languages(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Languages:
+    """Of the first texts."""
+    found = Languages()
+    files = [file["path"] for file in manifest["files"] if file["table"] == SENTENCES][:1]
+    for file in files:
+        with open_file(f"{snapshot.folder}/{file}") as stream:
+            columns = ["text", "n_tokens"]
+            rows = next(pq.ParquetFile(stream).iter_batches(_SEEN, columns=columns))
+        for row in rows.to_pylist():
+            found.add(row["text"], row["n_tokens"] or 0)
+    return found
+
+
+def _with_another(asked: Mapping[str, Any], model: Model) -> str:
     """The command, with the flags of this run that are not about its model."""
     given = {name: asked[name] for name in _KEPT if asked[name] not in (None, _KEPT[name])}
     flags = [("input", pattern) for pattern in given.pop("input")]
@@ -125,7 +151,8 @@ def _with_many_languages(asked: Mapping[str, Any]) -> str:
     output = asked["output"].rstrip("/")
     if output.rpartition("/")[2] in ("", ".", ".."):
         output = os.path.abspath(output or "/").rstrip("/")
-    flags += [("output", f"{output}-e5"), ("model", _MANY_LANGUAGES), ("prompt", "query: ")]
+    flags += [("output", f"{output}-{model.name}"), ("model", model.handle)]
+    flags += [("prompt", model.prompt)]
     typed = [f"--{name}={shlex.quote(str(value))}" for name, value in flags]
     return " ".join([command("embed"), *typed])
 
@@ -181,7 +208,7 @@ def _rows(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
 
 def forecast(job: Job) -> Iterator[str]:
     """What can be known of a run's end before it begins."""
-    about = {**job.manifest, "run": job.recipe.describe(job.markup)}
+    about = {**job.manifest, "run": job.recipe.describe(job.reading.markup)}
     other = other_recipe(about, published_manifest(job.snapshot.output))
     if other and not job.limits.new_recipe:
         yield (

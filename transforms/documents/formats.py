@@ -1,92 +1,94 @@
-"""Input formats: from bytes to documents, each record exactly one `Document` or `Failure`.
+"""The table of input formats. A new one is a module with its reader and a row here.
 
-The rules for lines follow bert-japanese's `extract_features.py`: a line is stripped of white space
-at both ends, and the last ` ||| ` in it separates a pair. Unlike the original: a line ends at a
-newline byte and nowhere else.
+The table imports no reader before it is used, so that `--help` starts at once.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, BinaryIO
+from importlib import import_module
+from typing import TYPE_CHECKING, BinaryIO
 
-from corpusvec.transforms.documents.ages import Dates
-from corpusvec.transforms.documents.encodings import legacy_of, undecoded
-from corpusvec.transforms.documents.scrapbox import read_scrapbox
-from corpusvec.transforms.documents.streams import COMPRESSIONS, from_start
-from corpusvec.transforms.elements import Document, Failure
+if TYPE_CHECKING:
+    from corpusvec.transforms.elements import Record
 
-Record = Document | Failure
 Open = Callable[[], BinaryIO]
-Reader = Callable[[Open, str, str], Iterator[Record]]  # how to open it, its path, its name in ids
+# How to open a file, its path, its name in ids. Each record is exactly one document or failure.
+Reader = Callable[[Open, str, str], "Iterator[Record]"]
 
-_SEPARATOR = " ||| "
-_BOM = b"\xef\xbb\xbf"
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_SHOWN = 40  # characters of a key in an error
-_FIELDS = ("id", "text", "pair")
+UNITS = ("page", "line", "section")
 
 
-def read_text(open_: Open, source: str, name: str) -> Iterator[Record]:
-    """One document for each line, its id `name:line`, from 1."""
-    for row, line in _lines(open_, source):
-        try:
-            text = line.decode().strip()
-        except UnicodeDecodeError as error:
-            yield _failure(source, name, row, _undecoded(error))
-            continue
-        if odd := undecoded(line):
-            yield _failure(source, name, row, odd)
-        else:
-            yield Document(f"{name}:{row}", text, None, source, row)
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Which fields of a record are what. None is the field of that name, where there is one; for
+    metadata, all others.
+    """
+
+    text: str = "text"
+    id: str | None = None
+    pair: str | None = None
+    metadata: tuple[str, ...] | None = None
 
 
-def read_pairs(open_: Open, source: str, name: str) -> Iterator[Record]:
-    """As `read_text`, but the last ` ||| ` of a line separates a pair of texts."""
-    for record in read_text(open_, source, name):
-        if isinstance(record, Document) and has_pair_separator(record.text):
-            text, _, pair = record.text.rpartition(_SEPARATOR)
-            yield Document(record.id, text, pair, source, record.source_row)
-        else:
-            yield record
+ALL_FIELDS = Fields()
 
 
-def read_jsonl(open_: Open, source: str, name: str) -> Iterator[Record]:
-    """One document for each line: `text`, perhaps `id` and `pair`; all else is metadata."""
-    for row, line in _lines(open_, source):
-        record_id = f"{name}:{row}"
-        if not line.strip():
-            yield Document(record_id, "", None, source, row)
-            continue
-        try:
-            record = _json_object(line)
-            if (given := record.get("id")) is not None:
-                record_id = _record_id(given)
-            yield Document(record_id, *_texts(record), source, row, _metadata(record))
-        except UnicodeDecodeError as error:
-            yield _failure(source, name, row, _undecoded(error))
-        except RecursionError:
-            yield _failure(source, name, row, "the JSON is nested too deeply", record_id)
-        except ValueError as error:
-            yield _failure(source, name, row, str(error), record_id)
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the flags say about input and its records."""
+
+    input_format: str = "auto"
+    unit: str = "page"
+    markup: str = "strip"
+    fields: Fields = ALL_FIELDS
 
 
-FORMATS: Mapping[str, Reader] = {
-    "scrapbox": read_scrapbox,
-    "text": read_text,
-    "pairs": read_pairs,
-    "jsonl": read_jsonl,
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format: where its `reader` is, by what suffixes `auto` knows it, which further arguments
+    the reader takes (of `Reading`, `dates`, or of a part of a file), which units it has, and by
+    what a large file `splits`: `lines`, `rows` below a header, `groups` of rows; or not at all.
+    """
+
+    reader: str
+    suffixes: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    units: tuple[str, ...] = ("page",)
+    splits: str = ""
+
+    def read(self, reading: Reading, **more: object) -> Reader:
+        """The reader, told what it takes: of `reading`, and what `more` has."""
+        module, _, name = self.reader.partition(":")
+        function = getattr(import_module(f"corpusvec.transforms.documents.{module}"), name)
+        told = {"unit": reading.unit, "markup": reading.markup, "fields": reading.fields} | more
+        return partial(function, **{what: told[what] for what in self.takes if what in told})
+
+
+FORMATS: Mapping[str, Format] = {
+    "scrapbox": Format(
+        "scrapbox:read_scrapbox", (".json",), ("unit", "markup", "dates"), ("page", "line")
+    ),
+    "text": Format("lines:read_text", (".txt",), ("skipped",), ("page", "line"), "lines"),
+    "pairs": Format("lines:read_pairs", (), ("skipped",), ("page", "line"), "lines"),
+    "jsonl": Format(
+        "lines:read_jsonl", (".jsonl", ".ndjson"), ("fields", "skipped"), ("page", "line"), "lines"
+    ),
+    "parquet": Format(
+        "parquet_files:read_parquet",
+        (".parquet",),
+        ("fields", "groups", "skipped"),
+        splits="groups",
+    ),
+    "csv": Format("delimited:read_csv", (".csv",), ("fields", "skipped"), splits="rows"),
+    "tsv": Format("delimited:read_tsv", (".tsv", ".tab"), ("fields", "skipped"), splits="rows"),
+    "markdown": Format(
+        "markdown:read_markdown", (".md", ".markdown"), ("unit", "markup"), ("page", "section")
+    ),
 }
-SUFFIXES: Mapping[str, str] = {
-    ".json": "scrapbox",
-    ".txt": "text",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}
+SUFFIXES = {suffix: name for name, row in FORMATS.items() for suffix in row.suffixes}
 
 
 def format_of(path: str, input_format: str = "auto") -> str:
@@ -99,9 +101,7 @@ def format_of(path: str, input_format: str = "auto") -> str:
     allowed = f"{', '.join(FORMATS)} or auto"
     if input_format != "auto":
         raise ValueError(f"--input_format={input_format}: unknown; use {allowed}")
-    stem = path.lower()
-    for compression in COMPRESSIONS:
-        stem = stem.removesuffix(compression)
+    stem = uncompressed(path.lower())
     for suffix, found in SUFFIXES.items():
         if stem.endswith(suffix):
             return found
@@ -112,125 +112,33 @@ def format_of(path: str, input_format: str = "auto") -> str:
     )
 
 
-def reader_for(
-    input_format: str, unit: str = "page", markup: str = "strip", dates: Dates | None = None
-) -> Reader:
-    """The reader of a format by its name; what follows is for Scrapbox alone, whose exports tell
-    `dates` their time.
-    """
-    if input_format == "scrapbox":
-        return partial(read_scrapbox, unit=unit, markup=markup, dates=dates)
-    return FORMATS[input_format]
+def uncompressed(path: str) -> str:
+    """A path without the suffix of its compression."""
+    from corpusvec.transforms.documents.streams import COMPRESSIONS
+
+    for compression in COMPRESSIONS:
+        path = path.removesuffix(compression)
+    return path
 
 
-def has_pair_separator(text: str) -> bool:
-    """Whether `read_pairs` would make two texts of this line; in `read_text`, worth a hint."""
-    return _SEPARATOR in text
+def reader_for(path: str, reading: Reading, **more: object) -> Reader:
+    """The reader of the file at `path`; see `Format.read`."""
+    return FORMATS[format_of(path, reading.input_format)].read(reading, **more)
 
 
-def _lines(open_: Open, source: str) -> Iterator[tuple[int, bytes]]:
-    r"""The lines of a file, counted from 1; a line ends at b"\n" only.
-
-    Raises: BrokenInput for a file that is not UTF-8 from its start on.
-    """
-    with closing(open_()) as opened, closing(from_start(opened, source)) as stream:
-        for row, line in enumerate(stream, 1):
-            line = line.removesuffix(b"\n").removesuffix(b"\r")
-            yield row, line.removeprefix(_BOM) if row == 1 else line
-
-
-def _json_object(line: bytes) -> dict[str, Any]:
-    if line.startswith(_BOM):
-        raise ValueError("the line begins with a byte-order mark, as a joined file does; remove it")
-    try:
-        record = _JSON.decode(line.decode())
-    except json.JSONDecodeError as error:
-        what = error.msg.removesuffix(" at")
-        raise ValueError(f"the line is not JSON: {what} at column {error.colno}") from error
-    if not isinstance(record, dict):
-        raise ValueError(f"the line is {_kind(record)}, not a JSON object")
-    if _SURROGATE.search(line):
-        try:
-            json.dumps(record, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise ValueError("the line has half a surrogate pair (\\ud800 to \\udfff)") from error
-    return record
-
-
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"the line is not JSON: it has {constant} for a number")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of these keys and values. Raises: ValueError where a key is there twice."""
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        shown = twice[:_SHOWN].encode("utf-8", "replace").decode()
-        raise ValueError(f"the line has the key `{shown}` twice; only one of them can be meant")
-    return record
-
-
-def _whole_number(digits: str) -> int:
-    try:
-        return int(digits)
-    except ValueError as error:  # Python's own limit, in words for programmers
-        raise ValueError(f"the line has a number of {len(digits):,} digits") from error
-
-
-_JSON = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_whole_number
-)
-
-
-def _record_id(given: Any) -> str:
-    if isinstance(given, int) and not isinstance(given, bool):
-        return str(given)
-    if not isinstance(given, str):
-        raise ValueError(f"`id` is {_kind(given)}; it must be a string or an integer")
-    if not given:
-        raise ValueError("`id` is an empty string; omit it or fill it in")
-    return given
-
-
-def _texts(record: dict[str, Any]) -> tuple[str, str | None]:
-    if "text" not in record:
-        raise ValueError("`text` is missing")
-    text, pair = record["text"], record.get("pair")
-    if not isinstance(text, str):
-        raise ValueError(f"`text` is {_kind(text)}; it must be a string")
-    if not isinstance(pair, (str, type(None))):
-        raise ValueError(f"`pair` is {_kind(pair)}; it must be a string or null")
-    return text, pair
-
-
-def _metadata(record: dict[str, Any]) -> dict[str, str]:
-    return {
-        key: value if isinstance(value, str) else _compact(key, value)
-        for key, value in record.items()
-        if key not in _FIELDS
-    }
-
-
-def _compact(key: str, value: Any) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError as error:  # `NaN` and the like are refused before
-        raise ValueError(f"`{key}` has a number that is too large") from error
-
-
-def _kind(value: Any) -> str:
-    """A JSON value's type, in words."""
-    kinds = {dict: "an object", list: "a list", str: "a string", bool: "a truth value"}
-    return kinds.get(type(value), "null" if value is None else "a number")
-
-
-def _undecoded(error: UnicodeDecodeError) -> str:
-    said = f"the line is not UTF-8 (byte 0x{error.object[error.start]:02x} at {error.start + 1})"
-    name = legacy_of(error.object)
-    return f"{said}; it looks like {name}" if name else said
-
-
-def _failure(source: str, name: str, row: int, error: str, record_id: str = "") -> Failure:
-    return Failure("read", record_id or f"{name}:{row}", source, row, error)
+def check_reading(reading: Reading, paths: Iterable[str]) -> None:
+    """Raises: ValueError for a flag that none of the files' formats knows."""
+    if reading.unit not in UNITS:
+        raise ValueError(f"--unit={reading.unit}: unknown; use {', '.join(UNITS)}")
+    if reading.markup not in ("strip", "keep"):
+        raise ValueError(f"--scrapbox_markup={reading.markup}: unknown; use strip or keep")
+    rows = [FORMATS[name] for name in {format_of(path, reading.input_format) for path in paths}]
+    if not any(reading.unit in row.units for row in rows):
+        able = [name for name, row in FORMATS.items() if reading.unit in row.units]
+        raise ValueError(f"--unit={reading.unit}: only {', '.join(able)} have such; omit the flag")
+    if reading.fields != ALL_FIELDS and not any("fields" in row.takes for row in rows):
+        able = [name for name, row in FORMATS.items() if "fields" in row.takes]
+        raise ValueError(
+            f"--text_column, --id_column, --pair_column, --metadata_columns: only {', '.join(able)}"
+            " have columns; omit the flag"
+        )

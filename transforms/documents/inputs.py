@@ -8,7 +8,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, BinaryIO
 
@@ -20,10 +20,20 @@ from corpusvec.transforms.storage.files import (
     listed,
     open_file,
     state,
+    version,
 )
 from corpusvec.transforms.storage.globs import hidden_names, match
 from corpusvec.transforms.storage.lfs_pointers import POINTER, is_pointer
-from corpusvec.transforms.storage.stores import EXTRAS, Refused, ask, is_remote, reason, unserved
+from corpusvec.transforms.storage.stores import (
+    EXTRAS,
+    Outage,
+    Refused,
+    ask,
+    is_lasting,
+    is_remote,
+    reason,
+    unserved,
+)
 
 _WILDCARD = re.compile(r"[*?\[]")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
@@ -41,11 +51,16 @@ _OUTPUT_FILES = (
 )
 
 
+class ChangedInput(RuntimeError):
+    """A file that is not what it was when the run began; the next run reads it as it is then."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputFile:
     """A file to read: its path as matched, which is the `source` of its records, its name in ids,
     its size in bytes as it lies there, and when it was last written, in seconds since 1970 (0:
-    nobody knows). `absolute` is its path for workers, who are at home in other folders.
+    nobody knows). `absolute` is its path for workers, who are at home in other folders, `version`
+    that of its content on a store, from when it was opened first.
     """
 
     path: str
@@ -53,6 +68,7 @@ class InputFile:
     size: int
     written: float = 0.0
     absolute: str = ""
+    version: str = ""
 
     @property
     def opened(self) -> str:
@@ -109,17 +125,16 @@ def open_input(
     """The content of a file, decompressed by its suffix; `on_bytes` is told of all bytes read, at
     most `buffer` at a time. What is not compressed can be read from any `start` on.
 
-    Raises: BrokenInput, for a Git LFS pointer, and while reading, for a compressed file that is cut
-    off or damaged.
+    Raises: BrokenInput, for a file that cannot be opened or is a Git LFS pointer, and while
+    reading, for a compressed file that is cut off or damaged; Outage for a disk or a store that
+    does not serve.
     """
     try:
-        raw = open_file(path)
+        raw = ask(path, lambda: open_file(path))
         if start:
             raw.seek(start)
-    except Exception as error:
-        if (why := reason(path, error)) is None:
-            raise
-        raise BrokenInput(f"{path}: cannot be opened ({why}); check --input") from error
+    except (OSError, Refused) as error:
+        raise _unopened(path, error) from error
     counted = io.BufferedReader(_Counted(raw, path, on_bytes or (lambda n: None)), buffer)
     if not start and is_pointer(counted.peek()):
         raise BrokenInput(f"{path}: {POINTER}")
@@ -149,27 +164,50 @@ def refuse_output_inside_inputs(output: str, patterns: Iterable[str]) -> None:
             )
 
 
+def known(file: InputFile) -> InputFile:
+    """With the version of what lies there now, where it has none yet. Raises: as `open_input`."""
+    if file.version:
+        return file
+    try:
+        return replace(file, version=ask(file.opened, lambda: version(file.opened)))
+    except Refused as error:
+        raise _unopened(file.path, error) from error
+
+
+def _unopened(path: str, error: OSError | Refused) -> BrokenInput | Outage:
+    why = str(error) if isinstance(error, Refused) else reason(path, error)
+    said = f"{path}: cannot be opened ({why}); check --input"
+    return BrokenInput(said) if is_lasting(error) else Outage(said)
+
+
 def check_unchanged(file: InputFile) -> None:
-    """Raises: BrokenInput for a file that is not what it was when the run began; RuntimeError for a
-    store that does not answer.
+    """A store's times are whole seconds: what differs of an object that another one of its size
+    replaces within one is the version alone.
+
+    Raises: ChangedInput for a file that is not what it was when the run began; Outage for one that
+    nobody can ask about.
     """
     began = f"when the run began it had {file.size:,} bytes"
     try:
         _, size, written = _state(file.opened)
+        now = ask(file.opened, lambda: version(file.opened)) if file.version else ""
     except FileNotFoundError as error:
         raise _changed(file, f"{began}, and now it is gone") from error
     except (Refused, OSError, ValueError) as error:
-        raise RuntimeError(f"{file.path}: cannot be checked again ({error})") from error
+        raise Outage(f"{file.path}: cannot be checked again ({error})") from error
     if size != file.size:
         raise _changed(file, f"{began}, and now it has {size:,}")
     # One store gives fractions of a second in listings alone.
     if file.written and abs(written - file.written) >= (1.0 if is_remote(file.path) else 1e-6):
         at = datetime.fromtimestamp(written, timezone.utc)
         raise _changed(file, f"it was written to at {at:%Y-%m-%d %H:%M:%S} UTC")
+    if now != file.version:
+        how = f"it was replaced (its ETag or checksum was {file.version}, and is {now})"
+        raise _changed(file, how)
 
 
-def _changed(file: InputFile, how: str) -> BrokenInput:
-    return BrokenInput(
+def _changed(file: InputFile, how: str) -> ChangedInput:
+    return ChangedInput(
         f"{file.path}: the file changed during the run: {how}; run again when nothing"
         " writes to it, or read a copy"
     )
@@ -309,6 +347,15 @@ class _Counted(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
 
     def readinto(self, buffer: Any) -> int:
         try:

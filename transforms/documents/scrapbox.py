@@ -2,7 +2,8 @@
 
 An export is `{"name": project, "pages": [{"title", "created", "updated", "views", "lines": [...]},
 ...], "users": ...}`, its keys in any order, a line either a string or an object with `text`,
-`created`, `updated`; `exported` is when it was made. Of `users` nothing is read.
+`created`, `updated`; `exported` is when it was made. Of `users` nothing is read. A file may also be
+one page, as Scrapbox's API gives it and backups keep it in a folder for each project.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import codecs
 import itertools
 import json
+import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ from corpusvec.transforms.storage.digests import model_text_sha256
 _UNPARSED = (ijson.JSONError, ArithmeticError, ValueError, RecursionError)
 _END = object()
 _LONGEST_LINE = 1 << 20  # bytes; a longer one tells as little as its start
+_PAGES, _ONE_PAGE = "pages.item", ""  # where ijson finds the pages of a file
 _DEEPEST = 200  # lists and objects within each other; an export has six
 
 
@@ -107,6 +110,11 @@ class _Export:
     strip: bool
     mended: MendedJson  # knows the marks that stand for broken text
 
+    def page_id(self, page: Any, ordinal: int) -> str:
+        """`project/title`; a page that lies in no folder is of no project."""
+        title = _readable_title(self.mended, page, ordinal)
+        return f"{self.project}/{title}" if self.project else title
+
     def failure(self, document_id: str, row: int, error: str) -> Failure:
         return Failure("read", document_id, self.source, row, error)
 
@@ -129,7 +137,7 @@ def read_scrapbox(
     """
     dates = dates or Dates()
     try:
-        project = _project(open_, source)
+        project, pages = _head(open_, source)
     except BrokenInput:
         _check_kind(open_, source)
         raise
@@ -137,7 +145,7 @@ def read_scrapbox(
         mended = MendedJson(stream)
         export = _Export(source, project, markup == "strip", mended)
         row = 0
-        for ordinal, page in _pages(_Watched(mended, source, dates), mended, source):
+        for ordinal, page in _pages(_Watched(mended, source, dates), mended, source, pages):
             dates.see_page(page.get("updated") if isinstance(page, dict) else None)
             if unit == "page":
                 yield _page_result(export, page, ordinal)
@@ -148,10 +156,10 @@ def read_scrapbox(
 
 
 def _pages(
-    stream: MendedJson | _Watched, mended: MendedJson, source: str
+    stream: MendedJson | _Watched, mended: MendedJson, source: str, prefix: str = _PAGES
 ) -> Iterator[tuple[int, Any]]:
     """The pages of a file, counted from 1."""
-    pages = ijson.items(stream, "pages.item", map_type=_Object)
+    pages = ijson.items(stream, prefix, map_type=_Object)
     place = "before its first page ends"
     for ordinal in itertools.count(1):
         with _parsing(source, place):
@@ -177,9 +185,11 @@ def _parsing(source: str, place: str) -> Iterator[None]:
         ) from error
 
 
-def _project(open_: Callable[[], BinaryIO], source: str) -> str:
-    """The name of the project, after a check of the file's shape up to its first page."""
-    name = None
+def _head(open_: Callable[[], BinaryIO], source: str) -> tuple[str, str]:
+    """The name of the project, and what ijson calls its pages, after a check of the file's shape up
+    to its first page. One page alone is of the project that its folder is named after.
+    """
+    name, keys = None, set()
     with closing(open_()) as stream, _parsing(source, "before its pages"):
         mended = MendedJson(from_start(stream, source))
         events = ijson.parse(_Watched(mended, source, Dates()))
@@ -188,17 +198,21 @@ def _project(open_: Callable[[], BinaryIO], source: str) -> str:
         for prefix, event, value in events:
             if prefix == "name":
                 name = value
+            elif event == "map_key" and not prefix:
+                keys.add(value)
             elif prefix == "pages":
                 if event != "start_array":
                     raise _no_export(source, "its `pages` are not a list")
                 break
         else:
+            if {"title", "lines"} <= keys:
+                return posixpath.basename(posixpath.dirname(source)), _ONE_PAGE
             raise _no_export(source, "it has no `pages`")
     if name is None:
         name = _late_name(open_, source)
     if not isinstance(name, str) or mended.mark in name:
         raise _no_export(source, "its `name`, the project, is missing or not a text")
-    return name
+    return name, _PAGES
 
 
 def _check_kind(open_: Callable[[], BinaryIO], source: str) -> None:
@@ -242,7 +256,7 @@ def _no_export(source: str, why: str) -> BrokenInput:
 
 def _page_result(export: _Export, page: Any, ordinal: int) -> Document | Failure:
     """One document of all lines, joined by newlines."""
-    page_id = f"{export.project}/{_readable_title(export.mended, page, ordinal)}"
+    page_id = export.page_id(page, ordinal)
     try:
         metadata, lines = _page_parts(export, page)
         texts = [
@@ -261,7 +275,7 @@ def _line_results(
     export: _Export, page: Any, ordinal: int, row: int
 ) -> Iterator[Document | Failure]:
     """One document for each line; `row` lines of the file were before them."""
-    page_id = f"{export.project}/{_readable_title(export.mended, page, ordinal)}"
+    page_id = export.page_id(page, ordinal)
     try:
         metadata, lines = _page_parts(export, page)
     except _BadRecordError as bad:

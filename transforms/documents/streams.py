@@ -33,7 +33,9 @@ COMPRESSIONS = tuple(_DECOMPRESSORS)
 
 
 class BrokenInput(ValueError):
-    """A file that cannot be read to its end; the message names it and says what to do."""
+    """A file that cannot be read to its end, now or later; the message names it and says what to
+    do.
+    """
 
 
 def from_start(stream: BinaryIO, path: str) -> BinaryIO:
@@ -46,11 +48,16 @@ def from_start(stream: BinaryIO, path: str) -> BinaryIO:
         raise BrokenInput(f"{path}: the file is {name}; save it as UTF-8")
     if name := foreign(start):
         raise BrokenInput(f"{path}: the file looks like {name}; save it as UTF-8")
-    return io.BufferedReader(_Begun(start, stream), _CHUNK)
+    return prefixed(start, stream)
 
 
-class _Begun(io.RawIOBase):
-    """What was read of a stream, and the rest of it."""
+def prefixed(start: bytes, stream: BinaryIO) -> BinaryIO:
+    """These bytes, and then those of a stream."""
+    return io.BufferedReader(_Prefixed(start, stream), _CHUNK)
+
+
+class _Prefixed(io.RawIOBase):
+    """Some bytes, and then those of a stream."""
 
     def __init__(self, start: bytes, stream: BinaryIO):
         self._start, self._stream = memoryview(start), stream

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 K = 60  # of Cormack, Clarke and Büttcher: how little the first ranks differ
-Ranking = Mapping[int, Sequence[int]]  # of each query the rows found, best first
+# Of each query the rows that were found, best first, each with its rank, from 1.
+Ranking = Mapping[int, Mapping[int, int]]
+
+
+def ranks(rows: Iterable[int]) -> dict[int, int]:
+    """Rows, best first -> their ranks."""
+    return {row: rank for rank, row in enumerate(rows, 1)}
 
 
 def fused(
@@ -18,14 +24,14 @@ def fused(
     """
     scores: dict[int, float] = defaultdict(float)
     for name, ranking in rankings.items():
-        for rank, row in enumerate(ranking.get(query, ()), 1):
+        for row, rank in ranking.get(query, {}).items():
             scores[row] += weights[name] / (K + rank)
     if both_ways:
-        for row in scores:
-            for name, ranking in rankings.items():
-                back = ranking.get(row, ())
-                if query in back:
-                    scores[row] += weights[name] / (K + 1 + list(back).index(query))
+        for name, ranking in rankings.items():
+            for row in scores:
+                back = ranking.get(row, {}).get(query)
+                if back is not None:
+                    scores[row] += weights[name] / (K + back)
     most = sum(weights[name] for name in rankings) * (1 + both_ways) / (K + 1)
     found = sorted(scores.items(), key=lambda one: (-one[1], one[0]))
     return [(row, score / most) for row, score in found if score > 0]

@@ -7,6 +7,7 @@ characters, all else into words.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -54,6 +55,7 @@ class LexicalIndex:
         """The index of some texts, in their order."""
         import bm25s
 
+        logging.getLogger("bm25s").setLevel(logging.WARNING)
         words = [terms(text) for text in texts]
         if not any(words):
             return cls(None, len(words))
@@ -62,11 +64,12 @@ class LexicalIndex:
         return cls(index, len(words))
 
     @classmethod
-    def load(cls, folder: str, size: int) -> LexicalIndex:
+    def load(cls, folder: str) -> LexicalIndex:
         """One that was saved; it is mapped, not read."""
         import bm25s
 
-        return cls(bm25s.BM25.load(folder, mmap=True, show_progress=False), size)
+        index = bm25s.BM25.load(folder, mmap=True, show_progress=False)
+        return cls(index, index.scores["num_docs"])
 
     def save(self, folder: str) -> None:
         """Into a folder of its own."""

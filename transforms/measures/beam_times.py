@@ -4,8 +4,6 @@ each came from.
 
 from __future__ import annotations
 
-import itertools
-import random
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -14,28 +12,31 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
+from corpusvec.transforms.columns import Documents, Sentences, TokenRows
+
 
 class Stamp(NamedTuple):
-    """Beam's timestamp and window of a document, and a key that no other document of the bundle
-    has.
-    """
+    """Beam's timestamp and window of a document."""
 
     timestamp: Any
     window: Any
-    key: tuple[int, int]
 
 
 # Of what tells about a run and not of a document.
-OF_THE_RUN = Stamp(MIN_TIMESTAMP, GlobalWindow(), (0, 0))
+OF_THE_RUN = Stamp(MIN_TIMESTAMP, GlobalWindow())
 
 
-def keys() -> Iterator[tuple[int, int]]:
-    """Keys that differ within a DoFn and, by chance, between all of them."""
-    instance = random.getrandbits(64)
-    return ((instance, n) for n in itertools.count())
+def stamp_of(documents: Documents, row: int) -> Stamp:
+    """Where one of a batch belongs; those of a run's own files belong nowhere in particular."""
+    return documents.stamps[row] or OF_THE_RUN
 
 
 def stamped(value: Any, stamp: Stamp, tag: str | None = None) -> Any:
     """`value` as an output, under `tag`, with the timestamp and window of its document."""
     windowed = WindowedValue(value, stamp.timestamp, (stamp.window,))
     return pvalue.TaggedOutput(tag, windowed) if tag else windowed
+
+
+def each_stamped(rows: Sentences | TokenRows) -> Iterator[Any]:
+    """The rows of a batch, one by one, each where its document belongs."""
+    return (stamped(row, stamp_of(rows.documents, at)) for at, row in enumerate(rows))

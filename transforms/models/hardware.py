@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import re
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from corpusvec.transforms.models.cores import available
+from corpusvec.transforms.models.devices import unused
 
 _ARENA_MAX = -8  # of mallopt(), in glibc's malloc.h
 _GREETING = re.compile(rb"WARNING: All log messages before absl|[IW]\d{4} ")
@@ -60,6 +62,7 @@ def prepare_threads() -> int:
     TensorFlow takes it only before it starts: in someone's own program, where it is running
     already, its threads stay as they are.
     """
+    _say_unused()
     if has_gpu():
         tf.config.experimental.enable_tensor_float_32_execution(False)  # float32 means float32
         _share_gpus()
@@ -92,6 +95,12 @@ def _share_gpus() -> None:
     for gpu in tf.config.get_visible_devices("GPU"):
         with contextlib.suppress(RuntimeError, ValueError):  # it is running, or has its limits
             tf.config.experimental.set_memory_growth(gpu, True)
+
+
+@functools.cache  # once a process
+def _say_unused() -> None:
+    if told := unused(has_gpu()):
+        print(f"note: {told}", file=sys.stderr)
 
 
 def has_gpu() -> bool:

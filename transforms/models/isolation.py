@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.columns import Encoded, Windows
+from corpusvec.transforms.elements import Failure
 from corpusvec.transforms.models.kinds import Encoder
-from corpusvec.transforms.models.probes import id_window, text_window
+from corpusvec.transforms.models.probes import id_windows, text_windows
 from corpusvec.transforms.storage.digests import failure_of
 
 # Lines of TensorFlow that name no cause.
@@ -23,37 +24,46 @@ class BrokenModel(RuntimeError):
     """The model fails on anything: no document is to blame."""
 
 
-def encode_each(encoder: Encoder, windows: Sequence[Window]) -> list[Encoded]:
-    """One result for each window, in order; a window that cannot be encoded, or gives values that
-    are not finite, has a failure. A batch that fails is halved, down to single windows.
+def encode_each(encoder: Encoder, windows: Windows) -> list[Encoded]:
+    """What the encoder makes of a batch; a window that cannot be encoded, or gives values that are
+    not finite, has a failure. A batch that fails is halved, down to single windows.
 
     Raises `BrokenModel` where the model fails on a probe too.
     """
     try:
-        return [_checked(encoded) for encoded in encoder.encode(windows)]
+        return [_checked(encoder.encode(windows))]
     except (
         Exception
     ) as error:  # whatever the model raises: what matters is whether it raises on a single window
         if len(windows) == 1:
-            _check_model(encoder, windows[0], error)
-            return [_failed(windows[0], *kind_and_reason(error))]
+            _check_model(encoder, windows, error)
+            failure = _failed(windows, 0, *kind_and_reason(error))
+            return [Encoded(windows, {}, {}, {0: failure})]
     middle = len(windows) // 2
-    return encode_each(encoder, windows[:middle]) + encode_each(encoder, windows[middle:])
+    halves = windows.take(slice(middle)), windows.take(slice(middle, None))
+    return [found for half in halves for found in encode_each(encoder, half)]
 
 
 def _checked(encoded: Encoded) -> Encoded:
+    """With failures for windows whose values are not finite; padding may hold anything."""
+    failures: dict[int, Failure] = {}
     for what, values in [*encoded.layers.items(), *encoded.outputs.items()]:
-        if not np.isfinite(values).all():
-            name = what if isinstance(what, str) else f"layer {what}"
-            return _failed(encoded.window, f"the model gave values that are not finite in {name}")
-    return encoded
+        if np.isfinite(values).all():
+            continue
+        name = what if isinstance(what, str) else f"layer {what}"
+        for row, length in enumerate(encoded.windows.lengths.tolist()):
+            own = values[row, :length] if what in encoded.layers else values[row]
+            if row not in failures and not np.isfinite(own).all():
+                error = f"the model gave values that are not finite in {name}"
+                failures[row] = _failed(encoded.windows, row, error)
+    return replace(encoded, failures=failures) if failures else encoded
 
 
-def _failed(window: Window, error: str, more: str = "") -> Encoded:
-    where = f"window {window.index + 1} of {window.count}" if window.count > 1 else ""
+def _failed(windows: Windows, row: int, error: str, more: str = "") -> Failure:
+    index, count = int(windows.indices[row]), int(windows.counts[row])
+    where = f"window {index + 1} of {count}" if count > 1 else ""
     detail = ": ".join(part for part in (where, more) if part)
-    failure = failure_of("encode", window.document, error, detail)
-    return Encoded(window, {}, {}, failure)
+    return failure_of("encode", windows.documents[int(windows.owners[row])], error, detail)
 
 
 def kind_and_reason(error: Exception) -> tuple[str, str]:
@@ -68,12 +78,12 @@ def kind_and_reason(error: Exception) -> tuple[str, str]:
     return f"{type(error).__name__}: {first}", " ".join(lines)[:1000]
 
 
-def _check_model(encoder: Encoder, blamed: Window, error: Exception) -> None:
+def _check_model(encoder: Encoder, blamed: Windows, error: Exception) -> None:
     """Raises where three tokens, or a text, of no meaning cannot be encoded either."""
     try:
-        encoder.encode([id_window([0, 0, 0]) if len(blamed) else text_window("a")])
+        encoder.encode(id_windows([0, 0, 0]) if blamed.texts is None else text_windows("a"))
     except Exception:
         raise BrokenModel(
-            f"the model fails on every input, first seen at document {blamed.document.id!r}:"
-            f" {kind_and_reason(error)[0]}"
+            "the model fails on every input, first seen at document"
+            f" {blamed.documents.ids[int(blamed.owners[0])]!r}: {kind_and_reason(error)[0]}"
         ) from error

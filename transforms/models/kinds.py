@@ -5,17 +5,20 @@ Describing a model reads small files only; TensorFlow is imported when one is lo
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
-from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.columns import Encoded, Windows
 from corpusvec.transforms.specs import Asked, ModelSpec, Wanted
 from corpusvec.transforms.storage import lfs_pointers
+from corpusvec.transforms.storage.file_digests import sha256
 from corpusvec.transforms.storage.globs import read_state
 
 
@@ -26,8 +29,8 @@ class Encoder(Protocol):
 
     streams: int
 
-    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
-        """One result for each window, in order."""
+    def encode(self, windows: Windows) -> Encoded:
+        """What it makes of a batch of one window or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +48,22 @@ class Kind:
 
 # A kind's module has `recognises(path, asked)`, `describe(path, asked)` and `load(spec, wanted)`;
 # those of our own BERT have `read_arrays(spec, pooler)` too, those of SavedModels
-# `takes(signature)`, and one of them `check_whole(folder)`.
+# `takes(signature)`.
 KINDS: Mapping[str, Kind] = {
     "checkpoint": Kind(
         "transformers.checkpoints",
         "a TensorFlow 1 checkpoint (bert_config.json or config.ini, *.ckpt-*.index with its data,"
         " vocab.txt or a SentencePiece .model with its .vocab)",
     ),
+    "static": Kind(
+        "static.tables",
+        "a folder of static embeddings (StaticEmbedding of sentence-transformers, or model2vec:"
+        " model.safetensors and tokenizer.json)",
+    ),
     "hugging_face": Kind(
         "transformers.hugging_face",
-        "a Hugging Face folder (config.json, model.safetensors, tokenizer.json or vocab.txt or"
-        " sentencepiece.bpe.model)",
+        "a Hugging Face folder (config.json, model.safetensors or pytorch_model.bin, tokenizer.json"
+        " or vocab.txt or sentencepiece.bpe.model)",
     ),
     # Functions of SavedModels and TF1 Hub modules (saved_model.pb and its variables). The first
     # that takes a function runs it.
@@ -102,12 +110,28 @@ def _described(path: str, asked: Asked) -> ModelSpec:
 
 
 def check_whole(folder: str) -> None:
-    """Raises `ValueError` where files of a model are damaged; whether anything here could run it is
-    not asked.
+    """Raises `ValueError` where files of a SavedModel are damaged; whether anything here could run
+    it is not asked. Of other models nothing is imported.
     """
-    for kind in KINDS.values():
-        if check := getattr(kind.load_module(), "check_whole", None):
-            check(folder)
+    if Path(folder, "saved_model.pb").is_file():
+        importlib.import_module(".saved_models.signatures", __package__).check_whole(folder)
+
+
+def weights_digest(spec: ModelSpec) -> str:
+    """SHA-256 over the files that hold a model's arrays. `ModelSpec.digest` is over all that this
+    version reads, which the next one may extend: the weights are what they are.
+    """
+    folder = Path(spec.path)
+    files = [*folder.glob("variables/variables.*"), *folder.glob("saved_model.pb")]
+    if spec.weights:  # files, or the prefix of a checkpoint
+        places = map(Path, spec.weights)
+        files = [
+            file
+            for place in places
+            for file in ([place] if place.is_file() else place.parent.glob(f"{place.name}.[di]*"))
+        ]
+    digests = (sha256(str(file)) for file in sorted(files))
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def load_encoder(spec: ModelSpec, wanted: Wanted) -> Encoder:
@@ -121,6 +145,8 @@ def tokens_at_once() -> int:
     """Padded tokens that a call should have where it can, once a model is loaded: on a GPU, which
     idles through small batches; 0 where batches are good as they come.
     """
+    if "tensorflow" not in sys.modules:  # the model does not need it
+        return 0
     from corpusvec.transforms.models.hardware import has_gpu
 
     return 1 << 14 if has_gpu() else 0
@@ -128,7 +154,7 @@ def tokens_at_once() -> int:
 
 _MODULE = re.compile(r"\d+_")  # the folder of a module of sentence-transformers
 
-_READ = {".json", ".txt", ".ini", ".model", ".vocab", ".safetensors", ".pb"}
+_READ = {".json", ".txt", ".ini", ".model", ".vocab", ".safetensors", ".bin", ".pb"}
 
 
 def refuse_unreadable(folder: Path) -> None:

@@ -6,13 +6,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
-from corpusvec.transforms.elements import OWN, Document, Encoded, Window
+from corpusvec.transforms.columns import (
+    Documents,
+    Encoded,
+    EncodedWindow,
+    TokenStream,
+    Windows,
+    joined_encoded,
+)
+from corpusvec.transforms.elements import OWN, Document
 from corpusvec.transforms.models.kinds import Encoder
+from corpusvec.transforms.ranges import edges_of
 from corpusvec.transforms.specs import ModelSpec, TokenizerSpec, Wanted
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 
@@ -20,9 +29,7 @@ from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}
 
 
-def stabilized(
-    encoder: Encoder, probes: Sequence[Window], spec: ModelSpec, wanted: Wanted
-) -> Encoder:
+def stabilized(encoder: Encoder, probes: Windows, spec: ModelSpec, wanted: Wanted) -> Encoder:
     """The encoder, or where the probes' vectors depend on their batch one that encodes each window
     alone; the user is told.
 
@@ -47,32 +54,36 @@ class _Alone:
     def __init__(self, encoder: Encoder):
         self._encoder, self.streams = encoder, encoder.streams
 
-    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
-        return [encoded for window in windows for encoded in self._encoder.encode([window])]
+    def encode(self, windows: Windows) -> Encoded:
+        return joined_encoded([self._encoder.encode(one) for one in _each(windows)])
 
 
-def depends_on_batch(encoder: Encoder, probes: Sequence[Window], precision: str) -> bool:
+def _each(windows: Windows) -> list[Windows]:
+    return [windows.take(slice(row, row + 1)) for row in range(len(windows))]
+
+
+def depends_on_batch(encoder: Encoder, probes: Windows, precision: str) -> bool:
     """Encodes `probes`, of unlike lengths, alone and together. A model that fails on them, or gives
     what is not finite, says nothing: that is for the texts to show.
     """
     try:
         together = encoder.encode(probes)
-        alone = [encoder.encode([probe])[0] for probe in probes]
+        alone = [encoder.encode(probe)[0] for probe in _each(probes)]
     except Exception:
         return False
     return any(_differ(*pair, TOLERANCES[precision]) for pair in zip(together, alone))
 
 
-def _is_random(encoder: Encoder, probes: Sequence[Window], precision: str) -> bool:
+def _is_random(encoder: Encoder, probes: Windows, precision: str) -> bool:
     """Each probe alone, twice: one narrow vector may come out of a dropout twice the same."""
     try:
-        first, second = ([encoder.encode([probe])[0] for probe in probes] for _ in range(2))
+        first, second = ([encoder.encode(one)[0] for one in _each(probes)] for _ in range(2))
     except Exception:
         return False
     return any(_differ(*pair, TOLERANCES[precision]) for pair in zip(first, second))
 
 
-def _differ(a: Encoded, b: Encoded, tolerance: float) -> bool:
+def _differ(a: EncodedWindow, b: EncodedWindow, tolerance: float) -> bool:
     parts = [(a.layers[key], b.layers[key]) for key in a.layers]
     parts += [(a.outputs[key], b.outputs[key]) for key in a.outputs]
     for one, other in parts:
@@ -88,7 +99,7 @@ def check_ids(encoder: Encoder, spec: ModelSpec) -> None:
     """Raises `ValueError` where a model takes the first token of its tokenizer and not the last."""
     tokenizer: TokenizerSpec = spec.tokenizer  # type: ignore[assignment]
     size = load_tokenizer(tokenizer).size
-    if fails(encoder, id_window([size - 1])) and not fails(encoder, id_window([0])):
+    if fails(encoder, id_windows([size - 1])) and not fails(encoder, id_windows([0])):
         raise ValueError(
             f"{spec.path}: its tokenizer {Path(tokenizer.path).name} has {size} tokens, and the"
             " model does not take the last of them; is it another model's?"
@@ -100,45 +111,66 @@ def check_words(encoder: Encoder, file: Path | None) -> None:
     if file is None:
         return
     words = file.read_bytes().decode().removesuffix("\n").split("\n")
-    if fails(encoder, _word_window(words[-1])) and not fails(encoder, _word_window(words[0])):
+    if fails(encoder, _word_windows(words[-1])) and not fails(encoder, _word_windows(words[0])):
         raise ValueError(
             f"{file}: has {len(words)} words, and the model does not take the last of them; is it"
             " another model's?"
         )
 
 
-def _word_window(word: str) -> Window:
+def _word_windows(word: str) -> Windows:
     """For models of words and for models of texts."""
-    return replace(id_window([0], word), tokens=(word,))
+    return _probes([[0]], [word], [word])
 
 
-def fails(encoder: Encoder, window: Window) -> bool:
-    """Whether a model does not take a window."""
+def fails(encoder: Encoder, windows: Windows) -> bool:
+    """Whether a model does not take them."""
     try:
-        encoder.encode([window])
+        encoder.encode(windows)
     except Exception:
         return True
     return False
 
 
-def text_window(text: str) -> Window:
-    """A window of a model that takes strings."""
-    return id_window([], text)
+def text_windows(*texts: str) -> Windows:
+    """Windows of a model that takes strings."""
+    return _probes([[]] * len(texts), texts, ())
 
 
-def id_window(ids: Sequence[int], text: str = "") -> Window:
-    """A window of a document that nobody asked for."""
-    return Window(
-        document=Document("probe", ""),
-        index=0,
-        count=1,
-        tokens=("a",) * len(ids),
-        ids=np.array(ids, np.int32),
-        segments=np.zeros(len(ids), np.int8),
-        roles=np.full(len(ids), OWN, np.int8),
-        spans=None,
-        start=0,
-        stop=len(ids),
-        position=0,
-        text=text,
+def id_windows(*ids: Sequence[int]) -> Windows:
+    """Windows of documents that nobody asked for."""
+    return _probes(ids, None, ("a",) * sum(map(len, ids)))
+
+
+def _probes(
+    ids: Sequence[Sequence[int]], texts: Sequence[str] | None, names: Sequence[str]
+) -> Windows:
+    lengths = np.array([len(some) for some in ids], np.int64)
+    edges, none = edges_of(lengths), np.zeros(len(ids), np.int64)
+    n = int(edges[-1])
+    return Windows(
+        documents=Documents.of([Document("probe", "")] * len(ids)),
+        stream=TokenStream(
+            np.array([one for some in ids for one in some], np.int32),
+            np.zeros(n, np.int8),
+            np.full(n, OWN, np.int8),
+            None,
+            pa.array(names, pa.string()),
+            None,
+            None,
+        ),
+        unknown=None,
+        dropped=none,
+        skipped=none,
+        texts=texts,
+        owners=np.arange(len(ids)),
+        indices=none,
+        counts=none + 1,
+        starts=edges[:-1],
+        stops=edges[1:],
+        own_starts=edges[:-1],
+        own_stops=edges[1:],
+        positions=none,
+        opened=none,
+        closed=none,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 from zlib import crc32
 
@@ -43,33 +43,44 @@ def compare(before: Rows, after: Rows, alike: bool) -> Difference:
     return Difference(after.where(changed), after.where(~both), before.where(gone))
 
 
-def matched(added: Rows, removed: Rows) -> Iterator[tuple[str, str, str | None]]:
-    """Changes, as id, change and old id: what was added with the text of something removed has
-    moved.
+def changes_table(changed: pa.Array, added: Rows, removed: Rows) -> pa.Table:
+    """`id`, `change` and `old_id`, sorted by id: what was added with the text of something removed
+    has moved.
     """
+    moved = _moved(added, removed)
+    news, olds = (pa.array([pair[at] for pair in moved], pa.string()) for at in (0, 1))
+    kinds = {
+        CHANGED: changed,
+        ADDED: _without(added.ids, news),
+        MOVED: news,
+        REMOVED: _without(removed.ids, olds),
+    }
+    none = {kind: pa.nulls(len(ids), pa.string()) for kind, ids in kinds.items()}
+    names = [pa.array([kind] * len(ids), pa.string()) for kind, ids in kinds.items()]
+    table = pa.table(
+        {
+            "id": pa.concat_arrays(list(kinds.values())),
+            "change": pa.concat_arrays(names),
+            "old_id": pa.concat_arrays(list({**none, MOVED: olds}.values())),
+        }
+    )
+    # An id is there once, or twice: moved, and removed with another text.
+    return table.sort_by([("id", "ascending"), ("change", "ascending")])
+
+
+def _moved(added: Rows, removed: Rows) -> list[tuple[str, str]]:
+    """Id and old id; of several with one text the first by their ids."""
+    alike = added.where(np.isin(added.keys[:, 0], removed.keys[:, 0]))
+    gone = removed.where(np.isin(removed.keys[:, 0], added.keys[:, 0]))
     old: dict[bytes, list[str]] = {}
-    for id_, key in sorted(_pairs(removed), reverse=True):
+    for id_, key in sorted(_pairs(gone), reverse=True):
         old.setdefault(key, []).append(id_)
-    for id_, key in sorted(_pairs(added)):
-        if ids := old.get(key):
-            yield id_, MOVED, ids.pop()
-        else:
-            yield id_, ADDED, None
-    for ids in old.values():
-        yield from ((id_, REMOVED, None) for id_ in ids)
+    return [(id_, old[key].pop()) for id_, key in sorted(_pairs(alike)) if old.get(key)]
+
+
+def _without(ids: pa.Array, others: pa.Array) -> pa.Array:
+    return ids.filter(pc.invert(pc.is_in(ids, others))) if len(others) else ids
 
 
 def _pairs(rows: Rows) -> Iterator[tuple[str, bytes]]:
     return ((id_, key.tobytes()) for id_, key in zip(rows.ids.to_pylist(), rows.keys))
-
-
-def changes_table(changes: Sequence[tuple[str, str, str | None]]) -> pa.Table:
-    """`id`, `change` and `old_id`, sorted by id."""
-    ids, kinds, old = zip(*sorted(changes)) if changes else ((), (), ())
-    return pa.table(
-        {
-            "id": pa.array(ids, pa.string()),
-            "change": pa.array(kinds, pa.string()),
-            "old_id": pa.array(old, pa.string()),
-        }
-    )

@@ -68,7 +68,8 @@ class Waiting:
 
 
 def _size_of(copy: _Copy) -> int:
-    return _COPY_BYTES + 2 * sum(map(len, copy[0].metadata.values()))
+    metadata = copy[0].metadata
+    return _COPY_BYTES + (2 * sum(map(len, metadata.values())) if metadata else 0)
 
 
 def _unspilled(path: Path) -> Iterator[list[_Copy]]:

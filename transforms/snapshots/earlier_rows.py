@@ -19,6 +19,7 @@ from corpusvec.transforms.elements import DamagedFile, Place, WrittenFile
 from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
 from corpusvec.transforms.storage.digests import Rows
 from corpusvec.transforms.storage.files import open_file, size_and_digest
+from corpusvec.transforms.storage.stores import damage
 
 _HEX = 64  # digits of a SHA-256
 
@@ -70,7 +71,7 @@ class Runs(NamedTuple):
 
 def check_file(file: EarlierFile) -> None:
     """Raises `Damaged` where a file that is not of this run is gone, or its bytes are others than
-    were written.
+    were written; `Outage` or `ValueError` where its disk or store does not serve.
     """
     if file.fresh:
         return
@@ -78,7 +79,7 @@ def check_file(file: EarlierFile) -> None:
     try:
         _, digest = size_and_digest(path)
     except Exception as error:  # each file system has its own
-        raise Damaged(path, f"cannot be read ({' '.join(str(error).split())})") from error
+        raise Damaged(path, f"cannot be read ({damage(path, error)})") from error
     if digest != file.file.digest:
         raise Damaged(path, "is not the file that was written (its digest is another)")
 
@@ -124,54 +125,81 @@ def _joined(ids: pa.Array, ends: np.ndarray) -> Runs:
     return Runs(ids.filter(pa.array(last)), starts, ends - starts)
 
 
+def is_of(earlier: Earlier, file: DamagedFile) -> bool:
+    """Whether a damaged file is one of these."""
+    return file.path.startswith(f"{earlier.folder}/")
+
+
 class EarlierRows:
     """Where the rows of texts lie, by their keys."""
 
     def __init__(self, earlier: Sequence[Earlier], tokens: bool, spare: Sequence[Earlier] = ()):
-        """`tokens`: only those whose token vectors are there too. `damaged` is what was left out;
-        where there is any, rows that are in no other file are looked for in `spare`, too, in its
-        order.
+        """`tokens`: only those whose token vectors are there too. `damaged` is what was left out.
+
+        Where some of that is of the first of `earlier`, the snapshot before, texts that are in no
+        other file are looked for in `spare`, too, in its order; none of it is read before.
         """
         self.damaged: list[DamagedFile] = []
         self._files: list[str] = []
         self._token_files: list[str] = [""]
-        self._keys, self._where = self._sorted(earlier, tokens)
-        for one in spare if self.damaged else ():
-            keys, where = self._sorted([one], tokens)
-            new = ~np.isin(keys[:, 0], self._keys[:, 0])
-            keys = np.concatenate([self._keys, keys[new]])
-            where = np.concatenate([self._where, where[new]])
-            order = np.argsort(keys[:, 0], kind="stable")
-            self._keys, self._where = keys[order], where[order]
+        self._tokens = tokens
+        self._keys, self._where = self._sorted(earlier)
+        self._spare = list(spare) if any(is_of(earlier[0], one) for one in self.damaged) else []
 
-    def _sorted(self, earlier: Sequence[Earlier], tokens: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _take(self, one: Earlier) -> None:
+        """What is in one more snapshot and nowhere else."""
+        keys, where = self._sorted([one])
+        new = ~np.isin(keys[:, 0], self._keys[:, 0])
+        keys = np.concatenate([self._keys, keys[new]])
+        where = np.concatenate([self._where, where[new]])
+        order = np.argsort(keys[:, 0], kind="stable")
+        self._keys, self._where = keys[order], where[order]
+
+    def _sorted(self, earlier: Sequence[Earlier]) -> tuple[np.ndarray, np.ndarray]:
         """Keys and places of all files, in the order of the keys' first halves."""
         most = sum(file.file.rows for one in earlier for file in one.of(SENTENCES))
         keys, where, n = np.empty((most, 2), np.uint64), np.empty((most, 5), np.int32), 0
         for one in earlier:
-            for some_keys, places in self._parts(one, tokens):
+            for some_keys, places in self._parts(one):
                 there = slice(n, n := n + len(places))
                 keys[there], where[there] = some_keys, places
         order = np.argsort(keys[:n, 0], kind="stable")  # of equal texts the first
         return keys[order], where[order]
 
-    def find(self, keys: np.ndarray) -> list[Place | None]:
-        """[N, 2] uint64 -> where the rows of each text lie."""
-        at = np.searchsorted(self._keys[:, 0], keys[:, 0])
-        return [self._place(key, place) for key, place in zip(keys, at.tolist())]
+    def find(self, keys: np.ndarray) -> np.ndarray:
+        """[N, 2] uint64 -> which rows have the text, [N] int64 for `places`; -1 where none has.
+        They are good until the next call.
+        """
+        places = self._find(keys)
+        while self._spare and (places < 0).any():
+            self._take(self._spare.pop(0))
+            places = self._find(keys)
+        return places
 
-    def _place(self, key: np.ndarray, at: int) -> Place | None:
-        while at < len(self._keys) and self._keys[at, 0] == key[0]:
-            if self._keys[at, 1] == key[1]:
-                file, row, tokens_file, tokens_row, n_tokens = self._where[at].tolist()
-                tokens_path = self._token_files[tokens_file]
-                return Place(self._files[file], row, tokens_path, tokens_row, n_tokens)
-            at += 1
-        return None
+    def _find(self, keys: np.ndarray) -> np.ndarray:
+        known = self._keys
+        if not len(known):
+            return np.full(len(keys), -1)
+        at = np.searchsorted(known[:, 0], keys[:, 0])
+        while True:
+            there = np.minimum(at, len(known) - 1)
+            alike = (known[there, 0] == keys[:, 0]) & (at < len(known))
+            other = alike & (known[there, 1] != keys[:, 1])
+            if not other.any():
+                return np.where(alike, at, -1)
+            at[other] += 1  # half of a key may be that of another
 
-    def _parts(self, earlier: Earlier, tokens: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def places(self, at: np.ndarray) -> list[Place]:
+        """Where rows are, and their tokens."""
+        files, token_files = self._files, self._token_files
+        return [
+            Place(files[file], row, token_files[tokens_file], *tokens)
+            for file, row, tokens_file, *tokens in self._where[at].tolist()
+        ]
+
+    def _parts(self, earlier: Earlier) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Keys [N, 2] and places [N, 5] of each file of sentences."""
-        runs = self._runs(earlier) if tokens else None
+        runs = self._runs(earlier) if self._tokens else None
         for file in earlier.of(SENTENCES):
             try:
                 rows = sentence_rows(file)

@@ -56,8 +56,16 @@ def _settings(before: Mapping[str, Any], made: Mapping[str, Any]) -> Iterator[st
         part = name.partition(".")[0]
         if asked := [*_asked(before, made, _FLAGS.get(part, [part]))]:
             yield from asked
-        elif name == "model.digest" and old.get("rules") == new.get("rules"):
+        elif name == "model.digest" and _is_replaced(before, made):
             yield f"--model: other files in {made['configuration']['model']}"
+
+
+def _is_replaced(before: Mapping[str, Any], made: Mapping[str, Any]) -> bool:
+    """Whether a model of another digest is another one: under other rules other files of the same
+    model may be read, but its weights stay as they are.
+    """
+    old, new = ((one["run"].get("rules"), one.get("weights_digest")) for one in (before, made))
+    return old[0] == new[0] or (None not in (old[1], new[1]) and old[1] != new[1])
 
 
 def _asked(

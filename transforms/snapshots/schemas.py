@@ -13,35 +13,42 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusvec.transforms.elements import Failure, SentenceVector, TokenVectors
-from corpusvec.transforms.storage.digests import model_text_sha256, text_sha256
+from corpusvec.transforms.columns import Sentences, TokenRows
+from corpusvec.transforms.elements import Failure
+from corpusvec.transforms.ranges import places_of
+from corpusvec.transforms.storage.digests import model_text_digests, text_digests
 
 SENTENCES, TOKENS, REJECTED, CHANGES = "sentences", "tokens", "rejected", "changes"
 METADATA_KEY = b"corpusvec"
 PLAIN, BYTE_STREAM_SPLIT = "plain", "byte_stream_split"  # how vectors are stored
+_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
-def sentence_table(rows: Sequence[SentenceVector]) -> pa.Table:
+def sentence_table(rows: Sentences) -> pa.Table:
     """One row for each document: where it is from, what was counted, its vectors."""
-    documents = [row.document for row in rows]
+    documents = rows.documents
     columns: dict[str, pa.Array] = {
-        "id": pa.array([document.id for document in documents], pa.string()),
-        "source": pa.array([document.source for document in documents], pa.string()),
-        "source_row": pa.array([document.source_row for document in documents], pa.int64()),
-        "text": pa.array([document.text for document in documents], pa.string()),
-        "pair": pa.array([document.pair for document in documents], pa.string()),
-        "metadata": metadata_column([document.metadata for document in documents]),
-        "links": links_column([document.links for document in documents]),
-        "text_sha256": pa.array([text_sha256(d.text, d.pair) for d in documents], pa.string()),
-        "model_text_sha256": pa.array([model_text_sha256(d) for d in documents], pa.string()),
-        "n_tokens": pa.array([row.n_tokens for row in rows], pa.int32()),
-        "n_windows": pa.array([row.n_windows for row in rows], pa.int32()),
-        "n_dropped": pa.array([row.n_dropped for row in rows], pa.int32()),
-        "n_unknown": pa.array([row.n_unknown for row in rows], pa.int32()),
+        "id": pa.array(documents.ids, pa.string()),
+        "source": pa.array(documents.sources, pa.string()),
+        "source_row": pa.array(documents.source_rows, pa.int64()),
+        "text": pa.array(documents.texts, pa.string()),
+        "pair": pa.array(documents.pairs, pa.string()),
+        "metadata": metadata_column(documents.metadata),
+        "links": links_column(documents.links),
+        "text_sha256": pa.array([one.hex() for one in text_digests(documents)], pa.string()),
+        "model_text_sha256": pa.array(model_text_digests(documents), pa.string()),
+        "n_tokens": _numbers(rows.n_tokens, len(rows)),
+        "n_windows": _numbers(rows.n_windows, len(rows)),
+        "n_dropped": _numbers(rows.n_dropped, len(rows)),
+        "n_unknown": _numbers(rows.n_unknown, len(rows)),
     }
-    for name in rows[0].vectors:
-        columns[name] = _vectors(np.stack([row.vectors[name] for row in rows]))
+    for name, vectors in rows.vectors.items():
+        columns[name] = _vectors(vectors)
     return pa.table(columns)
+
+
+def _numbers(values: np.ndarray | None, rows: int) -> pa.Array:
+    return pa.nulls(rows, pa.int32()) if values is None else pa.array(values).cast(pa.int32())
 
 
 def metadata_column(metadata: Sequence[Mapping[str, str]]) -> pa.Array:
@@ -49,7 +56,7 @@ def metadata_column(metadata: Sequence[Mapping[str, str]]) -> pa.Array:
 
     Not a map: Hugging Face `datasets` refuses a table with one, and fastparquet reads nulls.
     """
-    return pa.array([json.dumps(one, ensure_ascii=False) for one in metadata], pa.string())
+    return pa.array([_JSON.encode(one) if one else "{}" for one in metadata], pa.string())
 
 
 def links_column(links: Sequence[Sequence[str]]) -> pa.Array:
@@ -57,25 +64,22 @@ def links_column(links: Sequence[Sequence[str]]) -> pa.Array:
     return pa.array(links, pa.list_(pa.string()))
 
 
-def token_table(rows: Sequence[TokenVectors]) -> pa.Table:
+def token_table(rows: TokenRows) -> pa.Table:
     """One row for each token, a document's rows together and in order."""
-    lengths = [len(row.tokens) for row in rows]
-    which = pa.array(np.repeat(np.arange(len(rows), dtype=np.int32), lengths))
-    ids = pa.DictionaryArray.from_arrays(
-        which, pa.array([r.document.id for r in rows], pa.string())
-    )
-    spans = np.concatenate([row.spans for row in rows])  # [T, 2]
-    nowhere = spans[:, 0] < 0
+    which = pa.array(np.repeat(np.arange(len(rows), dtype=np.int32), rows.lengths))
+    ids = pa.DictionaryArray.from_arrays(which, pa.array(rows.documents.ids, pa.string()))
+    spans, nowhere = rows.spans, rows.spans[:, 0] < 0  # [T, 2]
+    positions = places_of(np.zeros(len(rows), np.int64), rows.lengths)
     columns: dict[str, pa.Array] = {
         "id": ids.cast(pa.string()),
-        "position": pa.array(np.concatenate([np.arange(n, dtype=np.int32) for n in lengths])),
-        "token": pa.array([token for row in rows for token in row.tokens], pa.string()),
+        "position": pa.array(positions.astype(np.int32)),
+        "token": rows.names.cast(pa.string()),
         "start": pa.array(np.ascontiguousarray(spans[:, 0]), pa.int32(), mask=nowhere),
         "end": pa.array(np.ascontiguousarray(spans[:, 1]), pa.int32(), mask=nowhere),
-        "segment": pa.array(np.concatenate([row.segments for row in rows]), pa.int8()),
+        "segment": pa.array(rows.segments),
     }
-    for name in rows[0].layers:
-        columns[name] = _vectors(np.concatenate([row.layers[name] for row in rows]))
+    for name, vectors in rows.layers.items():
+        columns[name] = _vectors(vectors)
     return pa.table(columns)
 
 
@@ -123,17 +127,18 @@ def rejected_line(failure: Failure) -> bytes:
     return json.dumps(values, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
 
 
-def size_of(row: SentenceVector | TokenVectors | Failure) -> int:
-    """About how many bytes a row, or a document's rows, will take in memory."""
-    if isinstance(row, Failure):
-        texts = (row.document_id, row.source, row.error, row.detail)
+def size_of(rows: Sentences | TokenRows | Failure) -> int:
+    """About how many bytes rows will take in memory."""
+    if isinstance(rows, Failure):
+        texts = (rows.document_id, rows.source, rows.error, rows.detail)
         return 300 + sum(map(len, texts))
-    if isinstance(row, TokenVectors):
-        # The text is not written, but stays in memory as long as the row does.
-        text = len(row.tokens) * len(row.document.id) + 2 * row.document.characters
-        return text + 40 * len(row.tokens) + sum(layer.nbytes for layer in row.layers.values())
-    vectors = sum(vector.nbytes for vector in row.vectors.values())
-    return 300 + 2 * row.document.characters + vectors
+    # Of tokens the text is not written, but stays in memory as long as the rows do.
+    text = 2 * rows.documents.characters
+    if isinstance(rows, TokenRows):
+        lengths = map(int.__mul__, map(len, rows.documents.ids), rows.lengths.tolist())
+        vectors = sum(layer.nbytes for layer in rows.layers.values())
+        return text + sum(lengths) + 40 * len(rows.segments) + vectors
+    return 300 * len(rows) + text + sum(vectors.nbytes for vectors in rows.vectors.values())
 
 
 def sentence_counts(table: pa.Table) -> dict[str, int]:
@@ -147,7 +152,7 @@ def sentence_counts(table: pa.Table) -> dict[str, int]:
     return {name: pc.sum(table[column]).as_py() or 0 for name, column in sums.items()}
 
 
-TABLES: Mapping[str, Callable[[Sequence[Any]], pa.Table]] = {
+TABLES: Mapping[str, Callable[[Any], pa.Table]] = {
     SENTENCES: sentence_table,
     TOKENS: token_table,
 }

@@ -5,16 +5,17 @@ tell duplicates among more than fit.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b, sha256
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from corpusvec.transforms.elements import Document, Failure
+from corpusvec.transforms.columns import Documents
+from corpusvec.transforms.elements import Alignment, Document, Failure
 
-_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_quoted = json.encoder.encode_basestring  # as JSON, without escapes beyond those that it needs
 _WIDTH = 16  # bytes; two of a billion strings share a digest with a probability below 10**-20
 _PACKED = 100_000  # rows
 _KEY = pa.binary(_WIDTH)
@@ -26,23 +27,52 @@ def text_sha256(text: str, pair: str | None) -> str:
     """The digest of a text as it stands in its source: SHA-256 of the compact JSON `[text, pair]`,
     as hexadecimal.
     """
-    return sha256(_COMPACT.encode([text, pair]).encode("utf-8", "surrogatepass")).hexdigest()
+    return _of_text(text, pair).hexdigest()
+
+
+def _of_text(text: str, pair: str | None):
+    second = "null" if pair is None else _quoted(pair)
+    return sha256(f"[{_quoted(text)},{second}]".encode("utf-8", "surrogatepass"))
+
+
+def text_digests(documents: Documents) -> Sequence[bytes]:
+    """The like of each, as 32 bytes."""
+    if documents.digests is not None:
+        return documents.digests
+    pairs = zip(documents.texts, documents.pairs)
+    return [_of_text(text, pair).digest() for text, pair in pairs]
 
 
 def model_text_sha256(document: Document) -> str | None:
     """The SHA-256 of what a model reads of the text; None where that is all of it."""
-    if document.alignment is None:
+    return _of_model_text(document.text, document.alignment)
+
+
+def _of_model_text(text: str, alignment: Alignment | None) -> str | None:
+    if alignment is None or (read := alignment.apply(text)) == text:
         return None
-    text = document.alignment.apply(document.text)
-    if text == document.text:
-        return None
-    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256(read.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def model_text_digests(documents: Documents) -> list[str | None]:
+    """The like of each."""
+    return list(map(_of_model_text, documents.texts, documents.alignments))
 
 
 def key_of(document: Document) -> bytes:
     """16 bytes by which a document is known that gets the same vectors: of both digests."""
-    key = bytes.fromhex(text_sha256(document.text, document.pair)[: 2 * _WIDTH])
-    if (stripped := model_text_sha256(document)) is None:
+    digest = _of_text(document.text, document.pair).digest()
+    return _key(digest, document.text, document.alignment)
+
+
+def keys_of(documents: Documents) -> list[bytes]:
+    """The like of each."""
+    return list(map(_key, text_digests(documents), documents.texts, documents.alignments))
+
+
+def _key(digest: bytes, text: str, alignment: Alignment | None) -> bytes:
+    key = digest[:_WIDTH]
+    if alignment is None or (stripped := _of_model_text(text, alignment)) is None:
         return key
     return bytes(a ^ b for a, b in zip(key, bytes.fromhex(stripped[: 2 * _WIDTH])))
 
@@ -120,34 +150,49 @@ class DigestSet:
         """Whether `text` is new; from now on it is not. Lone surrogates are allowed."""
         return self.add_digest(_short_digest(text))
 
+    def add_each(self, texts: Sequence[str]) -> list[bool]:
+        """The like of many, in their order."""
+        return self.add_digests(list(map(_short_digest, texts)))
+
     def __contains__(self, text: str) -> bool:
         digest = _short_digest(text)
-        return _found(self._bucket(digest), digest)
+        (at,) = self._places([digest])
+        return _found(self._buckets[at], digest)
 
     def add_digest(self, digest: bytes) -> bool:
         """The like of 16 bytes that are a digest already."""
-        bucket = self._bucket(digest)
-        if _found(bucket, digest):
-            return False
-        bucket += digest
-        self._size += 1
-        if self._size > _ENTRIES * len(self._buckets):
-            self._split()
-        return True
+        return self.add_digests([digest])[0]
 
-    def _bucket(self, digest: bytes) -> bytearray:
-        """Where a digest is, by its last bits; one bit less where that bucket is not split yet."""
-        at = int.from_bytes(digest[:8], "little") & (2 * self._half - 1)
-        return self._buckets[at if at < len(self._buckets) else at - self._half]
+    def add_digests(self, digests: Sequence[bytes]) -> list[bool]:
+        """The like of many, in their order."""
+        buckets, new = self._buckets, []
+        for digest, place in zip(digests, self._places(digests)):
+            bucket = buckets[place]
+            at = bucket.find(digest)
+            if at < 0 or (at % _WIDTH and not _found(bucket, digest)):
+                bucket += digest
+                new.append(True)
+            else:
+                new.append(False)
+        self._size += sum(new)
+        while self._size > _ENTRIES * len(self._buckets):
+            self._split()
+        return new
+
+    def _places(self, digests: Sequence[bytes]) -> list[int]:
+        """The bucket of each, by its last bits; one bit less where that one is not split yet."""
+        at = as_keys(b"".join(digests))[:, 0] & np.uint64(2 * self._half - 1)
+        whole = at >= len(self._buckets)
+        at[whole] -= np.uint64(self._half)
+        return at.tolist()
 
     def _split(self) -> None:
         """One more bucket, for half of what is in the next one that has its turn."""
         turn = len(self._buckets) - self._half
-        entries, self._buckets[turn] = self._buckets[turn], bytearray()
-        self._buckets.append(bytearray())
-        for at in range(0, len(entries), _WIDTH):
-            digest = bytes(entries[at : at + _WIDTH])
-            self._bucket(digest).extend(digest)
+        entries = as_keys(bytes(self._buckets[turn]))
+        moves = (entries[:, 0] & np.uint64(self._half)) > 0
+        self._buckets[turn] = bytearray(entries[~moves].tobytes())
+        self._buckets.append(bytearray(entries[moves].tobytes()))
         if len(self._buckets) == 2 * self._half:
             self._half *= 2
 

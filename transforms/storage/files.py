@@ -128,6 +128,15 @@ def state(path: str) -> FileState:
     return FileState(path, found.size_in_bytes, found.last_updated_in_seconds)
 
 
+def version(path: str) -> str:
+    """What a store tells one content of an object from another by: S3's ETag, Google's checksum.
+    Empty where sizes and times are fine enough: on disks, a local one or Hadoop's.
+    """
+    if not is_remote(path) or path.lower().startswith("hdfs:"):
+        return ""
+    return str(_file_systems().checksum(path))
+
+
 def as_expression(pattern: str) -> str:
     """A glob as a regular expression, by the rules of Beam's file systems."""
     from apache_beam.io.filesystem import FileSystem

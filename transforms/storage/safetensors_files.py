@@ -1,4 +1,6 @@
-"""Safetensors files read by type: nothing but floating-point numbers is taken for weights."""
+"""Files of weights, of safetensors or of PyTorch (`.bin`), read by type: nothing but floating-point
+numbers is taken for weights.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,20 @@ from typing import Any
 
 import numpy as np
 
+from corpusvec.transforms.storage import torch_files
+
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 @contextmanager
 def opened(file: Path) -> Iterator[Any]:
-    """An open file of the safetensors library. Raises `ValueError` where it is not a whole one."""
+    """An open file of the safetensors library, or one of PyTorch's that is called in the same way.
+    Raises `ValueError` where it is not a whole one.
+    """
+    if file.suffix == ".bin":
+        with torch_files.opened(file) as weights:
+            yield weights
+        return
     import ml_dtypes  # noqa: F401  (tells NumPy what bfloat16 is)
     from safetensors import SafetensorError, safe_open
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.util
 import logging
@@ -54,11 +55,54 @@ def unserved(message: str, error: Exception) -> Outage | ValueError:
     """What to raise for an error of a disk or a store: `ValueError` where another try would be in
     vain.
     """
+    return ValueError(message) if is_lasting(error) else Outage(message)
+
+
+def is_lasting(error: Exception) -> bool:
+    """Whether what a disk or a store did not do would fail again."""
     if isinstance(error, Refused):
-        lasting = error.lasting
+        return error.lasting
+    if not isinstance(error, OSError):
+        return True
+    return error.errno in _LASTING or _why(error) is not None
+
+
+def damage(path: str, error: Exception) -> str:
+    """Why a file that was there cannot be read, where that is the file's: it is gone, or its disk
+    is damaged.
+
+    Raises: what `unserved` gives, where a disk or a store does not serve; other faults as they are.
+    """
+    told: Exception
+    if is_remote(path):
+        told, lost = _refusal(path, error), 404 in _codes(error)
+    elif isinstance(error, OSError):
+        told, lost = error, error.errno in {*_LASTING, errno.EIO}
     else:
-        lasting = not isinstance(error, OSError) or error.errno in _LASTING
-    return ValueError(message) if lasting else Outage(message)
+        raise error
+    if not lost:
+        raise unserved(f"{path}: cannot be read ({told})", told) from error
+    return " ".join(str(told).split())
+
+
+@contextlib.contextmanager
+def served(place: str, what: str = "cannot be read") -> Iterator[None]:
+    """What disks, stores and Arrow raise in the block becomes a sentence about `place`, as of
+    `unserved`.
+    """
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, ImportError, Refused, pa.ArrowException) as error:
+        why = " ".join((_stated(place, error) or str(error)).split())
+        raise unserved(f"{place}: {what} ({why})", error) from error
+
+
+def _stated(place: str, error: Exception) -> str | None:
+    """Beam's words for what a store did not do are for developers."""
+    is_beams = isinstance(error, OSError) and is_remote(place)
+    return reason(place, error) if is_beams else None
 
 
 def is_remote(path: str) -> bool:
@@ -87,8 +131,13 @@ def ask(path: str, question: Callable[[], _Answer]) -> _Answer:
     except Refused:
         raise
     except Exception as error:  # each file system raises its own library's errors
-        mistaken = isinstance([*_causes(error)][-1], ValueError | ImportError)
-        raise Refused(_reason(scheme, error), mistaken or _why(error) is not None) from error
+        raise _refusal(path, error) from error
+
+
+def _refusal(path: str, error: Exception) -> Refused:
+    mistaken = isinstance([*_causes(error)][-1], ValueError | ImportError)
+    scheme = path.partition("://")[0].lower()
+    return Refused(_reason(scheme, error), mistaken or _why(error) is not None)
 
 
 def reason(path: str, error: Exception) -> str | None:
@@ -165,12 +214,15 @@ def _reason(scheme: str, error: Exception) -> str:
 
 def _why(error: Exception) -> str | None:
     """What is to be done about a store that refuses; None where it failed otherwise."""
+    return next((_WHY[code] for code in _codes(error) if code in _WHY), None)
+
+
+def _codes(error: Exception) -> Iterator[int]:
+    """The status codes that a store answered with."""
     for link in _causes(error):
         answer = getattr(link, "response", None)  # google-resumable-media's errors have it
-        code = getattr(link, "code", None) or getattr(answer, "status_code", None)
-        if (why := _WHY.get(code or 0)) is not None:
-            return why
-    return None
+        if code := getattr(link, "code", None) or getattr(answer, "status_code", None):
+            yield code
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import itertools
+from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from corpusvec.transforms.ranges import edges_of
 from corpusvec.transforms.specs import TokenizerSpec
 from corpusvec.transforms.tokens import spans as span_maps
-from corpusvec.transforms.tokens.tokens import Tokenizer, Tokens
+from corpusvec.transforms.tokens.tokens import TokenColumns, Tokenizer, Tokens, joined
 
 
 class _Pieces(Sequence[str]):
@@ -41,7 +43,7 @@ class _SentencePieces:
     cls: tuple[str, int] | None
     sep: tuple[str, int] | None
 
-    separators, segments, strings = 1, True, False
+    separators, segments, pairs, strings = 1, True, True, False
     _in_prompts: tuple[str, ...] = ()  # special tokens that the original finds in a prompt
 
     def __init__(
@@ -105,6 +107,20 @@ class _SentencePieces:
             )
             for row, text, (low, origins) in zip(pieces, texts, lowered)
         ]
+
+    def encode_columns(self, texts: Sequence[str], spans: bool, strings: bool) -> TokenColumns:
+        """The same for many; ids alone come on all cores, and no list is made of each text's."""
+        if spans or strings or self._names_unknown:
+            return joined(self.encode(texts, spans), strings)
+        if self._by_character:
+            texts = [text.replace("Σ", "σ") for text in texts]
+        lows = [text.lower() for text in texts] if self._lowercase else list(texts)
+        rows = self._processor.encode(lows)
+        numbers = array("i")
+        for row in rows:
+            numbers.fromlist(row)
+        edges = edges_of(np.fromiter(map(len, rows), np.int64, len(rows)))
+        return TokenColumns(edges, self._numbers[np.frombuffer(numbers, np.int32)], None)
 
     def _looked_up(self, pieces: Sequence[str]) -> np.ndarray:
         return np.array([self._ids.get(piece, self.unknown) for piece in pieces], np.int32)
@@ -219,7 +235,7 @@ def plain(spec: TokenizerSpec) -> Tokenizer:
     """
     processor = _processor(spec)
     tokenizer = _SentencePieces(spec, processor, _numbers(processor), None, processor.unk_id())
-    tokenizer.separators, tokenizer.segments = 0, False
+    tokenizer.separators, tokenizer.segments, tokenizer.pairs = 0, False, False
     return tokenizer
 
 

@@ -47,11 +47,17 @@ def along(lengths: Sequence[int], offsets: Sequence[int], end: int) -> np.ndarra
     comes from.
     """
     edges = np.concatenate([[0], np.cumsum(lengths)])
+    return through_offsets(np.stack([edges[:-1], edges[1:]], axis=1), offsets, end)
+
+
+def through_offsets(spans: np.ndarray, offsets: Sequence[int], end: int) -> np.ndarray:
+    """`spans` [T, 2] in a normalized text -> [T, 2] in the text; offsets as of `along`."""
     places = np.array(offsets)
     # A character ends where the next one from another place begins.
     distinct = np.unique(places)
     ends = np.append(distinct, end)[np.searchsorted(distinct, places, side="right")]
-    return np.stack([places[edges[:-1]], ends[np.maximum(edges[1:] - 1, edges[:-1])]], axis=1)
+    starts, stops = spans[:, 0], spans[:, 1]
+    return np.stack([places[starts], ends[np.maximum(stops - 1, starts)]], axis=1)
 
 
 def without_space(spans: np.ndarray, text: str, blanks: np.ndarray) -> np.ndarray:

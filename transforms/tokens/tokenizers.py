@@ -1,26 +1,31 @@
 """Texts to tokens, each by the program that its model was made for, with every token's span.
 
 WordPiece and Hugging Face's tokenizers run in the `tokenizers` library, SentencePiece models in
-`sentencepiece`. Special tokens are not added here (`windows` does). A literal `[CLS]` in a text is
+`sentencepiece`. Special tokens are not added here (`windows` does). Bytes of one character that
+became several tokens have its span, each of them. A literal `[CLS]` in a text is
 text, unlike in sentence-transformers: what a model's files name as [CLS], [SEP] and so on goes by
 names here that no text has, and `spelled` puts them into a prompt.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from corpusvec.transforms.ranges import edges_of
 from corpusvec.transforms.specs import TokenizerSpec
-from corpusvec.transforms.tokens import sentence_pieces, words
+from corpusvec.transforms.tokens import japanese_words, sentence_pieces, words
 from corpusvec.transforms.tokens import spans as span_maps
-from corpusvec.transforms.tokens.tokens import Named, Tokenizer, Tokens
+from corpusvec.transforms.tokens.tokens import Named, TokenColumns, Tokenizer, Tokens
 
 CLS, SEP, UNKNOWN = "[CLS]", "[SEP]", "[UNK]"
 # What the tokens around and between texts are called, whoever else names them.
@@ -53,11 +58,12 @@ _See = Callable[[str], tuple[str, np.ndarray | None]]
 
 class _Library:
     """A tokenizer of the `tokenizers` library. `names`: tokens by id; `special`: of its own tokens
-    [CLS], [SEP] and, where it has one, [UNK]; `hidden`: those that a prompt can hold, and no text;
-    `unfound`: those that neither can.
+    the one before a text, the one after, and that for what is unknown, where it has them; `hidden`:
+    those that a prompt can hold, and no text; `unfound`: those that neither can.
     """
 
-    separators, segments, strings = 1, True, False
+    separators, segments, pairs, strings = 1, True, True, False
+    skips_unknown = False
     unknown: int | None
     cls: tuple[str, int] | None
     sep: tuple[str, int] | None
@@ -66,7 +72,7 @@ class _Library:
         self,
         tokenizer,
         names: Mapping[int, str],
-        special: tuple[int, int, int],
+        special: tuple[int | None, int | None, int | None],
         hidden: Sequence[str] = (),
         see: _See | None = None,
         unfound: Sequence[str] = (),
@@ -75,10 +81,12 @@ class _Library:
         self._unfound = unfound
         longest_first = sorted(hidden, key=len, reverse=True)
         self._hidden = re.compile("|".join(map(re.escape, longest_first))) if hidden else None
-        cls, sep, self.unknown = special
-        self.cls, self.sep = (names[cls], cls), (names[sep], sep)
+        cls, sep, unknown = special
+        self.cls = None if cls is None else (names[cls], cls)
+        self.sep = None if sep is None else (names[sep], sep)
+        self.unknown = -1 if unknown is None else unknown
         self.size = max(names) + 1
-        blank = tokenizer.token_to_id("▁")
+        blank = tokenizer.token_to_id("Ġ" if _by_bytes(tokenizer) else "▁")
         self._blank = -1 if blank is None else blank
         # It leaves white space out, so that no span begins with any.
         self._has_spaces = type(tokenizer.pre_tokenizer).__name__ != "BertPreTokenizer"
@@ -94,31 +102,76 @@ class _Library:
         return self._hidden.sub(lambda token: _hidden(token[0]), prompt) if self._hidden else prompt
 
     def encode(self, texts: Sequence[str], spans: bool) -> list[Tokens]:
-        seen: Sequence[str] = texts
-        origins: Iterable[np.ndarray | None] = itertools.repeat(None)
-        if self._see and texts:
-            seen, origins = zip(*map(self._see, texts))
-        run = self._tokenizer.encode_batch if spans else self._tokenizer.encode_batch_fast
-        encodings = run(list(seen), add_special_tokens=False)
+        found = self.encode_columns(texts, spans, strings=False)
+        edges = found.edges.tolist()
         return [
-            self._tokens(encoding, text, origin, spans)
-            for encoding, text, origin in zip(encodings, texts, origins)
+            Tokens(
+                Named(found.ids[start:stop].tolist(), self._names),
+                found.ids[start:stop],
+                None if found.spans is None else found.spans[start:stop],
+            )
+            for start, stop in zip(edges, edges[1:])
         ]
 
-    def _tokens(self, encoding, text: str, origins: np.ndarray | None, spans: bool) -> Tokens:
-        numbers = encoding.ids
-        ids = np.array(numbers, np.int32)
-        # Not `encoding.tokens`: slower, and empty strings from `encode_batch_fast`.
-        tokens = Named(numbers, self._names)
-        if not spans:
-            return Tokens(tokens, ids, None)
-        flat = itertools.chain.from_iterable(encoding.offsets)
+    def encode_columns(self, texts: Sequence[str], spans: bool, strings: bool) -> TokenColumns:
+        """The same for many, on all idle cores: the library's threads do not hold Python's lock."""
+        seen, origins = self._seen(texts)
+        run = self._tokenizer.encode_batch if spans else self._tokenizer.encode_batch_fast
+        encodings = run(seen, add_special_tokens=False)
+        numbers, lengths = array("i"), []
+        for encoding in encodings:
+            row = encoding.ids
+            lengths.append(len(row))
+            numbers.fromlist(row)  # half the time of `np.fromiter` over all
+        ids = np.frombuffer(numbers, np.int32)
+        edges = edges_of(np.array(lengths, np.int64))
+        places = self._places(encodings, texts, origins, ids, edges) if spans else None
+        if self.skips_unknown:
+            known = ids != self.unknown
+            edges, ids = np.append(0, np.cumsum(known))[edges], ids[known]
+            places = None if places is None else places[known]
+        return TokenColumns(edges, ids, places, None, self._vocabulary if strings else None)
+
+    def _seen(self, texts: Sequence[str]) -> tuple[list[str], list[np.ndarray | None]]:
+        """What the library is shown, and where each of that comes from."""
+        if not self._see:
+            return list(texts), [None] * len(texts)
+        found = [self._see(text) for text in texts]
+        return [seen for seen, _ in found], [origins for _, origins in found]
+
+    @functools.cached_property
+    def _vocabulary(self) -> pa.Array:
+        return pa.array([self._names.get(number, "") for number in range(self.size)], pa.string())
+
+    def _places(
+        self,
+        encodings,
+        texts: Sequence[str],
+        origins: Sequence[np.ndarray | None],
+        ids: np.ndarray,
+        edges: np.ndarray,
+    ) -> np.ndarray:
+        """[N, 2] int32, each in its text."""
+        pairs = itertools.chain.from_iterable(encoding.offsets for encoding in encodings)
+        flat = itertools.chain.from_iterable(pairs)
         places = np.fromiter(flat, np.int32, 2 * len(ids)).reshape(-1, 2)
-        if origins is not None:
-            places = span_maps.through_origins(places, origins)
-        if self._has_spaces:
-            places = span_maps.without_space(places, text, ids == self._blank)
-        return Tokens(tokens, ids, places.astype(np.int32, copy=False))
+        for row, origin in enumerate(origins):
+            if origin is None and not self._has_spaces:
+                continue
+            own = slice(edges[row], edges[row + 1])
+            found = places[own]
+            if origin is not None:
+                found = span_maps.through_origins(found, origin)
+            if self._has_spaces:
+                found = span_maps.without_space(found, texts[row], ids[own] == self._blank)
+            places[own] = found
+        return places
+
+
+def _by_bytes(tokenizer) -> bool:
+    """Whether its pieces are of bytes, each shown as a letter; a space is Ġ."""
+    rules = tokenizer.pre_tokenizer
+    return rules is not None and b'"ByteLevel"' in rules.__getstate__()
 
 
 def _hidden(token: str) -> str:
@@ -199,57 +252,78 @@ def _library(vocabulary: dict[str, int], unknown: str, max_word_length: int, nor
 def _tokenizer_json(spec: TokenizerSpec) -> Tokenizer:
     """`tokenizer.json` has all rules, but for what `tokenizer_config.json` says otherwise."""
     from tokenizers import Tokenizer as Library
-    from tokenizers import models
 
     tokenizer = Library.from_file(spec.path)
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    around = tokenizer.encode("")
-    if len(around) != 2:
-        raise ValueError(
-            f"{spec.path}: puts {around.tokens} around a text;"
-            " a BERT wants one token before it and one after"
-        )
+    around = (None, None) if spec.bare else _around(tokenizer, spec)
     _override(tokenizer, spec)
-    unknown = getattr(tokenizer.model, "unk_token", None)
-    if isinstance(tokenizer.model, models.Unigram):  # SentencePiece's, which does not tell
-        unknown = "<unk>"
-    unknown_id = tokenizer.token_to_id(unknown) if unknown else None
     names = {number: token for token, number in tokenizer.get_vocab().items()}
-    cls, sep = around.ids
-    special = (cls, sep, -1 if unknown_id is None else unknown_id)
-    separators, segments = _pair_rules(tokenizer, spec, cls, sep)
+    unknown = _unknown(tokenizer, names)
     added = {token.content: token for token in tokenizer.get_added_tokens_decoder().values()}
-    ends = (("post_processor", names[cls]), ("post_processor", names[sep]))
-    hidden = _to_hide(spec, tokenizer, added, *ends, ("model.unk_token", unknown))
+    ends = [("post_processor", names[number]) for number in around if number is not None]
+    hidden = _to_hide(spec, tokenizer, added, *ends, ("model.unk_token", names.get(unknown)))
     found, unfound = _in_prompts(spec, hidden, tokenizer, added)
+    pair = None if spec.bare else _pair_rules(tokenizer, *around)
     renamed = _without(hidden, tokenizer, added, spec)
+    special = (*around, None if unknown < 0 else unknown)
     library = _Library(renamed, names, special, found, unfound=unfound)
-    library.separators, library.segments = separators, segments and spec.segments
+    library.pairs = pair is not None
+    library.separators, segments = pair or (0, False)
+    library.segments = segments and spec.segments
+    library.skips_unknown = spec.skips_unknown
     return library
 
 
-def _pair_rules(tokenizer, spec: TokenizerSpec, cls: int, sep: int) -> tuple[int, bool]:
+def _unknown(tokenizer, names: Mapping[int, str]) -> int:
+    """The id for what the vocabulary does not have; -1 where there is none."""
+    if (token := getattr(tokenizer.model, "unk_token", None)) is not None:
+        number = tokenizer.token_to_id(token)
+        return -1 if number is None else number
+    # That of Unigram is a number, which the library does not tell.
+    found = re.search(rb'"unk_id":(\d+)', tokenizer.model.__getstate__())
+    return int(found[1]) if found and int(found[1]) in names else -1
+
+
+def _around(tokenizer, spec: TokenizerSpec) -> tuple[int | None, int | None]:
+    """The tokens that stand before and after a text, where there are any.
+
+    Raises `ValueError` where there are more, or a text has another segment than 0.
+    """
+    words = itertools.chain(["a"], tokenizer.get_vocab())
+    word = next(word for word in words if tokenizer.encode(word, add_special_tokens=False).ids)
+    whole = tokenizer.encode(word)
+    own = [place for place, text in enumerate(whole.sequence_ids) if text == 0]
+    before, after = whole.ids[: own[0]], whole.ids[own[-1] + 1 :]
+    if len(before) > 1 or len(after) > 1:
+        raise ValueError(
+            f"{spec.path}: puts {tokenizer.encode('').tokens} around a text; implemented are one"
+            " token before it and one after it, or none"
+        )
+    if any(whole.type_ids):
+        raise ValueError(
+            f"{spec.path}: post_processor gives a single text the segments {whole.type_ids};"
+            " implemented is 0"
+        )
+    return next(iter(before), None), next(iter(after), None)
+
+
+def _pair_rules(tokenizer, cls: int | None, sep: int | None) -> tuple[int, bool] | None:
     """How many separators are between the texts of a pair, and whether B has a segment of its own.
 
-    Raises `ValueError` where anything else stands around the texts, or the segments are others.
+    None where anything else stands around the texts, or the segments are others than 0 for the
+    first text and 0 or 1 for the second: the model was not made for pairs.
     """
     pair = tokenizer.encode("a", "b")
     a, b = (tokenizer.encode(text, add_special_tokens=False).ids for text in "ab")
-    separators = len(pair) - len(a) - len(b) - 2
-    if pair.ids != [cls, *a, *[sep] * separators, *b, sep]:
-        raise ValueError(
-            f"{spec.path}: puts a pair together as {pair.tokens}; only separators between the"
-            " texts are implemented"
-        )
-    of_b = pair.type_ids[-1]
-    expected = [0] * (1 + len(a) + separators) + [of_b] * (len(b) + 1)
-    if of_b not in (0, 1) or pair.type_ids != expected or any(tokenizer.encode("a").type_ids):
-        raise ValueError(
-            f"{spec.path}: post_processor gives the texts of a pair the segments {pair.type_ids};"
-            " implemented are 0 for the first text and 0 or 1 for the second"
-        )
-    return separators, bool(of_b)
+    before = [] if cls is None else [cls]
+    after = [] if sep is None else [sep]
+    separators = len(pair) - len(a) - len(b) - len(before) - len(after)
+    of_b = pair.type_ids[-1] if b else 0
+    segments = [0] * (len(before) + len(a) + separators) + [of_b] * (len(b) + len(after))
+    whole = [*before, *a, *after * separators, *b, *after]
+    fits = pair.ids == whole and pair.type_ids == segments and of_b in (0, 1)
+    return (separators, bool(of_b)) if fits and separators else None
 
 
 def _to_hide(
@@ -319,7 +393,7 @@ def _without(hidden: Sequence[str], tokenizer, added: Mapping[str, Any], spec: T
     # Its rules may hold such names too, and keep them.
     normalizer, tokenizer.normalizer = tokenizer.normalizer, None
     pre_tokenizer, tokenizer.pre_tokenizer = tokenizer.pre_tokenizer, None
-    state = tokenizer.to_str()
+    state = _without_merges(hidden, tokenizer)
     for token in hidden:
         old, new = (json.dumps(name, ensure_ascii=False) for name in (token, _hidden(token)))
         state = state.replace(old, new)
@@ -330,8 +404,21 @@ def _without(hidden: Sequence[str], tokenizer, added: Mapping[str, Any], spec: T
     return renamed
 
 
+def _without_merges(hidden: Sequence[str], tokenizer) -> str:
+    """The tokenizer as JSON, where no two pieces become a hidden token."""
+    state = tokenizer.to_str()
+    for token in hidden:
+        for cut in range(1, len(token)):
+            parts = [token[:cut], token[cut:]]
+            if all(tokenizer.token_to_id(part) is not None for part in parts):
+                merge = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+                for shown, rest in ((f"{merge},", ""), (f",{merge}", ""), (f"[{merge}]", "[]")):
+                    state = state.replace(shown, rest)
+    return state
+
+
 def _override(tokenizer, spec: TokenizerSpec) -> None:
-    from tokenizers import normalizers
+    from tokenizers import normalizers, pre_tokenizers
 
     normalizer = tokenizer.normalizer
     if isinstance(normalizer, normalizers.BertNormalizer):
@@ -348,6 +435,10 @@ def _override(tokenizer, spec: TokenizerSpec) -> None:
         )
     if spec.lowercase_first:
         tokenizer.normalizer = _lowered_first(normalizer, spec)
+    words = tokenizer.pre_tokenizer
+    if spec.prefix_space is not None and isinstance(words, pre_tokenizers.ByteLevel):
+        words.add_prefix_space = spec.prefix_space
+        tokenizer.pre_tokenizer = words
 
 
 def _lowered_first(normalizer, spec: TokenizerSpec):
@@ -368,6 +459,7 @@ TOKENIZERS: Mapping[str, Callable[[TokenizerSpec], Tokenizer]] = {
     "wordpiece": _word_piece,
     "bert_fast": _bert_fast,
     "tokenizer.json": _tokenizer_json,
+    "mecab": japanese_words.mecab,
     "sentencepiece": sentence_pieces.bert_japanese,
     "xlm_roberta": sentence_pieces.xlm_roberta,
     "sentencepiece_ids": sentence_pieces.own_numbers,

@@ -22,7 +22,7 @@ class _Words:
 
     cls: tuple[str, int] | None = None
     sep: tuple[str, int] | None = None
-    separators, segments, strings = 0, False, True
+    separators, segments, pairs, strings = 0, False, False, True
 
     def __init__(self, vocabulary: Mapping[str, int] | None, lowercase: bool):
         self._vocabulary, self._lowercase = vocabulary, lowercase

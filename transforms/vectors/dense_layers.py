@@ -43,7 +43,7 @@ _KEYS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dense:
-    """[D] -> [D']: `activation` of `kernel` [D', D] and `bias` [D'], all float32.
+    """[N, D] -> [N, D']: `activation` of `kernel` [D', D] and `bias` [D'], all float32.
 
     With `adds_input` the input is added to that, through `residual` [D', D] where there is one.
     """
@@ -54,10 +54,10 @@ class Dense:
     adds_input: bool = False
     residual: np.ndarray | None = None
 
-    def __call__(self, vector: np.ndarray) -> np.ndarray:
-        made = _ACTIVATIONS[self.activation](self.kernel @ vector + self.bias)
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        made = _ACTIVATIONS[self.activation](vectors @ self.kernel.T + self.bias)
         if self.adds_input:
-            made = made + (vector if self.residual is None else self.residual @ vector)
+            made = made + (vectors if self.residual is None else vectors @ self.residual.T)
         return made.astype(np.float32)
 
 
@@ -73,11 +73,14 @@ def dimensions(step: str) -> int | None:
 
 def dense_files(folder: Path) -> tuple[Path, Path]:
     """Configuration and weights of a dense layer: in its folder, or beside where that would be, as
-    among the assets of an export, which has no folders.
+    among the assets of an export, which has no folders. Older weights are in a file of PyTorch's.
     """
-    if folder.is_dir():
-        return folder / "config.json", folder / "model.safetensors"
-    return folder.with_name(f"{folder.name}.json"), folder.with_name(f"{folder.name}.safetensors")
+    beside = folder / "config.json", folder / "model.safetensors", folder / "pytorch_model.bin"
+    if not folder.is_dir():
+        endings = (".json", ".safetensors", ".bin")
+        beside = tuple(folder.with_name(f"{folder.name}{ending}") for ending in endings)  # type: ignore[assignment]
+    config, weights, older = beside
+    return config, older if older.is_file() and not weights.is_file() else weights
 
 
 def read_dense(folder: Path) -> Dense:
@@ -141,7 +144,7 @@ def width_after(steps: Iterable[str], width: int) -> int:
 
 
 def load_steps(steps: Iterable[str]) -> list[Callable[[np.ndarray], np.ndarray]]:
-    """Functions [D] float32 -> [D'] float32 to apply in order to a pooled vector."""
+    """Functions [N, D] float32 -> [N, D'] float32 to apply in order to pooled vectors."""
     return [_function(step) for step in steps]
 
 
@@ -149,11 +152,11 @@ def _function(step: str) -> Callable[[np.ndarray], np.ndarray]:
     if step == NORMALIZE:
         return normalized
     if (first := dimensions(step)) is not None:
-        return lambda vector: vector[:first]
+        return lambda vectors: vectors[:, :first]
     return read_dense(Path(step))
 
 
-def normalized(vector: np.ndarray) -> np.ndarray:
-    """[D] float32 of length 1; zero stays zero."""
-    length = np.linalg.norm(vector.astype(np.float64))
-    return (vector / length).astype(np.float32) if length > 0 else vector
+def normalized(vectors: np.ndarray) -> np.ndarray:
+    """[N, D] float32, each of length 1; zero stays zero."""
+    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))[:, None]
+    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)

@@ -1,18 +1,29 @@
-"""A document's vectors, put together from what the encoder made of its windows."""
+"""Documents' vectors, put together from what the encoder made of their windows."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
-from corpusvec.transforms.elements import Document, Encoded, Failure, SentenceVector, TokenVectors
+from corpusvec.transforms.columns import (
+    Documents,
+    Encoded,
+    Sentences,
+    TokenRows,
+    Windows,
+    joined_batches,
+)
+from corpusvec.transforms.elements import Failure
+from corpusvec.transforms.ranges import edges_of, places_of
 from corpusvec.transforms.specs import Layer, VectorColumn
 from corpusvec.transforms.vectors import poolings
 from corpusvec.transforms.vectors.dense_layers import load_steps, normalized
+from corpusvec.transforms.vectors.poolings import Owned, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +43,62 @@ class VectorPlan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WindowPart:
-    """What is kept of an encoded window until the document's other windows are there."""
+class Parts:
+    """What is kept of encoded windows until the others of their documents are there."""
 
-    document: Document
-    index: int  # of the window in the document
-    n_dropped: int
-    n_unknown: int | None
-    n_tokens: int | None  # owned; None where the model takes strings
-    states: Sequence[list[Any]]  # for each column, what `pooling.start` made
-    tokens: TokenVectors | None  # the owned ones, where there is a token table
+    windows: Windows
+    states: Sequence[Sequence[State]]  # of each column, and of each of its poolings
+    layers: Mapping[str, np.ndarray]  # [N, H] of the owned tokens, where there is a token table
+    failures: Mapping[int, Failure] = field(default_factory=dict)  # by row, which has no more
+
+    def take(self, rows: np.ndarray) -> Parts:
+        """Some windows, as arrays of their own: no view of a batch."""
+        lengths = self.windows.owned
+        places = places_of(edges_of(lengths)[:-1][rows], lengths[rows])
+        failed = self.failures
+        return Parts(
+            self.windows.take(rows),
+            [[state.take(rows) for state in states] for states in self.states],
+            {name: values[places] for name, values in self.layers.items()},
+            {at: failed[row] for at, row in enumerate(rows.tolist()) if row in failed},
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Of what the windows' vectors take."""
+        states = sum(state.values.nbytes for some in self.states for state in some)
+        return states + sum(values.nbytes for values in self.layers.values())
 
 
-class Overflow(ValueError):
-    """A value that the type of the files cannot hold."""
+def joined_parts(parts: Sequence[Parts]) -> Parts:
+    """Of windows that did not fail, of one buffer of those that are sorted."""
+    if len(parts) == 1:
+        return parts[0]
+    one, windows = parts[0], joined_batches([part.windows for part in parts])
+    states = [
+        [
+            State(*map(np.concatenate, zip(*(part.states[column][at] for part in parts))))
+            for at in range(len(poolings))
+        ]
+        for column, poolings in enumerate(one.states)
+    ]
+    layers = {name: np.concatenate([part.layers[name] for part in parts]) for name in one.layers}
+    return Parts(windows, states, layers)
+
+
+class Made(NamedTuple):
+    """What became of documents whose windows were all encoded; `failures` by their rows in
+    `documents`, and why.
+    """
+
+    sentences: Sentences
+    tokens: TokenRows | None
+    documents: Documents
+    failures: Mapping[int, str]
 
 
 class DocumentVectors:
-    """Windows of a document -> its vectors, by a plan."""
+    """Windows of documents -> their vectors, by a plan."""
 
     def __init__(self, plan: VectorPlan):
         self._plan = plan
@@ -58,122 +107,139 @@ class DocumentVectors:
             for column in plan.columns
         ]
 
-    def part(self, encoded: Encoded) -> WindowPart:
-        """What the document needs of one window."""
-        plan, window = self._plan, encoded.window
-        return WindowPart(
-            document=window.document,
-            index=window.index,
-            n_dropped=window.n_dropped,
-            n_unknown=window.n_unknown if len(window) else None,
-            n_tokens=window.stop - window.start if len(window) else None,
-            states=[poolings.start(column, encoded, plan.mask_special) for column in plan.columns],
-            tokens=self._owned(encoded) if plan.token_layers else None,
-        )
+    def parts(self, encoded: Encoded) -> Parts:
+        """What documents need of a batch of windows."""
+        if len(encoded.failures) == len(encoded):
+            return Parts(encoded.windows, (), {}, encoded.failures)
+        plan, layers = self._plan, encoded.layers
+        width = next((layer.shape[1] for layer in layers.values()), 0)
+        owned = Owned(encoded.windows, width)
+        # What failed may be no numbers at all.
+        with np.errstate(invalid="ignore") if encoded.failures else contextlib.nullcontext():
+            states = [
+                poolings.start(one, encoded, owned, plan.mask_special) for one in plan.columns
+            ]
+        tokens = {
+            name: poolings.rows_of(layers[layer])[owned.places] for name, layer in plan.token_layers
+        }
+        return Parts(encoded.windows, states, tokens, encoded.failures)
 
-    def finish(self, parts: Sequence[WindowPart]) -> tuple[SentenceVector, TokenVectors | None]:
-        """All parts of a document, in order -> its vectors. Raises `Overflow`."""
-        vectors = {}
-        states = zip(*(part.states for part in parts))
-        for column, steps, state in zip(self._plan.columns, self._steps, states):
-            vector = poolings.finish(column, state)
+    def finish(self, parts: Parts) -> Made:
+        """All parts of documents, each document's together and in order -> their vectors."""
+        windows = parts.windows
+        starts = np.flatnonzero(windows.indices == 0)
+        owners = windows.owners[starts]
+        vectors: dict[str, np.ndarray] = {}
+        failures: dict[int, str] = {}
+        for column, steps, states in zip(self._plan.columns, self._steps, parts.states):
+            found = poolings.finish(column, states, starts)
             for step in steps:
-                vector = step(vector)
-            vectors[column.name] = self._narrowed(vector, column.name)
-        sentence = SentenceVector(
-            document=parts[0].document,
+                found = step(found)
+            vectors[column.name] = self._narrowed(found, column.name, failures)
+        tokens = self._tokens(parts, starts, failures) if self._plan.token_layers else None
+        n_tokens = None if windows.texts else np.add.reduceat(windows.owned, starts)
+        unknown = windows.unknown
+        sentences = Sentences(
+            documents=windows.documents.take(owners),
             vectors=vectors,
-            n_tokens=_total([part.n_tokens for part in parts]),
-            n_windows=len(parts),
-            n_dropped=sum(part.n_dropped for part in parts),
-            n_unknown=_total([part.n_unknown for part in parts]),
+            n_tokens=n_tokens,
+            n_windows=windows.counts[starts],
+            n_dropped=windows.dropped[owners],
+            n_unknown=None if unknown is None or windows.texts else unknown[owners],
         )
-        return sentence, self._tokens([part.tokens for part in parts if part.tokens is not None])
+        if not failures:
+            return Made(sentences, tokens, sentences.documents, failures)
+        good = np.delete(np.arange(len(starts)), list(failures))
+        kept = tokens and tokens.take(good)
+        return Made(sentences.take(good), kept, sentences.documents, failures)
 
-    def _owned(self, encoded: Encoded) -> TokenVectors:
-        window = encoded.window
-        own = slice(window.start, window.stop)
-        return TokenVectors(
-            document=window.document,
-            tokens=window.tokens[own],
-            segments=window.segments[own],
-            spans=window.spans[own],  # type: ignore[index]
-            # A copy where it has to wait for other windows: a view would keep a whole batch.
-            layers={
-                name: np.array(encoded.layers[layer][own], copy=window.count > 1 or None)
-                for name, layer in self._plan.token_layers
-            },
-        )
-
-    def _tokens(self, parts: Sequence[TokenVectors]) -> TokenVectors | None:
-        if not parts:
-            return None
-        return TokenVectors(
-            document=parts[0].document,
-            tokens=tuple(itertools.chain.from_iterable(part.tokens for part in parts)),
-            segments=_joined([part.segments for part in parts]),
-            spans=_joined([part.spans for part in parts]),
-            layers={
-                name: self._narrowed(_joined([part.layers[name] for part in parts]), name)
-                for name, _ in self._plan.token_layers
-            },
+    def _tokens(self, parts: Parts, starts: np.ndarray, failures: dict[int, str]) -> TokenRows:
+        windows, stream = parts.windows, parts.windows.stream
+        in_stream = places_of(windows.own_starts, windows.owned)
+        lengths = np.add.reduceat(windows.owned, starts)
+        layers = {
+            name: self._narrowed(values, name, failures, lengths)
+            for name, values in parts.layers.items()
+        }
+        return TokenRows(
+            documents=windows.documents.take(windows.owners[starts]),
+            lengths=lengths,
+            names=stream.names.take(pa.array(in_stream)),  # type: ignore[union-attr]
+            segments=stream.segments[in_stream],
+            spans=stream.spans[in_stream],  # type: ignore[index]
+            layers=layers,
         )
 
-    def _narrowed(self, values: np.ndarray, name: str) -> np.ndarray:
-        if not np.isfinite(values).all():
-            raise Overflow(f"{name} has a value that is not finite")
-        if self._plan.dtype == "float32":
-            return values
+    def _narrowed(
+        self,
+        values: np.ndarray,
+        name: str,
+        failures: dict[int, str],
+        lengths: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """[N, D] in the type of the files; what that cannot hold is told of its document, of which
+        so many rows are (None: one each).
+        """
         with np.errstate(over="ignore"):
-            narrow = values.astype(self._plan.dtype)
-        if not np.isfinite(narrow).all():
-            raise Overflow(
-                f"{name} has a value of {np.abs(values).max():g}, more than {self._plan.dtype}"
-                " holds; use --vector_dtype=float32"
-            )
+            narrow = values.astype(self._plan.dtype, copy=False)
+        if np.isfinite(narrow).all():
+            return narrow
+        rows = np.flatnonzero(~np.isfinite(narrow).all(axis=1))
+        edges = np.arange(len(values) + 1) if lengths is None else edges_of(lengths)
+        for row in np.unique(np.searchsorted(edges, rows, side="right") - 1).tolist():
+            own = values[edges[row] : edges[row + 1]]
+            what = f"{name} has a value that is not finite"
+            if np.isfinite(own).all():
+                what = (
+                    f"{name} has a value of {np.abs(own).max():g}, more than {self._plan.dtype}"
+                    " holds; use --vector_dtype=float32"
+                )
+            failures.setdefault(row, what)
         return narrow
-
-
-def _total(counts: list[int | None]) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if len(known) == len(counts) else None
-
-
-def _joined(arrays: list[np.ndarray]) -> np.ndarray:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 class Gathering:
     """Parts of the documents whose windows are not all there yet."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Any, list[WindowPart | Failure]] = {}
+        # By the batch that was sorted, whose documents they are, and the row there.
+        self._waiting: dict[tuple[int, int], list[Parts]] = {}
 
-    def add(
-        self, key: Any, count: int, part: WindowPart | Failure
-    ) -> list[WindowPart] | Failure | None:
-        """The document's parts in order once all `count` are there, or its first failure; None
-        before.
+    def add(self, parts: Parts) -> tuple[Parts | None, list[tuple[int, Failure]]]:
+        """Documents of which all windows are there, each one's together and in order, and those of
+        which one failed, by their rows.
         """
-        if count == 1:
-            return part if isinstance(part, Failure) else [part]
-        parts = self._waiting.setdefault(key, [])
-        parts.append(part)
-        if len(parts) < count:
-            return None
-        del self._waiting[key]
-        for failure in parts:
-            if isinstance(failure, Failure):
-                return failure
-        return sorted(parts, key=lambda part: part.index)  # type: ignore[union-attr, arg-type, return-value]
+        windows, failures = parts.windows, parts.failures
+        single = windows.counts == 1
+        if not failures and single.all():
+            return parts, []
+        failed = [(int(windows.owners[row]), one) for row, one in failures.items() if single[row]]
+        good = single.copy()
+        good[list(failures)] = False
+        whole = [parts.take(np.flatnonzero(good))] if good.any() else []
+        for row in np.flatnonzero(~single).tolist():
+            found = self._of_document(parts, row)
+            if why := [part.failures[0] for part in found if part.failures]:
+                failed.append((int(windows.owners[row]), why[0]))
+            else:
+                whole += sorted(found, key=lambda part: int(part.windows.indices[0]))
+        return joined_parts(whole) if whole else None, failed
+
+    def _of_document(self, parts: Parts, row: int) -> list[Parts]:
+        """The windows of a document once they are all there; nothing before."""
+        windows = parts.windows
+        key = (id(windows.documents), int(windows.owners[row]))
+        waiting = self._waiting.setdefault(key, [])
+        waiting.append(parts.take(np.array([row])))
+        return self._waiting.pop(key) if len(waiting) == windows.counts[row] else []
 
     def check_empty(self) -> None:
         """Raises where a document's windows did not all arrive: a fault of the program, never of
         the input.
         """
         if self._waiting:
-            part = next(iter(self._waiting.values()))[0]
-            name = part.document_id if isinstance(part, Failure) else part.document.id
+            windows = next(iter(self._waiting.values()))[0].windows
+            name = windows.documents.ids[int(windows.owners[0])]
             raise RuntimeError(
                 f"{len(self._waiting)} documents have windows missing at the end of their bundle,"
                 f" {name!r} first"

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from corpusvec.pipeline.runners.flink import rest
-from corpusvec.pipeline.runners.flink.failures import RunFailed, explain, sentence
+from corpusvec.pipeline.runners.failures import RunFailed
+from corpusvec.pipeline.runners.flink import failures, rest
 from corpusvec.pipeline.runners.workers import versions
 from corpusvec.transforms.storage.files import exists
 from corpusvec.transforms.storage.stores import Refused, ask
@@ -43,7 +43,7 @@ def check(
             thread.join(1.0)
             with contextlib.suppress(OSError, ValueError, KeyError):
                 if told := rest.cause(address, name):  # Flink itself would try again
-                    raise RunFailed(sentence(told, logs))
+                    raise RunFailed(failures.sentence(told, logs))
     finally:
         if unfinished := thread.is_alive():
             with contextlib.suppress(OSError, ValueError, KeyError):
@@ -53,7 +53,7 @@ def check(
             f"no worker on Flink answered within {seconds:g} s (--start_timeout); see {logs}"
         )
     if failed:
-        raise RunFailed(explain(address, name, failed[0], logs))
+        raise failures.failed(address, name, failed[0], logs)
 
 
 def _run(arguments: Sequence[str], places: Sequence[str]) -> None:

@@ -6,14 +6,17 @@ import contextlib
 import re
 from pathlib import Path
 
-from corpusvec.pipeline.runners.failures import RunFailed, explanation, kind_and_message
+from corpusvec.pipeline.runners.failures import (
+    RunFailed,
+    explanation,
+    kind_and_message,
+    run_failed,
+)
 from corpusvec.pipeline.runners.flink import rest
 from corpusvec.pipeline.runners.workers import OTHER_VERSIONS, REMEDY, versions
 
-__all__ = ["RunFailed", "explain"]
-
 # Of the input, the model and the disk, which are no other the next time.
-_LASTING = ("BrokenInput", "BrokenModel", "BrokenOutput")
+_LASTING = ("BrokenInput", "ChangedInput", "BrokenModel", "BrokenOutput")
 
 _FROM_WORKER = re.compile(
     r"Error received from SDK harness for instruction \S+?: (?P<error>.*?)(?=\n\s*at |\Z)",
@@ -26,13 +29,15 @@ _ENDED = re.compile(r"Process died with exit code (?P<code>-?\d+)")
 _CAUSE = re.compile(r"^(?:Caused by: )?(?P<kind>[\w.$]+): (?P<message>[^\n]+)", re.MULTILINE)
 
 
-def explain(address: str, job: str, error: BaseException, logs: str) -> str:
-    """What failed, and where more is told."""
+def failed(address: str, job: str, error: BaseException, logs: str) -> RunFailed:
+    """What to raise: what failed, and where more is told."""
     try:
-        told = rest.cause(address, job)
+        told = rest.cause(address, job) or str(error)
     except (OSError, ValueError, KeyError):
-        return f"the JobManager at {address} is gone; see {logs}"
-    return sentence(told or str(error), logs)
+        return RunFailed(f"the JobManager at {address} is gone; see {logs}")
+    if found := _FROM_WORKER.search(told):
+        return run_failed(RuntimeError(found["error"]))
+    return RunFailed(sentence(told, logs))
 
 
 def sentence(told: str, logs: str) -> str:

@@ -22,10 +22,11 @@ from apache_beam.options.pipeline_options import (
     PortableOptions,
 )
 
+from corpusvec.pipeline.runners.failures import RunFailed
 from corpusvec.pipeline.runners.flink import clusters as local_cluster
 from corpusvec.pipeline.runners.flink import job_servers, rest
 from corpusvec.pipeline.runners.flink.checks import check
-from corpusvec.pipeline.runners.flink.failures import RunFailed, explain
+from corpusvec.pipeline.runners.flink.failures import failed
 from corpusvec.pipeline.runners.flink.patience import no_longer_than_useful
 from corpusvec.pipeline.runners.flink.processes import ClusterError, answers
 from corpusvec.pipeline.runners.flink.watches import watched
@@ -97,7 +98,7 @@ def on_cluster(
         except BaseException as error:
             _end(cluster.rest, job)
             if isinstance(error, Exception):
-                raise RunFailed(explain(cluster.rest, job, error, cluster.logs)) from error
+                raise failed(cluster.rest, job, error, cluster.logs) from error
             raise
 
 

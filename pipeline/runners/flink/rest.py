@@ -6,7 +6,7 @@ import json
 import time
 from http import HTTPStatus
 from http.client import HTTPException
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -117,7 +117,20 @@ def task_managers(address: str) -> set[str]:
     return {manager["id"] for manager in ask(address, "/taskmanagers")["taskmanagers"]}
 
 
-def failures(address: str, job: str) -> list[tuple[int, str]]:
-    """What has failed of a job, oldest first: when, by the JobManager's clock, and what it says."""
+class Failure(NamedTuple):
+    """When, by the JobManager's clock, what it says, and the TaskManager that it was on; empty
+    where nobody knows.
+    """
+
+    at: int
+    told: str
+    task_manager: str
+
+
+def failures(address: str, job: str) -> list[Failure]:
+    """What has failed of a job, oldest first."""
     history = ask(address, f"/jobs/{job}/exceptions")["exceptionHistory"]["entries"]
-    return sorted((one["timestamp"], one["stacktrace"]) for one in history)
+    return sorted(
+        Failure(one["timestamp"], one["stacktrace"], one.get("taskManagerId") or "")
+        for one in history
+    )

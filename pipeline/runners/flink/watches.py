@@ -51,13 +51,14 @@ class Watch:
         self._started = time.monotonic()
         self._failed = 0  # when the last failure that was told was, by the JobManager's clock
         self._there: set[str] = set()  # TaskManagers
-        self._lost: set[str] = set()
+        self._gone: set[str] = set()  # a cluster may also take away one whose work is done
+        self._lost: set[str] = set()  # those whose loss was told
         self._counters: Counters | None = None
         self._first: tuple[float, int] | None = None
 
     def lines(self, now: float) -> Iterator[Line]:
         """None of what nobody answers."""
-        for part in (self._failures, self._task_managers, self._progress):
+        for part in (self._task_managers, self._failures, self._progress):
             try:
                 yield from list(part(now))
             except _NO_ANSWER:
@@ -67,13 +68,15 @@ class Watch:
         self._job = self._job or rest.job_id(self._address, self._name)
         if self._job is None:
             return
-        new = [one for one in rest.failures(self._address, self._job) if one[0] > self._failed]
+        new = [one for one in rest.failures(self._address, self._job) if one.at > self._failed]
         if not new or not rest.goes_on(self._address, self._job):
             return
-        self._failed = new[-1][0]
-        for _, told in new:
+        self._failed = new[-1].at
+        for _, told, task_manager in new:
             if lost := _LOST.search(told):
                 yield from self._say_lost(lost["id"])
+            elif task_manager in self._gone:
+                yield from self._say_lost(task_manager)
             elif not is_permanent(told):  # of what does, the end of the run tells
                 why = sentence(told, self._logs)
                 said = f"a part of the job failed, and its stage begins again: {why}"
@@ -81,10 +84,10 @@ class Watch:
 
     def _task_managers(self, now: float) -> Iterator[Line]:
         there = rest.task_managers(self._address)
-        for name in sorted(self._there - there):
-            yield from self._say_lost(name)
+        self._gone = (self._gone | self._there) - there
         self._lost -= there  # it is back, and may be lost again
         self._there = there
+        yield from ()
 
     def _say_lost(self, name: str) -> Iterator[Line]:
         if name not in self._lost:

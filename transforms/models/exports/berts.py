@@ -1,6 +1,7 @@
-"""BERTs of our own as TF2 SavedModels with the BERT contract, for anyone to run and to train.
+"""Models that our own forward pass runs, as TF2 SavedModels with the BERT contract, for anyone to
+run and to train.
 
-The forward pass is `bert`'s, with the weights in variables.
+The forward pass is that same one, with the weights in variables.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import configparser
 import string
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copyfile
@@ -16,11 +17,16 @@ from typing import Any
 
 import numpy as np
 
+from corpusvec.transforms.architectures import Norm, Transformer
 from corpusvec.transforms.models.exports import notes, repeatable
 from corpusvec.transforms.models.hardware import tf
 from corpusvec.transforms.models.kinds import KINDS
-from corpusvec.transforms.models.transformers import forward as bert
-from corpusvec.transforms.specs import BertConfig, ModelSpec, TokenizerSpec
+from corpusvec.transforms.models.transformers import forward
+from corpusvec.transforms.models.transformers.blocks import norms
+from corpusvec.transforms.models.transformers.blocks.arrays import Arrays
+from corpusvec.transforms.models.transformers.families.table import FAMILIES
+from corpusvec.transforms.models.transformers.weights import WORDS
+from corpusvec.transforms.specs import ModelSpec, TokenizerSpec
 from corpusvec.transforms.storage.json_files import read_json
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 
@@ -29,7 +35,7 @@ _INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """`bert.Arrays` that can be trained, float32."""
+    """`blocks.arrays.Arrays` that can be trained, float32."""
 
     variables: Mapping[str, tf.Variable]
     dropout: Dropout
@@ -40,15 +46,20 @@ class Variables:
 
     def dense(self, x: tf.Tensor, *names: str) -> tf.Tensor:
         # One product for all: once the variables are frozen, it is the encoder's own.
-        kernels, biases = (
-            [self(f"{name}/{part}") for name in names] for part in ("kernel", "bias")
-        )
-        product = tf.matmul(x, tf.concat(kernels, axis=1))
-        return tf.nn.bias_add(product, tf.concat(biases, axis=0))
+        product = tf.matmul(x, tf.concat([self(f"{name}/kernel") for name in names], axis=1))
+        if f"{names[0]}/bias" not in self.variables:
+            return product
+        return tf.nn.bias_add(product, tf.concat([self(f"{name}/bias") for name in names], axis=0))
 
-    def norm(self, x: tf.Tensor, name: str, epsilon: float) -> tf.Tensor:
-        gamma, beta = self(f"{name}/LayerNorm/gamma"), self(f"{name}/LayerNorm/beta")
-        return bert.norm(x, gamma, beta, epsilon)
+    def norm(self, x: tf.Tensor, name: str, norm: Norm) -> tf.Tensor:
+        gamma = self(f"{name}/LayerNorm/gamma")
+        if norm.rms:
+            return norms.root_mean_square(x, gamma, norm.epsilon)
+        beta = self(f"{name}/LayerNorm/beta") if norm.beta else None
+        return norms.layer(x, gamma, beta, norm.epsilon)
+
+    def once(self, made: Callable[[Arrays], tf.Tensor]) -> tf.Tensor:
+        return made(self)
 
     def dropped(self, x: tf.Tensor) -> tf.Tensor:
         return tf.nn.dropout(x, self.dropout.rows)
@@ -61,36 +72,36 @@ class Variables:
 class Forward:
     """The whole forward pass for ids, mask and types [B, T] int32."""
 
-    config: BertConfig
+    config: Transformer
     segments: bool  # whether the model is told which text a token is of
 
     @classmethod
     def of(cls, spec: ModelSpec) -> Forward:
-        assert spec.bert is not None
-        return cls(spec.bert, spec.segments)
+        assert spec.transformer is not None
+        return cls(spec.transformer, spec.segments)
 
     def layers(
-        self, arrays: bert.Arrays, ids, mask, types, count: int
+        self, arrays: Arrays, ids, mask, types, count: int
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Layers 0 to `count`, each [B, T, H], and the rows [B*T, H] of the last one."""
-        words = arrays("embeddings/word_embeddings")
+        config = self.config.lower(count)
         types = types if self.segments else tf.zeros_like(types)
-        x = bert.embeddings(self.config, arrays, words, ids, types)
-        attention = bert.attention_mask(mask, arrays.dtype)
-        shape = tf.concat([tf.shape(ids), [self.config.hidden_size]], axis=0)
-        found = [tf.reshape(x, shape)]
-        for i in range(count):
-            x = bert.layer(f"encoder/layer_{i}", self.config, arrays, x, attention)
+        tokens = tf.cast(mask, tf.bool)
+        x, around = forward.start(config, arrays, arrays(WORDS), ids, types, tokens)
+        shape = tf.concat([tf.shape(ids), [config.hidden_size]], axis=0)
+        kinds, found = forward.reaches(config), [tf.reshape(x, shape)]
+        for number, reach in enumerate(config.reaches):
+            x = forward.layer(config, number, arrays, x, around[kinds.index(reach)])
             found.append(tf.reshape(x, shape))
         return found, x
 
 
 def make_variables(spec: ModelSpec, layers: int, pooler: bool) -> dict[str, tf.Variable]:
     """The weights up to a layer by our names; theirs are those of google-research/bert."""
-    assert spec.bert is not None
-    lower = replace(spec, bert=replace(spec.bert, layer_count=layers))
-    arrays = read_arrays(lower, pooler)
-    return {name: tf.Variable(arrays.pop(name), name=f"bert/{name}") for name in list(arrays)}
+    assert spec.transformer is not None
+    lower = replace(spec, transformer=spec.transformer.lower(layers))
+    arrays = KINDS[spec.kind].load_module().read_arrays(lower, pooler)
+    return {name: tf.Variable(arrays[name], name=f"bert/{name}") for name in arrays}
 
 
 def save_bert(spec: ModelSpec, folder: Path) -> None:
@@ -99,14 +110,14 @@ def save_bert(spec: ModelSpec, folder: Path) -> None:
     Without a pooler there is no `pooled_output` and no `default`.
     """
     variables = make_variables(spec, spec.layer_count, spec.has_pooler)
-    forward = Forward.of(spec)
+    model_pass = Forward.of(spec)
     providers = {
         True: Variables(variables, read_dropout(spec)),
         False: Variables(variables, Dropout()),
     }
 
     def outputs(training, ids, mask, types):
-        return _contract(spec, forward, providers[training], ids, mask, types)
+        return _contract(spec, model_pass, providers[training], ids, mask, types)
 
     def call(inputs, training=False):
         return outputs(bool(training), *(inputs[name] for name in _INPUTS))
@@ -126,12 +137,12 @@ def save_bert(spec: ModelSpec, folder: Path) -> None:
     save(spec, model, folder, signature)
 
 
-def _contract(spec: ModelSpec, forward: Forward, arrays: Variables, ids, mask, types):
+def _contract(spec: ModelSpec, whole: Forward, arrays: Variables, ids, mask, types):
     """The outputs of the contract: `encoder_outputs` are layers 1 to L."""
-    layers, rows = forward.layers(arrays, ids, mask, types, spec.layer_count)
+    layers, rows = whole.layers(arrays, ids, mask, types, spec.layer_count)
     found = {"sequence_output": layers[-1], "encoder_outputs": layers[1:]}
     if spec.has_pooler:
-        pooled = bert.pooler(forward.config, arrays, rows, tf.shape(ids)[0])
+        pooled = forward.pooler(whole.config, arrays, rows, tf.shape(ids)[0])
         found |= {"pooled_output": pooled, "default": pooled}
     return found
 
@@ -182,13 +193,15 @@ class Dropout:
 
 
 def read_dropout(spec: ModelSpec) -> Dropout:
-    """What the configuration beside the weights says; 0.1, as the originals, where it does not."""
+    """What the configuration beside the weights says; what is usual in the family, where it does
+    not.
+    """
+    assert spec.transformer is not None
+    family = FAMILIES[spec.transformer.family]
     file, values = _configuration(Path(spec.weights[0]).parent)
-    rates = [
-        _rate(values.get(f"{name}_dropout_prob", 0.1), f"{file}: {name}_dropout_prob")
-        for name in ("hidden", "attention_probs")
-    ]
-    return Dropout(*rates)
+    return Dropout(
+        *(_rate(values.get(key, family.usual_dropout), f"{file}: {key}") for key in family.dropout)
+    )
 
 
 def _configuration(folder: Path) -> tuple[Path, Mapping[str, Any]]:
@@ -208,8 +221,3 @@ def _rate(value: Any, where: str) -> float:
     if not 0 <= rate < 1:
         raise ValueError(f"{where} must be a number ≥ 0 and < 1, got {value!r}")
     return rate
-
-
-def read_arrays(spec: ModelSpec, pooler: bool) -> dict[str, np.ndarray]:
-    """All arrays of a BERT of our own, see `weights.shapes`; the pooler's if wanted."""
-    return KINDS[spec.kind].load_module().read_arrays(spec, pooler)

@@ -14,11 +14,10 @@ from typing import Any
 
 from corpusvec.transforms.specs import ModelSpec, TokenizerSpec, VectorColumn
 from corpusvec.transforms.storage.json_files import read_json, whole_number
-from corpusvec.transforms.vectors.dense_layers import dense_folders
+from corpusvec.transforms.vectors.dense_layers import dense_files, dense_folders
 
 NAME = "corpusvec.json"
 _FORMAT = 1
-_DENSE = ("config.json", "model.safetensors")  # what the folder of a dense layer holds
 _BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt")  # for other programs
 
 
@@ -66,7 +65,7 @@ def write(spec: ModelSpec) -> dict[str, Any]:
 def files(spec: ModelSpec) -> dict[str, Path]:
     """The files to keep as assets, by the names that they have there; the vocabulary's first.
 
-    A dense layer's folder `2_Dense` becomes `2_Dense.json` and `2_Dense.safetensors`.
+    A dense layer's folder `2_Dense` becomes `2_Dense.json` and `2_Dense.safetensors` (or `.bin`).
     """
     assert spec.tokenizer is not None
     paths = [Path(path) for path in (spec.tokenizer.path, spec.tokenizer.vocabulary) if path]
@@ -76,7 +75,7 @@ def files(spec: ModelSpec) -> dict[str, Path]:
             found.setdefault(name, file)
     for column in spec.default_columns:
         for step in dense_folders(column.modules):
-            found |= {f"{Path(step).name}{Path(name).suffix}": Path(step, name) for name in _DENSE}
+            found |= {f"{Path(step).name}{f.suffix}": f for f in dense_files(Path(step))}
     return found
 
 
@@ -124,8 +123,8 @@ def _step(assets: Path, step: str) -> str:
     """The folder of a dense layer that its two assets would be in."""
     if not dense_folders([step]):
         return step
-    for name in _DENSE:
-        _asset(assets, f"{step}{Path(name).suffix}")
+    for file in dense_files(assets / step):
+        _asset(assets, file.name)
     return str(assets / step)
 
 

@@ -20,7 +20,7 @@ from corpusvec.transforms.models.exports.berts import (
 from corpusvec.transforms.models.exports.string_poolings import Column
 from corpusvec.transforms.models.exports.string_tokenizers import GraphTokenizer, graph_tokenizer
 from corpusvec.transforms.models.hardware import tf
-from corpusvec.transforms.models.transformers import forward as bert
+from corpusvec.transforms.models.transformers.forward import pooler
 from corpusvec.transforms.specs import POOLER, ModelSpec, VectorColumn
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 
@@ -69,7 +69,7 @@ def save_strings(spec: ModelSpec, plan: StringPlan, folder: Path) -> None:
         ids, counts = windows(texts)
         mask = tf.sequence_mask(counts, tf.shape(ids)[1])
         layers, rows = forward.layers(arrays, ids, mask, tf.zeros_like(ids), count)
-        outputs = {POOLER: lambda: bert.pooler(forward.config, arrays, rows, tf.shape(ids)[0])}
+        outputs = {POOLER: lambda: pooler(forward.config, arrays, rows, tf.shape(ids)[0])}
         found = {name: column(layers, counts, outputs) for name, column in columns.items()}
         return {DEFAULT: found[plan.columns[0].name]} | found
 
@@ -96,8 +96,8 @@ class _Windows:
     """Texts [B] -> ids [B, T], and how many of them each text has [B]."""
 
     tokenize: GraphTokenizer
-    cls: int
-    sep: int
+    before: tuple[int, ...]
+    after: tuple[int, ...]
     room: int
     prompt: str
     keep_end: bool
@@ -107,15 +107,14 @@ class _Windows:
         assert spec.tokenizer is not None
         ours = load_tokenizer(spec.tokenizer)
         tokenize = graph_tokenizer(spec.tokenizer)
-        assert ours.cls is not None
-        assert ours.sep is not None
         if ours.spelled(plan.prompt) != plan.prompt:
             raise ValueError(
                 f"--strings: the model's prompt {plan.prompt!r} holds special tokens, which a graph"
                 " does not find; export the model without --strings"
             )
-        room, keep_end = plan.max_seq_length - 2, spec.tokenizer.keep_end
-        return cls(tokenize, ours.cls[1], ours.sep[1], room, plan.prompt, keep_end)
+        before, after = (tuple([token[1]] if token else []) for token in (ours.cls, ours.sep))
+        room = plan.max_seq_length - spec.specials
+        return cls(tokenize, before, after, room, plan.prompt, spec.tokenizer.keep_end)
 
     @property
     def tables(self) -> list:
@@ -126,6 +125,6 @@ class _Windows:
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
         tokens = self.tokenize(self.prompt + texts if self.prompt else texts)
         tokens = tokens[:, -self.room :] if self.keep_end else tokens[:, : self.room]
-        around = tf.ones_like(texts, tf.int32)[:, None]
-        ids = tf.concat([around * self.cls, tokens, around * self.sep], axis=1)
+        each = tf.ones_like(texts, tf.int32)[:, None]
+        ids = tf.concat([each * self.before, tokens, each * self.after], axis=1)
         return ids.to_tensor(), tf.cast(ids.row_lengths(), tf.int32)

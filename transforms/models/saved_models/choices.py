@@ -244,7 +244,7 @@ def bare_spec(
         hidden_size=hidden_size(choice.signature, given, columns),
         parameters=choice.model.parameters,
         signature=choice.signature,
-        specials=False,
+        specials=0,
         separators=0,
         pairs=False,
         padding=padding,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.columns import Encoded, Windows
 from corpusvec.transforms.models.saved_models.choices import Given
 from corpusvec.transforms.specs import ModelSpec, Signature, Wanted
 
@@ -32,24 +32,18 @@ class SavedFunction:
         return in_parts(self._function, inputs, self._batch)
 
     def encode(
-        self, windows: Sequence[Window], inputs: Mapping[str, np.ndarray], length: int = 0
-    ) -> list[Encoded]:
-        """`inputs` has a row for each window, padded to `length` tokens. Each result's layers are
-        views [T, H] float32 of the batch's.
-        """
+        self, windows: Windows, inputs: Mapping[str, np.ndarray], length: int = 0
+    ) -> Encoded:
+        """`inputs` has a row for each window, padded to `length` tokens."""
         found, rows = self(inputs), len(windows)
-        for key in self.layers.values():
-            found[key] = checked(found[key], key, (rows, length, None))
-        for key in self._outputs.values():
-            found[key] = checked(found[key], key, (rows, None))
-        return [
-            Encoded(
-                window,
-                {layer: found[key][row, : len(window)] for layer, key in self.layers.items()},
-                {name: found[key][row].copy() for name, key in self._outputs.items()},
-            )
-            for row, window in enumerate(windows)
-        ]
+        return Encoded(
+            windows,
+            {
+                layer: checked(found[key], key, (rows, length, None))
+                for layer, key in self.layers.items()
+            },
+            {name: checked(found[key], key, (rows, None)) for name, key in self._outputs.items()},
+        )
 
 
 def in_parts(

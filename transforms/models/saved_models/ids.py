@@ -6,21 +6,20 @@ import bisect
 import functools
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from corpusvec.transforms.batches import padded_length
-from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.batches import filled, padded_length
+from corpusvec.transforms.columns import Encoded, Windows
 from corpusvec.transforms.models.exports import notes as export_notes
 from corpusvec.transforms.models.kinds import Encoder
-from corpusvec.transforms.models.probes import check_ids, fails, id_window, stabilized
+from corpusvec.transforms.models.probes import check_ids, fails, id_windows, stabilized
 from corpusvec.transforms.models.saved_models import asset_tokenizers, choices
 from corpusvec.transforms.models.saved_models.choices import Choice, Given, chosen, vectors_of
 from corpusvec.transforms.models.saved_models.functions import SavedFunction
-from corpusvec.transforms.models.saved_models.signatures import check_whole as check_whole
 from corpusvec.transforms.models.transformers.folders import fitting_tokenizer, second_to_last
 from corpusvec.transforms.specs import (
     POOLER,
@@ -133,7 +132,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         hidden_size=choices.hidden_size(signature, given, ()),
         parameters=choice.model.parameters,
         signature=signature,
-        specials=library.cls is not None,
+        specials=0 if library.cls is None else 2,
         separators=library.separators,
         segments=library.segments and _TYPES in roles,
         pairs=library.cls is not None,
@@ -246,7 +245,7 @@ def _longest_tried(spec: ModelSpec) -> int | None:
     encoder = SavedBertEncoder(spec, Wanted(spec.layers[-1:], spec.outputs[:1]))
 
     def too_long(length: int) -> bool:
-        return fails(encoder, id_window([0] * length))
+        return fails(encoder, id_windows([0] * length))
 
     if too_long(1) or not too_long(_UNKNOWN_LENGTH):
         return None
@@ -262,7 +261,7 @@ def load(spec: ModelSpec, wanted: Wanted) -> Encoder:
     check_ids(encoder, spec)
     last = load_tokenizer(spec.tokenizer).size - 1  # type: ignore[arg-type]
     lengths = (1, 3, min(40, spec.longest or 40))
-    probes = [id_window([min(7, last)] * length) for length in lengths]
+    probes = id_windows(*([min(7, last)] * length for length in lengths))
     return stabilized(encoder, probes, spec, wanted) if spec.padding else encoder
 
 
@@ -278,15 +277,10 @@ class SavedBertEncoder:
         self.streams, self._segments = self._function.streams, spec.segments
         self._longest = spec.longest_padded
 
-    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
-        """Each result's layers are views [T, H] float32 of the batch's."""
+    def encode(self, windows: Windows) -> Encoded:
         length = self._length or padded_length(windows, self._longest)
-        values = {role: np.zeros((len(windows), length), np.int32) for role in self._roles}
-        for row, window in enumerate(windows):
-            values[_IDS][row, : len(window)] = window.ids
-            if _MASK in values:
-                values[_MASK][row, : len(window)] = 1
-            if _TYPES in values and self._segments:
-                values[_TYPES][row, : len(window)] = window.segments
-        inputs = {self._roles[role]: array for role, array in values.items()}
+        ids, segments = filled(windows, length)
+        there = np.arange(length) < windows.lengths[:, None]
+        values = {_IDS: ids, _MASK: there.astype(np.int32), _TYPES: segments * self._segments}
+        inputs = {name: values[role] for role, name in self._roles.items()}
         return self._function.encode(windows, inputs, length)

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.batches import filled
+from corpusvec.transforms.columns import Encoded, Windows
 from corpusvec.transforms.models.kinds import Encoder
-from corpusvec.transforms.models.probes import check_ids, id_window, stabilized
+from corpusvec.transforms.models.probes import check_ids, id_windows, stabilized
 from corpusvec.transforms.models.saved_models import choices
 from corpusvec.transforms.models.saved_models.asset_tokenizers import asked_place
 from corpusvec.transforms.models.saved_models.choices import Given, chosen, vectors_of
 from corpusvec.transforms.models.saved_models.functions import SavedFunction
 from corpusvec.transforms.models.transformers.folders import check_own_tokenizer, say_lowercase
+from corpusvec.transforms.ranges import places_of
 from corpusvec.transforms.specs import Asked, ModelSpec, Signature, TokenizerSpec, Wanted
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 
@@ -84,7 +86,7 @@ def load(spec: ModelSpec, wanted: Wanted) -> Encoder:
     """
     encoder = PieceEncoder(spec, wanted)
     check_ids(encoder, spec)
-    probes = [id_window([1] * length) for length in (1, 3, 40)]
+    probes = id_windows(*([1] * length for length in (1, 3, 40)))
     return stabilized(encoder, probes, spec, wanted)
 
 
@@ -97,12 +99,13 @@ class PieceEncoder:
         self._function = SavedFunction(spec, Given.of_texts(wanted.outputs), wanted)
         self.streams = self._function.streams
 
-    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
-        lengths = np.array([len(window) for window in windows])
+    def encode(self, windows: Windows) -> Encoded:
+        lengths = windows.lengths
         rows = np.repeat(np.arange(len(windows)), lengths)
-        places = np.concatenate([np.arange(length) for length in lengths])
+        places = places_of(np.zeros(len(windows), np.int64), lengths)
+        ids, _ = filled(windows, int(lengths.max()))
         sparse = {
-            "values": np.concatenate([window.ids for window in windows]).astype(np.int64),
+            "values": ids[rows, places].astype(np.int64),
             "indices": np.stack([rows, places], axis=1),  # [N, 2]
             "dense_shape": np.array([len(windows), lengths.max()]),
         }

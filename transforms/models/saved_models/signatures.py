@@ -72,14 +72,13 @@ def read(path: str) -> SavedModel:
 
 
 def check_whole(path: str) -> None:
-    """Raises `ValueError` where a SavedModel's files are damaged; no other folder is looked at, and
-    whether anything here could run the model is not asked.
+    """Raises `ValueError` where a SavedModel's files are damaged; whether anything here could run
+    the model is not asked.
     """
-    if (Path(path) / _FILE).is_file():
-        try:
-            read(path)
-        except UnknownOp:
-            pass
+    try:
+        read(path)
+    except UnknownOp:
+        pass
 
 
 def _stamps(folder: Path) -> tuple[tuple[str, int, int], ...]:

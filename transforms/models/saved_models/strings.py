@@ -4,15 +4,14 @@ else is a text embedding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.columns import Encoded, Windows
 from corpusvec.transforms.models.exports import notes as export_notes
 from corpusvec.transforms.models.kinds import Encoder
-from corpusvec.transforms.models.probes import check_words, stabilized, text_window
+from corpusvec.transforms.models.probes import check_words, stabilized, text_windows
 from corpusvec.transforms.models.saved_models import choices, signatures
 from corpusvec.transforms.models.saved_models.asset_tokenizers import words_file
 from corpusvec.transforms.models.saved_models.choices import Given, chosen, vectors_of
@@ -70,7 +69,7 @@ def load(spec: ModelSpec, wanted: Wanted) -> Encoder:
     """
     encoder = StringEncoder(spec, wanted)
     check_words(encoder, words_file(signatures.read(spec.path)))
-    return stabilized(encoder, [text_window(text) for text in _PROBES], spec, wanted)
+    return stabilized(encoder, text_windows(*_PROBES), spec, wanted)
 
 
 class StringEncoder:
@@ -83,6 +82,7 @@ class StringEncoder:
         self._input, self.streams = texts.name, self._function.streams
         self._shape = (-1, *[1] * ((texts.rank or 1) - 1))
 
-    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
-        texts = np.array([window.text.encode() for window in windows], object)
+    def encode(self, windows: Windows) -> Encoded:
+        assert windows.texts is not None
+        texts = np.array([windows.texts[at].encode() for at in windows.owners.tolist()], object)
         return self._function.encode(windows, {self._input: texts.reshape(self._shape)})

@@ -4,18 +4,20 @@ word vectors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
+import pyarrow as pa
 
-from corpusvec.transforms.elements import Encoded, Window
+from corpusvec.transforms.columns import Encoded, Windows, joined_encoded
 from corpusvec.transforms.models.kinds import Encoder
-from corpusvec.transforms.models.probes import check_words, id_window, stabilized
+from corpusvec.transforms.models.probes import check_words, id_windows, stabilized
 from corpusvec.transforms.models.saved_models import choices, signatures
 from corpusvec.transforms.models.saved_models.asset_tokenizers import words_file
 from corpusvec.transforms.models.saved_models.choices import Given, chosen, vectors_of
 from corpusvec.transforms.models.saved_models.functions import SavedFunction, checked
 from corpusvec.transforms.models.transformers.folders import say_lowercase
+from corpusvec.transforms.ranges import places_of
 from corpusvec.transforms.specs import (
     Asked,
     Layer,
@@ -115,7 +117,7 @@ def load(spec: ModelSpec, wanted: Wanted) -> Encoder:
     """
     encoder = WordEncoder(spec, wanted)
     check_words(encoder, words_file(signatures.read(spec.path)))
-    return stabilized(encoder, [id_window([0] * length) for length in (1, 3)], spec, wanted)
+    return stabilized(encoder, id_windows(*([0] * length for length in (1, 3))), spec, wanted)
 
 
 class WordEncoder:
@@ -132,31 +134,38 @@ class WordEncoder:
         self._function = SavedFunction(spec, given_by(signature), wanted, batch)
         self.streams = self._function.streams
 
-    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
+    def encode(self, windows: Windows) -> Encoded:
         if self._form == _FLAT:
             return self._looked_up(windows)
-        if len({len(window) for window in windows}) > 1:
-            return [encoded for window in windows for encoded in self.encode([window])]
-        return self._function.encode(windows, self._inputs(windows), len(windows[0]))
+        if len(np.unique(windows.lengths)) > 1:
+            each = (windows.take(slice(row, row + 1)) for row in range(len(windows)))
+            return joined_encoded([self.encode(one) for one in each])
+        length = int(windows.lengths[0])
+        return self._function.encode(windows, self._inputs(windows, length), length)
 
-    def _inputs(self, windows: Sequence[Window]) -> dict[str, np.ndarray]:
+    def _inputs(self, windows: Windows, length: int) -> dict[str, np.ndarray]:
         """Windows of T words: their text [B], or words [B, T] and T [B]."""
+        words = _words(windows).reshape(len(windows), length)
         if self._lengths is None:
-            texts = [" ".join(window.tokens).encode() for window in windows]
-            return {self._words: np.array(texts, object)}
-        words = [[word.encode() for word in window.tokens] for window in windows]
-        lengths = np.array([len(window) for window in windows])
-        return {self._words: np.array(words, object), self._lengths.name: lengths}
+            return {self._words: np.array([b" ".join(row) for row in words.tolist()], object)}
+        return {self._words: words, self._lengths.name: np.full(len(windows), length)}
 
-    def _looked_up(self, windows: Sequence[Window]) -> list[Encoded]:
-        words = [word.encode() for window in windows for word in window.tokens]
-        found = self._function({self._words: np.array(words, object)})
-        ends = np.cumsum([len(window) for window in windows])[:-1]
-        parts = {
-            layer: np.split(checked(found[key], key, (len(words), None)), ends)
-            for layer, key in self._function.layers.items()
-        }
-        return [
-            Encoded(window, {layer: rows[i] for layer, rows in parts.items()}, {})
-            for i, window in enumerate(windows)
-        ]
+    def _looked_up(self, windows: Windows) -> Encoded:
+        words, lengths = _words(windows), windows.lengths
+        found = self._function({self._words: words})
+        rows = np.repeat(np.arange(len(windows)), lengths)
+        places = places_of(np.zeros(len(windows), np.int64), lengths)
+        layers = {}
+        for layer, key in self._function.layers.items():
+            values = checked(found[key], key, (len(words), None))
+            padded = np.zeros((len(windows), int(lengths.max()), values.shape[1]), np.float32)
+            padded[rows, places] = values
+            layers[layer] = padded
+        return Encoded(windows, layers, {})
+
+
+def _words(windows: Windows) -> np.ndarray:
+    """The words of all windows, one window's after the other's: [N] of bytes."""
+    names: pa.Array = windows.stream.names
+    shown = names.take(pa.array(places_of(windows.starts, windows.lengths)))
+    return np.array([word.encode() for word in shown.to_pylist()], object)

@@ -18,7 +18,7 @@ from typing import IO
 from corpusvec.transforms.storage.lfs_pointers import POINTER, is_pointer
 
 SUFFIXES = (".tar.gz", ".tgz")
-_GIB = 1 << 30
+_GB = 10**9
 _CHUNK = 1 << 20
 _LONGEST_HEADER = 1 << 20  # bytes; tarfile reads the headers of long names into memory whole
 _MOST_MEMBERS = 100_000
@@ -97,9 +97,9 @@ def relative_parts(name: str) -> list[str]:
 
 def _limit(size: int) -> int:
     """Weights hardly shrink, vocabularies and graphs to a tenth at most: 20 times leaves room, and
-    small archives have a GiB; no model that one machine runs has more than 32.
+    small archives have a GB; no model that one machine runs has more than 32.
     """
-    return min(32 * _GIB, max(_GIB, 20 * size))
+    return min(32 * _GB, max(_GB, 20 * size))
 
 
 def _unpack(stream: _Unzipped, folder: str) -> None:
@@ -161,7 +161,7 @@ class _Unzipped:
     def check(self, more: int) -> None:
         """Raises: ValueError where `more` bytes to come would be above the limit."""
         if self._position + more > self._limit:
-            size = f"{self._limit / _GIB:.3g} GiB" if self._limit >= _GIB else f"{self._limit} B"
+            size = f"{self._limit / _GB:.3g} GB" if self._limit >= _GB else f"{self._limit} B"
             raise ValueError(f"the archive unpacks to more than the {size} allowed for its size")
 
     def read(self, size: int) -> bytes:

@@ -28,7 +28,7 @@ from corpusvec.transforms.models.sources.archives import inner_folder
 from corpusvec.transforms.storage import locks
 from corpusvec.transforms.storage.file_digests import sha256
 
-_WEIGHTS = ("saved_model.pb", "*.safetensors", "*.ckpt*.index")
+_WEIGHTS = ("saved_model.pb", "*.safetensors", "pytorch_model*.bin", "*.ckpt*.index")
 _VARIABLE_OPS = (b"VarHandleOp", b"VariableV2")
 _TEMPORARY, _LOCK = ".corpusvec.tmp", ".corpusvec.lock"
 

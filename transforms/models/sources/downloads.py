@@ -14,7 +14,7 @@ TRIES = 3
 CONNECT_SECONDS, READ_SECONDS = 4.0, 20.0  # until a connection; between two pieces of an answer
 PAUSE_SECONDS = 0.5  # before the second try, doubled before each further one
 PROGRESS_SECONDS = 15.0
-LARGEST = 32 << 30  # bytes
+LARGEST = 32 * 10**9  # bytes
 _CHUNK = 1 << 18
 _REMEDY = (
     "check the address and the network, or download the model elsewhere and give its folder"
@@ -104,7 +104,7 @@ def _save(response: requests.Response, file: str, say: Callable[[str], None]) ->
 
 def _check_size(size: int) -> None:
     if size > LARGEST:
-        raise RuntimeError(f"cannot be fetched: it has more than {LARGEST >> 30} GiB; {_REMEDY}")
+        raise RuntimeError(f"cannot be fetched: it has more than {LARGEST // 10**9} GB; {_REMEDY}")
 
 
 def _reason(error: BaseException) -> str:

@@ -39,6 +39,9 @@ _READ = (
     "variables/*",
     "assets/*",
 )
+_OWN_WEIGHTS = (".safetensors", ".pb", ".index")
+_ASKING = ("config.json", "tokenizer.json")  # beside which weights are to be
+_WEIGHTLESS = ("_Pooling", "_Normalize", "_Dropout")  # modules without any
 _NOT_READ = ("onnx/*", "openvino/*", "coreml/*")
 _OWNER_AND_NAME = re.compile(r"[a-z\d][\w.-]*/[a-z\d][\w.-]*(@[\w./-]+)?", re.ASCII | re.IGNORECASE)
 
@@ -179,7 +182,8 @@ def _fetch_store(handle: str, folder: str, scratch: str) -> None:
             file for file in ask(handle, lambda: listed(pattern)) if not file.path.endswith("/")
         ]
         if (total := sum(file.size for file in files)) > downloads.LARGEST:
-            raise ValueError(f"has {total >> 30} GiB; {downloads.LARGEST >> 30} are allowed")
+            allowed = downloads.LARGEST / 1e9
+            raise ValueError(f"has {total / 1e9:.1f} GB; {allowed:g} are allowed")
         for file in files:
             parts = archives.relative_parts(file.path[len(handle) + 1 :])
             target = os.path.join(scratch, "archive.tar.gz")
@@ -193,7 +197,7 @@ def _fetch_store(handle: str, folder: str, scratch: str) -> None:
         what = " ".join(str(error).split())
         raise RuntimeError(f"cannot be fetched: {what}") from error
     if not files:
-        raise RuntimeError("no files are there; check the bucket and the path")
+        raise ValueError("no files are there; check the bucket and the path")
     if is_archive:
         _unpack(target, folder)
 
@@ -211,28 +215,39 @@ def _fetch_hugging_face(handle: str, folder: str, scratch: str) -> None:
     name, _, revision = handle.partition("://")[2].strip("/").partition("@")
     if name.count("/") != 1 or not all(name.split("/")) or handle.endswith("@"):
         raise ValueError("is no model of the Hugging Face Hub; write hf://owner/name[@revision]")
-    try:
-        import huggingface_hub
-        from huggingface_hub.utils import disable_progress_bars
-    except ImportError as error:
-        raise ValueError(
-            "needs a package that is not installed: pip install huggingface_hub"
-        ) from error
+    import huggingface_hub
+    from huggingface_hub.utils import disable_progress_bars
+
     say(f"fetching {handle}")
     disable_progress_bars()
+    fetch = functools.partial(
+        huggingface_hub.snapshot_download,
+        name,
+        revision=revision or None,
+        local_dir=folder,
+        cache_dir=scratch,
+        endpoint=os.environ.get("HF_ENDPOINT") or None,
+        ignore_patterns=list(_NOT_READ),
+    )
     try:
-        huggingface_hub.snapshot_download(
-            name,
-            revision=revision or None,
-            local_dir=folder,
-            cache_dir=scratch,
-            endpoint=os.environ.get("HF_ENDPOINT") or None,
-            allow_patterns=list(_READ),
-            ignore_patterns=list(_NOT_READ),
-        )
+        fetch(allow_patterns=list(_READ))
+        if older := _older_weights(folder):
+            fetch(allow_patterns=older)
     except Exception as error:  # the library's own and those of its HTTP client
         raise RuntimeError(_why_not_had(error, name)) from error
     shutil.rmtree(os.path.join(folder, ".cache"), ignore_errors=True)  # the library's notes
+
+
+def _older_weights(folder: str) -> list[str]:
+    """Patterns of PyTorch's files, for the model and each of its modules that came without other
+    weights.
+    """
+    there = [os.path.join(where, name) for where, _, names in os.walk(folder) for name in names]
+    own = {os.path.dirname(file) for file in there if file.endswith(_OWN_WEIGHTS)}
+    asking = {os.path.dirname(file) for file in there if os.path.basename(file) in _ASKING}
+    lacking = [os.path.relpath(place, folder) for place in sorted(asking - own)]
+    places = [place for place in lacking if not place.endswith(_WEIGHTLESS)]
+    return [os.path.normpath(f"{place}/pytorch_model*.bin") for place in places]
 
 
 def _why_not_had(error: BaseException, name: str) -> str:

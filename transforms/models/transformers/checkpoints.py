@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from corpusvec.transforms.architectures import Transformer
 from corpusvec.transforms.models.transformers import weights
+from corpusvec.transforms.models.transformers.families import bert
+from corpusvec.transforms.models.transformers.families.settings import Settings
 from corpusvec.transforms.models.transformers.folders import (
-    bert_config,
     check_own_tokenizer,
     digest_of,
     fitting_tokenizer,
     of_our_own,
     say_lowercase,
 )
-from corpusvec.transforms.specs import Asked, BertConfig, ModelSpec, TokenizerSpec, Wanted
+from corpusvec.transforms.specs import Asked, ModelSpec, TokenizerSpec, Wanted
 from corpusvec.transforms.storage.json_files import read_json
 
 if TYPE_CHECKING:
-    from corpusvec.transforms.models.transformers.forward import BertEncoder
+    from corpusvec.transforms.models.transformers.forward import TransformerEncoder
 
 # The originals' `gelu` is the tanh approximation.
 _ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu", "tanh": "tanh", "linear": "linear"}
@@ -70,7 +72,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
         weights=(str(prefix),),
         **of_our_own(config, has_pooler),
         tokenizer=tokenizer_spec,
-        max_seq_length=config.positions,
+        max_seq_length=config.longest,
         digest=digest_of(
             [config_file, Path(f"{prefix}.index"), *data, *tokenizer_files],
             {"do_lower_case": lowercase},
@@ -80,17 +82,17 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     )
 
 
-def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:
+def load(spec: ModelSpec, wanted: Wanted) -> TransformerEncoder:
     """Read the arrays and build the encoder."""
-    from corpusvec.transforms.models.transformers.forward import BertEncoder
+    from corpusvec.transforms.models.transformers.forward import TransformerEncoder
 
-    return BertEncoder(spec, wanted, read_arrays(spec, wanted.pooler))
+    return TransformerEncoder(spec, wanted, read_arrays(spec, wanted.pooler))
 
 
 def read_arrays(spec: ModelSpec, pooler: bool) -> dict[str, np.ndarray]:
     """The arrays of `weights.shapes`, float32; the pooler's if wanted."""
     reader = _reader(Path(spec.weights[0]))
-    needed = weights.shapes(spec.bert, pooler)  # type: ignore[arg-type]
+    needed = weights.shapes(spec.transformer, pooler)  # type: ignore[arg-type]
     return {name: reader.get_tensor(f"bert/{name}") for name in needed}
 
 
@@ -113,7 +115,7 @@ def _prefix(path: Path) -> Path:
     return prefixes[0]
 
 
-def _config(folder: Path) -> tuple[Path, BertConfig]:
+def _config(folder: Path) -> tuple[Path, Transformer]:
     """`bert_config.json`, or the section BERT-CONFIG of bert-japanese's `config.ini`."""
     file = folder / "bert_config.json"
     if file.is_file():
@@ -132,7 +134,8 @@ def _config(folder: Path) -> tuple[Path, BertConfig]:
         raise ValueError(
             f"--model={folder}: has a checkpoint, but no bert_config.json or config.ini"
         )
-    return file, bert_config(values, file, _ACTIVATIONS)
+    settings = Settings(values, file)
+    return file, bert.described(settings, {}, _ACTIVATIONS, epsilon=1e-12)
 
 
 def _ini_value(text: str):

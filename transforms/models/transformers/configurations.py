@@ -1,52 +1,24 @@
-"""`config.json` of a Hugging Face BERT: every setting is applied, or known to change no vector, or
+"""`config.json` of a Hugging Face model: every setting is applied, or known to change no vector, or
 refused; one that corpusvec does not know is a note.
 
-Source: transformers 5.23, configuration_utils.py and models/bert; and 4.57, which reads settings
-that 5 does not.
+Source: transformers 5.23, configuration_utils.py and the models of the families; and 4.57, which
+reads settings that 5 does not.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from corpusvec.transforms.models.transformers.folders import bert_config
-from corpusvec.transforms.specs import BertConfig
-from corpusvec.transforms.storage.json_files import setting, whole_number
+from corpusvec.transforms.architectures import Transformer
+from corpusvec.transforms.models.transformers.families.family import Family
+from corpusvec.transforms.models.transformers.families.settings import Settings, shortened
+from corpusvec.transforms.models.transformers.families.table import FAMILIES
+from corpusvec.transforms.storage.json_files import setting
 
-_ARCHITECTURES = ("bert", "xlm-roberta")  # the latter counts positions from its padding id + 1
-_ACTIVATIONS = {
-    "gelu": "gelu",
-    "gelu_python": "gelu",
-    "gelu_accurate": "gelu_tanh",
-    "gelu_fast": "gelu_tanh",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "relu": "relu",
-    "silu": "silu",
-    "swish": "silu",
-    "tanh": "tanh",
-}
-_DEFAULTS: dict[str, Any] = {
-    "vocab_size": 30522,
-    "hidden_size": 768,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "intermediate_size": 3072,
-    "max_position_embeddings": 512,
-    "type_vocab_size": 2,
-    "layer_norm_eps": 1e-12,
-}
-_APPLIED = (
-    *_DEFAULTS,
-    "hidden_act",
-    "model_type",
-    "pad_token_id",
-    "tokenizer_class",
-    "transformers_weights",
-)
 # What changes vectors and is not implemented, with the values that change none.
 _REFUSED: Mapping[str, tuple[Any, ...]] = {
     "adapters": ({},),
@@ -59,7 +31,8 @@ _REFUSED: Mapping[str, tuple[Any, ...]] = {
     "quantization": (),
     "quantization_config": (),
 }
-# Training, heads for other tasks, generation, how the file came to be, how it is computed.
+# Training, heads for other tasks, generation, how the file came to be, how it is computed; and what
+# other readers apply.
 _OTHERS = """
     add_cross_attention architectures attention_probs_dropout_prob attn_implementation auto_map
     bad_words_ids begin_suppress_tokens bos_token_id chunk_size_feed_forward classifier_dropout
@@ -74,35 +47,30 @@ _OTHERS = """
     remove_invalid_values repetition_penalty return_dict return_dict_in_generate sep_token_id
     suppress_tokens task_specific_params temperature tf_legacy_loss tie_encoder_decoder
     tie_last_hidden_states tie_word_embeddings top_k top_p torch_dtype torchscript
-    transformers.js_config transformers_version typical_p use_bfloat16 use_cache
+    model_type pad_token_id tokenizer_class transformers.js_config transformers_version
+    transformers_weights typical_p use_bfloat16 use_cache
 """
 _HALF = {"F16": "float16", "BF16": "bfloat16"}
-_OF_BERTS = re.compile(r"(Bert|XLMRoberta|Roberta)(Model|LMHeadModel|For[A-Z]\w+)")
+_ENDS = r"(Model|LMHeadModel|EncoderModel|For[A-Z]\w+)"
 
 
-def read(values: Mapping[str, Any], file: Path) -> tuple[BertConfig, tuple[str, ...]]:
-    """The shape of the model, and notes on settings that corpusvec does not know.
+def read(values: Mapping[str, Any], file: Path) -> tuple[Transformer, tuple[str, ...]]:
+    """What the model is made of, and notes on settings that corpusvec does not know.
 
     Raises `ValueError` where a setting is not implemented.
     """
-    architecture = values.get("model_type")
-    if architecture not in _ARCHITECTURES:
-        raise ValueError(
-            f"{file}: model_type is {architecture!r}; corpusvec runs {' and '.join(_ARCHITECTURES)}"
-        )
+    kind = values.get("model_type")
+    family = FAMILIES.get(kind) if isinstance(kind, str) else None
+    if kind is None or family is None:
+        raise ValueError(f"{file}: model_type is {kind!r}; corpusvec runs {', '.join(FAMILIES)}")
+    settings = Settings(values, file)
     for key, allowed in _REFUSED.items():
-        if (value := values.get(key)) is not None and value not in allowed:
-            raise ValueError(f"{file}: {key} is {_shortened(value)}; {_reason(key, allowed)}")
-    _check_code(values, file)
-    first = 0
-    if architecture == "xlm-roberta":
-        first = whole_number({"pad_token_id": 1, **values}, "pad_token_id", file, least=0) + 1
-    values = {**_DEFAULTS, **values}
-    epsilon = values["layer_norm_eps"]
-    if not isinstance(epsilon, float | int) or not 0 <= epsilon < 1:
-        raise ValueError(f"{file}: layer_norm_eps must be a small number, got {epsilon!r}")
-    more = {"layer_norm_eps": epsilon, "first_position": first}
-    return bert_config(values, file, _ACTIVATIONS, **more), _notes(values, file)
+        if (value := values.get(key)) is not None and value not in allowed + family.allowed(key):
+            settings.refuse(key, _reason(key, allowed))
+    code = _check_code(values, family, file)
+    config = replace(family.read(settings), family=kind)
+    known = {*settings.known, *_REFUSED, *_OTHERS.split(), *family.without_effect.split()}
+    return config, (*code, *_notes(values, known, family, file))
 
 
 def type_note(
@@ -138,34 +106,41 @@ def _reason(key: str, allowed: tuple[Any, ...]) -> str:
     return "that is not implemented"
 
 
-def _check_code(values: Mapping[str, Any], file: Path) -> None:
-    """Raises `ValueError` where the model is computed by code of its own."""
+def _check_code(values: Mapping[str, Any], family: Family, file: Path) -> tuple[str, ...]:
+    """Raises `ValueError` where the model is computed by code of its own, unless that is the code
+    of its family; then a note says so.
+    """
     own = setting(values, "auto_map", dict, file) or {}
+    kind, named = values["model_type"], ""
     for name in ("AutoModel", "AutoConfig"):
-        if name in own:
+        if name not in own:
+            continue
+        if str(own[name]).rpartition(".")[2] not in family.code:
             raise ValueError(
                 f"{file}: auto_map names code of the model's own ({own[name]}), which is never run;"
-                " it may compute other vectors than a BERT"
+                f" it may compute other vectors than a {kind}"
             )
+        named = str(own[name])
+    if not named:
+        return ()
+    note = f"{file.name}: auto_map names code ({named}), which is not run: computed as a {kind}"
+    return (note,)
 
 
-def _notes(values: Mapping[str, Any], file: Path) -> tuple[str, ...]:
-    known = {*_APPLIED, *_REFUSED, *_OTHERS.split()}
+def _notes(
+    values: Mapping[str, Any], known: Collection[str], family: Family, file: Path
+) -> tuple[str, ...]:
     unknown = sorted(key for key in values if key not in known and not key.startswith("_"))
     notes = [
-        f"{file.name}: corpusvec does not know the setting {key} ({_shortened(values[key])}); if it"
+        f"{file.name}: corpusvec does not know the setting {key} ({shortened(values[key])}); if it"
         " changes vectors, these lack that change"
         for key in unknown
     ]
     named = setting(values, "architectures", list, file) or []
+    classes = re.compile(f"({family.classes}){_ENDS}")
     notes += [
-        f"{file.name}: architectures names {name}, which is computed as a BERT"
+        f"{file.name}: architectures names {name}, which is computed as a {values['model_type']}"
         for name in map(str, named)
-        if not _OF_BERTS.fullmatch(name)
+        if not classes.fullmatch(name)
     ]
     return tuple(notes)
-
-
-def _shortened(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -12,61 +12,37 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from corpusvec.transforms.architectures import Transformer
 from corpusvec.transforms.models.transformers import weights
-from corpusvec.transforms.specs import POOLER, BertConfig, TokenizerSpec, VectorColumn
+from corpusvec.transforms.specs import POOLER, TokenizerSpec, VectorColumn
 from corpusvec.transforms.storage.file_digests import sha256
-from corpusvec.transforms.storage.json_files import whole_number
 from corpusvec.transforms.tokens.tokenizers import Tokenizer, load_tokenizer
 
 
-def bert_config(
-    values: Mapping[str, Any], file: Path, activations: Mapping[str, str], **more: Any
-) -> BertConfig:
-    """A BERT's shape, from the names that both google-research and transformers give its numbers.
-
-    `activations` are ours by the file's names, `more` what only one of the programs has. Raises
-    `ValueError` where a number is missing, or the numbers contradict each other.
-    """
-    activation = values.get("hidden_act", "gelu")
-    if str(activation) not in activations:
-        raise ValueError(f"{file}: hidden_act {activation!r} is none of {', '.join(activations)}")
-    config = BertConfig(
-        vocab_size=whole_number(values, "vocab_size", file),
-        hidden_size=whole_number(values, "hidden_size", file),
-        layer_count=whole_number(values, "num_hidden_layers", file),
-        heads=whole_number(values, "num_attention_heads", file),
-        intermediate_size=whole_number(values, "intermediate_size", file),
-        positions=whole_number(values, "max_position_embeddings", file),
-        segment_types=whole_number(values, "type_vocab_size", file),
-        activation=activations[activation],
-        **more,
-    )
-    if config.hidden_size % config.heads:
-        raise ValueError(
-            f"{file}: hidden_size {config.hidden_size} cannot be divided among"
-            f" num_attention_heads {config.heads}"
-        )
-    if config.positions <= config.first_position:
-        raise ValueError(
-            f"{file}: max_position_embeddings {config.positions} leaves no place for a token:"
-            f" the first is at {config.first_position}"
-        )
-    return config
-
-
 def of_our_own(
-    config: BertConfig, pooler: bool, columns: tuple[VectorColumn, ...] = ()
+    config: Transformer, pooler: bool, columns: tuple[VectorColumn, ...] = ()
 ) -> dict[str, Any]:
-    """What a `ModelSpec` says of any BERT that `bert` runs; `columns` where its files name some."""
+    """What a `ModelSpec` says of any model that `forward` runs; `columns` where its files name
+    some.
+    """
     shapes = weights.shapes(config, pooler).values()
     return {
-        "bert": config,
+        "transformer": config,
         "hidden_size": config.hidden_size,
-        "longest": config.positions - config.first_position,
+        "longest": config.longest,
         "layers": tuple(range(config.layer_count + 1)),
         "outputs": (POOLER,) if pooler else (),
         "parameters": sum(math.prod(shape) for shape in shapes),
         "default_columns": columns or second_to_last(config.layer_count),
+    }
+
+
+def of_tokenizer(library: Tokenizer) -> dict[str, Any]:
+    """What a `ModelSpec` says of its tokenizer."""
+    return {
+        "specials": sum(token is not None for token in (library.cls, library.sep)),
+        "separators": library.separators,
+        "pairs": library.pairs,
     }
 
 

@@ -1,120 +1,100 @@
-"""BERT's forward pass in TensorFlow, and the encoder that runs it: a graph for each layer, with its
-weights beside it or in it.
+"""The forward pass of a transformer, put together of blocks, and the encoder that runs it: a graph
+for each layer, with its weights beside it or in it.
 
-Follows google-research/bert, modeling.py (post-layer-norm transformer). TensorFlow copies a graph's
-constants while it optimizes the graph: one graph for a layer keeps that small. Exported models run
-the same functions, with their weights in variables.
+TensorFlow copies a graph's constants while it optimizes the graph: one graph for a layer keeps that
+small. Exported models run the same functions, with their weights in variables.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from threading import Lock
 
 import numpy as np
 
-from corpusvec.transforms.batches import padded_length
-from corpusvec.transforms.elements import Encoded, Window
-from corpusvec.transforms.models.hardware import has_amx, has_gpu, prepare_threads, tf
-from corpusvec.transforms.specs import POOLER, BertConfig, ModelSpec, Wanted
+from corpusvec.transforms.architectures import AFTER, AROUND, Reach, Transformer
+from corpusvec.transforms.batches import filled, padded_length
+from corpusvec.transforms.columns import Encoded, Windows
+from corpusvec.transforms.models.hardware import has_amx, prepare_threads, tf
+from corpusvec.transforms.models.transformers.blocks import norms
+from corpusvec.transforms.models.transformers.blocks.arrays import Arrays, Fixed, Weights, held
+from corpusvec.transforms.models.transformers.blocks.attention import attend
+from corpusvec.transforms.models.transformers.blocks.convolution import convolved
+from corpusvec.transforms.models.transformers.blocks.embedding import embed
+from corpusvec.transforms.models.transformers.blocks.feed_forward import feed_forward
+from corpusvec.transforms.models.transformers.blocks.surroundings import (
+    Surroundings,
+    surroundings,
+)
+from corpusvec.transforms.models.transformers.weights import WORDS, layer_name, norm_places
+from corpusvec.transforms.specs import POOLER, Layer, ModelSpec, Wanted
 
-Weights = Mapping[str, np.ndarray]
 SMALL_HIDDEN = 512  # below that bfloat16 is faster with its weights in the graph
-
-ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
-    "gelu": lambda x: tf.nn.gelu(x, approximate=False),
-    "gelu_tanh": lambda x: tf.nn.gelu(x, approximate=True),
-    "relu": tf.nn.relu,
-    "silu": tf.nn.silu,
-    "tanh": tf.nn.tanh,
-    "linear": tf.identity,
-}
+LONG = 1024  # tokens, above which the attention is computed block by block
 
 
-class BertEncoder:
-    """A BERT with everything but what is wanted left out. Calls from several threads run side by
+class TransformerEncoder:
+    """A model with everything but what is wanted left out. Calls from several threads run side by
     side.
     """
 
     def __init__(self, spec: ModelSpec, wanted: Wanted, weights: Weights):
         """`weights` by the names of `weights.shapes`."""
-        assert spec.bert is not None
+        assert spec.transformer is not None
         self.streams = prepare_threads()
         self.hidden_size, self.layer_count = spec.hidden_size, spec.layer_count
         self.max_seq_length, self._longest = spec.max_seq_length, spec.longest_padded
         self._layers, self._segments = [int(layer) for layer in wanted.layers], spec.segments
-        self._graphs = Graphs.build(spec.bert, wanted, weights)
+        self._graphs = Graphs.build(spec.transformer, wanted, weights)
 
-    def encode(self, windows: Sequence[Window]) -> list[Encoded]:
-        """Each result's layers are views [T, H] float32 of the batch's."""
-        lengths = np.array([len(window) for window in windows], np.int32)
-        ids = np.zeros((len(windows), padded_length(windows, self._longest)), np.int32)
-        segments = np.zeros_like(ids)
-        for row, window in enumerate(windows):
-            ids[row, : len(window)] = window.ids
-            if self._segments:
-                segments[row, : len(window)] = window.segments
-        layers, pooled = self._graphs.run(ids, segments, lengths, self._layers)
-        return [
-            Encoded(
-                window=window,
-                layers={i: values[row, : len(window)] for i, values in layers.items()},
-                outputs={} if pooled is None else {POOLER: pooled[row].copy()},
-            )
-            for row, window in enumerate(windows)
-        ]
+    def encode(self, windows: Windows) -> Encoded:
+        """Layers and pooled output as TensorFlow has them."""
+        ids, segments = filled(windows, padded_length(windows, self._longest))
+        if not self._segments:
+            segments[:] = 0
+        lengths = windows.lengths.astype(np.int32)
+        found, pooled = self._graphs.run(ids, segments, lengths, self._layers)
+        layers: dict[Layer, np.ndarray] = {layer: values for layer, values in found.items()}  # noqa: C416
+        return Encoded(windows, layers, {} if pooled is None else {POOLER: pooled})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Graphs:
+class Stack:
     """The graphs that a batch goes through, each traced once, for any B and T.
 
-    `embed`: table of words [V, H], ids and segments [B, T] and lengths [B] -> rows [B*T, H], mask.
-    `layers`: rows and mask -> rows, as many as the highest layer wanted. `pool`: rows, B -> [B, H],
-    None unless it is wanted.
+    `begin`: table of words [V, W], ids and segments [B, T] and lengths [B] -> rows [B*T, H], and
+    what `surroundings` gives for each reach. `layers`: rows and the surroundings of a reach ->
+    rows, as many as the highest layer wanted, each with the number of its reach.
     """
 
-    words: tf.Tensor
-    embed: Callable[..., tuple[tf.Tensor, tf.Tensor]]
-    layers: Sequence[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]
-    pool: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None
+    begin: Callable[..., tuple[tf.Tensor, list[Surroundings]]]
+    layers: Sequence[tuple[Callable[[tf.Tensor, Surroundings], tf.Tensor], int]]
+
+
+class Graphs:
+    """A model up to the highest layer wanted. Its attention is computed at once; in batches of long
+    texts block by block, by graphs that are made when the first of these comes.
+
+    `pool`: rows, B -> [B, H], None unless it is wanted.
+    """
+
+    def __init__(self, words: tf.Tensor, tracing: Tracing, pool: Callable[..., tf.Tensor] | None):
+        self.words, self.pool = words, pool
+        self.usual = tracing.stack(by_blocks=False)
+        self._tracing, self._long, self._lock = tracing, None, Lock()
 
     @classmethod
-    def build(cls, config: BertConfig, wanted: Wanted, weights: Weights) -> Graphs:
+    def build(cls, config: Transformer, wanted: Wanted, weights: Weights) -> Graphs:
         """All that is wanted, no more."""
         dtype = tf.as_dtype(wanted.precision)
         count = config.layer_count if wanted.pooler else max(map(int, wanted.layers), default=0)
-        rows = tf.TensorSpec([None, config.hidden_size], dtype)
-        mask = tf.TensorSpec([None, 1, 1, None], dtype)
-        table = tf.TensorSpec([config.vocab_size, config.hidden_size], dtype)
-        ids, lengths = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
-
+        config = config.lower(count)
         in_graph = dtype == tf.bfloat16 and (has_amx() or config.hidden_size < SMALL_HIDDEN)
-        fixed = Fixed(weights, dtype, in_graph, norms_fuse(dtype))
-
-        def embed(config, arrays, words, ids, segments, lengths):
-            tokens = tf.sequence_mask(lengths, tf.shape(ids)[1])
-            rows = embeddings(config, arrays, words, ids, segments)
-            return rows, attention_mask(tokens, dtype)
-
-        def traced(function, *signature):
-            def bound(*inputs):
-                return function(config, fixed, *inputs)
-
-            return tf.function(bound, autograph=False).get_concrete_function(*signature)
-
-        return cls(
-            words=tf.constant(weights["embeddings/word_embeddings"], dtype),
-            embed=traced(embed, table, ids, ids, lengths),
-            layers=[
-                traced(functools.partial(layer, f"encoder/layer_{i}"), rows, mask)
-                for i in range(count)
-            ],
-            pool=traced(pooler, rows, tf.TensorSpec([], tf.int32)) if wanted.pooler else None,
-        )
+        tracing = Tracing(config, Fixed(weights, dtype, in_graph, norms.fuse(dtype)))
+        pool = tracing.pooler() if wanted.pooler else None
+        return cls(held(weights, WORDS, dtype), tracing, pool)
 
     def run(
         self, ids: np.ndarray, segments: np.ndarray, lengths: np.ndarray, wanted: Sequence[int]
@@ -122,165 +102,141 @@ class Graphs:
         """ids and segments [B, T], lengths [B], all int32 -> the layers wanted by index, each
         [B, T, H] float32, and the pooled output [B, H] float32 or None.
         """
-        x, mask = self.embed(self.words, *map(tf.constant, (ids, segments, lengths)))
+        stack = self._stack(ids.shape[1])
+        x, around = stack.begin(self.words, *map(tf.constant, (ids, segments, lengths)))
         found = {}
-        for index in range(len(self.layers) + 1):
+        for index in range(len(stack.layers) + 1):
             if index > 0:
-                x = self.layers[index - 1](x, mask)
+                function, reach = stack.layers[index - 1]
+                x = function(x, around[reach])
             if index in wanted:
                 found[index] = tf.cast(x, tf.float32).numpy().reshape(*ids.shape, -1)
         if self.pool is None:
             return found, None
         return found, tf.cast(self.pool(x, tf.constant(len(ids))), tf.float32).numpy()
 
-
-class Arrays(Protocol):
-    """Where the forward pass gets its weights, by the names of `weights.shapes`."""
-
-    @property
-    def dtype(self) -> tf.DType:
-        """Of all of them."""
-
-    def __call__(self, name: str) -> tf.Tensor:
-        """An array as it is."""
-
-    def dense(self, x: tf.Tensor, *names: str) -> tf.Tensor:
-        """[rows, in] -> [rows, out], the outputs of several layers of one input side by side."""
-
-    def norm(self, x: tf.Tensor, name: str, epsilon: float) -> tf.Tensor:
-        """[rows, H] -> [rows, H], by `norm` or what equals it."""
-
-    def dropped(self, x: tf.Tensor) -> tf.Tensor:
-        """Of the same shape: what training leaves of it."""
-
-    def dropped_attention(self, x: tf.Tensor) -> tf.Tensor:
-        """The like for the weights of the attention."""
+    def _stack(self, length: int) -> Stack:
+        if length <= LONG or self._tracing.config.attention.disentangled:
+            return self.usual
+        with self._lock:
+            self._long = self._long or self._tracing.stack(by_blocks=True)
+        return self._long
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
-    """Weights that nothing trains, for the graph that is being traced: constants of it where
-    `in_graph`, else tensors beside it.
+class Tracing:
+    """How the graphs of a model are made."""
 
-    Only in a graph does oneDNN keep them in its own layout, which bfloat16 needs on AMX and gains
-    by in small models. But TensorFlow holds a graph's constants seven times over and copies them
-    for seconds before the first call, and the kernel for weights as they lie is otherwise as fast.
+    config: Transformer
+    arrays: Fixed
+
+    def stack(self, by_blocks: bool) -> Stack:
+        begin = self._begin(by_blocks)
+        return Stack(begin, self._layers(begin.structured_outputs[1], by_blocks))
+
+    def _begin(self, by_blocks: bool):
+        embeddings = self.config.embeddings
+        table = tf.TensorSpec([embeddings.vocab_size, embeddings.width], self.arrays.dtype)
+        ids, lengths = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
+
+        def run(words, ids, segments, lengths):
+            tokens = tf.sequence_mask(lengths, tf.shape(ids)[1])
+            return start(self.config, self.arrays, words, ids, segments, tokens, by_blocks)
+
+        return _traced(run, table, ids, ids, lengths)
+
+    def _layers(
+        self, given: Sequence[Surroundings], by_blocks: bool
+    ) -> list[tuple[Callable[..., tf.Tensor], int]]:
+        """Of `given` surroundings; layers that compute the same are one graph."""
+        config, kinds = self.config, reaches(self.config)
+        made: dict[tuple[int, ...], Callable[..., tf.Tensor]] = {}
+        found = []
+        for number, reach in enumerate(config.reaches):
+            kind = kinds.index(reach)
+            ends = number == 0, number == config.layer_count - 1
+            key = (config.source(number), kind, *(ends if config.ends_differ else ()))
+            if key not in made:
+                shapes = {name: _shape(one) for name, one in given[kind].items()}
+                run = functools.partial(layer, config, number, self.arrays, by_blocks=by_blocks)
+                made[key] = _traced(run, self._rows(), shapes)
+            found.append((made[key], kind))
+        return found
+
+    def pooler(self):
+        run = functools.partial(pooler, self.config, self.arrays)
+        return _traced(run, self._rows(), tf.TensorSpec([], tf.int32))
+
+    def _rows(self) -> tf.TensorSpec:
+        return tf.TensorSpec([None, self.config.hidden_size], self.arrays.dtype)
+
+
+def _traced(function, *signature):
+    def bound(*inputs):
+        return function(*inputs)
+
+    return tf.function(bound, autograph=False).get_concrete_function(*signature)
+
+
+def _shape(tensor: tf.Tensor) -> tf.TensorSpec:
+    return tf.TensorSpec(tensor.shape, tensor.dtype)
+
+
+def start(
+    config: Transformer, arrays: Arrays, words, ids, segments, tokens, by_blocks: bool = False
+) -> tuple[tf.Tensor, list[Surroundings]]:
+    """Words [V, W], ids and segments [B, T], and tokens [B, T], none where there is padding ->
+    layer 0 as rows [B*T, H], and what each of the `reaches` is told.
     """
-
-    weights: Weights
-    dtype: tf.DType
-    in_graph: bool
-    fused_norms: bool
-
-    def __call__(self, name: str) -> tf.Tensor:
-        return self._tensor(self.weights[name])
-
-    def dense(self, x: tf.Tensor, *names: str) -> tf.Tensor:
-        """[rows, in] -> [rows, out], the outputs of several layers of one input side by side."""
-        kernels = [self.weights[f"{name}/kernel"] for name in names]
-        biases = [self.weights[f"{name}/bias"] for name in names]
-        product = tf.matmul(x, self._tensor(np.concatenate(kernels, axis=1)))
-        return tf.nn.bias_add(product, self._tensor(np.concatenate(biases)))
-
-    def norm(self, x: tf.Tensor, name: str, epsilon: float) -> tf.Tensor:
-        gamma, beta = self(f"{name}/LayerNorm/gamma"), self(f"{name}/LayerNorm/beta")
-        return (fused_norm if self.fused_norms else norm)(x, gamma, beta, epsilon)
-
-    def dropped(self, x: tf.Tensor) -> tf.Tensor:
-        return x
-
-    dropped_attention = dropped
-
-    def _tensor(self, values: np.ndarray) -> tf.Tensor:
-        with contextlib.nullcontext() if self.in_graph else tf.init_scope():
-            return tf.constant(values, self.dtype)
+    x = embed(config.embeddings, arrays, words, ids, segments)
+    around = [surroundings(config, reach, arrays, tokens, by_blocks) for reach in reaches(config)]
+    return x, around
 
 
-def embeddings(config: BertConfig, arrays: Arrays, words, ids, segments) -> tf.Tensor:
-    """Words [V, H], ids and segments [B, T] -> layer 0 as rows [B*T, H]."""
-    # With one segment type, text B adds nothing: the original's one-hot vector of it is zero.
-    known = tf.pad(arrays("embeddings/token_type_embeddings"), [[0, 1], [0, 0]])
-    types = tf.gather(known, segments)
-    table = arrays("embeddings/position_embeddings")
-    places = table[: tf.shape(ids)[1]]  # [T, H]
-    if first := config.first_position:
-        # As in fairseq, whatever has the number of the padding is not counted.
-        counted = tf.cast(ids != first - 1, tf.int32)
-        places = tf.gather(table, tf.cumsum(counted, axis=1) * counted + first - 1)  # [B, T, H]
-    x = tf.reshape(tf.gather(words, ids) + types + places, [-1, config.hidden_size])  # [B*T, H]
-    return arrays.dropped(arrays.norm(x, "embeddings", config.layer_norm_eps))
+def reaches(config: Transformer) -> tuple[Reach, ...]:
+    """Those of the layers, each once."""
+    return tuple(dict.fromkeys(config.reaches))
 
 
-def attention_mask(tokens: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """Tokens [B, T], none where there is padding -> [B, 1, 1, T]: 0 for a token, -10000 for
-    padding, as the original; exp() of it is 0.
-    """
-    return (1.0 - tf.cast(tokens, dtype)[:, None, None, :]) * -10000.0
+def layer(
+    config: Transformer,
+    number: int,
+    arrays: Arrays,
+    x,
+    around: Surroundings,
+    by_blocks: bool = False,
+) -> tf.Tensor:
+    """Rows [B*T, H] -> rows [B*T, H]; `around` is of the layer's reach, made `by_blocks` or not."""
+    name, embedded = layer_name(config, number), x
+    places = norm_places(config, number)
+
+    def half(x, before, compute, after):
+        inner = arrays.norm(x, f"{name}/{before}", config.norm) if before in places else x
+        found = compute(inner)
+        if config.norms == AROUND:
+            found = arrays.norm(found, f"{name}/{after}", config.norm)
+        found += x
+        return (
+            found if config.norms != AFTER else arrays.norm(found, f"{name}/{after}", config.norm)
+        )
+
+    def attention(x):
+        reach = config.reaches[number] if by_blocks else None
+        return attend(config.attention, name, arrays, x, around, reach)
+
+    def own(x):
+        return feed_forward(config.feed_forward, name, arrays, x)
+
+    x = half(x, "attention/input", attention, "attention/output")
+    x = half(x, "intermediate/input", own, "output")
+    if config.convolution and number == 0:
+        x = convolved(config, arrays, embedded, x, around)
+    if config.final_norm and number == config.layer_count - 1:
+        x = arrays.norm(x, "encoder/final", config.norm)
+    return x
 
 
-def layer(name: str, config: BertConfig, arrays: Arrays, x, mask) -> tf.Tensor:
-    """Rows [B*T, H] and mask [B, 1, 1, T] -> rows [B*T, H]."""
-    shape, size = tf.shape(mask), config.hidden_size // config.heads
-    batch, length = shape[0], shape[3]
-    attention = [f"{name}/attention/self/{part}" for part in ("query", "key", "value")]
-    heads = tf.reshape(
-        arrays.dense(x, *attention), [batch, length, 3, config.heads, size]
-    )  # [B, T, 3, N, D]
-    q, k, v = tf.unstack(tf.transpose(heads, [2, 0, 3, 1, 4]), num=3)  # each [B, N, T, D]
-    scale = tf.cast(1.0 / np.sqrt(size), arrays.dtype)
-    scores = tf.matmul(q, k, transpose_b=True) * scale + mask  # [B, N, T, T]
-    shares = arrays.dropped_attention(tf.nn.softmax(scores))
-    context = tf.transpose(tf.matmul(shares, v), [0, 2, 1, 3])  # [B, T, N, D]
-    context = tf.reshape(context, tf.shape(x))  # as many rows: so TensorFlow adds x in the product
-    attended = arrays.dropped(arrays.dense(context, f"{name}/attention/output/dense")) + x
-    x = arrays.norm(attended, f"{name}/attention/output", config.layer_norm_eps)
-    inner = ACTIVATIONS[config.activation](arrays.dense(x, f"{name}/intermediate/dense"))
-    output = arrays.dropped(arrays.dense(inner, f"{name}/output/dense")) + x
-    return arrays.norm(output, f"{name}/output", config.layer_norm_eps)
-
-
-def norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> tf.Tensor:
-    """[rows, H] -> [rows, H], each row with mean 0 and variance 1, times gamma plus beta [H]."""
-    wide = tf.cast(x, tf.float32)
-    mean, variance = tf.nn.moments(wide, axes=[-1], keepdims=True)
-    scaled = tf.cast((wide - mean) * tf.math.rsqrt(variance + epsilon), x.dtype)
-    return scaled * gamma + beta
-
-
-def fused_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> tf.Tensor:
-    """`norm` in the form that TensorFlow replaces by oneDNN's layer normalization: rows as the
-    channels of one picture. Rounded otherwise in the last digit.
-    """
-    rows = tf.shape(x)[0]
-    normed = tf.raw_ops.FusedBatchNormV3(
-        x=tf.reshape(x, [1, rows, -1, 1]),
-        scale=tf.ones([rows]),
-        offset=tf.zeros([rows]),
-        mean=tf.constant([], tf.float32),
-        variance=tf.constant([], tf.float32),
-        epsilon=epsilon,
-        data_format="NCHW",
-        is_training=True,
-    )
-    return tf.reshape(normed.y, tf.shape(x)) * gamma + beta
-
-
-@functools.cache
-def norms_fuse(dtype: tf.DType) -> bool:
-    """Whether `fused_norm` runs here: TensorFlow has that layout where it has oneDNN, and for GPUs,
-    where it gains nothing. Not to be asked while a graph is traced.
-    """
-    if has_gpu():
-        return False
-    one = tf.ones([2, 2], dtype)
-    try:
-        tf.function(fused_norm, autograph=False)(one, one[0], one[0], 1e-12)
-    except tf.errors.OpError:
-        return False
-    return True
-
-
-def pooler(config: BertConfig, arrays: Arrays, x, batch) -> tf.Tensor:
+def pooler(config: Transformer, arrays: Arrays, x, batch) -> tf.Tensor:
     """Rows [B*T, H] of the last layer -> [B, H], of each window's [CLS]."""
     first = tf.reshape(x, [batch, -1, config.hidden_size])[:, 0]
     return tf.tanh(arrays.dense(first, "pooler/dense"))

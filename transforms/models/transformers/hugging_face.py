@@ -1,5 +1,5 @@
-"""Hugging Face folders of BERT architecture, with sentence-transformers' files where they are
-there.
+"""Hugging Face folders of the families that corpusvec runs, with sentence-transformers' files where
+they are there.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from corpusvec.transforms.architectures import Transformer
 from corpusvec.transforms.models.transformers import (
     configurations,
     sentence_modules,
     tokenizer_files,
+    weight_places,
     weights,
 )
 from corpusvec.transforms.models.transformers.folders import (
@@ -21,38 +23,26 @@ from corpusvec.transforms.models.transformers.folders import (
     digest_of,
     fitting_tokenizer,
     of_our_own,
+    of_tokenizer,
     say_lowercase,
+)
+from corpusvec.transforms.models.transformers.stored_arrays import (
+    StoredArrays,
+    places,
+    shapes_and_types,
 )
 from corpusvec.transforms.specs import (
     Asked,
-    BertConfig,
     ModelSpec,
     TokenizerSpec,
     VectorColumn,
     Wanted,
 )
-from corpusvec.transforms.storage import safetensors_files
 from corpusvec.transforms.storage.json_files import read_json, setting
 from corpusvec.transforms.tokens.tokens import Tokenizer
 
 if TYPE_CHECKING:
-    from corpusvec.transforms.models.transformers.forward import BertEncoder
-
-_INDEX = ".index.json"  # what follows the name of a file whose weights are in shards
-
-_NAMES = {
-    "embeddings.word_embeddings.weight": "embeddings/word_embeddings",
-    "embeddings.position_embeddings.weight": "embeddings/position_embeddings",
-    "embeddings.token_type_embeddings.weight": "embeddings/token_type_embeddings",
-}
-_ENDINGS = {
-    "LayerNorm.weight": "LayerNorm/gamma",
-    "LayerNorm.gamma": "LayerNorm/gamma",
-    "LayerNorm.bias": "LayerNorm/beta",
-    "LayerNorm.beta": "LayerNorm/beta",
-    ".weight": "/kernel",
-    ".bias": "/bias",
-}
+    from corpusvec.transforms.models.transformers.forward import TransformerEncoder
 
 
 def recognises(path: str, asked: Asked) -> bool:
@@ -60,6 +50,8 @@ def recognises(path: str, asked: Asked) -> bool:
     modules. A configuration alone may lie beside a SavedModel.
     """
     folder = Path(path)
+    if sentence_modules.is_static(folder):
+        return False
     if (folder / "modules.json").is_file():
         return True
     weights = any(folder.glob("*.safetensors*"))
@@ -85,38 +77,48 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     lowercase_first = bool(modules and modules.lowercase and lowercase is not False)
     rules = tokenizer_files.describe(tokenizer_file, said, values, lowercase, lowercase_first)
     library = fitting_tokenizer(rules, config.vocab_size)
-    added = [file for file in [tokenizer_file.with_name("added_tokens.json")] if file.is_file()]
-    own = modules.files if modules else ()
-    files = [config_file, *weight_files, tokenizer_file, *added, *own]
+    files = [config_file, *weight_files, *_files_beside(tokenizer_file, modules)]
+    around = of_tokenizer(library)
+    specials = around["specials"] + around["separators"]
     return ModelSpec(
         kind="hugging_face",
         path=path,
         weights=tuple(map(str, weight_files)),
         **of_our_own(config, has_pooler, _columns(modules, config, rules, library)),
         tokenizer=rules,
-        max_seq_length=_limit(config, modules, said, tokenizer_file),
+        max_seq_length=_limit(config, modules, said, tokenizer_file, specials),
         digest=digest_of(
             files, {"do_lower_case": [rules.lowercase, lowercase_first], "tokenizer": said}
         ),
-        separators=library.separators,
-        segments=library.segments and config.segment_types > 1,
-        prompts=modules.prompts if modules else (),
-        default_prompt=modules.default_prompt if modules else "",
+        segments=library.segments and config.embeddings.segment_types > 1,
+        **around,
+        **sentence_modules.prompts(modules),
         notes=(
             *notes,
+            *(modules.notes if modules else ()),
             *configurations.type_note(values, types, modules.dtype if modules else None),
             *tokenizer_files.notes(rules, said, values, library),
         ),
     )
 
 
+def _files_beside(
+    tokenizer_file: Path, modules: sentence_modules.SentenceModules | None
+) -> list[Path]:
+    """All that decide vectors, but configuration and weights."""
+    added = [file for file in [tokenizer_file.with_name("added_tokens.json")] if file.is_file()]
+    return [tokenizer_file, *added, *(modules.files if modules else ())]
+
+
 def _checked_weights(
-    folder: Path, values: Mapping[str, Any], config: BertConfig
+    folder: Path, values: Mapping[str, Any], config: Transformer
 ) -> tuple[list[Path], bool, set[str]]:
     """The files of the weights, whether they have a pooler, and the types of their numbers."""
-    files = _weight_files(folder, values)
+    files = weight_places.find(folder, values)
     where = str(files[0] if len(files) == 1 else folder)
-    there, types = _names_and_shapes(files, config, where)
+    there, types = shapes_and_types(places(config, files))
+    if weights.WORDS not in there:
+        raise ValueError(f"{where}: the weights hold no word embeddings of a {config.family}")
     has_pooler = weights.POOLER_KERNEL in there
     weights.check_shapes(there, config, has_pooler, where)
     return files, has_pooler, types
@@ -124,7 +126,7 @@ def _checked_weights(
 
 def _columns(
     modules: sentence_modules.SentenceModules | None,
-    config: BertConfig,
+    config: Transformer,
     rules: TokenizerSpec,
     library: Tokenizer,
 ) -> tuple[VectorColumn, ...]:
@@ -134,113 +136,39 @@ def _columns(
 
 
 def _limit(
-    config: BertConfig,
+    config: Transformer,
     modules: sentence_modules.SentenceModules | None,
     said: dict[str, Any],
     tokenizer_file: Path,
+    specials: int,
 ) -> int:
-    """The longest that the model takes, or less where its files say so."""
-    limit = config.positions - config.first_position
+    """The longest that the model takes, or less where its files say so. Raises `ValueError` where
+    that has no room for a text beside the `specials` of a pair.
+    """
+    limit, usual = config.longest, config.usual_length or config.longest
     file = tokenizer_file.with_name("tokenizer_config.json")
     of_tokenizer = setting(said, "model_max_length", int | float, file)
-    found = (modules and modules.max_seq_length) or of_tokenizer
-    return int(found) if found and 0 < found < limit else limit
+    found, where = of_tokenizer, f"{file}: model_max_length"
+    if modules and modules.max_seq_length:
+        found, where = modules.max_seq_length, modules.limit_of
+    if not (found and 0 < found < limit):
+        return usual
+    if found <= specials:
+        raise ValueError(
+            f"{where} is {found:g}, and special tokens alone take {specials}; set it to"
+            f" {specials + 1} or more"
+        )
+    return int(found)
 
 
-def load(spec: ModelSpec, wanted: Wanted) -> BertEncoder:
+def load(spec: ModelSpec, wanted: Wanted) -> TransformerEncoder:
     """Read the arrays and build the encoder."""
-    from corpusvec.transforms.models.transformers.forward import BertEncoder
+    from corpusvec.transforms.models.transformers.forward import TransformerEncoder
 
-    return BertEncoder(spec, wanted, read_arrays(spec, wanted.pooler))
-
-
-def read_arrays(spec: ModelSpec, pooler: bool) -> dict[str, np.ndarray]:
-    """The arrays of `weights.shapes`, float32; the pooler's if wanted."""
-    needed = weights.shapes(spec.bert, pooler)  # type: ignore[arg-type]
-    arrays: dict[str, np.ndarray] = {}
-    for file in map(Path, spec.weights):
-        with safetensors_files.opened(file) as tensors:
-            for key, name in _renamed(list(tensors.keys())).items():
-                if name in needed:
-                    array = tensors.get_tensor(key).astype(np.float32)
-                    arrays[name] = array.T if name.endswith("/kernel") else array
-    return arrays
+    return TransformerEncoder(spec, wanted, read_arrays(spec, wanted.pooler))
 
 
-def _weight_files(folder: Path, values: Mapping[str, Any]) -> list[Path]:
-    """The file that the configuration names, else the single file, else the shards.
-
-    Source: transformers 5.23, modeling_utils.py, _get_resolved_checkpoint_files.
-    """
-    named = setting(values, "transformers_weights", str, folder / "config.json")
-    single, index = folder / "model.safetensors", folder / f"model.safetensors{_INDEX}"
-    if named is not None:
-        if Path(named).name != named or not named.removesuffix(_INDEX).endswith(".safetensors"):
-            raise ValueError(
-                f"{folder / 'config.json'}: transformers_weights is {named!r}, which is no"
-                " safetensors file of the folder"
-            )
-        single = index = folder / named
-    sharded = index.is_file() and (index.name == named or not single.is_file())
-    files = _shards(index) if sharded and index.name.endswith(_INDEX) else [single]
-    for file in files:
-        if not file.is_file():
-            hint = ""
-            if (folder / "pytorch_model.bin").is_file():
-                hint = "; pytorch_model.bin is not read, save the model as safetensors"
-            raise ValueError(f"--model={folder}: has no {file.name}{hint}")
-    return files
-
-
-def _shards(index: Path) -> list[Path]:
-    names = read_json(index).get("weight_map")
-    if not isinstance(names, dict) or not names:
-        raise ValueError(f"{index}: has no weight_map, which says where each weight is")
-    for key, name in names.items():
-        if not isinstance(name, str):
-            raise ValueError(f"{index}: weight_map: {key} must be the name of a file, got {name!r}")
-    return [index.with_name(name) for name in sorted(set(names.values()))]
-
-
-def _names_and_shapes(
-    files: list[Path], config: BertConfig, where: str
-) -> tuple[dict[str, tuple[int, ...]], set[str]]:
-    """The arrays of a BERT by our names, and their types. Raises `ValueError` where one is there
-    twice, or holds no floating-point numbers.
-    """
-    shapes: dict[str, tuple[int, ...]] = {}
-    sources: dict[str, str] = {}
-    types: set[str] = set()
-    needed = weights.shapes(config, pooler=True)
-    for file in files:
-        with safetensors_files.opened(file) as tensors:
-            for key, name in _renamed(list(tensors.keys())).items():
-                if name in needed:
-                    types.add(safetensors_files.check_type(tensors, key, file))
-                if name in shapes:
-                    raise ValueError(f"{file}: {key} and {sources[name]} are the same weight")
-                shape = tuple(tensors.get_slice(key).get_shape())
-                shapes[name] = shape[::-1] if name.endswith("/kernel") else shape
-                sources[name] = key
-    if not shapes:
-        raise ValueError(f"{where}: the weights hold no word embeddings of a BERT")
-    return shapes, types
-
-
-def _renamed(keys: list[str]) -> dict[str, str]:
-    """Keys of a file -> our names, without what a model for another task has beside its BERT."""
-    found = {}
-    for key in keys:
-        start = max(key.find(part) for part in ("embeddings.", "encoder.layer.", "pooler."))
-        name = key[start:] if start >= 0 else ""
-        if start > 0 and key[:start] not in ("bert.", "roberta.", "model.", "0.auto_model."):
-            continue
-        if name in _NAMES:
-            found[key] = _NAMES[name]
-            continue
-        for ending, ours in _ENDINGS.items():
-            if name.endswith(ending):
-                stem = name.removesuffix(ending).replace("encoder.layer.", "encoder/layer_")
-                found[key] = stem.replace(".", "/") + ours
-                break
-    return found
+def read_arrays(spec: ModelSpec, pooler: bool) -> Mapping[str, np.ndarray]:
+    """The arrays of `weights.shapes`, float32, read one by one; the pooler's if wanted."""
+    assert spec.transformer is not None
+    return StoredArrays(spec.transformer, list(map(Path, spec.weights)), pooler)

@@ -7,25 +7,32 @@ file and name. Source: sentence-transformers 6.2, base/ and sentence_transformer
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from corpusvec.transforms.models.transformers import transformer_settings
-from corpusvec.transforms.specs import BertConfig, VectorColumn
+from corpusvec.transforms.architectures import Transformer
+from corpusvec.transforms.models.transformers import routers, transformer_settings
+from corpusvec.transforms.models.transformers.routers import Route
+from corpusvec.transforms.models.transformers.transformer_settings import TransformerSettings
+from corpusvec.transforms.specs import VectorColumn
 from corpusvec.transforms.storage.json_files import no_others, read_json, setting, whole_number
-from corpusvec.transforms.vectors.dense_layers import NORMALIZE, TRUNCATE, width_after
+from corpusvec.transforms.vectors.dense_layers import NORMALIZE, TRUNCATE, dense_files, width_after
 
 _LISTING = "modules.json"
 _ABOUT = "config_sentence_transformers.json"
 
 # Full names of the classes that are implemented, with ours. `models` is where older versions had
 # them, as a class and as a module of the class's name.
+_NAMES = ("Transformer", "Pooling", "StaticEmbedding", "Router", "Dense", "Normalize", "Dropout")
 _CLASSES: Mapping[str, str] = {
-    f"sentence_transformers.{home.format(name, name.lower())}.{name}": name
-    for name in ("Transformer", "Pooling", "Dense", "Normalize", "Dropout")
+    f"sentence_transformers.{home.format(name, re.sub('(?<=[a-z])(?=[A-Z])', '_', name).lower())}"
+    f".{name}": name
+    for name in _NAMES
     for home in (
         "models",
         "models.{0}",
@@ -59,39 +66,69 @@ _SWITCHES = {
 _WIDTHS = ("embedding_dimension", "word_embedding_dimension")  # the newer name and the older
 
 
+# What comes first: where the vector of a text is from.
+_TRANSFORMER, _STATIC = ["Transformer", "Pooling"], ["StaticEmbedding"]
+
+
 @dataclass(frozen=True, slots=True)
 class SentenceModules:
-    """A model's modules. `steps` follow the pooling, see `dense_layers`."""
+    """A model's modules. `transformer` is the folder of the first, `steps` follow the pooling, see
+    `dense_layers`; `limit_of` is the file and the setting that say `max_seq_length`. Static
+    embeddings say their width with their weights alone.
+    """
 
     transformer: Path
     poolings: tuple[str, ...]
     include_prompt: bool
-    pooled_width: int
+    pooled_width: int | None
     steps: tuple[str, ...]
     max_seq_length: int | None
+    limit_of: str
     lowercase: bool
     dtype: str | None
     prompts: tuple[tuple[str, str], ...]
     default_prompt: str
     files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
-    def columns(self, config: BertConfig) -> tuple[VectorColumn, ...]:
+    def columns(self, config: Transformer) -> tuple[VectorColumn, ...]:
         """The one column of the model. Raises `ValueError` where the widths do not fit."""
         if self.pooled_width != config.hidden_size:
             raise ValueError(
                 f"{self.transformer}: Pooling is for {self.pooled_width} dimensions, the model has"
                 f" {config.hidden_size}"
             )
-        width_after(self.steps, config.hidden_size * len(self.poolings))
-        return (
-            VectorColumn(
-                name="vector",
-                pooling="+".join(self.poolings),
-                layers=(config.layer_count,),
-                modules=self.steps,
-                skip_prompt=not self.include_prompt,
-            ),
+        return (self.column(config.hidden_size, config.layer_count),)
+
+    def column(self, width: int, layer: int) -> VectorColumn:
+        """Of a layer of so many dimensions. Raises `ValueError` where the widths do not fit."""
+        width_after(self.steps, width * len(self.poolings))
+        return VectorColumn(
+            name="vector",
+            pooling="+".join(self.poolings),
+            layers=(layer,),
+            modules=self.steps,
+            skip_prompt=not self.include_prompt,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pooling:
+    """What the Pooling says; as it stands, what static embeddings do."""
+
+    modes: tuple[str, ...] = ("mean",)
+    include_prompt: bool = True
+    width: int | None = None
+    file: Path | None = None
+
+    @classmethod
+    def read(cls, file: Path) -> _Pooling:
+        values = read_json(file)
+        no_others(values, (*_WIDTHS, *_SWITCHES, "pooling_mode", "include_prompt"), file)
+        width = next((key for key in _WIDTHS if key in values), _WIDTHS[0])
+        # Null is false, where no word is true.
+        includes = setting(values, "include_prompt", bool, file) or "include_prompt" not in values
+        return cls(_poolings(file, values), bool(includes), whole_number(values, width, file), file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,42 +149,74 @@ def read(folder: Path) -> SentenceModules | None:
     if not listing.is_file():
         _check_whole(folder)
         return None
-    modules = [(name, folder / path) for name, path in _listed(listing)]
-    names = [name for name, _ in modules]
-    if names[:2] != ["Transformer", "Pooling"] or not {"Transformer", "Pooling"}.isdisjoint(
-        names[2:]
-    ):
-        raise ValueError(
-            f"{listing}: has {', '.join(names)}; implemented are Transformer, Pooling, then Dense"
-            " and Normalize"
-        )
-    transformer, pooling_file = modules[0][1], modules[1][1] / "config.json"
-    settings = transformer_settings.read(transformer)
-    pooling = read_json(pooling_file)
-    no_others(pooling, (*_WIDTHS, *_SWITCHES, "pooling_mode", "include_prompt"), pooling_file)
+    modules, routes = _routed(listing)
+    first = _first([name for name, _ in modules], listing)
+    rest = modules[len(first) :]
+    settings, pooling = TransformerSettings(), _Pooling()
+    if first == _TRANSFORMER:
+        settings = transformer_settings.read(modules[0][1])
+        pooling = _Pooling.read(modules[1][1] / "config.json")
     about = _about(about_file) if about_file.is_file() else _About()
-    steps = [step for name, path in modules[2:] for step in _steps(name, path)]
-    if about.dimensions:
-        steps.append(f"{TRUNCATE}{about.dimensions}")
-    width = next((key for key in _WIDTHS if key in pooling), _WIDTHS[0])
+    steps = [step for name, path in rest for step in _steps(name, path)]
+    steps += [f"{TRUNCATE}{about.dimensions}"] if about.dimensions else []
+    beside = [pooling.file, settings.file, about_file, *(route.file for route in routes)]
     return SentenceModules(
-        transformer=transformer,
-        poolings=_poolings(pooling_file, pooling),
-        include_prompt=_includes_prompt(pooling, pooling_file),
-        pooled_width=whole_number(pooling, width, pooling_file),
+        transformer=modules[0][1],
+        poolings=pooling.modes,
+        include_prompt=pooling.include_prompt,
+        pooled_width=pooling.width,
         steps=tuple(steps),
         max_seq_length=settings.max_seq_length,
+        limit_of=f"{settings.file}: {settings.limit_key}",
         lowercase=settings.lowercase,
         dtype=settings.dtype,
         prompts=about.prompts,
         default_prompt=about.default_prompt,
-        files=_files(folder, [pooling_file, settings.file, about_file], modules),
+        files=_files(folder, beside, rest),
+        notes=tuple(route.note for route in routes if route.note),
     )
 
 
-def _includes_prompt(pooling: Mapping[str, Any], file: Path) -> bool:
-    """Null is false, where no word is true."""
-    return bool(setting(pooling, "include_prompt", bool, file)) or "include_prompt" not in pooling
+def _first(names: list[str], listing: Path) -> list[str]:
+    """What a model begins with. Raises `ValueError` where it, or what follows, is another."""
+    first = _STATIC if names[:1] == _STATIC else _TRANSFORMER
+    if names[: len(first)] != first or set(_NAMES[:4]) & set(names[len(first) :]):
+        raise ValueError(
+            f"{listing}: has {', '.join(names)}; implemented are Transformer and Pooling, or"
+            " StaticEmbedding, then Dense and Normalize"
+        )
+    return first
+
+
+def prompts(modules: SentenceModules | None) -> dict[str, Any]:
+    """What a `ModelSpec` says of them."""
+    if modules is None:
+        return {}
+    return {"prompts": modules.prompts, "default_prompt": modules.default_prompt}
+
+
+def is_static(folder: Path) -> bool:
+    """Whether a folder holds static embeddings: by its modules, else by what model2vec says."""
+    listing, config = folder / _LISTING, folder / "config.json"
+    with contextlib.suppress(ValueError):  # it is said where the folder is read
+        if listing.is_file():
+            return [name for name, _ in _routed(listing)[0]][:1] == _STATIC
+        return config.is_file() and read_json(config).get("model_type") == "model2vec"
+    return False
+
+
+def _routed(listing: Path) -> tuple[list[tuple[str, Path]], list[Route]]:
+    """Names and folders of the modules that a text goes through, and the routes that it takes."""
+    found: list[tuple[str, Path]] = []
+    routes = []
+    for name, path in _listed(listing):
+        if name != "Router":
+            found.append((name, listing.parent / path))
+            continue
+        route = routers.read(listing.parent / path)
+        found += [(_class(kind, route.file), place) for kind, place in route.modules]
+        routes.append(route)
+    return found, routes
 
 
 def _check_whole(folder: Path) -> None:
@@ -187,18 +256,15 @@ def _files(
 ) -> tuple[Path, ...]:
     """All that matter. Raises `ValueError` where one of a dense layer is missing."""
     files = [folder / _LISTING, *(file for file in settings if file and file.is_file())]
-    for name, path in modules[2:]:
+    for name, path in modules:
         if name == "Dense":
-            files += [path / "config.json", path / "model.safetensors"]
+            files += dense_files(path)
         elif name == "Normalize" and (path / "config.json").is_file():
             files.append(path / "config.json")
     for file in files:
         if not file.is_file():
-            hint = ""
-            if file.with_name("pytorch_model.bin").is_file():
-                hint = "; pytorch_model.bin is not read, save the model as safetensors"
             raise ValueError(
-                f"{folder}: {_LISTING} asks for {file.relative_to(folder)}, which is missing{hint}"
+                f"{folder}: {_LISTING} asks for {file.relative_to(folder)}, which is missing"
             )
     return tuple(files)
 
@@ -242,14 +308,19 @@ def _listed(listing: Path) -> list[tuple[str, str]]:
                 raise ValueError(f"{listing}: {key} must be a text, got {value!r}")
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
             raise ValueError(f"{listing}: path {path!r} leads out of the model's folder")
-        if kind not in _CLASSES:
-            raise ValueError(
-                f"{listing}: the class {kind} is not implemented; implemented are Transformer,"
-                " Pooling, Dense and Normalize of sentence_transformers"
-            )
     if len(set(map(str, names))) < len(names):
         raise ValueError(f"{listing}: two modules have the same name; one would replace the other")
-    return [(_CLASSES[kind], path) for kind, path in listed]
+    return [(_class(kind, listing), path) for kind, path in listed]
+
+
+def _class(kind: str, file: Path) -> str:
+    """Our name of a class. Raises `ValueError` where it is not implemented."""
+    if kind not in _CLASSES:
+        raise ValueError(
+            f"{file}: the class {kind} is not implemented; implemented are {', '.join(_NAMES)} of"
+            " sentence_transformers"
+        )
+    return _CLASSES[kind]
 
 
 def _poolings(file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -6,20 +6,40 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from corpusvec.transforms.models.transformers import rebuilt_tokenizers, tokenizer_settings
+from corpusvec.transforms.models.transformers import (
+    japanese_tokenizers,
+    rebuilt_tokenizers,
+    tokenizer_settings,
+)
 from corpusvec.transforms.specs import TokenizerSpec, VectorColumn
 from corpusvec.transforms.storage.json_files import setting
 from corpusvec.transforms.tokens.tokenizers import Tokenizer
 
-_WORD_PIECE_CLASSES = ("BertTokenizer", "BertTokenizerFast")
-_XLM_CLASSES = ("XLMRobertaTokenizer", "XLMRobertaTokenizerFast")
+
+def _classes(*names: str) -> tuple[str, ...]:
+    """Older files name a class with `Fast` behind it."""
+    return tuple(f"{name}Tokenizer{fast}" for name in names for fast in ("", "Fast"))
+
+
+_XLM_CLASSES = _classes("XLMRoberta")
+_OF_VOCABULARIES = _classes("Bert", "DistilBert", "Electra")
+# Those that replace rules for case, accents and Chinese characters of a file.
+_WORD_PIECE_CLASSES = (*_OF_VOCABULARIES, *_classes("MPNet"))
+# Those that replace a file's rule for the space before a text.
+_BYTE_CLASSES = _classes("Roberta", "GPT2", "Bart", "Longformer", "Luke", "Deberta")
 _LIBRARY_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
-_KINDS = {
-    "tokenizer.json": (
-        "tokenizer.json",
-        (*_WORD_PIECE_CLASSES, *_XLM_CLASSES, *_LIBRARY_CLASSES),
-    ),
-    "vocab.txt": ("bert_fast", _WORD_PIECE_CLASSES),
+# Those that do not tell the texts of a pair apart, where no file says whether they do.
+_UNSEGMENTED = (
+    *_XLM_CLASSES,
+    *_classes("Roberta", "Camembert", "MPNet", "DistilBert", "Luke", "MLuke", "T5"),
+    *_classes("GPT2", "Gemma", "Llama", "Qwen2"),
+)
+# Programs of their own, which read no tokenizer.json.
+_JAPANESE = "BertJapaneseTokenizer"
+_PROGRAMS = _classes("Bertweet", "ByT5", "Canine", "Phobert", "XLM", "Flaubert")
+_KINDS: Mapping[str, tuple[str, tuple[str, ...] | None]] = {
+    "tokenizer.json": ("tokenizer.json", None),
+    "vocab.txt": ("bert_fast", _OF_VOCABULARIES),
     "sentencepiece.bpe.model": ("xlm_roberta", _XLM_CLASSES),
 }
 
@@ -35,11 +55,23 @@ _XLM_NAMES = {
     **dict.fromkeys(("eos_token", "sep_token"), "</s>"),
 }
 _NAMES_OF_CLASSES: Mapping[str | None, dict[str, str]] = {
-    **dict.fromkeys(_WORD_PIECE_CLASSES, _BERT_NAMES),
-    **dict.fromkeys(_XLM_CLASSES, _XLM_NAMES),
+    **dict.fromkeys(_OF_VOCABULARIES, _BERT_NAMES),
+    **dict.fromkeys((*_XLM_CLASSES, *_classes("Roberta", "Camembert")), _XLM_NAMES),
+    **dict.fromkeys(_classes("MPNet"), _XLM_NAMES | {"unk_token": "[UNK]"}),
 }
+# Models that count positions from the left end of a padded batch.
+_ABSOLUTE = ("albert", "bert", "distilbert", "electra")
 # The classes that transformers takes where no file names one.
-_OF_MODELS = {"bert": "BertTokenizer", "xlm-roberta": "XLMRobertaTokenizer"}
+_OF_MODELS = {
+    "bert": "BertTokenizer",
+    "camembert": "CamembertTokenizer",
+    "distilbert": "DistilBertTokenizer",
+    "electra": "ElectraTokenizer",
+    "mpnet": "MPNetTokenizer",
+    "nomic_bert": "BertTokenizer",
+    "roberta": "RobertaTokenizer",
+    "xlm-roberta": "XLMRobertaTokenizer",
+}
 
 
 def find(place: Path) -> tuple[Path, dict[str, Any]]:
@@ -57,7 +89,11 @@ def find(place: Path) -> tuple[Path, dict[str, Any]]:
                 " name the tokenizer's folder or file with --tokenizer"
             )
         file = there[0]
-    return file, tokenizer_settings.read(folder)
+    said = tokenizer_settings.read(folder)
+    vocabulary = folder / "vocab.txt"
+    if said.get("tokenizer_class") == _JAPANESE and vocabulary.is_file() and not place.is_file():
+        file = vocabulary  # the class reads no other
+    return file, said
 
 
 def own_files(folder: Path) -> list[Path]:
@@ -73,23 +109,23 @@ def describe(
     lowercase_first: bool,
 ) -> TokenizerSpec:
     """`said` is what the files beside the tokenizer's say, `model` the model's configuration,
-    `lowercase` what the user asks for. Raises `ValueError` where they ask for what is not
-    implemented.
+    `lowercase` what the user asks for. Raises `ValueError` for what is not implemented.
 
     Source: transformers, BertTokenizerFast: what `tokenizer_config.json` says, and else the
     defaults of the class that it names, overrides `tokenizer.json`.
     """
     about = file.with_name(tokenizer_settings.CONFIG)
     name = _class_of(said, model, about)
-    kind = _kind(file, name, said.get("word_tokenizer_type") or said.get("subword_tokenizer_type"))
+    if name == _JAPANESE or said.get("word_tokenizer_type"):
+        return japanese_tokenizers.describe(file, said, lowercase, lowercase_first)
+    kind = _kind(file, name)
     tokenizer_settings.check(file, said)
     name = name or _OF_MODELS.get(str(model.get("model_type")))
     of_class = name in _WORD_PIECE_CLASSES
-    rules = _rules(said, about) if of_class or kind == "bert_fast" else {}
-    if kind == "xlm_roberta":
-        rules = {"do_lower_case": False}
+    rules = _rules(kind, of_class, said, about)
     names = _NAMES_OF_CLASSES.get(name, {}) | tokenizer_settings.named(said, file)
     inputs = setting(said, "model_input_names", list, about)
+    spaced = bool(setting(said, "add_prefix_space", bool, about))
     return TokenizerSpec(
         kind,
         str(file),
@@ -101,7 +137,8 @@ def describe(
         of_class=of_class,
         named=tuple(names.items()),
         split_special=bool(setting(said, "split_special_tokens", bool, about)),
-        segments=name not in _XLM_CLASSES if inputs is None else "token_type_ids" in inputs,
+        segments=name not in _UNSEGMENTED if inputs is None else "token_type_ids" in inputs,
+        prefix_space=spaced if name in _BYTE_CLASSES else None,
         keep_end=_side(file, said, "truncation") == "left",
     )
 
@@ -115,7 +152,11 @@ def check_skipped_prompt(
     Source: sentence-transformers, Transformer._get_prompt_length.
     """
     sep = tokenizer.sep and tokenizer.sep[0]
-    if sep not in dict(spec.named).values() and any(column.skip_prompt for column in columns):
+    if (
+        sep
+        and sep not in dict(spec.named).values()
+        and any(column.skip_prompt for column in columns)
+    ):
         about = Path(spec.path).with_name(tokenizer_settings.CONFIG)
         raise ValueError(
             f"{about}: names no sep_token, without which sentence-transformers counts {sep} among"
@@ -124,8 +165,12 @@ def check_skipped_prompt(
         )
 
 
-def _rules(said: Mapping[str, Any], about: Path) -> dict[str, bool | None]:
+def _rules(
+    kind: str, of_class: bool, said: Mapping[str, Any], about: Path
+) -> Mapping[str, bool | None]:
     """Those of BERT's classes. Other classes take all rules from `tokenizer.json`."""
+    if not of_class and kind != "bert_fast":
+        return {"do_lower_case": False} if kind == "xlm_roberta" else {}
     found = {key: setting(said, key, bool, about) for key in _CLASS_DEFAULTS}
     return {key: _CLASS_DEFAULTS[key] if found[key] is None else found[key] for key in found}
 
@@ -136,8 +181,11 @@ def notes(
     """What a user is to know of the files: `tokenizer` is what they were read as."""
     file = Path(spec.path)
     yield from tokenizer_settings.notes(file, said)
+    if spec.kind == "mecab":
+        yield from japanese_tokenizers.notes(said)
+        return
     kind = str(model.get("model_type"))
-    if kind == "bert" and _side(file, said, "padding") == "left":
+    if kind in _ABSOLUTE and _side(file, said, "padding") == "left":
         yield (
             "padding_side of the tokenizer is left, with which sentence-transformers gives a text"
             " other vectors beside longer ones; here they are those of each text alone"
@@ -150,7 +198,8 @@ def notes(
             " those of each text alone"
         )
     named = _class_of(said, model, file.with_name(tokenizer_settings.CONFIG))
-    if named in _LIBRARY_CLASSES and tokenizer.segments and "model_input_names" not in said:
+    told_apart = tokenizer.segments and model.get("type_vocab_size", kind == "bert" and 2) > 1
+    if named in _LIBRARY_CLASSES and told_apart and "model_input_names" not in said:
         yield (
             f"{file.name}: tells the texts of a pair apart by segments, as in transformers 4;"
             f" transformers 5 does not, for a {named}"
@@ -178,14 +227,19 @@ def _side(file: Path, said: Mapping[str, Any], what: str) -> str:
     return side or "right"
 
 
-def _kind(file: Path, name: str | None, mecab: str | None) -> str:
+def _kind(file: Path, name: str | None) -> str:
     """Our name for the tokenizer of class `name`. Raises `ValueError` where it is another's."""
     if file.name not in _KINDS:
         raise ValueError(f"--tokenizer={file}: expected {', '.join(_KINDS)}")
     kind, classes = _KINDS[file.name]
-    if mecab or (name is not None and name not in classes):
+    if name in _PROGRAMS:
         raise ValueError(
-            f"{file}: the model's tokenizer is {name or mecab!r}, which is not implemented;"
-            f" {file.name} is read as one of {', '.join(classes)}"
+            f"{file}: the model's tokenizer is {name!r}, a program of its own, which is not"
+            " implemented"
+        )
+    if classes and name is not None and name not in classes:
+        raise ValueError(
+            f"{file}: the model's tokenizer is {name!r}; {file.name} alone is read as one of"
+            f" {', '.join(classes)}; save the tokenizer again, with a tokenizer.json"
         )
     return kind

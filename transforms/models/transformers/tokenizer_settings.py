@@ -21,17 +21,18 @@ _APPLIED = {
     *("tokenizer_class", "do_lower_case", "strip_accents", "tokenize_chinese_chars"),
     *("word_tokenizer_type", "subword_tokenizer_type", "auto_map", "fast_tokenizer_files"),
     *("model_max_length", "max_len", "truncation_side", "padding_side", "model_input_names"),
-    *("split_special_tokens", "added_tokens_decoder", *_LISTS, *NAMES),
+    *("split_special_tokens", "added_tokens_decoder", "add_prefix_space", *_LISTS, *NAMES),
 }
 _FLAGS = ("lstrip", "rstrip", "normalized", "single_word")  # how a token is found
 # For decoding, chats and training; for the slow tokenizers of BERT and XLM-R, which
 # sentence-transformers does not use; or said again in its calls.
 _WITHOUT_EFFECT = {
-    *("add_bos_token", "add_eos_token", "add_prefix_space", "backend", "chat_control_tokens"),
+    *("add_bos_token", "add_eos_token", "backend", "chat_control_tokens"),
     *("chat_template", "clean_up_tokenization_spaces", "do_basic_tokenize", "do_remove_space"),
     *("do_subword_tokenize", "do_word_tokenize", "errors", "files_loaded", "from_slow"),
     *("init_inputs", "is_fast", "is_local", "keep_accents", "legacy", "local_files_only"),
     *("max_length", "mecab_kwargs", "name_or_path", "never_split", "pad_to_multiple_of"),
+    *("jumanpp_kwargs", "spm_file", "sudachi_kwargs"),
     *("pad_token_type_id", "processor_class", "remove_space", "response_schema"),
     *("response_template", "revision", "sp_model_kwargs", "special_tokens_map_file", "stride"),
     *("tokenizer_file", "tokenizer_type", "transformers_version", "trim_offsets"),
@@ -158,6 +159,7 @@ def _check_added(file: Path, said: Mapping[str, Any]) -> None:
     """Raises `ValueError` where files beside the tokenizer's add a token that this does not hold,
     or holds otherwise: transformers finds such a token in a text before its rules are asked.
     """
+    _check_decoder(said, _source(file, "added_tokens_decoder"))
     structure = STRUCTURE.union(named(said, file).values())
     others = [(t, source) for t, source in _added(file, said) if content(t) not in structure]
     if not others:
@@ -178,6 +180,18 @@ def _check_added(file: Path, said: Mapping[str, Any]) -> None:
                     f"{source}: {flag} of the token {name!r} is {token[flag]!r}, and"
                     f" {held[name].get(flag)!r} in {file.name}; save the tokenizer again"
                 )
+
+
+def _check_decoder(said: Mapping[str, Any], source: Path) -> None:
+    """Raises `ValueError` where it is not what a library reads that wrote it."""
+    decoder = setting(said, "added_tokens_decoder", dict, source) or {}
+    for number, token in decoder.items():
+        whole = isinstance(token, dict) and isinstance(token.get("content"), str)
+        if not (whole and number.isdecimal()):
+            raise ValueError(
+                f"{source}: added_tokens_decoder: {number} must be an id, and of an object with a"
+                f" content, got {token!r}"
+            )
 
 
 def _added(file: Path, said: Mapping[str, Any]) -> Iterator[tuple[Any, Path]]:

@@ -43,13 +43,14 @@ _ANY_VALUE = ("pad_to_multiple_of", "verbose", "logits_to_keep")
 
 @dataclass(frozen=True, slots=True)
 class TransformerSettings:
-    """`file` is None where there is none. `max_seq_length` counts special tokens. With `lowercase`,
-    texts are lower-cased before the tokenizer sees them. `dtype` is what the original would compute
-    in, None where that is for the model to say.
+    """`file` is None where there is none. `max_seq_length` counts special tokens; `limit_key` is
+    the setting that says it. With `lowercase`, texts are lower-cased before the tokenizer sees
+    them. `dtype` is what the original would compute in, None where that is for the model to say.
     """
 
     file: Path | None = None
     max_seq_length: int | None = None
+    limit_key: str = ""
     lowercase: bool = False
     dtype: str | None = None
 
@@ -95,11 +96,11 @@ def _settings(values: dict[str, Any], file: Path) -> TransformerSettings:
     limit = next((found for found in lengths if found[0].get(found[1]) is not None), None)
     if "model_max_length" in of_tokenizer:
         whole_number(of_tokenizer, "model_max_length", file)
-    of_model = arguments["model_kwargs"]
-    dtype = of_model.get("dtype") or of_model.get("torch_dtype")
+    dtype = arguments["model_kwargs"].get("dtype") or arguments["model_kwargs"].get("torch_dtype")
     return TransformerSettings(
         file=file,
         max_seq_length=limit and whole_number(*limit, file),
+        limit_key=limit[1] if limit else "",
         lowercase=bool(setting(values, "do_lower_case", bool, file)),
         dtype=None if dtype == "auto" else dtype,
     )
@@ -109,8 +110,8 @@ def _check_model_arguments(arguments: Mapping[str, Any], file: Path) -> None:
     no_others(arguments, _MODEL_ARGUMENTS, file)
     if arguments.get("use_safetensors") is False:
         raise ValueError(
-            f"{file}: model_kwargs: use_safetensors is false; corpusvec reads safetensors alone,"
-            " whose weights may be others than those of pytorch_model.bin"
+            f"{file}: model_kwargs: use_safetensors is false; corpusvec reads safetensors where"
+            " there are any, whose weights may be others than those of pytorch_model.bin"
         )
 
 

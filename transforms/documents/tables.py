@@ -1,0 +1,90 @@
+"""Rows of tables -> documents: which column is what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from corpusvec.transforms.documents.formats import Fields
+from corpusvec.transforms.documents.streams import BrokenInput
+from corpusvec.transforms.elements import Document, Failure, Record
+
+_SHOWN = 20  # columns in a message
+
+
+class Row(NamedTuple):
+    """Where a row stands: its file, the name of that in ids, its number."""
+
+    source: str
+    name: str
+    number: int
+
+    @property
+    def id(self) -> str:
+        """Where no column has one."""
+        return f"{self.name}:{self.number}"
+
+    def failure(self, error: str, document_id: str = "") -> Failure:
+        """It is no document, and why."""
+        return Failure("read", document_id or self.id, self.source, self.number, error)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a table by what they are."""
+
+    text: str
+    id: str | None
+    pair: str | None
+    metadata: tuple[str, ...]
+
+    @property
+    def all(self) -> dict[str, None]:
+        """Each column once."""
+        named = (self.text, self.id, self.pair, *self.metadata)
+        return dict.fromkeys(name for name in named if name is not None)
+
+    def record(self, values: Mapping[str, str | None], row: Row) -> Record:
+        """The document of a row."""
+        text, document_id = values[self.text], row.id
+        if self.id is not None and (given := values[self.id]) is not None:
+            if not given:
+                return row.failure(f"`{self.id}` is an empty string; omit it or fill it in")
+            document_id = given
+        if text is None:
+            return row.failure(f"`{self.text}` is null; it must be a string", document_id)
+        metadata = {key: value for key in self.metadata if (value := values[key]) is not None}
+        pair = None if self.pair is None else values[self.pair]
+        return Document(document_id, text, pair, row.source, row.number, metadata)
+
+
+def columns_of(names: Sequence[str], fields: Fields, source: str) -> Columns:
+    """What the columns of a table are.
+
+    Raises: BrokenInput where one that is needed is missing, or is there twice.
+    """
+    id_, pair = _of(names, fields.id, "id"), _of(names, fields.pair, "pair")
+    needed = {"text_column": fields.text, "id_column": id_, "pair_column": pair}
+    for flag, name in needed.items():
+        if name is not None and name not in names:
+            raise _missing(source, name, names, f"name another with --{flag}")
+        if name is not None and names.count(name) > 1:
+            raise BrokenInput(f"{source}: has the column `{name}` twice; only one can be meant")
+    for name in fields.metadata or ():
+        if name not in names:
+            raise _missing(source, name, names, "correct --metadata_columns")
+    used = set(needed.values())
+    chosen = fields.metadata
+    if chosen is None:
+        chosen = tuple(name for name in dict.fromkeys(names) if name not in used)
+    return Columns(fields.text, id_, pair, chosen)
+
+
+def _of(names: Sequence[str], asked: str | None, usual: str) -> str | None:
+    return asked or (usual if usual in names else None)
+
+
+def _missing(source: str, name: str, names: Sequence[str], what: str) -> BrokenInput:
+    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    return BrokenInput(f"{source}: has no column `{name}`, but {shown or 'none'}; {what}")

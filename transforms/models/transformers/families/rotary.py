@@ -1,0 +1,179 @@
+"""Rotary positions, from the old and the new spellings of a configuration.
+
+Source: transformers 5.23, modeling_rope_utils.py. What is computed there in float32 is here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from corpusvec.transforms.architectures import Rotary
+from corpusvec.transforms.models.transformers.families.settings import Settings
+from corpusvec.transforms.storage.json_files import no_others
+
+Parameters = dict[str, Any]
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "default": (),
+    "dynamic": ("factor",),
+    "linear": ("factor",),
+    "ntk": ("factor", "mixed_b"),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+    "yarn": (
+        *("factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim"),
+        *("original_max_position_embeddings", "truncate"),
+    ),
+}
+_ALWAYS = ("rope_type", "type", "rope_theta", "partial_rotary_factor")
+LAYER_TYPES = ("full_attention", "sliding_attention")
+
+
+def of_all_layers(settings: Settings, size: int, longest: int, theta: float) -> Rotary:
+    """Where all layers turn alike. `size` is a head's, `theta` the family's own."""
+    said = settings.value("rope_scaling", kind=dict) or settings.value("rope_parameters", kind=dict)
+    found = dict(said or {})
+    theta = settings.number("rope_theta", default=theta)
+    if settings.there("partial_rotary_factor"):
+        found.setdefault(
+            "partial_rotary_factor", settings.number("partial_rotary_factor", default=1.0)
+        )
+    return rotary(settings, found, size, longest, theta)
+
+
+def of_each_type(
+    settings: Settings,
+    size: int,
+    longest: int,
+    thetas: Mapping[str, tuple[str, float]],
+    scaled: tuple[str, ...],
+) -> dict[str, Rotary]:
+    """Where layers that see all turn otherwise than those that see a window. `thetas` has the older
+    key and the family's own value by type, `scaled` the types that `rope_scaling` is for.
+    """
+    said = settings.value("rope_parameters", kind=dict) or {}
+    no_others(said, LAYER_TYPES, settings.file)
+    older = settings.value("rope_scaling", kind=dict) or {}
+    found = {}
+    for kind in LAYER_TYPES:
+        key, own = thetas[kind]
+        parameters = {**(said.get(kind) or {}), **(older if kind in scaled else {})}
+        theta = settings.number(key, default=own)
+        found[kind] = rotary(settings, parameters, size, longest, theta)
+    return found
+
+
+def rotary(
+    settings: Settings, parameters: Parameters, size: int, longest: int, theta: float
+) -> Rotary:
+    """Raises `ValueError` where the kind is not implemented."""
+    file = settings.file
+    kind = parameters.get("rope_type") or parameters.get("type") or "default"
+    if kind not in _KEYS:
+        why = ""
+        if kind == "longrope":
+            why = ", as a text's vectors would depend on the longest text beside it"
+        raise ValueError(f"{file}: rope_type is {kind!r}, which is not implemented{why}")
+    no_others(parameters, (*_ALWAYS, *_KEYS[kind]), file)
+    if (share := parameters.get("partial_rotary_factor")) not in (None, 1, 1.0):
+        raise ValueError(f"{file}: partial_rotary_factor is {share!r}; only 1 is implemented")
+    if settings.there("original_max_position_embeddings"):
+        before = settings.whole("original_max_position_embeddings")
+        parameters = {**parameters, "original_max_position_embeddings": before}
+    if size % 2:
+        raise ValueError(f"{file}: heads of {size} dimensions cannot be turned pair by pair")
+    given = parameters.get("rope_theta")
+    base = float(theta if given is None else given)
+    try:
+        return _KINDS[kind](parameters, size, longest, base)
+    except (KeyError, TypeError, ZeroDivisionError) as error:
+        raise ValueError(
+            f"{file}: the rope_parameters of a {kind} rope are not whole ({error!r})"
+        ) from error
+
+
+def _angles(base: float, size: int) -> np.ndarray:
+    powers = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
+    return np.float32(1) / np.float32(base) ** powers
+
+
+def _default(parameters: Parameters, size: int, longest: int, base: float) -> Rotary:
+    # `dynamic` differs only for texts that are longer than the model takes.
+    return _rotary(_angles(base, size))
+
+
+def _linear(parameters: Parameters, size: int, longest: int, base: float) -> Rotary:
+    return _rotary(_angles(base, size) / np.float32(parameters["factor"]))
+
+
+def _ntk(parameters: Parameters, size: int, longest: int, base: float) -> Rotary:
+    """Source: Alibaba-NLP/new-impl, modeling.py, NTKScalingRotaryEmbedding."""
+    factor, mixed = parameters["factor"], parameters.get("mixed_b")
+    if mixed is None:
+        return _rotary(_angles(base * factor, size) / np.float32(factor ** (2 / size)))
+    rate = math.log(factor) / (size / 2) ** mixed
+    steps = np.arange(1, size // 2 + 1, dtype=np.float32) ** np.float32(mixed)
+    return _rotary(_angles(base, size) / np.exp(np.float32(rate) * steps))
+
+
+def _llama3(parameters: Parameters, size: int, longest: int, base: float) -> Rotary:
+    factor, low, high = (
+        parameters[key] for key in ("factor", "low_freq_factor", "high_freq_factor")
+    )
+    before = parameters.get("original_max_position_embeddings") or longest
+    angles = _angles(base, size)
+    waves = 2 * math.pi / angles
+    slow = np.where(waves > before / low, angles / np.float32(factor), angles)
+    smooth = (before / waves - low) / (high - low)
+    mixed = (1 - smooth) * slow / factor + smooth * slow
+    medium = (waves >= before / high) & (waves <= before / low)
+    return _rotary(np.where(medium, mixed, slow))
+
+
+def _yarn(parameters: Parameters, size: int, longest: int, base: float) -> Rotary:
+    before = parameters.get("original_max_position_embeddings") or longest
+    factor = parameters["factor"]
+    factor = longest / before if factor is None else factor
+    bounds = []
+    for key, usual in (("beta_fast", 32), ("beta_slow", 1)):
+        turns = parameters.get(key) or usual
+        bounds.append(size * math.log(before / (turns * 2 * math.pi)) / (2 * math.log(base)))
+    if parameters.get("truncate", True):
+        bounds = [math.floor(bounds[0]), math.ceil(bounds[1])]
+    low, high = max(bounds[0], 0), min(bounds[1], size - 1)
+    high = high + 0.001 if low == high else high
+    places = np.arange(size // 2, dtype=np.float32)
+    ramp = np.clip((places - np.float32(low)) / np.float32(high - low), 0, 1)
+    angles = _angles(base, size)
+    mixed = angles / np.float32(factor) * ramp + angles * (1 - ramp)
+    return _rotary(mixed, _yarn_factor(parameters, factor))
+
+
+def _yarn_factor(parameters: Parameters, factor: float) -> float:
+    """What cosine and sine are multiplied by."""
+    said, ours, theirs = (
+        parameters.get(key) for key in ("attention_factor", "mscale", "mscale_all_dim")
+    )
+    if said is not None:
+        return float(said)
+
+    def scale(by: float) -> float:
+        return 1.0 if factor <= 1 else 0.1 * by * math.log(factor) + 1.0
+
+    return scale(ours) / scale(theirs) if ours and theirs else scale(1)
+
+
+def _rotary(angles: np.ndarray, factor: float = 1.0) -> Rotary:
+    return Rotary(tuple(angles.astype(np.float32).tolist()), factor)
+
+
+_KINDS: Mapping[str, Callable[[Parameters, int, int, float], Rotary]] = {
+    "default": _default,
+    "dynamic": _default,
+    "linear": _linear,
+    "llama3": _llama3,
+    "ntk": _ntk,
+    "yarn": _yarn,
+}

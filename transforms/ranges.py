@@ -1,0 +1,20 @@
+"""Ranges of rows in a flat array, which stand for lists of unlike lengths."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def places_of(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Every place of the ranges, one range after the other: [sum of lengths] int64."""
+    if len(starts) == 1:
+        return np.arange(starts[0], starts[0] + lengths[0])
+    before = np.cumsum(lengths) - lengths
+    return np.arange(int(lengths.sum())) + np.repeat(starts - before, lengths)
+
+
+def edges_of(lengths: np.ndarray) -> np.ndarray:
+    """Where ranges that follow each other begin, and where the last one ends: [N + 1] int64."""
+    edges = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=edges[1:])
+    return edges
