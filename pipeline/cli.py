@@ -169,6 +169,8 @@ def _verify(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
 
 def _links(name: str, flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
     """The commands that find documents."""
+    if name == "search" and flags.text is None and rest and not rest[0].startswith("-"):
+        flags.text = rest.pop(0)  # a text behind flags
     parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_twice(flags, arguments)
     from corpusvec.pipeline.commands import links
