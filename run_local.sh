@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Embeds examples/ into out/ with the default model. Arguments go to `embed`, and are relative to where you are:
 #   ./run_local.sh --input=my-export.json --output=vectors
-#   ./run_local.sh snapshots list vectors        (or any other command of corpusvec)
+#   ./run_local.sh related --input=my-export.json    (embeds, and writes out/related.html to look at)
+#   ./run_local.sh snapshots list vectors            (or any other command of corpusvec)
 set -euo pipefail
 from=$PWD
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -16,11 +17,22 @@ case $0 in
 *) export CORPUSVEC_TYPED=./$0 ;;
 esac
 
+report=()
+if [ "${1:-}" = related ] && [[ " $* " =~ " --input"[\ =] ]]; then
+    shift
+    report=(report)
+fi
 case "${1:--}" in
 -*) ;;
 *) exec "$corpusvec" "$@" ;;
 esac
-arguments=("$@")
+arguments=()
+for argument in "$@"; do
+    case ${#report[@]}$argument in
+    [1-9]--lang=* | [1-9]--file=*) report+=("$argument") ;;
+    *) arguments+=("$argument") ;;
+    esac
+done
 has() { [[ " ${arguments[*]-} " =~ " --$1"[\ =] ]]; }
 if ! has help && ! [[ " $* " == *" -h "* ]]; then
     if ! has input; then
@@ -34,4 +46,14 @@ if ! has help && ! [[ " $* " == *" -h "* ]]; then
         arguments+=("--model=${prefix}models/all-MiniLM-L6-v2")
     fi
 fi
-exec "$corpusvec" embed "${arguments[@]}"
+if [ ${#report[@]} -eq 0 ]; then exec "$corpusvec" embed "${arguments[@]}"; fi
+
+"$corpusvec" embed "${arguments[@]}"
+for at in "${!arguments[@]}"; do
+    case ${arguments[at]} in
+    --output=*) output=${arguments[at]#*=} ;;
+    --output) output=${arguments[at + 1]} ;;
+    esac
+done
+[[ " ${report[*]} " == *" --file="* ]] || report+=("--file=$output/related.html")
+exec "$corpusvec" "${report[0]}" "$output" "${report[@]:1}"

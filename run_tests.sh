@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source scripts/environment.sh dev
 make_runtime_environment
+CHROMIUM=${CHROMIUM:-$(scripts/chromium.sh || true)}
+export CHROMIUM
 
 chosen=(-m "not slow")
 if [ "${1:-}" = --all ]; then

@@ -3,6 +3,7 @@
 - `Embed`: texts -> vectors, as a transform in a Beam pipeline.
 - `Embedder`: texts -> vectors, in this process and without Beam.
 - `Document`: a text with an id, and what else is known of it; both take strings too.
+- `open`: a snapshot as Arrow dataset, NumPy matrix, and a `Corpus` that finds related documents.
 - `SentenceVector`, `TokenVectors`, `Failure`: what comes out of `Embed`.
 
 Importing corpusvec is cheap: Beam and TensorFlow are imported once they are needed.
@@ -18,9 +19,11 @@ from corpusvec.pipeline import __version__
 if TYPE_CHECKING:
     from corpusvec.pipeline.embed import Embed
     from corpusvec.pipeline.embedders import Embedder
+    from corpusvec.pipeline.links.corpora import Corpus, open
     from corpusvec.transforms.elements import Document, Failure, SentenceVector, TokenVectors
 
 __all__ = [
+    "Corpus",
     "Document",
     "Embed",
     "Embedder",
@@ -28,8 +31,14 @@ __all__ = [
     "SentenceVector",
     "TokenVectors",
     "__version__",
+    "open",
 ]
-_PLACES = {"Embed": "pipeline.embed", "Embedder": "pipeline.embedders"}
+_PLACES = {
+    "Corpus": "pipeline.links.corpora",
+    "Embed": "pipeline.embed",
+    "Embedder": "pipeline.embedders",
+    "open": "pipeline.links.corpora",
+}
 
 if not TYPE_CHECKING:  # which would take any name for one of ours
 

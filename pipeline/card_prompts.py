@@ -54,6 +54,21 @@ def notes(model: str, spec: ModelSpec) -> Iterator[str]:
             return
 
 
+def query_prompt(model: str, spec: ModelSpec) -> str | None:
+    """What a question is to begin with: the model's own prompt `query`, else what its card says.
+    None where neither says anything.
+    """
+    if (own := dict(spec.prompts).get("query")) is not None:
+        return own
+    if spec.kind != "hugging_face":
+        return None
+    for name in _names(model, spec):
+        for pattern, _, query in _PROMPTS:
+            if re.search(rf"(?<![a-z0-9]){pattern}", name.lower()):
+                return query
+    return None
+
+
 def _names(model: str, spec: ModelSpec) -> Iterator[str]:
     """What the model may be called: by the user, by its folder, by its configuration."""
     yield Path(model.split("@")[0]).name

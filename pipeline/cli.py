@@ -80,7 +80,13 @@ def _parser(metrics: MetricsFile) -> argparse.ArgumentParser:
         "plan": _plan,
         "inspect": _inspect,
         "export-model": _export,
+        "report": _report,
         "verify": _verify,
+        "push": _push,
+        **{
+            name: functools.partial(_links, name)
+            for name in ("related", "search", "evaluate", "mcp")
+        },
     }
     _add_commands(parser, COMMANDS, own)
     return parser
@@ -123,6 +129,16 @@ def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) 
     return DONE
 
 
+def _report(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+    parsing.refuse_unknown(rest, flags, beam_flags)
+    parsing.refuse_twice(flags, arguments)
+    from corpusvec.pipeline.commands.report import report
+
+    open_file_systems(rest)
+    say(report(flags))
+    return DONE
+
+
 def _snapshots(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
     parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_twice(flags, arguments)
@@ -151,6 +167,19 @@ def _verify(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
     return DONE
 
 
+def _links(name: str, flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+    """The commands that find documents."""
+    if name == "search" and flags.text is None and rest and not rest[0].startswith("-"):
+        flags.text = rest.pop(0)  # a text behind flags
+    parsing.refuse_unknown(rest, flags, beam_flags)
+    parsing.refuse_twice(flags, arguments)
+    from corpusvec.pipeline.commands import links
+
+    open_file_systems(rest)
+    links.COMMANDS[name](flags)
+    return DONE
+
+
 def _inspect(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
     parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_twice(flags, arguments)
@@ -174,6 +203,16 @@ def _export(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
     settings = {name: asked[name] for name in (*names, "tokenizer", "do_lower_case")}
     source = local_model(flags.source, flags.model_cache, flags.refresh_model, check_whole)
     say(export_model(source, **settings))
+    return DONE
+
+
+def _push(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+    parsing.refuse_unknown(rest, flags, beam_flags)
+    parsing.refuse_twice(flags, arguments)
+    from corpusvec.pipeline.commands.push import push
+
+    _reach_stores(rest)
+    say(push(flags))
     return DONE
 
 

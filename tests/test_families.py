@@ -113,6 +113,18 @@ def test_arrays_have_the_shapes_of_the_configuration_and_are_float32(name):
     assert spec.parameters == sum(array.size for array in arrays.values())
 
 
+@pytest.mark.parametrize("name", ["gemma3_text", "modernbert", "qwen3"])
+def test_arrays_are_the_same_read_part_by_part(name, monkeypatch):
+    from corpusvec.transforms.models.transformers import stored_arrays
+
+    spec = describe_model(str(GOLDEN / name))
+    arrays = StoredArrays(spec.transformer, list(map(Path, spec.weights)), pooler=False)
+    whole = dict(arrays)
+    monkeypatch.setattr(stored_arrays, "_PART", 50)
+    for key, values in arrays.items():
+        np.testing.assert_array_equal(values, whole[key])
+
+
 # What changes vectors and is not implemented.
 REFUSED = [
     ("modernbert", {"layer_types": ["chunked_attention"] * 4}, "layer_types"),

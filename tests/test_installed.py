@@ -25,7 +25,7 @@ from tests.packages import RUNTIME, Installed
 from tests.test_start_worker import Runner, runner  # noqa: F401 - a fixture
 
 # Imported where they are, or with a sentence that says how to install them.
-OPTIONAL = {"tensorflow_text"}
+OPTIONAL = {"tensorflow_text", "bm25s", "mcp"}
 PACKAGE = ROOT / "corpusvec"
 SOURCES = [*PACKAGE.glob("*.py"), *PACKAGE.glob("pipeline/**/*.py")]
 SOURCES += PACKAGE.glob("transforms/**/*.py")
@@ -52,6 +52,7 @@ def made(installed: Installed, tiny: str, tmp_path_factory) -> Path:
         done = installed.run("corpusvec", *EMBED, "--layers=-1", cwd=folder)
         assert done.returncode == code, done.stderr
     (folder / "notes.txt").write_text("\n".join(nights[1]))
+    (folder / "pairs.tsv").write_text("a cat ||| a dog\t3\nrain ||| noon\t1\n")
     return folder
 
 
@@ -67,6 +68,7 @@ CASES: Mapping[str, tuple[list[str], str]] = {
     "inspect a model": (["inspect", "model"], "to embed          corpusvec embed --model=model"),
     "inspect an output": (["inspect", "out"], "vector: float32[16]"),
     "inspect, for programs": (["inspect", "out", "--json"], '"what": "output"'),
+    "report": (["report", "out", "--file=report.html"], "a map of 13 documents"),
     "export-model": (["export-model", "model", "saved"], "a TF2 SavedModel"),
     "snapshots list": (["snapshots", "list", "out"], "LATEST"),
     "snapshots show": (["snapshots", "show", "out"], "13 documents"),
@@ -78,6 +80,9 @@ CASES: Mapping[str, tuple[list[str], str]] = {
     "verify": (["verify", "out"], "is whole: 13 documents"),
     "verify with a model": (["verify", "out", "--model=model"], "The model is the same."),
     "publish": (["publish", "out", "{newest}"], "LATEST"),
+    "related": (["related", "out", "--top=2"], "  >"),
+    "search": (["search", "out", "cat", "--top=2"], "0."),
+    "evaluate": (["evaluate", "out", "--pairs=pairs.tsv"], "Spearman"),
 }
 
 
@@ -90,8 +95,16 @@ def test_a_command_does_what_it_is_for(typed, said, installed, place):
 
 
 def test_every_command_is_among_them():
-    typed = {" ".join(typed[: 2 if typed[0] == "snapshots" else 1]) for typed, _ in CASES.values()}
-    assert typed == set(leaves(COMMANDS))
+    rows = [*CASES.values(), ABSENT["mcp"]]
+    typed = {" ".join(typed[: 2 if typed[0] == "snapshots" else 1]) for typed, _ in rows}
+    assert typed | {"push"} == set(leaves(COMMANDS))
+
+
+def test_push_names_the_extra_that_it_needs(installed, place):
+    for store in ("lance", "postgres"):
+        done = installed.run("corpusvec", "push", "out", f"{store}://db", cwd=place)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"pip install 'corpusvec[{store}]'" in done.stderr
 
 
 def test_every_command_has_help(installed, tmp_path):
@@ -279,6 +292,9 @@ ABSENT = {
     "output at azfs": ([*EMBED[:2], "--output=azfs://b/c/out", EMBED[3]], "apache-beam[azure]"),
     "snapshots at gs": (["snapshots", "list", "gs://b/out"], "apache-beam[gcp]"),
     "an output at s3": (["inspect", "s3://b/out"], "apache-beam[aws]"),
+    "words": (["related", "out", "--by=hybrid"], "corpusvec[search]"),
+    "links": (["evaluate", "out"], "corpusvec[search]"),
+    "mcp": (["mcp", "out"], "corpusvec[mcp]"),
     "strings": (["export-model", "model", "saved", "--strings"], "tensorflow-text=="),
 }
 

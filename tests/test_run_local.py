@@ -60,6 +60,35 @@ def test_any_command_goes_through_as_it_is(checkout, command):
     assert said(["./run_local.sh", *typed], checkout) == ["./run_local.sh", *typed]
 
 
+RELATED = {
+    "input": (
+        ["--input=a b.json"],
+        ["--input=a b.json", "--output=out", MODEL],
+        ["out", "--file=out/related.html"],
+    ),
+    "all": (
+        ["--lang=ja", "--input", "a", "--output", "my out", "--model=m", "--file=b c.html"],
+        ["--input", "a", "--output", "my out", "--model=m"],
+        ["my out", "--lang=ja", "--file=b c.html"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("typed", "embed", "report"), RELATED.values(), ids=RELATED)
+def test_related_with_an_input_embeds_it_and_writes_a_page(checkout, typed, embed, report):
+    name = "./run_local.sh"
+    found = said([name, "related", *typed], checkout)
+    assert found == [name, "embed", *embed, name, "report", *report]
+
+
+def test_no_page_is_written_where_embedding_fails(checkout):
+    program = checkout / ".venv" / "bin" / "corpusvec"
+    program.write_text('#!/bin/sh\necho "$1"\nexit 3\n')
+    command = ["./run_local.sh", "related", "--input=a"]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (3, "embed\n")
+
+
 def test_from_another_folder(checkout, tmp_path):
     script = os.path.join("a checkout", "run_local.sh")
     assert said([script, "snapshots", "list", "out"], tmp_path) == [

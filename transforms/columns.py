@@ -41,6 +41,7 @@ class Documents(Sequence[Document]):
     source_rows: Sequence[int]
     metadata: Sequence[Mapping[str, str]]
     alignments: Sequence[Alignment | None]
+    links: Sequence[tuple[str, ...]]
     stamps: Sequence[Any]
     digests: Sequence[bytes] | None = None  # of the texts, where they were needed before
 
@@ -69,7 +70,7 @@ class Documents(Sequence[Document]):
         texts = (self.ids, self.sources, self.texts, filter(None, self.pairs))
         n = sum(sum(map(len, column)) for column in texts)
         parts = itertools.chain.from_iterable(one.items() for one in self.metadata if one)
-        return n + sum(map(len, itertools.chain.from_iterable(parts)))
+        return n + sum(map(len, itertools.chain(*parts, *self.links)))
 
 
 _FIELDS = tuple(field.name for field in fields(Document))

@@ -36,7 +36,7 @@ class Document:
 
     `id` is unique in a run and stable between runs. `text` is the record as it stands in the
     source; `alignment` says which parts of it the model reads (None: all of it). `source` and
-    `source_row` restore the input's order.
+    `source_row` restore the input's order. `links` are the pages that it links to, by their keys.
     """
 
     id: str
@@ -46,11 +46,13 @@ class Document:
     source_row: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
     alignment: Alignment | None = None
+    links: tuple[str, ...] = ()
 
     @property
     def characters(self) -> int:
         """Of all that it says, which is what it takes in memory."""
         n = len(self.id) + len(self.source) + len(self.text) + len(self.pair or "")
+        n += sum(map(len, self.links))
         if self.metadata:
             n += sum(map(len, itertools.chain.from_iterable(self.metadata.items())))
         return n
@@ -121,6 +123,7 @@ class Known(NamedTuple):
     source: str
     source_row: int
     metadata: Mapping[str, str]
+    links: tuple[str, ...] = ()
 
 
 class Copies(NamedTuple):

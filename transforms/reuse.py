@@ -133,7 +133,8 @@ def _by_text(document: Document) -> tuple[bytes, Document]:
 
 
 def _known(document: Document, key: bytes) -> Known:
-    return Known(key, document.id, document.source, document.source_row, document.metadata)
+    place = (document.source, document.source_row)
+    return Known(key, document.id, *place, document.metadata, document.links)
 
 
 def _known_of(documents: Documents, row: int, key: bytes) -> Known:

@@ -12,6 +12,7 @@ from typing import Any
 from corpusvec.pipeline.flags.parsing import UsageError, command
 from corpusvec.pipeline.inspections import outputs, texts
 from corpusvec.pipeline.outputs import differences, listings, prunings
+from corpusvec.pipeline.outputs.named_snapshots import manifest_of, one_sentence, snapshot_named
 from corpusvec.pipeline.outputs.verifications import Verified, verify
 from corpusvec.pipeline.terminal.formats import bytes_text, counted
 from corpusvec.transforms.snapshots.commits import Snapshot
@@ -26,9 +27,8 @@ from corpusvec.transforms.snapshots.layouts import (
     snapshot_ids,
     was_published,
 )
-from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION, files_of
+from corpusvec.transforms.snapshots.manifests import files_of
 from corpusvec.transforms.storage.files import files_in, join
-from corpusvec.transforms.storage.stores import ask, served
 
 _Said = tuple[Iterable[str], bool]
 
@@ -38,48 +38,9 @@ def run(flags: argparse.Namespace) -> _Said:
     whole. Raises `ValueError` for what is not there.
     """
     flags.output = os.path.expanduser(flags.output).rstrip("/") or "/"
-    with served(flags.output, "cannot be read or written"):
-        ask(flags.output, lambda: latest(flags.output))  # a store that is down is told soon
+    with one_sentence(flags.output):
         lines, whole = _COMMANDS[flags.action](flags)
         return list(lines), whole
-
-
-def _named(flags: argparse.Namespace, asked: str | None) -> str:
-    """The id of a snapshot that is there: the one asked for, by its name or folder, else the one
-    that LATEST names. Raises `UsageError`.
-    """
-    named = asked.rstrip("/").rpartition("/")[2] if asked else latest(flags.output)
-    there = snapshot_ids(flags.output)
-    if named is None or not is_id(named):
-        if asked is None and named is not None:
-            mend = command("snapshots", "rollback", flags.output)
-            raise UsageError(f"{flags.output}/{LATEST}: is damaged; to repair it, run: {mend}")
-        if not there:
-            raise UsageError(f"{flags.output}: holds no snapshot; is it an --output of `embed`?")
-        names = ", ".join(there)
-        if named is None:
-            raise UsageError(f"{flags.output}: nothing is published; name one of: {names}")
-    if named not in there and asked:
-        names = ", ".join(there) or "none"
-        raise UsageError(f"{flags.output}: has no snapshot {named!r}; there are: {names}")
-    return named
-
-
-def _manifest(output: str, one: str) -> Mapping[str, Any]:
-    """Raises `RuntimeError` where it cannot be read."""
-    try:
-        manifest = read_manifest(output, one)
-        version = manifest["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RuntimeError(
-            f"{output}: the manifest of {one} cannot be read ({error}); to see what is damaged,"
-            f" run: {command('verify', output, one)}"
-        ) from error
-    if version > FORMAT_VERSION:
-        raise RuntimeError(
-            f"{one}: was made by a later version of corpusvec (format {version}); use that one"
-        )
-    return manifest
 
 
 def _json(value: Any) -> list[str]:
@@ -94,8 +55,8 @@ def _list(flags: argparse.Namespace) -> _Said:
 
 
 def _show(flags: argparse.Namespace) -> _Said:
-    one = _named(flags, flags.snapshot)
-    _manifest(flags.output, one)
+    one = snapshot_named(flags.output, flags.snapshot)
+    manifest_of(flags.output, one)
     report = outputs.read(Snapshot(flags.output, one).folder)
     own = tuple(line for line in report.snapshots if line.id == one)
     report = replace(report, snapshots=own, unfinished=())
@@ -103,9 +64,9 @@ def _show(flags: argparse.Namespace) -> _Said:
 
 
 def _diff(flags: argparse.Namespace) -> _Said:
-    new = _manifest(flags.output, _named(flags, flags.new))
-    old = _named(flags, flags.old) if flags.old else _before(flags.output, new)
-    found = differences.changes_between(flags.output, _manifest(flags.output, old), new)
+    new = manifest_of(flags.output, snapshot_named(flags.output, flags.new))
+    old = snapshot_named(flags.output, flags.old) if flags.old else _before(flags.output, new)
+    found = differences.changes_between(flags.output, manifest_of(flags.output, old), new)
     said = _json(found.as_json()) if flags.json else differences.lines(found)
     return said, True
 
@@ -126,7 +87,7 @@ def _before(output: str, manifest: Mapping[str, Any]) -> str:
 
 
 def _verify(flags: argparse.Namespace) -> _Said:
-    found = verify(flags.output, _named(flags, flags.snapshot))
+    found = verify(flags.output, snapshot_named(flags.output, flags.snapshot))
     if flags.json:
         whole = {"whole": not found.problems}
         problems = [problem._asdict() for problem in found.problems]
@@ -174,7 +135,7 @@ def _rollback(flags: argparse.Namespace) -> _Said:
     if flags.snapshot is None:
         target = _newest_whole(flags, named, earlier, lines)
     else:
-        target = _named(flags, flags.snapshot)
+        target = snapshot_named(flags.output, flags.snapshot)
         _refuse_target(flags, named, target, target in earlier)
     Snapshot(output, target).publish_again()
     lines.append(f"{join(output, LATEST)} names {target} now, instead of {named}")
@@ -204,7 +165,7 @@ def _newest_whole(
 def _refuse_target(flags: argparse.Namespace, named: str, target: str, is_earlier: bool) -> None:
     """Raises what is to be said where nobody can go back to a snapshot that was asked for."""
     output = flags.output
-    manifest = _manifest(output, target)
+    manifest = manifest_of(output, target)
     if not is_earlier:
         raise UsageError(
             f"{target}: is not older than {named}, which LATEST names; to move forward, run:"
@@ -226,7 +187,7 @@ def _what_lacks(output: str, one: str, fast: bool) -> str:
     """
     folder = Snapshot(output, one).folder
     try:
-        files = files_of(_manifest(output, one))
+        files = files_of(manifest_of(output, one))
     except (RuntimeError, KeyError, TypeError):
         return "its manifest cannot be read"
     if lost := sorted({file.path for file in files} - set(files_in(folder))):

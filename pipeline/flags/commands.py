@@ -6,6 +6,14 @@ import argparse
 from collections.abc import Mapping
 
 from corpusvec.pipeline.flags.embed import EMBED_FLAGS, add_embed_flags
+from corpusvec.pipeline.flags.links import (
+    add_evaluate_flags,
+    add_mcp_flags,
+    add_related_flags,
+    add_search_flags,
+)
+from corpusvec.pipeline.flags.push import add_push_flags
+from corpusvec.pipeline.flags.report import REPORT
 from corpusvec.pipeline.flags.snapshots import SNAPSHOTS, Command
 from corpusvec.pipeline.flags.values import above_zero, count, numbers, price
 
@@ -83,10 +91,35 @@ COMMANDS: Mapping[str, Command] = {
         " --output if you like.",
         add_plan_flags,
     ),
+    "report": REPORT,
     "inspect": Command(
         "show what a model, or an output folder, holds",
         "Show what is inside a model, and how it would be run; or what an output of `embed` holds.",
         add_inspect_flags,
+    ),
+    "related": Command(
+        "find the documents nearest to each, and why",
+        "For each document of an output, find those nearest to it that it is not linked with, and"
+        " show the passages of both that are near.",
+        add_related_flags,
+    ),
+    "search": Command(
+        "find documents by a text",
+        "Find the documents of an output that are nearest to a text in meaning and words. Without a"
+        " text, each line that is typed is one.",
+        add_search_flags,
+    ),
+    "evaluate": Command(
+        "measure how many of a corpus's own links are found",
+        "Mask the words of the links between documents, and measure how many of the linked"
+        " documents are among the ten nearest: by vectors, by words, and by both. Or compare the"
+        " scores of a file of pairs with the model's.",
+        add_evaluate_flags,
+    ),
+    "mcp": Command(
+        "serve an output to assistants",
+        "Serve search, related and get over the Model Context Protocol, on stdin and stdout.",
+        add_mcp_flags,
     ),
     "export-model": Command(
         "make a SavedModel of a BERT, or of a file of word vectors",
@@ -102,4 +135,11 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "verify": SNAPSHOTS["verify"],
     "publish": SNAPSHOTS["publish"],
+    "push": Command(
+        "bring a snapshot's documents and vectors into LanceDB or PostgreSQL",
+        "Bring a table of a store to a snapshot, in one step: documents that are new or changed are"
+        " written, those that are gone are removed, all others stay. After a push that was"
+        " interrupted only what is missing is sent.",
+        add_push_flags,
+    ),
 }

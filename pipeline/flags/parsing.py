@@ -21,7 +21,7 @@ _FLINK = {
 TYPED = "CORPUSVEC_TYPED"  # the environment variable
 _NAME = "corpusvec"
 # What is given without a flag.
-_PLACES = {"command", "action", "place", "source", "target", "snapshot", "old", "new"}
+_PLACES = {"command", "action", "place", "source", "target", "snapshot", "old", "new", "text"}
 
 
 class UsageError(ValueError):

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import ijson
 
 from corpusvec.transforms.documents.ages import Dates, as_seconds
-from corpusvec.transforms.documents.scrapbox_markup import Run, strip_lines
+from corpusvec.transforms.documents.scrapbox_markup import Run, link_targets, links_of, strip_lines
 from corpusvec.transforms.documents.streams import BrokenInput, MendedJson, from_start
 from corpusvec.transforms.elements import Alignment, Document, Failure
 from corpusvec.transforms.storage.digests import model_text_sha256
@@ -267,7 +267,8 @@ def _page_result(export: _Export, page: Any, ordinal: int) -> Document | Failure
         return export.failure(page_id, ordinal, f"page {ordinal}: {bad}")
     text = "\n".join(texts)
     alignment = _joined(texts, strip_lines(texts)) if export.strip else None
-    return Document(page_id, text, None, export.source, ordinal, metadata, alignment)
+    links = link_targets(itertools.chain.from_iterable(links_of(texts)))
+    return Document(page_id, text, None, export.source, ordinal, metadata, alignment, links)
 
 
 def _line_results(
@@ -284,7 +285,8 @@ def _line_results(
             yield export.failure(f"{page_id}#{number}", row + number + 1, error)
         return
     texts = [line.get("text") if isinstance(line, dict) else line for line in lines]
-    kept = strip_lines([text if isinstance(text, str) else "" for text in texts])
+    known = [text if isinstance(text, str) else "" for text in texts]
+    kept, links = strip_lines(known), links_of(known)
     for number, (line, value, runs) in enumerate(zip(lines, texts, kept, strict=True)):
         line_id = f"{page_id}#{number}"
         try:
@@ -295,9 +297,9 @@ def _line_results(
             yield export.failure(line_id, row + number + 1, f"page {ordinal}: {bad}")
             continue
         alignment = _joined([text], [runs]) if export.strip else None
-        yield Document(
-            line_id, text, None, export.source, row + number + 1, {**metadata, **own}, alignment
-        )
+        place = (export.source, row + number + 1)
+        targets = link_targets(links[number])
+        yield Document(line_id, text, None, *place, {**metadata, **own}, alignment, targets)
 
 
 def _page_parts(export: _Export, page: Any) -> tuple[dict[str, str], Sequence[Any]]:

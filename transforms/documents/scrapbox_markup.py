@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 Run = tuple[int, int]  # [start, stop) in a line
 
@@ -21,6 +22,7 @@ _QUOTE = re.compile(r"\s*>")
 _COMMAND = re.compile(r"\s*[$%] ")  # Scrapbox shows a command line as it is
 _INDENT = re.compile(r"\s*")
 _MARK = re.compile(r"[\[\]`]|#(?=[^\s#])")
+_TAG = re.compile(r"[^\s\[\]]+")
 _CELL = re.compile(r"[^\t]+")
 _PLAIN_CELL = re.compile(r"\s*(?:>|[$%?] .|[0-9]+\. )")  # a quote, a command, a number
 _DECORATION = re.compile(r"""[*!"#%&'()+,\-./{|}<>_~]+ """)
@@ -30,7 +32,16 @@ _HOSTED = re.compile(r"https?://(?:(?:[\w-]+\.)*gyazo\.com/|scrapbox\.io/files/)
 # The place of a map: latitude, longitude, perhaps a zoom.
 _PLACE = re.compile(r"[NS][0-9]+(?:\.[0-9]+)?,[EW][0-9]+(?:\.[0-9]+)?(?:,Z[0-9]+)?")
 _ADDRESS = re.compile(r"https?://\S*\Z", re.IGNORECASE)
+_LINE_OF_PAGE = re.compile(r"#[0-9a-f]{24}\Z")  # behind a page's name
 _SUFFIX = re.compile(r"\.(?:png|jpe?g|gif|svg|webp)(?:[?#]|\Z)", re.IGNORECASE)
+
+
+class Link(NamedTuple):
+    """A link as it is written: the page that it names, and where in its line the name is."""
+
+    page: str
+    start: int
+    stop: int
 
 
 def strip_lines(lines: Sequence[str]) -> list[tuple[Run, ...]]:
@@ -38,36 +49,72 @@ def strip_lines(lines: Sequence[str]) -> list[tuple[Run, ...]]:
 
     Code blocks and tables go on for as long as the lines are indented deeper than their first one.
     """
-    kept = []
+    return [_rest(len(line), _cuts_of(block, line)) for block, line in _in_blocks(lines)]
+
+
+def links_of(lines: Sequence[str]) -> list[list[Link]]:
+    """The links of each line of a page, in order: `[page]`, `#tag`, `[/project/page]`. As in
+    Scrapbox code and formulas have no links, and icons are none.
+    """
+    found = []
+    for block, line in _in_blocks(lines):
+        links: list[Link] = []
+        if not _PLAIN.match(line):
+            for _ in _cuts_of(block, line, links):
+                pass
+        found.append(sorted(links, key=lambda link: link.start))
+    return found
+
+
+def title_key(title: str) -> str:
+    """What titles of one page, and links to it, have in common: to Scrapbox `Two words` and
+    `two_words` are one.
+    """
+    return title.replace(" ", "_").lower()
+
+
+def link_targets(links: Iterable[Link]) -> tuple[str, ...]:
+    """The keys of the pages that are linked to, each once, in the order of the text."""
+    return tuple(dict.fromkeys(title_key(link.page) for link in links))
+
+
+def _in_blocks(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each line, and what it is a line of: `code`, `table`, the `header` of one, or nothing."""
     block, depth = "", -1
     for line in lines:
         if block and _INDENT.match(line).end() <= depth:  # type: ignore[union-attr]
             block = ""
-        if block == "code":
-            cuts: Iterable[Run] = ()
-        elif block == "table":
-            cells = _CELL.finditer(line, _INDENT.match(line).end())  # type: ignore[union-attr]
-            cuts = (cut for cell in cells for cut in _cell_cuts(line, *cell.span()))
-        elif header := _HEADER.match(line):
+        if not block and (header := _HEADER.match(line)):
             block, depth = header[2], header.end(1)
-            cuts = [(depth, header.end())]
+            yield "header", line
         else:
-            cuts = _line_cuts(line)
-        kept.append(_rest(len(line), cuts))
-    return kept
+            yield block, line
 
 
-def _line_cuts(line: str) -> Iterable[Run]:
+def _cuts_of(block: str, line: str, links: list[Link] | None = None) -> Iterable[Run]:
+    """What goes of a line. Its links are added to `links` on the way."""
+    if block == "code":
+        return ()
+    if block == "table":
+        cells = _CELL.finditer(line, _INDENT.match(line).end())  # type: ignore[union-attr]
+        return (cut for cell in cells for cut in _cell_cuts(line, *cell.span(), links))
+    if block == "header":
+        header = _HEADER.match(line)
+        return [(header.end(1), header.end())]  # type: ignore[union-attr]
+    return _line_cuts(line, links)
+
+
+def _line_cuts(line: str, links: list[Link] | None) -> Iterable[Run]:
     """What goes of an ordinary line."""
     if _COMMAND.match(line):
         return ()
     if quote := _QUOTE.match(line):
         start = quote.end()
-        return [(start - 1, start), *_cuts(line, start, len(line))]
-    return _cuts(line, 0, len(line))
+        return [(start - 1, start), *_cuts(line, start, len(line), links)]
+    return _cuts(line, 0, len(line), links)
 
 
-def _cell_cuts(line: str, start: int, stop: int) -> Iterable[Run]:
+def _cell_cuts(line: str, start: int, stop: int, links: list[Link] | None) -> Iterable[Run]:
     """What goes of a table's cell: links lose their brackets and icons go, all else stays."""
     if _PLAIN.match(line, start, stop) or _PLAIN_CELL.match(line, start, stop):
         return
@@ -83,7 +130,15 @@ def _cell_cuts(line: str, start: int, stop: int) -> Iterable[Run]:
         ):
             shown = closer
         elif opener in leaves and _is_link(content := line[opener + 1 : closer]):
+            _note_link(content, opener + 1, links)
             yield from _link_cuts(content, opener + 1)
+
+
+def _note_link(content: str, offset: int, links: list[Link] | None) -> None:
+    """Add the page that is named at `offset`; a line of it, behind `#`, is of no account."""
+    if links is not None and not _ICON.search(content):
+        page = _LINE_OF_PAGE.sub("", content.strip())
+        links.append(Link(page, offset, offset + len(content)))
 
 
 def _is_link(content: str) -> bool:
@@ -119,7 +174,7 @@ def _rest(length: int, cuts: Iterable[Run]) -> tuple[Run, ...]:
     return tuple(runs)
 
 
-def _cuts(line: str, start: int, stop: int) -> list[Run]:
+def _cuts(line: str, start: int, stop: int, links: list[Link] | None = None) -> list[Run]:
     """What goes of `line[start:stop]`, in any order."""
     if _PLAIN.match(line, start, stop):
         return []
@@ -147,8 +202,15 @@ def _cuts(line: str, start: int, stop: int) -> list[Run]:
             cuts += [(opener, decoration.end()), (closer, closer + 1)]
         elif opener in leaves and closer > opener + 1:
             opaque.add(opener)
-            cuts += _link_cuts(line[opener + 1 : closer], opener + 1, opener > nested)
-    cuts += [(tag, tag + 1) for tag, opener in tags if opener not in opaque]
+            content = line[opener + 1 : closer]
+            if _is_link(content):
+                _note_link(content, opener + 1, links)
+            cuts += _link_cuts(content, opener + 1, opener > nested)
+    for tag, opener in tags:
+        if opener not in opaque:
+            cuts.append((tag, tag + 1))
+            if name := _TAG.match(line, tag + 1):
+                _note_link(name[0], tag + 1, links)
     return cuts
 
 

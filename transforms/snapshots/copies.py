@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpusvec.transforms.elements import Copies, Known, Place
-from corpusvec.transforms.snapshots.schemas import metadata_column
+from corpusvec.transforms.snapshots.schemas import links_column, metadata_column
 from corpusvec.transforms.storage.files import open_file
 
 _GROUP_BYTES = 6 << 20  # of a table that is given out
@@ -98,6 +98,7 @@ def copied_sentences(path: str, copies: Sequence[_Copy]) -> Iterator[pa.Table]:
             "source": pa.array([one.source for one in known], pa.string()),
             "source_row": pa.array([one.source_row for one in known], pa.int64()),
             "metadata": metadata_column([one.metadata for one in known]),
+            "links": links_column([one.links for one in known]),
         }
         yield _with(rows, fresh)
         del rows
@@ -125,8 +126,14 @@ def by_tokens_file(copies: Sequence[_Copy]) -> Iterator[tuple[str, list[_Copy]]]
 
 
 def _with(table: pa.Table, fresh: dict[str, pa.Array]) -> pa.Table:
+    at = -1
     for name, values in fresh.items():
-        table = table.set_column(table.schema.get_field_index(name), name, values)
+        before, at = at, table.schema.get_field_index(name)
+        if at < 0:  # rows of a version that did not have it
+            at = before + 1
+            table = table.add_column(at, name, values)
+        else:
+            table = table.set_column(at, name, values)
     return table
 
 

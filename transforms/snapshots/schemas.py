@@ -34,6 +34,7 @@ def sentence_table(rows: Sentences) -> pa.Table:
         "text": pa.array(documents.texts, pa.string()),
         "pair": pa.array(documents.pairs, pa.string()),
         "metadata": metadata_column(documents.metadata),
+        "links": links_column(documents.links),
         "text_sha256": pa.array([one.hex() for one in text_digests(documents)], pa.string()),
         "model_text_sha256": pa.array(model_text_digests(documents), pa.string()),
         "n_tokens": _numbers(rows.n_tokens, len(rows)),
@@ -56,6 +57,11 @@ def metadata_column(metadata: Sequence[Mapping[str, str]]) -> pa.Array:
     Not a map: Hugging Face `datasets` refuses a table with one, and fastparquet reads nulls.
     """
     return pa.array([_JSON.encode(one) if one else "{}" for one in metadata], pa.string())
+
+
+def links_column(links: Sequence[Sequence[str]]) -> pa.Array:
+    """Each as a list, empty where there is none."""
+    return pa.array(links, pa.list_(pa.string()))
 
 
 def token_table(rows: TokenRows) -> pa.Table:

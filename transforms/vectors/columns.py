@@ -10,7 +10,17 @@ from collections.abc import Collection, Sequence
 from corpusvec.transforms.specs import OUTPUT, POOLER, Layer, VectorColumn
 
 RESERVED = frozenset(
-    {"id", "source", "source_row", "text", "pair", "metadata", "text_sha256", "model_text_sha256"}
+    {
+        "id",
+        "source",
+        "source_row",
+        "text",
+        "pair",
+        "metadata",
+        "links",
+        "text_sha256",
+        "model_text_sha256",
+    }
     | {"n_tokens", "n_windows", "n_dropped", "n_unknown"}
 )
 

@@ -19,7 +19,7 @@ from corpusvec.transforms.batches import filled, padded_length
 from corpusvec.transforms.columns import Encoded, Windows
 from corpusvec.transforms.models.hardware import has_amx, prepare_threads, tf
 from corpusvec.transforms.models.transformers.blocks import norms
-from corpusvec.transforms.models.transformers.blocks.arrays import Arrays, Fixed, Weights
+from corpusvec.transforms.models.transformers.blocks.arrays import Arrays, Fixed, Weights, held
 from corpusvec.transforms.models.transformers.blocks.attention import attend
 from corpusvec.transforms.models.transformers.blocks.convolution import convolved
 from corpusvec.transforms.models.transformers.blocks.embedding import embed
@@ -94,7 +94,7 @@ class Graphs:
         in_graph = dtype == tf.bfloat16 and (has_amx() or config.hidden_size < SMALL_HIDDEN)
         tracing = Tracing(config, Fixed(weights, dtype, in_graph, norms.fuse(dtype)))
         pool = tracing.pooler() if wanted.pooler else None
-        return cls(tf.constant(weights[WORDS], dtype), tracing, pool)
+        return cls(held(weights, WORDS, dtype), tracing, pool)
 
     def run(
         self, ids: np.ndarray, segments: np.ndarray, lengths: np.ndarray, wanted: Sequence[int]

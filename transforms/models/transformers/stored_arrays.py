@@ -4,9 +4,11 @@ time, so that no second copy of the weights is ever held.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,8 @@ from corpusvec.transforms.models.transformers import weights
 from corpusvec.transforms.models.transformers.families.family import Source
 from corpusvec.transforms.models.transformers.families.table import FAMILIES
 from corpusvec.transforms.storage import safetensors_files
+
+_PART = 1 << 22  # numbers read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +40,13 @@ class StoredArrays(Mapping[str, np.ndarray]):
         self._one_added = FAMILIES[config.family].one_added
 
     def __getitem__(self, name: str) -> np.ndarray:
+        return self.read(name, np.dtype(np.float32))
+
+    def read(self, name: str, dtype: np.dtype) -> np.ndarray:
+        """An array in another type, in which it is read part by part: none is held twice."""
         place = self._places[name]
         with safetensors_files.opened(place.file) as tensors:
-            stored = tensors.get_slice(place.key)
-            rows = stored.get_shape()[0] // place.parts
-            array = stored[rows * (place.part - 1) : rows * place.part].astype(np.float32)
+            array = _rows(tensors, place, dtype)
         if name.endswith("/gamma") and self._one_added:
             return array + 1
         return array.T if name.endswith("/kernel") else array
@@ -63,6 +69,20 @@ def places(config: Transformer, files: Sequence[Path]) -> dict[str, Place]:
             if place := _place(source, where):
                 found[name] = place
                 break
+    return found
+
+
+def _rows(tensors: Any, place: Place, dtype: np.dtype) -> np.ndarray:
+    stored = tensors.get_slice(place.key)
+    if not hasattr(stored, "__getitem__"):  # of a file that is read as a whole
+        stored = tensors.get_tensor(place.key)
+    shape = tensors.get_slice(place.key).get_shape()
+    count = shape[0] // place.parts
+    first, step = count * (place.part - 1), max(1, _PART // max(1, math.prod(shape[1:])))
+    found = np.empty((count, *shape[1:]), dtype)
+    for start in range(0, count, step):
+        stop = min(start + step, count)
+        found[start:stop] = stored[first + start : first + stop]
     return found
 
 

@@ -41,6 +41,19 @@ class Arrays(Protocol):
         """The like for the weights of the attention."""
 
 
+def held(weights: Weights, name: str, dtype: tf.DType) -> tf.Tensor:
+    """An array as a tensor, read in its type where that can be."""
+    read = getattr(weights, "read", None)
+    return _own(read(name, np.dtype(dtype.as_numpy_dtype)) if read else weights[name], dtype)
+
+
+def _own(values: np.ndarray, dtype: tf.DType) -> tf.Tensor:
+    """A tensor of TensorFlow's own. It keeps the array that a constant was made of until the next
+    operation runs, so one does.
+    """
+    return tf.identity(tf.constant(values.astype(dtype.as_numpy_dtype, copy=False)))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Fixed:
     """Weights that nothing trains, for the graph that is being traced: constants of it where
@@ -105,7 +118,7 @@ class Fixed:
         key = tuple(names)
         if key not in self.beside:
             with tf.init_scope():
-                self.beside[key] = tf.constant(self._joined(names), self.dtype)
+                self.beside[key] = _own(self._joined(names), self.dtype)
         return self.beside[key]
 
     def _joined(self, names: Sequence[str]) -> np.ndarray:

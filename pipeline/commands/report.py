@@ -1,0 +1,39 @@
+"""`report`: an output as one HTML file to look at."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from corpusvec.pipeline.links import corpora
+from corpusvec.pipeline.links.choices import chosen
+from corpusvec.pipeline.links.pages import Pages
+from corpusvec.pipeline.links.related import Asked, Finder
+from corpusvec.pipeline.reports import files
+from corpusvec.pipeline.reports.contents import contents
+from corpusvec.pipeline.reports.pages import page
+from corpusvec.pipeline.terminal.formats import bytes_text, counted
+
+_EACH = 3  # suggestions for each document
+
+
+def report(flags: argparse.Namespace) -> Iterator[str]:
+    """The lines to print. Raises `ValueError` or `RuntimeError` where the output cannot be read or
+    the file not be written.
+    """
+    file = files.checked(flags.file)
+    corpus = corpora.open(flags.output)
+    pages = Pages([corpus], flags.column)
+    asked = Asked(top=_EACH, chosen=frozenset(chosen(corpus.output)))
+    finder = Finder(pages, asked)
+    shown = contents(pages, list(finder.suggestions()))
+    text = page(shown, flags.lang)
+    files.write(file, text)
+    yield from finder.notes
+    yield (
+        f"{file}: {counted(len(shown['suggestions']), 'suggested link')}, a map of"
+        f" {counted(len(shown['documents']['id']), 'document')}, {bytes_text(len(text.encode()))};"
+        " open it in a browser"
+    )
+    if len(shown["documents"]["id"]) < shown["total"]:
+        yield f"of {shown['total']:,} documents it shows those with suggestions, and a sample"

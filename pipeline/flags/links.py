@@ -1,0 +1,116 @@
+"""The flags of the commands that find documents: `related`, `search`, `evaluate`, `mcp`."""
+
+from __future__ import annotations
+
+import argparse
+
+from corpusvec.pipeline.flags.values import above_zero, count, share
+
+FORMAT_NAMES = ("table", "csv", "json", "parquet")
+WAYS = ("hybrid", "vectors", "lexical")
+
+
+def _output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("output", metavar="OUTPUT", help="the --output of `embed`")
+    parser.add_argument("--snapshot", metavar="ID", help="its snapshot (default: LATEST's)")
+    parser.add_argument(
+        "--column", metavar="NAME", help="column of vectors to compare (default: vector)"
+    )
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="the present place of the snapshot's model (default: where it was)",
+    )
+    parser.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
+
+
+def _top(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--top", type=above_zero, default=10, metavar="N", help="how many to find (default: 10)"
+    )
+
+
+def _ways(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--by",
+        choices=WAYS,
+        help=f"what is compared: vectors, words, or both by their ranks (default: {default})",
+    )
+
+
+def add_related_flags(parser: argparse.ArgumentParser) -> None:
+    """Of which documents to find which others, and in what form to tell."""
+    _output(parser)
+    parser.add_argument("--of", metavar="ID", help="of one document, by id or title")
+    _top(parser)
+    _ways(parser, "hybrid where documents have links, else vectors")
+    parser.add_argument(
+        "--links",
+        choices=("exclude", "only", "keep"),
+        default="exclude",
+        help="leave out documents that are linked, or two links away; only the linked ones; or keep"
+        " all (default: exclude)",
+    )
+    parser.add_argument("--orphans", action="store_true", help="documents without links first")
+    parser.add_argument(
+        "--across",
+        metavar="OUTPUT[,OUTPUT]",
+        help="join other outputs of the same recipe",
+    )
+    parser.add_argument(
+        "--not_within", action="store_true", help="nothing from a document's own project or file"
+    )
+    parser.add_argument(
+        "--skip", metavar="PATTERN", help="no titles in which this regular expression is found"
+    )
+    parser.add_argument(
+        "--above",
+        type=share,
+        metavar="COSINE",
+        help="list pairs that are at least as near as this, such as 0.97 for near-duplicates",
+    )
+    parser.add_argument(
+        "--passages",
+        type=count,
+        metavar="N",
+        help="how many pairs of passages to show with each (default: 3; 0 for more than 2,000"
+        " documents at once); 0 needs no model",
+    )
+    parser.add_argument(
+        "--format", choices=FORMAT_NAMES, default="table", help="form of the list (default: table)"
+    )
+    parser.add_argument("--file", metavar="PATH", help="write it there instead of printing it")
+    for name in ("accept", "dismiss"):
+        parser.add_argument(
+            f"--{name}",
+            metavar="ID",
+            help=f"{name} this suggestion for the document of --of: it does not come again",
+        )
+
+
+def add_search_flags(parser: argparse.ArgumentParser) -> None:
+    """What to look for, and in what form to tell."""
+    _output(parser)
+    parser.add_argument(
+        "text", metavar="TEXT", nargs="?", help="what to look for (default: a query on each line)"
+    )
+    parser.add_argument("--file", metavar="PATH", help="search with the passages of this draft")
+    _top(parser)
+    _ways(parser, "hybrid if it can be")
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+
+
+def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
+    """Of which output, or with which pairs."""
+    _output(parser)
+    parser.add_argument(
+        "--pairs",
+        metavar="FILE",
+        help="compare scores of a file with the model's: `A ||| B`, a TAB and a score on each line",
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+
+
+def add_mcp_flags(parser: argparse.ArgumentParser) -> None:
+    """Which output to serve."""
+    _output(parser)
