@@ -89,9 +89,9 @@ class _BatchFn(beam.DoFn):
 
     def _sort(self):
         if self._waiting:
-            budget, *limits = self._limits
-            windows = joined_windows(self._waiting)
-            self._ready.extend(cut_batches(windows, max(budget, self._wanted()), *limits))
+            budget, padding, longest = self._limits
+            windows, budget = joined_windows(self._waiting), max(budget, self._wanted())
+            self._ready.extend(cut_batches(windows, budget, padding, longest))
         self._waiting, self._windows, self._size, self._sent = [], 0, 0, 0
         self._characters = self._cut = 0
 
