@@ -82,6 +82,7 @@ def _parser(metrics: MetricsFile) -> argparse.ArgumentParser:
         "export-model": _export,
         "report": _report,
         "verify": _verify,
+        "push": _push,
         **{
             name: functools.partial(_links, name)
             for name in ("related", "search", "evaluate", "mcp")
@@ -168,6 +169,8 @@ def _verify(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
 
 def _links(name: str, flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
     """The commands that find documents."""
+    if name == "search" and flags.text is None and rest and not rest[0].startswith("-"):
+        flags.text = rest.pop(0)  # a text behind flags
     parsing.refuse_unknown(rest, flags, beam_flags)
     parsing.refuse_twice(flags, arguments)
     from corpusvec.pipeline.commands import links
@@ -200,6 +203,16 @@ def _export(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
     settings = {name: asked[name] for name in (*names, "tokenizer", "do_lower_case")}
     source = local_model(flags.source, flags.model_cache, flags.refresh_model, check_whole)
     say(export_model(source, **settings))
+    return DONE
+
+
+def _push(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+    parsing.refuse_unknown(rest, flags, beam_flags)
+    parsing.refuse_twice(flags, arguments)
+    from corpusvec.pipeline.commands.push import push
+
+    _reach_stores(rest)
+    say(push(flags))
     return DONE
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from corpusvec.pipeline.links.rankings import by_mentions, by_passages
 from corpusvec.transforms.links.evaluations import (
     Found,
     found_links,
@@ -144,3 +145,21 @@ def test_pairs_have_a_separator_and_a_score():
 def test_a_line_that_is_no_pair_is_named(line):
     with pytest.raises(ValueError, match="f: line 2 is not"):
         parse_pairs(["a ||| b\t1", line], "f")
+
+
+def test_titles_that_stand_in_texts_are_mentions_and_rare_ones_come_first():
+    titles = ["Home", "Tomatoes", "Red tomatoes", "ab"]
+    texts = ["home of red tomatoes", "tomatoes", "red tomatoes", "ab home"]
+    ranking = by_mentions(titles, texts, texts)
+    assert list(ranking[0]) == [3, 2, 1]
+    assert list(ranking[3]) == [0]
+    left = by_mentions(titles, texts, ["", *texts[1:]], lambda row: np.array([3]))
+    assert list(left[0]) == []
+
+
+def test_passages_rank_the_pages_of_a_pool():
+    one, other = unit([1, 0]), unit([0, 1])
+    vectors = [one, other, one, one[:0]]
+    ranking = by_passages(vectors, vectors, {0: [1, 2, 3], 3: [0]})
+    assert list(ranking[0]) == [2, 1]
+    assert list(ranking[3]) == []

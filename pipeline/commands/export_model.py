@@ -15,8 +15,8 @@ from corpusvec.transforms.models.transformers import checkpoints
 from corpusvec.transforms.specs import Asked
 
 _BERTS = (
-    "a transformer that corpusvec runs itself (a TensorFlow 1 checkpoint or a Hugging Face folder), or a"
-    " text file of word vectors"
+    "a transformer that corpusvec runs itself (a TensorFlow 1 checkpoint or a Hugging Face folder),"
+    " or a text file of word vectors"
 )
 
 

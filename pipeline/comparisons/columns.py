@@ -7,9 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from corpusvec.pipeline.comparisons.reports import ColumnChange, Cosines, Lengths, Neighbours
+from corpusvec.pipeline.comparisons.reports import (
+    ColumnChange,
+    Cosines,
+    Lengths,
+    LinksFound,
+    Neighbours,
+)
 from corpusvec.pipeline.comparisons.samples import Sample
-from corpusvec.transforms.elements import Failure, SentenceVector
+from corpusvec.transforms.documents.scrapbox_markup import title_key
+from corpusvec.transforms.elements import Document, Failure, SentenceVector
 from corpusvec.transforms.storage.digests import key_of
 
 NEAREST = 10
@@ -38,6 +45,7 @@ def change(name: str, sample: Sample, rows: Sequence[Row], tolerance: float) -> 
         old_dimensions=old.shape[1],
         new_dimensions=new.shape[1],
         neighbours=_neighbours(old, whole, there, sample, places),
+        links=_links(old, whole, [sample.documents[place] for place in places]),
         cosines=None,
         largest_difference=None,
         largest_at=None,
@@ -93,6 +101,30 @@ def _neighbours(
         least_at=documents[first[int(shares.argmin())]].id,
         by_chance=NEAREST / (len(first) - 1),
     )
+
+
+def _links(old: np.ndarray, new: np.ndarray, documents: Sequence[Document]) -> LinksFound | None:
+    """None where there are too few documents, or no links between them."""
+    rows = {title_key(document.id): row for row, document in enumerate(documents)}
+    pairs = [
+        (row, rows[target])
+        for row, document in enumerate(documents)
+        for link in document.links
+        for target in [link[1:] if link[0] == "/" else f"{_project(document.id)}/{link}"]
+        if rows.get(target, row) != row
+    ]
+    if not pairs or len(documents) < FEWEST:
+        return None
+    at = np.array(pairs)
+    shares = [
+        float((nearest(vectors, NEAREST)[at[:, 0]] == at[:, 1:]).any(axis=1).mean())
+        for vectors in (old, new)
+    ]
+    return LinksFound(NEAREST, len(pairs), *shares)
+
+
+def _project(id_: str) -> str:
+    return title_key(id_.partition("/")[0])
 
 
 def lengths(vectors: np.ndarray) -> np.ndarray:

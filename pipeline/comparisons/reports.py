@@ -46,6 +46,18 @@ class Neighbours:
 
 
 @dataclass(frozen=True, slots=True)
+class LinksFound:
+    """Links between documents of the sample, and the shares of them whose target is among the `at`
+    nearest by each one's vectors. The words of the links are not masked, as in `evaluate`.
+    """
+
+    at: int
+    links: int
+    old: float
+    new: float
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnChange:
     """A column that both have. Without the same number of dimensions only neighbours can be
     compared; those are null where too few documents have vectors. `same`: no difference is more
@@ -56,6 +68,7 @@ class ColumnChange:
     old_dimensions: int
     new_dimensions: int
     neighbours: Neighbours | None
+    links: LinksFound | None
     cosines: Cosines | None
     largest_difference: float | None
     largest_at: str | None

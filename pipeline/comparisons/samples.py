@@ -18,6 +18,7 @@ from corpusvec.transforms.elements import Document, WrittenFile
 from corpusvec.transforms.storage.files import open_file
 
 _PLACES = 32  # that rows are taken from, if these have enough
+_LINKS = "links"  # which old snapshots lack
 _TEXTS = ("id", "text", "pair", "model_text_sha256", "n_tokens", "n_unknown")
 
 
@@ -58,10 +59,14 @@ def read_sample(
         with open_file(f"{folder}/{path}") as stream:
             parquet = pq.ParquetFile(stream)
             for (_, group), count in chosen:
-                table = parquet.read_row_group(group, columns=[*_TEXTS, *columns])
+                wanted = [*_TEXTS, *columns]
+                if _LINKS in parquet.schema_arrow.names:
+                    wanted.append(_LINKS)
+                table = parquet.read_row_group(group, columns=wanted)
                 tables.append(table.take(pa.array(_evenly(len(table), count))))
     rows = sum(file.rows for file in files)
-    return _sample(pa.concat_tables(tables).combine_chunks(), columns, rows, len(quotas))
+    every = pa.concat_tables(tables, promote_options="default").combine_chunks()
+    return _sample(every, columns, rows, len(quotas))
 
 
 def _group_ends(folder: str, file: WrittenFile) -> list[int]:
@@ -107,7 +112,8 @@ def _evenly(length: int, count: int) -> list[int]:
 
 
 def _sample(table: pa.Table, columns: Sequence[str], rows: int, groups: int) -> Sample:
-    found = [_document(row) for row in table.select(_TEXTS[:4]).to_pylist()]
+    texts = [name for name in (*_TEXTS[:4], _LINKS) if name in table.column_names]
+    found = [_document(row) for row in table.select(texts).to_pylist()]
     there = [place for place, document in enumerate(found) if document is not None]
     ids = table["id"].to_pylist()
     gone = [ids[place] for place, document in enumerate(found) if document is None]
@@ -130,7 +136,8 @@ def _document(row: Mapping[str, Any]) -> Document | None:
         alignment = alignment_again(row["text"], row["model_text_sha256"])
         if alignment is None:
             return None
-    return Document(row["id"], row["text"], row["pair"], alignment=alignment)
+    links = tuple(row.get(_LINKS) or ())
+    return Document(row["id"], row["text"], row["pair"], alignment=alignment, links=links)
 
 
 def _matrix(column: pa.ChunkedArray) -> np.ndarray:

@@ -82,6 +82,12 @@ def _column(column: ColumnChange) -> Iterator[tuple[str, str, str]]:
             f"by chance {near.by_chance:.3f}",
         )
         yield "", f"least {near.least:.3f}", shortened(near.least_at)
+    if links := column.links:
+        yield (
+            f"{links.links:,} links: in the {links.at} nearest",
+            f"{links.old:.3f}",
+            f"{links.new:.3f}",
+        )
     if cosines := column.cosines:
         yield (
             "cosine of old and new",

@@ -12,10 +12,10 @@ import numpy as np
 
 from corpusvec.pipeline.flags.parsing import UsageError
 from corpusvec.pipeline.links import rankings
-from corpusvec.pipeline.links.kept import folder_of, keep_weights
+from corpusvec.pipeline.links.kept import KeptVectors, folder_of, keep_weights
 from corpusvec.pipeline.links.models import PassageModel
 from corpusvec.pipeline.links.pages import Pages
-from corpusvec.pipeline.links.rankings import HYBRID, LEXICAL, PASSAGES, VECTORS, Rankings
+from corpusvec.pipeline.links.rankings import HYBRID, LEXICAL, MENTIONS, PASSAGES, VECTORS, Rankings
 from corpusvec.transforms.documents.scrapbox_markup import title_key
 from corpusvec.transforms.links.evaluations import (
     AT,
@@ -28,10 +28,14 @@ from corpusvec.transforms.links.evaluations import (
 )
 from corpusvec.transforms.links.fusions import ranks
 from corpusvec.transforms.links.lexical import EXTRA, LexicalIndex, is_installed
-from corpusvec.transforms.links.neighbours import Vectors
 from corpusvec.transforms.links.passages import passages_of
 
-_TRIED = {VECTORS: (0.0, 0.1, 0.3, 1.0), LEXICAL: (1.0, 0.5), PASSAGES: (1.0, 0.5, 0.0)}
+_TRIED = {
+    VECTORS: (0.0, 0.1, 0.3, 1.0),
+    LEXICAL: (1.0, 0.5),
+    MENTIONS: (0.0, 0.3, 1.0),
+    PASSAGES: (1.0, 0.5, 0.0),
+}
 _FEWEST = 20  # pages with links, to choose weights by
 
 
@@ -93,24 +97,32 @@ def _keep(pages: Pages, weights: Mapping[str, float]) -> None:
 
 
 def _rankings(pages: Pages, model: str | None) -> Rankings:
-    """Of all pages by their masked texts."""
+    """Of all pages: each asks with its masked text, and the others are as they stand."""
     there = {(of, title_key(title)) for of, title in zip(pages.projects, pages.titles)}
     texts = [
         masked(text, lambda page, of=of: (of, title_key(page)) in there) if scrapbox else text
         for text, of, scrapbox in zip(pages.texts, pages.projects, pages.scrapbox)
     ]
-    parts = [passages_of(text, False) for text in texts]
     embedder = PassageModel(pages.corpora[0].manifest, pages.column, model)
-    whole = embedder.embed(texts)
-    distinct = list(dict.fromkeys(itertools.chain.from_iterable(parts)))
-    places = {text: at for at, text in enumerate(distinct)}
-    vectors = embedder.embed(distinct)
-    each = [vectors[[places[part] for part in some]] for some in parts]
+    first = pages.corpora[0]
+    kept = KeptVectors(folder_of(first.output, first.snapshot, pages.column), embedder)
+    theirs = _passages(kept, pages.texts, pages.scrapbox)
+    mine = _passages(KeptVectors(None, embedder), texts, [False] * len(texts))
     ranked = Rankings()
-    ranked.each[VECTORS] = rankings.by_vectors(Vectors(whole, pages.order))
-    ranked.each[LEXICAL] = rankings.by_words(LexicalIndex.of(texts), texts)
-    ranked.each[PASSAGES] = rankings.by_passages(each, ranked.pools())
+    ranked.each[VECTORS] = rankings.by_vectors(pages.vectors, asked=embedder.embed(texts))
+    ranked.each[LEXICAL] = rankings.by_words(LexicalIndex.of(pages.texts), texts)
+    ranked.each[MENTIONS] = rankings.by_mentions(pages.titles, pages.texts, texts)
+    ranked.each[PASSAGES] = rankings.by_passages(mine, theirs, ranked.pools())
     return ranked
+
+
+def _passages(
+    kept: KeptVectors, texts: Sequence[str], scrapbox: Sequence[bool]
+) -> list[np.ndarray]:
+    """The vectors of the passages of each text."""
+    parts = [passages_of(text, marks) for text, marks in zip(texts, scrapbox)]
+    kept.add(list(itertools.chain.from_iterable(parts)))
+    return [kept.of(some) for some in parts]
 
 
 def _held_out(

@@ -83,7 +83,7 @@ class KeptVectors:
 
     def of(self, texts: Sequence[str]) -> np.ndarray:
         """[N, D], each known."""
-        return self._vectors[[self._known[text] for text in texts]]
+        return self._vectors[np.array([self._known[text] for text in texts], np.int64)]
 
     def _keep(self) -> None:
         if self._path is None:

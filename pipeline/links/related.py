@@ -16,7 +16,7 @@ from corpusvec.pipeline.links.choices import Pair
 from corpusvec.pipeline.links.kept import KeptVectors, folder_of, kept_weights, lexical_index
 from corpusvec.pipeline.links.models import PassageModel
 from corpusvec.pipeline.links.pages import Pages, is_of_lines
-from corpusvec.pipeline.links.rankings import HYBRID, LEXICAL, PASSAGES, VECTORS, Rankings
+from corpusvec.pipeline.links.rankings import HYBRID, LEXICAL, MENTIONS, PASSAGES, VECTORS, Rankings
 from corpusvec.transforms.links.lexical import EXTRA, is_installed, normalized
 from corpusvec.transforms.links.neighbours import nearest, pairs_above
 from corpusvec.transforms.links.passages import passages_of, reasons
@@ -250,9 +250,12 @@ class Finder:
         ranked.each[LEXICAL] = rankings.by_words(index, pages.texts, hidden)
         if self.by == HYBRID:
             ranked.each[VECTORS] = rankings.by_vectors(pages.vectors, hidden)
+            ranked.each[MENTIONS] = rankings.by_mentions(
+                pages.titles, pages.texts, pages.texts, hidden
+            )
             if self.asked.passages != 0 and self._embeddable(range(len(pages))):
                 vectors = [self._vectors_of(row) for row in range(len(pages))]
-                ranked.each[PASSAGES] = rankings.by_passages(vectors, ranked.pools())
+                ranked.each[PASSAGES] = rankings.by_passages(vectors, vectors, ranked.pools())
         return ranked
 
     # ---------------------------------------------------------------------- passages

@@ -113,7 +113,8 @@ function paintNames(seen, radius, width) {
     pen.font = fontOf(strong);
     const name = text.length > 26 ? `${text.slice(0, 25)}…` : text;
     const size = pen.measureText(name).width;
-    const left = near ? x + radius + 5 : Math.max(6, Math.min(width - size - 6, x - size / 2));
+    const beside = x + radius + 5 + size > width ? x - radius - 5 - size : x + radius + 5;
+    const left = near ? beside : Math.max(6, Math.min(width - size - 6, x - size / 2));
     const box = [left, y - 9, left + size, y + 9];
     if (taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
     taken.push(box);
