@@ -55,6 +55,7 @@ PRINTED = {
     README: ["second ["],
     OUTPUT: ["garden-notes/Growing tomatoes", "likeness"],
     NIGHTS: [],
+    "docs/links.md": ["garden-notes/"],
     "docs/python.md": ["second [", "'tomatoes'"],
 }
 
@@ -327,6 +328,8 @@ OTHERS = {
     "pytest": {"--lf"},
     "node_exporter": {"--collector"},
     "SentencePiece": {"--control_symbols"},
+    "tensorboard": {"--logdir"},
+    "embedding-atlas": {"--neighbors", "--text", "--vector"},
 }
 
 
