@@ -76,9 +76,11 @@ class Fixed:
 
     def dense(self, x: tf.Tensor, *names: str) -> tf.Tensor:
         product = tf.matmul(x, self._tensor([f"{name}/kernel" for name in names]))
-        if f"{names[0]}/bias" not in self.weights:
-            return product
-        return tf.nn.bias_add(product, self._tensor([f"{name}/bias" for name in names]))
+        if f"{names[0]}/bias" in self.weights:
+            bias = self._tensor([f"{name}/bias" for name in names])
+        else:  # TensorFlow puts an activation, or a sum, into a product that has one
+            bias = self._zeros(product.shape[1])
+        return product if bias is None else tf.nn.bias_add(product, bias)
 
     def norm(self, x: tf.Tensor, name: str, norm: Norm) -> tf.Tensor:
         gamma = self(f"{name}/LayerNorm/gamma")
@@ -100,8 +102,8 @@ class Fixed:
     dropped_attention = dropped
 
     def _zeros(self, width: int) -> tf.Tensor | None:
-        """For a norm that adds nothing; None where TensorFlow would see that they are zeros, and
-        leave them out.
+        """For what adds nothing; None where TensorFlow would see that they are zeros, and leave
+        them out.
         """
         if self.in_graph:
             return None
