@@ -55,6 +55,7 @@ PRINTED = {
     README: ["second ["],
     OUTPUT: ["garden-notes/Growing tomatoes", "likeness"],
     NIGHTS: [],
+    "docs/links.md": ["garden-notes/"],
     "docs/push.md": ["nearest first The tomatoes are ripe."],
     "docs/python.md": ["second [", "'tomatoes'"],
 }
@@ -331,6 +332,8 @@ OTHERS = {
     "pytest": {"--lf"},
     "node_exporter": {"--collector"},
     "SentencePiece": {"--control_symbols"},
+    "tensorboard": {"--logdir"},
+    "embedding-atlas": {"--neighbors", "--text", "--vector"},
 }
 
 
