@@ -356,3 +356,20 @@ def peers() -> Path:
 def test_the_peers_run(peers, small):
     flags = [f"--model={small}", f"--base={small}", "--size=0.001", "--rounds=1"]
     assert program.main(["--only=encode,programs", f"--peers={peers}", *flags]) == 0
+
+
+@pytest.mark.parametrize("flags", [(), ("--ready-ids",)], ids=["tokenized", "ready ids"])
+def test_a_run_without_a_model_writes_what_a_run_writes(minilm, tmp_path, flags):
+    """All rows, of the model's width; only what is in the vectors is made up."""
+    source, output = tmp_path / "lines.txt", tmp_path / "out"
+    source.write_text("".join(f"{line}\n" for line in corpora.make(minilm, 60).lines))
+    command = [sys.executable, "-m", "benchmarks.null_run", *flags, "embed", f"--model={minilm}"]
+    command += [f"--input={source}", f"--output={output}", "--layers=-1"]
+    took = json.loads(races.run("null", command).splitlines()[-1])
+    assert set(took) == {"wall", "cpu", "MiB"}
+    (sentences,) = output.glob("snapshots/*/sentences/*.parquet")
+    rows = pq.read_table(sentences)
+    assert len(rows) == 60
+    assert rows["vector"].type.list_size == 384
+    (tokens,) = output.glob("snapshots/*/tokens/*.parquet")
+    assert pq.read_metadata(tokens).num_rows == sum(rows["n_tokens"].to_pylist())
