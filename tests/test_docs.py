@@ -56,6 +56,7 @@ PRINTED = {
     OUTPUT: ["garden-notes/Growing tomatoes", "likeness"],
     NIGHTS: [],
     "docs/python.md": ["second [", "'tomatoes'"],
+    "docs/links.md": ["garden-notes/Basil on the balcony", " | "],
 }
 
 
