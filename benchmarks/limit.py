@@ -23,7 +23,7 @@ _LAYERS = 24  # a slice, over all streams; more where they do not share it evenl
 def main(precision: str) -> None:
     from corpusvec.transforms.models.hardware import prepare_threads, tf
 
-    streams = prepare_threads()
+    streams = prepare_threads(precision)
     dtype = tf.as_dtype(precision)
     chance = np.random.default_rng(0)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-_TOKENIZER = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+TOKENIZER = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 def write(
@@ -21,7 +21,7 @@ def write(
     if folder.is_dir():
         return folder
     folder.mkdir(parents=True)
-    for name in _TOKENIZER:
+    for name in TOKENIZER:
         if (like / name).is_file():
             shutil.copy(like / name, folder)
     words = json.loads((like / "config.json").read_text("utf-8"))["vocab_size"]

@@ -82,6 +82,7 @@ def _parser(metrics: MetricsFile) -> argparse.ArgumentParser:
         "export-model": _export,
         "report": _report,
         "verify": _verify,
+        "push": _push,
         **{
             name: functools.partial(_links, name)
             for name in ("related", "search", "evaluate", "mcp")
@@ -202,6 +203,16 @@ def _export(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
     settings = {name: asked[name] for name in (*names, "tokenizer", "do_lower_case")}
     source = local_model(flags.source, flags.model_cache, flags.refresh_model, check_whole)
     say(export_model(source, **settings))
+    return DONE
+
+
+def _push(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
+    parsing.refuse_unknown(rest, flags, beam_flags)
+    parsing.refuse_twice(flags, arguments)
+    from corpusvec.pipeline.commands.push import push
+
+    _reach_stores(rest)
+    say(push(flags))
     return DONE
 
 

@@ -34,7 +34,7 @@ _LATER: Mapping[str, Any] = {
 _CHOICES = {
     "do_lower_case": ("auto", "true", "false"),
     "long_text": LONG_TEXT,
-    "precision": ("float32", "bfloat16"),
+    "precision": ("float32", "tf32", "bfloat16", "float16"),
     "vector_dtype": ("float32", "float16"),
 }
 
@@ -83,6 +83,11 @@ class Settings:
         _check_windows(plan, spec)
         self._check_use(spec, columns)
         _check_widths(spec, columns)
+        if self.precision == "float16" and spec.transformer is None:
+            raise ValueError(
+                f"--precision=float16: {self.model} is a SavedModel, which computes in float32,"
+                " tf32 or bfloat16; use one of these"
+            )
         missing = card_prompts.notes(self.model, spec) if self.prompt is None else ()
         return Recipe(
             spec=spec,

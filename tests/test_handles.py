@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from apache_beam.io import filesystem
 from apache_beam.utils import retry
+from safetensors.numpy import load_file
 
 from corpusvec.transforms.models.kinds import describe_model
 from corpusvec.transforms.models.sources import downloads, handles
@@ -28,8 +29,10 @@ from corpusvec.transforms.models.sources.handles import download_address, is_han
 from corpusvec.transforms.storage import file_digests, locks, stores
 from tests import servers
 from tests.conftest import ROOT
+from tests.models import hugging_face_folder
 from tests.servers import Site, body, cut_short, hugging_face_hub, one_after_another, status
 from tests.test_archives import archive, contents, member
+from tests.torch_writer import write as write_torch
 
 GRAPH = b"a graph with VarHandleOp in it"
 FILES = {
@@ -671,6 +674,24 @@ def test_a_model_of_the_hugging_face_hub(hub, tiny, cache, capfd):
     assert hub.asked.total() == asked
     name = os.path.basename(folder)
     assert left_in(cache) == [name, f"{name}.corpusvec.json", f"{name}.descriptor.txt"]
+
+
+def test_weights_of_pytorch_are_fetched_where_there_are_no_others(hub, tmp_path, cache):
+    """Of the model, or of one of its modules."""
+    folder = hugging_face_folder(tmp_path / "old", modules=("pooling", "dense"))
+    whole = describe_model(str(folder)).parameters
+    for place in (folder, folder / "2_Dense"):
+        write_torch(place / "pytorch_model.bin", load_file(place / "model.safetensors"))
+    (folder / "2_Dense" / "model.safetensors").unlink()
+    hugging_face_hub(hub, "owner/half", folder)
+    found = Path(local_model("hf://owner/half", str(cache)))
+    assert sorted(path.name for path in found.rglob("*.bin")) == ["pytorch_model.bin"]
+    assert (found / "2_Dense" / "pytorch_model.bin").is_file()
+    (folder / "model.safetensors").unlink()
+    hugging_face_hub(hub, "owner/old", folder)
+    found = Path(local_model("hf://owner/old", str(cache)))
+    assert len(list(found.rglob("pytorch_model.bin"))) == 2
+    assert describe_model(str(found)).parameters == whole
 
 
 def test_a_revision_of_a_model(hub, tiny, cache):

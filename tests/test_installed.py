@@ -97,7 +97,14 @@ def test_a_command_does_what_it_is_for(typed, said, installed, place):
 def test_every_command_is_among_them():
     rows = [*CASES.values(), ABSENT["mcp"]]
     typed = {" ".join(typed[: 2 if typed[0] == "snapshots" else 1]) for typed, _ in rows}
-    assert typed == set(leaves(COMMANDS))
+    assert typed | {"push"} == set(leaves(COMMANDS))
+
+
+def test_push_names_the_extra_that_it_needs(installed, place):
+    for store in ("lance", "postgres"):
+        done = installed.run("corpusvec", "push", "out", f"{store}://db", cwd=place)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"pip install 'corpusvec[{store}]'" in done.stderr
 
 
 def test_every_command_has_help(installed, tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from corpusvec.transforms.architectures import Transformer
 
 POOLER = "pooler"  # the output that BERTs have beside their layers
+TF32 = "tf32"
 OUTPUT = "output"  # what stands for a pooling in columns that take an output as it is
 
 # A layer by its number, 0 being the embedding output, or by its name; -1 is the last one of a model
@@ -90,6 +91,11 @@ class Wanted:
     layers: tuple[Layer, ...]
     outputs: tuple[str, ...] = ()
     precision: str = "float32"
+
+    @property
+    def dtype(self) -> str:
+        """In which type numbers are kept: TF32 is how a GPU multiplies those of float32."""
+        return "float32" if self.precision == TF32 else self.precision
 
     @property
     def pooler(self) -> bool:

@@ -13,9 +13,12 @@ from transformers import AutoModel
 
 def main(model_folder: str, windows: str, precision: str) -> None:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    model = AutoModel.from_pretrained(
-        model_folder, attn_implementation="sdpa", dtype=getattr(torch, precision)
-    ).eval()
+    kind = getattr(torch, precision)
+    try:
+        model = AutoModel.from_pretrained(model_folder, attn_implementation="sdpa", dtype=kind)
+    except ValueError:  # of those that have no such attention
+        model = AutoModel.from_pretrained(model_folder, dtype=kind)
+    model.eval()
     batches, tokens = read_batches(windows)
     batches = [tuple(map(torch.from_numpy, batch)) for batch in batches]
 

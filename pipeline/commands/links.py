@@ -16,6 +16,7 @@ from corpusvec.pipeline.links.pages import Pages
 from corpusvec.pipeline.links.related import Asked, Finder
 from corpusvec.pipeline.links.searches import Searcher
 from corpusvec.pipeline.links.servers import Tools, check_installed, serve
+from corpusvec.pipeline.reports.exchanges import FORMS, PROJECTOR, exchange
 from corpusvec.pipeline.terminal import logs
 from corpusvec.pipeline.terminal.exits import say
 from corpusvec.pipeline.terminal.formats import shortened
@@ -35,7 +36,14 @@ def related(flags: argparse.Namespace) -> None:
     text = flags.file is None
     if text and flags.format in _BINARY and sys.stdout.isatty():
         raise UsageError(f"--format={flags.format}: is no text; name a --file to write it to")
+    if flags.format == PROJECTOR:
+        say(exchange(flags.format, pages, [], flags.file))
+        return
     finder = Finder(pages, _asked(flags, corpus.output), flags.model)
+    if flags.format in FORMS:
+        public = (flags.public or "").split(",")
+        say(exchange(flags.format, pages, list(finder.suggestions()), flags.file, public))
+        return
     found = FORMATS[flags.format](pages, list(finder.suggestions()))
     for note in finder.notes:
         logs.say(f"note: {note}")

@@ -22,14 +22,14 @@ def report(flags: argparse.Namespace) -> Iterator[str]:
     the file not be written.
     """
     file = files.checked(flags.file)
-    corpus = corpora.open(flags.output)
+    corpus = corpora.open(flags.output, flags.snapshot)
     pages = Pages([corpus], flags.column)
     asked = Asked(top=_EACH, chosen=frozenset(chosen(corpus.output)))
-    finder = Finder(pages, asked)
+    finder = Finder(pages, asked, flags.model)
     shown = contents(pages, list(finder.suggestions()))
     text = page(shown, flags.lang)
     files.write(file, text)
-    yield from finder.notes
+    yield from (f"note: {note}" for note in finder.notes)
     yield (
         f"{file}: {counted(len(shown['suggestions']), 'suggested link')}, a map of"
         f" {counted(len(shown['documents']['id']), 'document')}, {bytes_text(len(text.encode()))};"

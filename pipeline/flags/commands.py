@@ -12,6 +12,7 @@ from corpusvec.pipeline.flags.links import (
     add_related_flags,
     add_search_flags,
 )
+from corpusvec.pipeline.flags.push import add_push_flags
 from corpusvec.pipeline.flags.report import REPORT
 from corpusvec.pipeline.flags.snapshots import SNAPSHOTS, Command
 from corpusvec.pipeline.flags.values import above_zero, count, numbers, price
@@ -134,4 +135,11 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "verify": SNAPSHOTS["verify"],
     "publish": SNAPSHOTS["publish"],
+    "push": Command(
+        "bring a snapshot's documents and vectors into LanceDB or PostgreSQL",
+        "Bring a table of a store to a snapshot, in one step: documents that are new or changed are"
+        " written, those that are gone are removed, all others stay. After a push that was"
+        " interrupted only what is missing is sent.",
+        add_push_flags,
+    ),
 }

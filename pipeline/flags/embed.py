@@ -166,9 +166,10 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "help": "fetch a model that is named by a handle again, even if the cache has it",
         },
         "precision": {
-            "choices": ("float32", "bfloat16"),
+            "choices": ("float32", "tf32", "bfloat16", "float16"),
             "default": "float32",
-            "help": "number type in which the model computes (default: float32)",
+            "help": "number type in which the model computes; tf32 is float32 that a GPU multiplies"
+            " with fewer digits, float16 is for GPUs and not for SavedModels (default: float32)",
         },
     },
     "which vectors": {

@@ -6,7 +6,7 @@ import argparse
 
 from corpusvec.pipeline.flags.values import above_zero, count, share
 
-FORMAT_NAMES = ("table", "csv", "json", "parquet")
+FORMAT_NAMES = ("table", "csv", "json", "parquet", "scrapbox", "userscript", "projector")
 WAYS = ("hybrid", "vectors", "lexical")
 
 
@@ -35,6 +35,19 @@ def _ways(parser: argparse.ArgumentParser, default: str) -> None:
         "--by",
         choices=WAYS,
         help=f"what is compared: vectors, words, or both by their ranks (default: {default})",
+    )
+
+
+def _forms(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--format", choices=FORMAT_NAMES, default="table", help="form of the list (default: table)"
+    )
+    parser.add_argument("--file", metavar="PATH", help="write it there instead of printing it")
+    parser.add_argument(
+        "--public",
+        metavar="PROJECT[,PROJECT]",
+        help="projects that files of --format=scrapbox and userscript for another project may"
+        " name (default: none)",
     )
 
 
@@ -76,10 +89,7 @@ def add_related_flags(parser: argparse.ArgumentParser) -> None:
         help="how many pairs of passages to show with each (default: 3; 0 for more than 2,000"
         " documents at once); 0 needs no model",
     )
-    parser.add_argument(
-        "--format", choices=FORMAT_NAMES, default="table", help="form of the list (default: table)"
-    )
-    parser.add_argument("--file", metavar="PATH", help="write it there instead of printing it")
+    _forms(parser)
     for name in ("accept", "dismiss"):
         parser.add_argument(
             f"--{name}",

@@ -21,8 +21,14 @@ def add_report_flags(parser: argparse.ArgumentParser) -> None:
         choices=LANGUAGES,
         help="language of the report (default: the one that the reader's browser asks for)",
     )
+    parser.add_argument("--snapshot", metavar="ID", help="its snapshot (default: LATEST's)")
     parser.add_argument(
-        "--column", metavar="NAME", help="which vectors to use (default: vector, else the first)"
+        "--column", metavar="NAME", help="column of vectors to compare (default: vector)"
+    )
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="the present place of the snapshot's model (default: where it was)",
     )
     parser.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
 

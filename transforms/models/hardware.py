@@ -14,6 +14,7 @@ from pathlib import Path
 
 from corpusvec.transforms.models.cores import available
 from corpusvec.transforms.models.devices import unused
+from corpusvec.transforms.specs import TF32
 
 _ARENA_MAX = -8  # of mallopt(), in glibc's malloc.h
 _GREETING = re.compile(rb"WARNING: All log messages before absl|[IW]\d{4} ")
@@ -56,7 +57,7 @@ with _quietly():
 __all__ = ["has_amx", "has_gpu", "prepare_threads", "tf"]
 
 
-def prepare_threads() -> int:
+def prepare_threads(precision: str) -> int:
     """One stream a core, each with one thread, or one for a GPU -> the number of streams.
 
     TensorFlow takes it only before it starts: in someone's own program, where it is running
@@ -64,7 +65,8 @@ def prepare_threads() -> int:
     """
     _say_unused()
     if has_gpu():
-        tf.config.experimental.enable_tensor_float_32_execution(False)  # float32 means float32
+        # float32 means float32, unless the user says otherwise.
+        tf.config.experimental.enable_tensor_float_32_execution(precision == TF32)
         _share_gpus()
         return 1
     cores = _cores()

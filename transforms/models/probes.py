@@ -26,7 +26,7 @@ from corpusvec.transforms.specs import ModelSpec, TokenizerSpec, Wanted
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 
 # Parts of the largest value, which the rounding of other kernels stays below.
-TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}
+TOLERANCES = {"float32": 1e-4, "tf32": 1e-2, "float16": 1e-2, "bfloat16": 5e-2}
 
 
 def stabilized(encoder: Encoder, probes: Windows, spec: ModelSpec, wanted: Wanted) -> Encoder:

@@ -100,20 +100,23 @@ function paint() {
     pen.fill(path);
   }
   pen.globalAlpha = 1;
-  if (selected === null) paintNames(seen, radius, width);
-  paintSelected(radius, width);
+  paintSelected(radius);
+  paintNames(seen, radius, width);
 }
 
-// Groups by their words from afar, pages by their titles from near.
+// Groups by their words from afar, pages by their titles from near; of a page that is selected its
+// own title and those of its related pages.
 function paintNames(seen, radius, width) {
   const taken = [];
-  const near = seen.length <= 60 && view.scale > view.fit * 1.5 || seen.length <= 30;
-  const names = near ? seen.map((i) => [titleOf(i), ...placeOf(i), false]) : groupNames(seen);
+  const few = selected === null ? seen : [selected, ...report.near[selected].map(([other]) => other)];
+  const near = selected !== null || seen.length <= 30 || (seen.length <= 60 && view.scale > view.fit * 1.5);
+  const names = near ? few.map((i) => [titleOf(i), ...placeOf(i), i === selected]) : groupNames(seen);
   for (const [text, x, y, strong] of names) {
     pen.font = fontOf(strong);
     const name = text.length > 26 ? `${text.slice(0, 25)}…` : text;
     const size = pen.measureText(name).width;
-    const left = near ? x + radius + 5 : Math.max(6, Math.min(width - size - 6, x - size / 2));
+    const beside = x + radius + 5 + size > width ? x - radius - 5 - size : x + radius + 5;
+    const left = near ? beside : Math.max(6, Math.min(width - size - 6, x - size / 2));
     const box = [left, y - 9, left + size, y + 9];
     if (taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
     taken.push(box);
@@ -137,7 +140,7 @@ function groupNames(seen) {
     ]).filter(([text]) => text);
 }
 
-function paintSelected(radius, width) {
+function paintSelected(radius) {
   if (selected !== null) {
     const [x, y] = placeOf(selected);
     pen.strokeStyle = css("--ink");
@@ -161,12 +164,6 @@ function paintSelected(radius, width) {
     pen.lineWidth = 2;
     pen.strokeStyle = css("--ink");
     pen.stroke();
-    if (i === selected && i !== hovered) {
-      pen.font = fontOf(true);
-      const size = pen.measureText(titleOf(i)).width;
-      const right = x + radius + 8;
-      paintName(titleOf(i), Math.max(6, Math.min(right, width - size - 6)), right + size > width ? y - 20 : y, true);
-    }
   }
 }
 
@@ -316,5 +313,6 @@ function showSide(focus = null) {
     return make("button", { type: "button", className: "cluster", "data-group": group, "aria-pressed": String(kept === group),
       onclick: () => { kept = kept === group ? null : group; showSide(group); draw(); } },
     dot, make("span", {}, nameOf(group)), make("span", { className: "quiet" }, number(size)));
-  }));  if (focus !== null) $("side").querySelector(`[data-group="${focus}"]`).focus();
+  }));
+  if (focus !== null) $("side").querySelector(`[data-group="${focus}"]`).focus();
 }

@@ -49,7 +49,7 @@ class Function:
     ):
         """See `load`."""
         self.inputs, self.outputs = signature.inputs, tuple(outputs)
-        self.streams = prepare_threads()
+        self.streams = prepare_threads(precision)
         loaded = _Loaded.read(model, signature)
         graph = InlinedGraph.of(loaded.function, [loaded.outputs[n] for n in outputs], precision)
         weights = _Weights.choose(graph, loaded)

@@ -43,7 +43,7 @@ class TransformerEncoder:
     def __init__(self, spec: ModelSpec, wanted: Wanted, weights: Weights):
         """`weights` by the names of `weights.shapes`."""
         assert spec.transformer is not None
-        self.streams = prepare_threads()
+        self.streams = prepare_threads(wanted.precision)
         self.hidden_size, self.layer_count = spec.hidden_size, spec.layer_count
         self.max_seq_length, self._longest = spec.max_seq_length, spec.longest_padded
         self._layers, self._segments = [int(layer) for layer in wanted.layers], spec.segments
@@ -83,12 +83,13 @@ class Graphs:
     def __init__(self, words: tf.Tensor, tracing: Tracing, pool: Callable[..., tf.Tensor] | None):
         self.words, self.pool = words, pool
         self.usual = tracing.stack(by_blocks=False)
-        self._tracing, self._long, self._lock = tracing, None, Lock()
+        self._tracing, self._lock = tracing, Lock()
+        self._long: Stack | None = None
 
     @classmethod
     def build(cls, config: Transformer, wanted: Wanted, weights: Weights) -> Graphs:
         """All that is wanted, no more."""
-        dtype = tf.as_dtype(wanted.precision)
+        dtype = tf.as_dtype(wanted.dtype)
         count = config.layer_count if wanted.pooler else max(map(int, wanted.layers), default=0)
         config = config.lower(count)
         in_graph = dtype == tf.bfloat16 and (has_amx() or config.hidden_size < SMALL_HIDDEN)
@@ -119,8 +120,8 @@ class Graphs:
         if length <= LONG or self._tracing.config.attention.disentangled:
             return self.usual
         with self._lock:
-            self._long = self._long or self._tracing.stack(by_blocks=True)
-        return self._long
+            long = self._long = self._long or self._tracing.stack(by_blocks=True)
+        return long
 
 
 @dataclass(frozen=True, slots=True)

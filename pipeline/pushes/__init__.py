@@ -1,0 +1,1 @@
+"""Snapshots brought into stores of vectors: LanceDB, PostgreSQL. Start with `transfers`."""

@@ -1,0 +1,51 @@
+"""Types in which a model computes: what each keeps of float32, and what a run says of it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from corpusvec.pipeline.settings import Settings
+from corpusvec.transforms.models.kinds import describe_model, load_encoder
+from corpusvec.transforms.models.probes import TOLERANCES, id_windows
+from corpusvec.transforms.specs import Wanted
+from tests.models import hugging_face_folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return hugging_face_folder(tmp_path_factory.mktemp("model") / "m")
+
+
+@pytest.mark.parametrize("precision", ["tf32", "float16"])
+def test_a_precision_stays_within_its_tolerance_of_float32(folder, precision):
+    spec = describe_model(str(folder))
+    windows = id_windows([1, 2, 3], [4, 5, 6, 7, 8], [9])
+    wide, narrow = (
+        load_encoder(spec, Wanted((0, 2), spec.outputs, which)).encode(windows)
+        for which in ("float32", precision)
+    )
+    for one, other in zip(wide, narrow):
+        for key, values in [*one.layers.items(), *one.outputs.items()]:
+            found = {**other.layers, **other.outputs}[key]
+            assert found.dtype == np.float32
+            close = TOLERANCES[precision] * np.abs(values).max()
+            np.testing.assert_allclose(found, values, rtol=0, atol=close)
+    # Without a GPU that has it, tf32 is float32.
+    same = all(np.array_equal(wide.layers[key], narrow.layers[key]) for key in wide.layers)
+    assert same == (precision == "tf32")
+
+
+def test_the_manifest_says_the_precision(embed, tiny, tmp_path):
+    (tmp_path / "a.txt").write_text("a b\n")
+    out = embed(tiny, tmp_path / "a.txt", "--precision=tf32")
+    assert out.code == 0, out.err
+    manifest = json.loads((out.latest / "manifest.json").read_text())
+    assert manifest["run"]["precision"] == "tf32"
+
+
+def test_a_precision_that_is_none_is_refused(folder):
+    with pytest.raises(ValueError, match="precision"):
+        Settings(model=str(folder), precision="float8").resolve()
