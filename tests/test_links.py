@@ -362,5 +362,6 @@ def test_assistants_are_served(place):
 def test_every_form_can_be_asked_for():
     from corpusvec.pipeline.flags.links import FORMAT_NAMES
     from corpusvec.pipeline.links.formats import FORMATS
+    from corpusvec.pipeline.reports.exchanges import FORMS
 
-    assert tuple(FORMATS) == FORMAT_NAMES
+    assert {*FORMATS, *FORMS} == {*FORMAT_NAMES}
