@@ -357,3 +357,11 @@ def test_assistants_are_served(place):
     assert '"why"' in told["related2"][0]
     assert "rain falls at noon" in told["get3"][0]
     assert "neither by id nor by title" in told["get4"][0]
+
+
+def test_every_form_can_be_asked_for():
+    from corpusvec.pipeline.flags.links import FORMAT_NAMES
+    from corpusvec.pipeline.links.formats import FORMATS
+    from corpusvec.pipeline.reports.exchanges import FORMS
+
+    assert {*FORMATS, *FORMS} == {*FORMAT_NAMES}

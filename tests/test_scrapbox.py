@@ -59,6 +59,7 @@ def test_a_page_is_a_document(lines):
             1,
             {"title": "T", "created": "1", "updated": "2", "views": "5"},
             Alignment(((0, 6), (7, 8))),
+            ("a",),
         )
     ]
 
@@ -73,6 +74,7 @@ def test_a_line_is_a_document_with_stamps_of_its_own():
     assert found[2].metadata == {"title": "T", "created": "20", "updated": "21"}
     assert found[2].alignment.apply(found[2].text) == "see a"
     assert found[3].alignment is None
+    assert [line.links for line in found] == [(), (), ("a",), (), (), ()]
     assert found[5].alignment == Alignment(())
 
 

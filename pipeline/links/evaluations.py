@@ -26,13 +26,13 @@ from corpusvec.transforms.links.evaluations import (
     pearson,
     spearman,
 )
-from corpusvec.transforms.links.fusions import ranks
+from corpusvec.transforms.links.fusions import ranks, shares
 from corpusvec.transforms.links.lexical import EXTRA, LexicalIndex, is_installed
 from corpusvec.transforms.links.passages import passages_of
 
 _TRIED = {
-    VECTORS: (0.0, 0.1, 0.3, 1.0),
-    LEXICAL: (1.0, 0.5),
+    VECTORS: (0.0, 0.1, 0.5),
+    LEXICAL: (1.0,),
     MENTIONS: (0.0, 0.3, 1.0),
     PASSAGES: (1.0, 0.5, 0.0),
 }
@@ -132,22 +132,24 @@ def _held_out(
     tried = [dict(zip(_TRIED, values)) for values in itertools.product(*_TRIED.values())]
     if len(links) < _FEWEST:
         tried = [dict(rankings.WEIGHTS)]
+    names = [*ranked.each]
+    given = {row: shares([*ranked.each.values()], row, both_ways=True) for row in links}
     halves = [{row: links[row] for row in list(links)[part::2]} for part in (0, 1)]
     measured = []  # of each weights both halves
     for weights in tried:
-        ranked.weights = weights
-        measured.append([found_links(_fused(ranked), half) for half in halves])
+        values = [weights[name] for name in names]
+
+        def ranking(row: int, values: Sequence[float] = values) -> Mapping[int, int]:
+            return ranks(at for at, _ in given[row].fused(values))
+
+        measured.append([found_links(ranking, half) for half in halves])
     sizes = [sum(map(len, half.values())) for half in halves]
     best = [max(measured, key=lambda both, part=part: both[part]) for part in (0, 1)]
     others = [best[1][0], best[0][1]]
-    shares = np.array(sizes) / sum(sizes)
-    found = Found(*(float(shares @ [one[at] for one in others]) for at in (0, 1)))
-    overall = max(zip(measured, tried), key=lambda one: float(shares @ [f.recall for f in one[0]]))
+    part_of = np.array(sizes) / sum(sizes)
+    found = Found(*(float(part_of @ [one[at] for one in others]) for at in (0, 1)))
+    overall = max(zip(measured, tried), key=lambda one: float(part_of @ [f.recall for f in one[0]]))
     return found, overall[1]
-
-
-def _fused(ranked: Rankings) -> Any:
-    return lambda row: ranks(at for at, _ in ranked.fused(row))
 
 
 def compare_pairs(
