@@ -96,7 +96,9 @@ def write(folder: Path, config: Mapping[str, Any], like: Path) -> Path:
         if (like / name).is_file():
             shutil.copy(like / name, folder)
     words = json.loads((like / "config.json").read_text("utf-8"))["vocab_size"]
-    config = {**config, "vocab_size": words}
+    special = {"pad_token_id": 0, "bos_token_id": 101, "eos_token_id": 102}
+    special |= {"cls_token_id": 101, "sep_token_id": 102} if "modernbert" in config.values() else {}
+    config = {**config, **special, "vocab_size": words}
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
     model, _ = configurations.read(config, folder / "config.json")
     chance, parts = np.random.default_rng(0), {}

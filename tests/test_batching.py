@@ -13,7 +13,6 @@ from corpusvec.transforms.models.probes import id_windows
 def sent(lengths, budget=64, longest=None):
     """For each window that comes in, and for the end of the bundle, the batches that go out."""
     stage = _BatchFn(budget, padding=True, longest=longest)
-    stage.setup()
     stage.start_bundle()
     windows = [id_windows([n] * length) for n, length in enumerate(lengths)]
     outputs = [list(stage.process(one)) for one in windows] + [list(stage.finish_bundle())]
@@ -54,7 +53,6 @@ def test_a_gpu_is_given_large_batches_with_little_padding(monkeypatch):
     drawn = np.random.default_rng(1).lognormal(np.log(35) - 0.18, 0.6, 32_768)
     lengths = np.clip(drawn.round(), 4, 256).astype(int)
     stage = _BatchFn(1024, padding=True, longest=256)
-    stage.setup()
     stage.start_bundle()
     some = [id_windows(*([0] * n for n in part)) for part in np.array_split(lengths, 64)]
     outputs = [out.value for windows in some for out in stage.process(windows)]

@@ -16,10 +16,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import corpusvec
 from benchmarks import __main__ as program
 from benchmarks import (
     corpora,
     encoding,
+    families,
     machine,
     memory,
     observed,
@@ -155,6 +157,19 @@ def test_the_versions_of_the_peers_are_pinned():
     pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
     assert pinned["apache-beam"] == version("apache-beam")
     assert set(machine._PEERS) <= set(pinned)
+
+
+@pytest.mark.parametrize("name", families.SHAPES)
+def test_the_random_models_are_of_their_families(name, tiny, tmp_path):
+    small = {"num_hidden_layers": 2, "n_layers": 2, "hidden_size": 64, "dim": 64}
+    small |= {"num_attention_heads": 4, "num_key_value_heads": 2, "n_heads": 4}
+    small |= {"intermediate_size": 32, "hidden_dim": 32, "max_position_embeddings": 300}
+    config = families.SHAPES[name] | small
+    folder = families.write(tmp_path / "model", config, Path(tiny))
+    vectors = corpusvec.Embedder(model=str(folder)).embed(["the rain", "a garden"])
+    assert vectors.shape == (2, 64)
+    assert np.isfinite(vectors).all()
+    assert encoding.gflop_per_token(str(folder)) > 0
 
 
 def test_the_random_model_is_a_bert_of_the_shape_that_was_asked_for(tiny, tmp_path):

@@ -91,7 +91,6 @@ def test_few_large_documents_wait_to_be_tokenized(document):
 @pytest.mark.parametrize("document", LARGE.values(), ids=LARGE)
 def test_few_large_documents_wait_for_their_batch_however_little_is_read_of_them(document):
     stage = _BatchFn(1024, padding=True, longest=512)
-    stage.setup()
     windows = (together([window([0] * 64, document=document(n))]) for n in range(500))
     assert most_held(stage, windows, stage.process, untold) <= 40
 
@@ -113,7 +112,6 @@ def test_token_vectors_that_wait_for_the_rest_of_their_document(layers):
     """Their bytes are bounded by those of two buffers, and batches are hardly smaller for it."""
     kept = 4 * 768 * layers
     stage = _BatchFn(1024, padding=True, longest=512, kept=kept)
-    stage.setup()
     stage.start_bundle()
     waiting: dict[str, int] = {}
     most = real = padded = 0

@@ -18,6 +18,7 @@ from corpusvec.transforms.specs import TokenizerSpec
 from corpusvec.transforms.storage.json_files import read_json
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 from corpusvec.transforms.tokens.windows import WindowPlan, cut
+from tests.models import hugging_face_folder
 
 GOLDEN = Path(__file__).parent / "golden" / "families"
 FAMILIES = sorted(path.stem for path in GOLDEN.glob("*.npz"))
@@ -290,6 +291,22 @@ def test_the_space_before_a_text(written, name, said, tmp_path):
     tokens = spanned(tokenizer_of(tmp_path), "犬")
     spaced = written if name == "TokenizersBackend" else bool(said)
     assert (tokens[0] == ("Ġ", "")) == spaced
+
+
+def test_a_sentencepiece_model_of_luke_is_numbered_as_xlm_rs(tmp_path):
+    """As by MLukeTokenizer of transformers 4.57, which gave these numbers."""
+    hugging_face_folder(tmp_path, tokenizer="xlmr", model_type="xlm-roberta")
+    said = {"tokenizer_class": "MLukeTokenizer", "additional_special_tokens": ["<ent>", "<ent2>"]}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(said))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "luke"}))
+    tokenizer = tokenizer_of(tmp_path)
+    [[window]] = windows_of(tokenizer, ["The garden is 東京 ｶﾞ"], max_seq_length=None)
+    assert window.ids.tolist() == [
+        *(0, 4, 116, 7, 85, 182, 11, 5, 6, 88, 12, 4, 171, 68, 4, 3, 2),
+    ]
+    [[pair]] = windows_of(tokenizer, ["a"], "b", max_seq_length=None)
+    assert pair.ids.tolist() == [0, 23, 2, 2, 21, 2]
+    assert not tokenizer.segments
 
 
 def test_the_unknown_token_of_unigram_is_that_of_its_number(loaded):

@@ -321,10 +321,10 @@ def test_another_architecture_is_shown_as_far_as_possible(tmp_path, facts, inspe
 
 def test_a_tokenizer_that_is_not_implemented_does_not_hide_the_model(tmp_path, facts):
     folder = hugging_face_folder(tmp_path / "model")
-    said = {"tokenizer_class": "BertJapaneseTokenizer"}
+    said = {"tokenizer_class": "BertweetTokenizer"}
     (folder / "tokenizer_config.json").write_text(json.dumps(said))
     found = facts(folder)
-    assert "'BertJapaneseTokenizer', which is not implemented" in found["problem"]
+    assert "'BertweetTokenizer', a program of its own, which is not implemented" in found["problem"]
     assert found["hidden_size"] == 16
 
 

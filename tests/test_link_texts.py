@@ -151,7 +151,7 @@ def test_titles_that_stand_in_texts_are_mentions_and_rare_ones_come_first():
     titles = ["Home", "Tomatoes", "Red tomatoes", "ab"]
     texts = ["home of red tomatoes", "tomatoes", "red tomatoes", "ab home"]
     ranking = by_mentions(titles, texts, texts)
-    assert list(ranking[0]) == [3, 2, 1]
+    assert list(ranking[0]) == [2, 3, 1]
     assert list(ranking[3]) == [0]
     left = by_mentions(titles, texts, ["", *texts[1:]], lambda row: np.array([3]))
     assert list(left[0]) == []

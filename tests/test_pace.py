@@ -61,7 +61,6 @@ class Run:
 
     def run(self) -> Run:
         batching, waiting, at = _BatchFn(_BATCH_TOKENS, True, 256), [], 0
-        batching.setup()
         batching.start_bundle()
         for n, tokens in enumerate(self.documents, 1):
             at += _BYTES * (tokens or 20)

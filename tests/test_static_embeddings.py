@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from corpusvec.pipeline.cli import main
 from corpusvec.pipeline.embedders import Embedder
 from corpusvec.transforms.models.kinds import describe_model
 from corpusvec.transforms.models.static import tables
@@ -190,3 +191,12 @@ def test_no_memory_is_taken_for_tokens_that_share_a_row(tmp_path):
     folder = write(Kind("albert", rows=50, weights=True, said={}), tmp_path)
     table = tables.Table.read(folder / "model.safetensors")
     assert table.vectors.shape == (50, WIDTH)
+
+
+def test_inspect_tells_of_tokens_and_vectors(tmp_path, capsys):
+    folder = write(KINDS["module in a folder"], tmp_path)
+    assert main(["inspect", str(folder), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["kind"], report["hidden_size"], report["problem"]) == ("static", WIDTH, None)
+    assert main(["inspect", str(folder)]) == 0
+    assert "no special tokens" in " ".join(capsys.readouterr().out.split())

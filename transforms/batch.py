@@ -46,9 +46,6 @@ class _BatchFn(beam.DoFn):
     def __init__(self, budget: int, padding: bool, longest: int | None, kept: int = 0):
         self._limits, self._kept = (budget, padding, longest), kept
 
-    def setup(self):
-        self._at_once: int | None = None
-
     def start_bundle(self):
         self._waiting: list[Windows] = []
         self._ready: deque[Windows] = deque()
@@ -84,19 +81,17 @@ class _BatchFn(beam.DoFn):
         return self._windows >= times * _WINDOWS or self._size >= times * _SIZE
 
     def _wanted(self) -> int:
-        """Padded tokens of a batch where the machine wants more; asked when the first batch comes,
-        which needs TensorFlow anyway.
+        """Padded tokens of a batch where the machine wants more, as far as that is known: only once
+        the first batches have come to the model.
         """
-        if self._at_once is None:
-            _, padding, _ = self._limits
-            self._at_once = tokens_at_once() if padding else 0
-        return self._at_once
+        _, padding, _ = self._limits
+        return tokens_at_once() if padding else 0
 
     def _sort(self):
         if self._waiting:
-            budget, *limits = self._limits
-            windows = joined_windows(self._waiting)
-            self._ready.extend(cut_batches(windows, max(budget, self._wanted()), *limits))
+            budget, padding, longest = self._limits
+            windows, budget = joined_windows(self._waiting), max(budget, self._wanted())
+            self._ready.extend(cut_batches(windows, budget, padding, longest))
         self._waiting, self._windows, self._size, self._sent = [], 0, 0, 0
         self._characters = self._cut = 0
 

@@ -139,7 +139,7 @@ def _known(document: Document, key: bytes) -> Known:
 
 def _known_of(documents: Documents, row: int, key: bytes) -> Known:
     place = documents.ids[row], documents.sources[row], documents.source_rows[row]
-    return Known(key, *place, documents.metadata[row])
+    return Known(key, *place, documents.metadata[row], documents.links[row])
 
 
 def _fates(failures: beam.PCollection, empty: beam.PCollection) -> beam.PCollection:

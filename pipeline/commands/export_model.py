@@ -1,4 +1,4 @@
-"""`export-model`: a BERT, or a text file of word vectors, becomes a TF2 SavedModel."""
+"""`export-model`: a transformer, or a text file of word vectors, becomes a TF2 SavedModel."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from corpusvec.transforms.models.transformers import checkpoints
 from corpusvec.transforms.specs import Asked
 
 _BERTS = (
-    "a BERT that corpusvec runs itself (a TensorFlow 1 checkpoint or a Hugging Face folder), or a"
-    " text file of word vectors"
+    "a transformer that corpusvec runs itself (a TensorFlow 1 checkpoint or a Hugging Face folder),"
+    " or a text file of word vectors"
 )
 
 

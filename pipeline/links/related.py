@@ -49,11 +49,18 @@ class Asked:
 
 def related_to(corpus: Corpus, id: str, top: int, column: str | None) -> list[Suggestion]:
     """The documents nearest to one by their vectors, best first: whatever they link to, and without
-    a model.
+    a model. Raises `UsageError` for an id that is not there.
     """
-    pages = Pages([corpus], column)
-    asked = Asked(top=top, of=id, by=VECTORS, links=KEEP, passages=0)
-    return list(Finder(pages, asked).suggestions())
+    row = corpus.rows.get(id)
+    if row is None:
+        raise UsageError(f"{id}: {corpus.snapshot} has no document of this id")
+    vectors = corpus.vectors(column)
+    found = nearest(vectors, top, vectors.matrix[row : row + 1], lambda _: np.array([row]))
+    return [
+        Suggestion(id, corpus.ids[place], score)
+        for place, score in zip(found.places[0].tolist(), found.scores[0].tolist())
+        if place >= 0
+    ]
 
 
 class Finder:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+from collections.abc import Callable
 from typing import Any
 
 from corpusvec.pipeline.flags.parsing import UsageError
@@ -74,8 +76,21 @@ def check_installed() -> None:
 def serve(tools: Tools) -> None:
     """Answer until stdin ends."""
     from mcp.server.mcpserver import MCPServer
+    from mcp.server.mcpserver.exceptions import ToolError
+
+    def told(tool: Callable[..., Any]) -> Callable[..., Any]:
+        """What an assistant cannot have is a sentence to it."""
+
+        @functools.wraps(tool)
+        def answer(*args: Any, **given: Any) -> Any:
+            try:
+                return tool(*args, **given)
+            except (ValueError, RuntimeError, OSError) as error:
+                raise ToolError(str(error)) from error
+
+        return answer
 
     server = MCPServer("corpusvec", instructions=_WHAT, log_level="ERROR")
     for tool in (tools.search, tools.related, tools.get):
-        server.tool()(tool)
+        server.tool()(told(tool))
     server.run("stdio")

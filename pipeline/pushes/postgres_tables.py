@@ -196,6 +196,8 @@ class PostgresTable:
             try:
                 self._run("CREATE EXTENSION vector")
             except Exception as error:
+                if getattr(error, "sqlstate", None) is None:  # nobody answered
+                    raise
                 raise UsageError(
                     f"{self._where}: has no type {kind} ({_line(error)}); install pgvector 0.7 or"
                     " later on the server, and let the database's owner run: CREATE EXTENSION"

@@ -83,7 +83,8 @@ class Graphs:
     def __init__(self, words: tf.Tensor, tracing: Tracing, pool: Callable[..., tf.Tensor] | None):
         self.words, self.pool = words, pool
         self.usual = tracing.stack(by_blocks=False)
-        self._tracing, self._long, self._lock = tracing, None, Lock()
+        self._tracing, self._lock = tracing, Lock()
+        self._long: Stack | None = None
 
     @classmethod
     def build(cls, config: Transformer, wanted: Wanted, weights: Weights) -> Graphs:
@@ -119,8 +120,8 @@ class Graphs:
         if length <= LONG or self._tracing.config.attention.disentangled:
             return self.usual
         with self._lock:
-            self._long = self._long or self._tracing.stack(by_blocks=True)
-        return self._long
+            long = self._long = self._long or self._tracing.stack(by_blocks=True)
+        return long
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ _PROGRAMS = _classes("Bertweet", "ByT5", "Canine", "Phobert", "XLM", "Flaubert")
 _KINDS: Mapping[str, tuple[str, tuple[str, ...] | None]] = {
     "tokenizer.json": ("tokenizer.json", None),
     "vocab.txt": ("bert_fast", _OF_VOCABULARIES),
-    "sentencepiece.bpe.model": ("xlm_roberta", _XLM_CLASSES),
+    "sentencepiece.bpe.model": ("xlm_roberta", (*_XLM_CLASSES, *_classes("MLuke"))),
 }
 
 _CLASS_DEFAULTS: Mapping[str, bool | None] = {

@@ -23,6 +23,7 @@ _APPLIED = {
     *("model_max_length", "max_len", "truncation_side", "padding_side", "model_input_names"),
     *("split_special_tokens", "added_tokens_decoder", "add_prefix_space", *_LISTS, *NAMES),
 }
+_ENTITIES = ("<ent>", "<ent2>")  # of LUKE, around the names of things, which no text marks here
 _FLAGS = ("lstrip", "rstrip", "normalized", "single_word")  # how a token is found
 # For decoding, chats and training; for the slow tokenizers of BERT and XLM-R, which
 # sentence-transformers does not use; or said again in its calls.
@@ -32,7 +33,9 @@ _WITHOUT_EFFECT = {
     *("do_subword_tokenize", "do_word_tokenize", "errors", "files_loaded", "from_slow"),
     *("init_inputs", "is_fast", "is_local", "keep_accents", "legacy", "local_files_only"),
     *("max_length", "mecab_kwargs", "name_or_path", "never_split", "pad_to_multiple_of"),
-    *("jumanpp_kwargs", "spm_file", "sudachi_kwargs"),
+    *("jumanpp_kwargs", "spm_file", "sudachi_kwargs", "extra_ids", "split_by_punct", "unk_id"),
+    *("entity_token_1", "entity_token_2", "max_entity_length", "max_mention_length", "task"),
+    *("spaces_between_special_tokens", "use_default_system_prompt"),
     *("pad_token_type_id", "processor_class", "remove_space", "response_schema"),
     *("response_template", "revision", "sp_model_kwargs", "special_tokens_map_file", "stride"),
     *("tokenizer_file", "tokenizer_type", "transformers_version", "trim_offsets"),
@@ -160,7 +163,7 @@ def _check_added(file: Path, said: Mapping[str, Any]) -> None:
     or holds otherwise: transformers finds such a token in a text before its rules are asked.
     """
     _check_decoder(said, _source(file, "added_tokens_decoder"))
-    structure = STRUCTURE.union(named(said, file).values())
+    structure = STRUCTURE.union(named(said, file).values(), _ENTITIES)
     others = [(t, source) for t, source in _added(file, said) if content(t) not in structure]
     if not others:
         return
