@@ -106,7 +106,7 @@ def written(pages, folder: Path, form: str, *public: str) -> dict[str, str]:
 
 
 def test_an_import_is_what_scrapbox_takes(pages, tmp_path):
-    given = json.loads(written(pages, tmp_path, "scrapbox")["related.json"])
+    given = json.loads(written(pages, tmp_path, "scrapbox")["related.mine.json"])
     assert given.keys() == {"pages"}
     assert given["pages"]
     for page in given["pages"]:
@@ -116,7 +116,7 @@ def test_an_import_is_what_scrapbox_takes(pages, tmp_path):
 
 
 def test_an_import_has_no_title_that_exists_and_every_link_resolves(pages, tmp_path):
-    made = json.loads(written(pages, tmp_path, "scrapbox")["related.json"])["pages"]
+    made = json.loads(written(pages, tmp_path, "scrapbox")["related.mine.json"])["pages"]
     titles = {title_key(title) for title in [*NOTES, "Broken"]}
     red = {"red_link", "herbs"}
     assert not {title_key(page["title"]) for page in made} & (titles | red)
@@ -134,7 +134,7 @@ def test_titles_are_taken_by_pages_rejected_ones_and_red_links(pages):
 
 
 def test_the_page_and_its_text(pages, tmp_path):
-    text = written(pages, tmp_path, "scrapbox")["related.txt"]
+    text = written(pages, tmp_path, "scrapbox")["related.mine.txt"]
     day = pages.corpora[0].manifest["finished"][:10]
     assert text.splitlines() == [
         f"Related pages {day}",
@@ -174,7 +174,7 @@ def test_nothing_of_a_private_project_is_in_a_file_for_another(pages, tmp_path, 
 
 
 def test_a_userscript_gets_what_is_related_to_each_page(pages, tmp_path):
-    found = json.loads(written(pages, tmp_path, "userscript")["related.json"])
+    found = json.loads(written(pages, tmp_path, "userscript")["related.mine.json"])
     assert list(found) == ["mine/Tomatoes", "mine//slash"]
     assert found["mine//slash"] == [
         {
@@ -227,8 +227,34 @@ def test_what_cannot_be_written_is_refused(pages, tmp_path):
     assert set(FORMS) == {"scrapbox", "userscript", "projector"}
 
 
+def test_of_one_project_the_file_is_the_one_asked_for(embed, tiny, tmp_path):
+    output = embed(tiny, export(tmp_path, "mine", NOTES), "--max_rejected=1").output
+    alone = Pages([corpora.open(str(output))])
+    lines = list(exchange("scrapbox", alone, SUGGESTIONS[:1], str(tmp_path / "import.json")))
+    assert [line.partition(": ")[0] for line in lines] == [
+        str(tmp_path / "import.json"),
+        str(tmp_path / "import.txt"),
+    ]
+
+
 def test_only_exports_of_scrapbox_go_back_there(embed, tiny, tmp_path):
     (tmp_path / "lines.txt").write_text("one\ntwo\n")
     other = Pages([corpora.open(str(embed(tiny, tmp_path / "lines.txt").output))])
     with pytest.raises(UsageError, match="was not made of Scrapbox exports alone"):
         list(exchange("scrapbox", other, [], None))
+
+
+def test_related_writes_them(pages, tmp_path, capsys):
+    from corpusvec.pipeline.cli import main
+
+    output = pages.corpora[0].output
+    command = ["related", output, "--links=keep", "--by=vectors", "--top=2", "--passages=1"]
+    file = tmp_path / "import.json"
+    assert main([*command, "--format=scrapbox", f"--file={file}"]) == 0
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["import.mine.json", "import.mine.txt"]
+    assert "other" not in (tmp_path / "import.mine.json").read_text()
+    assert main([*command, "--format=userscript", "--public=mine,other"]) == 2
+    assert "a file for each of the projects mine, other" in capsys.readouterr().err
+    assert main(["related", output, "--format=projector", f"--file={tmp_path / 'p'}"]) == 0
+    assert (tmp_path / "p" / "tensors.tsv").exists()

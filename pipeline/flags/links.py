@@ -51,6 +51,15 @@ def _forms(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _verdicts(parser: argparse.ArgumentParser) -> None:
+    for name in ("accept", "dismiss"):
+        parser.add_argument(
+            f"--{name}",
+            metavar="ID",
+            help=f"{name} this suggestion for the document of --of: it does not come again",
+        )
+
+
 def add_related_flags(parser: argparse.ArgumentParser) -> None:
     """Of which documents to find which others, and in what form to tell."""
     _output(parser)
@@ -90,12 +99,7 @@ def add_related_flags(parser: argparse.ArgumentParser) -> None:
         " documents at once); 0 needs no model",
     )
     _forms(parser)
-    for name in ("accept", "dismiss"):
-        parser.add_argument(
-            f"--{name}",
-            metavar="ID",
-            help=f"{name} this suggestion for the document of --of: it does not come again",
-        )
+    _verdicts(parser)
 
 
 def add_search_flags(parser: argparse.ArgumentParser) -> None:

@@ -48,9 +48,9 @@ def exchange(
     if file is None:
         yield _only(form, texts)
         return
-    target = files.checked(file)
+    target, projects = files.checked(file), len(set(pages.projects))
     for project, parts in texts.items():
-        yield from _write(_named(target, project, len(texts)), parts)
+        yield from _write(_named(target, project, projects), parts)
 
 
 def _scrapbox(
