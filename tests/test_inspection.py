@@ -305,7 +305,7 @@ def test_another_architecture_is_shown_as_far_as_possible(tmp_path, facts, inspe
     values = {"model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_positions": 64, "vocab_size": 9}
     (folder / "config.json").write_text(json.dumps(values))
     found = facts(folder)
-    assert found["problem"].endswith("model_type is 'gpt2'; corpusvec runs bert and xlm-roberta")
+    assert "model_type is 'gpt2'; corpusvec runs albert, " in found["problem"]
     expected = {
         "architecture": "gpt2",
         "hidden_size": 16,
@@ -570,7 +570,7 @@ def test_a_hugging_face_folder_is_told_without_tensorflow_and_beam(tiny):
         "import sys\n"
         "from corpusvec.pipeline.cli import main\n"
         f"assert main(['inspect', {tiny!r}]) == 0\n"
-        "heavy = {'apache_beam', 'tensorflow', 'pyarrow'} & set(sys.modules)\n"
+        "heavy = {'apache_beam', 'tensorflow'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, capture_output=True)
