@@ -66,6 +66,20 @@ def add_related_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--of", metavar="ID", help="of one document, by id or title")
     _top(parser)
     _ways(parser, "hybrid where documents have links, else vectors")
+    _chosen(parser)
+    parser.add_argument(
+        "--passages",
+        type=count,
+        metavar="N",
+        help="how many pairs of passages to show with each (default: 3; 0 for more than 2,000"
+        " documents at once); 0 needs no model",
+    )
+    _forms(parser)
+    _verdicts(parser)
+
+
+def _chosen(parser: argparse.ArgumentParser) -> None:
+    """Which documents may be suggested."""
     parser.add_argument(
         "--links",
         choices=("exclude", "only", "keep"),
@@ -91,15 +105,6 @@ def add_related_flags(parser: argparse.ArgumentParser) -> None:
         metavar="COSINE",
         help="list pairs that are at least as near as this, such as 0.97 for near-duplicates",
     )
-    parser.add_argument(
-        "--passages",
-        type=count,
-        metavar="N",
-        help="how many pairs of passages to show with each (default: 3; 0 for more than 2,000"
-        " documents at once); 0 needs no model",
-    )
-    _forms(parser)
-    _verdicts(parser)
 
 
 def add_search_flags(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,8 +83,7 @@ def evaluate(pages: Pages, model: str | None) -> Evaluation:
         )
     ranked = _rankings(pages, model)
     singles = {
-        name: found_links(lambda row, name=name: ranked.each[name].get(row, {}), links)
-        for name in (VECTORS, LEXICAL)
+        name: found_links(_ranks_by(ranked.each[name]), links) for name in (VECTORS, LEXICAL)
     }
     hybrid, weights = _held_out(ranked, links)
     _keep(pages, weights)
@@ -96,11 +96,19 @@ def _keep(pages: Pages, weights: Mapping[str, float]) -> None:
     keep_weights(folder_of(first.output, first.snapshot, pages.column), weights)
 
 
+def _ranks_by(ranks: Mapping[int, Mapping[int, int]]) -> Callable[[int], Mapping[int, int]]:
+    return lambda row: ranks.get(row, {})
+
+
+def _in_project(of: str, there: Container[tuple[str, str]]) -> Callable[[str], bool]:
+    return lambda page: (of, title_key(page)) in there
+
+
 def _rankings(pages: Pages, model: str | None) -> Rankings:
     """Of all pages: each asks with its masked text, and the others are as they stand."""
     there = {(of, title_key(title)) for of, title in zip(pages.projects, pages.titles)}
     texts = [
-        masked(text, lambda page, of=of: (of, title_key(page)) in there) if scrapbox else text
+        masked(text, _in_project(of, there)) if scrapbox else text
         for text, of, scrapbox in zip(pages.texts, pages.projects, pages.scrapbox)
     ]
     embedder = PassageModel(pages.corpora[0].manifest, pages.column, model)
@@ -144,7 +152,7 @@ def _held_out(
 
         measured.append([found_links(ranking, half) for half in halves])
     sizes = [sum(map(len, half.values())) for half in halves]
-    best = [max(measured, key=lambda both, part=part: both[part]) for part in (0, 1)]
+    best = [max(measured, key=operator.itemgetter(part)) for part in (0, 1)]
     others = [best[1][0], best[0][1]]
     part_of = np.array(sizes) / sum(sizes)
     found = Found(*(float(part_of @ [one[at] for one in others]) for at in (0, 1)))

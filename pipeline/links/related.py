@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -146,6 +146,7 @@ class Finder:
 
     def suggestions(self) -> Iterator[Suggestion]:
         """Of each page that was asked for, in turn, the best first."""
+        found: Iterable[tuple[int, list[tuple[int, float]]]]
         if self.asked.above is not None:
             found = self._alike(self.asked.above)
         elif self.asked.links == ONLY:
