@@ -24,7 +24,7 @@ def report(flags: argparse.Namespace) -> Iterator[str]:
     file = files.checked(flags.file)
     corpus = corpora.open(flags.output, flags.snapshot)
     pages = Pages([corpus], flags.column)
-    asked = Asked(top=_EACH, chosen=frozenset(chosen(corpus.output)))
+    asked = Asked(top=_EACH, passages=flags.passages, chosen=frozenset(chosen(corpus.output)))
     finder = Finder(pages, asked, flags.model)
     shown = contents(pages, list(finder.suggestions()))
     text = page(shown, flags.lang)

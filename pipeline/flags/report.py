@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from corpusvec.pipeline.flags.snapshots import Command
+from corpusvec.pipeline.flags.values import count
 
 LANGUAGES = ("en", "ja")
 FILE = "report.html"
@@ -29,6 +30,13 @@ def add_report_flags(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="MODEL",
         help="the present place of the snapshot's model (default: where it was)",
+    )
+    parser.add_argument(
+        "--passages",
+        type=count,
+        metavar="N",
+        help="how many pairs of passages to show with each suggestion (default: 3; 0 for more than"
+        " 2,000 documents); 0 needs no model",
     )
     parser.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
 
