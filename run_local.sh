@@ -7,7 +7,7 @@ set -euo pipefail
 from=$PWD
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here"
-source scripts/environment.sh ""
+source scripts/environment.sh search
 cd "$from"
 prefix=$([ "$from" = "$here" ] || echo "$here/")
 corpusvec=${prefix}.venv/bin/corpusvec
