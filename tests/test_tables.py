@@ -101,6 +101,17 @@ def test_a_quote_that_is_never_closed_says_how_far_it_goes():
     assert bad.source_row == 3
 
 
+def damaged(table):
+    """With other bytes where the values are."""
+    whole = parquet(table)
+    return whole[:8] + bytes(byte ^ 0x5A for byte in whole[8:40]) + whole[40:]
+
+
+def encrypted():
+    """Arrow knows it by its first and last bytes."""
+    return b"PARE" + bytes(99) + b"\x10\0\0\0PARE"
+
+
 BROKEN = {
     "no column": (read_csv, "a,b\n1,2\n", "has no column `text`, but a, b; .*--text_column"),
     "a column twice": (read_csv, "text,text\n1,2\n", "has the column `text` twice"),
@@ -109,6 +120,11 @@ BROKEN = {
     "no Parquet": (read_parquet, "text,n\na,1\n", "is damaged or no Parquet"),
     "an empty Parquet": (read_parquet, "", "is damaged or no Parquet"),
     "cut off": (read_parquet, parquet({"text": ["a"] * 99})[:-9], "is damaged or no Parquet"),
+    "damaged": (read_parquet, damaged({"text": ["a"] * 99}), "is damaged or no Parquet"),
+    "encrypted": (read_parquet, encrypted(), "is damaged or no Parquet"),
+    "no header, but a text": (read_csv, "x" * 200_000, "has no column `text`, but x{60}…; "),
+    "cut off in UTF-16": (read_csv, "text\n".encode("utf-16")[:-1], "is cut off or no UTF-16"),
+    "cut off below": (read_csv, "text\na\n".encode("utf-16")[:-1], "is cut off or no UTF-16"),
     "numbers": (read_parquet, parquet({"text": [1]}), "column `text` has the type int64"),
     "lists": (read_parquet, parquet({"text": [["a"]]}), "`text` has the type list"),
 }
@@ -118,6 +134,16 @@ BROKEN = {
 def test_a_file_that_cannot_be_read_is_named(reader, data, said):
     with pytest.raises(BrokenInput, match=rf"^folder/f\.x: .*{said}"):
         read(reader, data)
+
+
+@pytest.mark.parametrize("error", [TimeoutError("slow"), OSError(5, "slow"), OSError("slow")])
+def test_storage_that_fails_is_not_called_damage(error):
+    class Failing(io.BytesIO):
+        def read(self, *_):
+            raise error from ConnectionError()
+
+    with pytest.raises(OSError, match="slow"):
+        list(read_parquet(lambda: Failing(parquet({"text": ["a"]})), "folder/f.x", "f.x"))
 
 
 FIELDS = Fields("body", "key", "other", ("n",))

@@ -48,11 +48,12 @@ def _read(
     without the columns.
     """
     with closing(_as_text(open_(), source)) as stream:
-        first = next(stream, "")
-        delimiter = _delimiter(first, fields, delimiters)
+        lines = _decoded(stream, source)
+        first = next(lines, "")
         csv.field_size_limit(_LONGEST)
-        rows = csv.reader(itertools.chain([first], stream), delimiter=delimiter, strict=True)
         try:
+            delimiter = _delimiter(first, fields, delimiters)
+            rows = csv.reader(itertools.chain([first], lines), delimiter=delimiter, strict=True)
             header = next(rows, [])
         except csv.Error as error:
             raise BrokenInput(f"{source}: its header is no CSV ({error}); correct it") from error
@@ -83,6 +84,16 @@ def _as_text(stream: BinaryIO, source: str) -> io.TextIOWrapper:
         return io.TextIOWrapper(buffered, "utf-16", errors="surrogatepass", newline="")
     checked = from_start(buffered, source)
     return io.TextIOWrapper(checked, "utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _decoded(stream: io.TextIOWrapper, source: str) -> Iterator[str]:
+    """Names the file where its UTF-16 is none."""
+    try:
+        yield from stream
+    except UnicodeDecodeError as error:
+        raise BrokenInput(
+            f"{source}: is cut off or no UTF-16 ({error.reason}); save it again"
+        ) from error
 
 
 def _delimiter(first: str, fields: Fields, delimiters: Sequence[str]) -> str:

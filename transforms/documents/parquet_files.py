@@ -71,12 +71,21 @@ def _reading(source: str) -> Iterator[None]:
     """Names the file where Arrow cannot read it."""
     try:
         yield
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and not _is_damage(error):
+            raise
         what = str(error).strip().partition("\n")[0].rstrip(".")
         raise BrokenInput(
             f"{source}: the file is damaged or no Parquet ({what}); write it again or leave it out"
             " of --input"
         ) from error
+
+
+def _is_damage(error: OSError) -> bool:
+    """Arrow calls damage OSError, too. Where storage fails, the error has a number, a cause, or
+    another class.
+    """
+    return type(error) is OSError and error.errno is None and error.__cause__ is None
 
 
 def _simple(schema: pa.Schema, fields: Fields) -> Sequence[str]:

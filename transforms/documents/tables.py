@@ -11,6 +11,7 @@ from corpusvec.transforms.documents.streams import BrokenInput
 from corpusvec.transforms.elements import Document, Failure, Record
 
 _SHOWN = 20  # columns in a message
+_LONG = 60  # characters of one: a file without a header has a text there
 
 
 class Row(NamedTuple):
@@ -86,5 +87,6 @@ def _of(names: Sequence[str], asked: str | None, usual: str) -> str | None:
 
 
 def _missing(source: str, name: str, names: Sequence[str], what: str) -> BrokenInput:
-    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    parts = [part if len(part) <= _LONG else f"{part[:_LONG]}…" for part in names[:_SHOWN]]
+    shown = ", ".join(parts) + (", …" if len(names) > _SHOWN else "")
     return BrokenInput(f"{source}: has no column `{name}`, but {shown or 'none'}; {what}")
