@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -232,6 +233,30 @@ def test_a_search_takes_a_text_a_draft_or_lines(run, tmp_path, monkeypatch):
     assert len(run(*given).out.splitlines()) == 8
 
 
+def test_a_text_that_is_not_utf_8_ends_only_itself(run, monkeypatch):
+    given = ("search", "{pages}", "--by=vectors", "--top=2")
+    err = run(*given[:2], "caf\udce9", *given[2:], code=2).err
+    assert err.splitlines()[-1] == "corpusvec: the text to search for is not UTF-8"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\nrain\n"), "utf-8"))
+    said = run(*given)
+    assert "is not UTF-8" in said.err
+    assert len(said.out.splitlines()) == 4
+
+
+@pytest.mark.parametrize("damage", [b"", b"other bytes"])
+def test_what_was_kept_and_is_damaged_is_found_out_again(damage, run, tmp_path):
+    pytest.importorskip("bm25s")
+    given = ("related", "{pages}", "--by=hybrid", "--format=json")
+    before = run(*given).out
+    kept = [path for path in (tmp_path / "pages" / "links").rglob("*") if path.is_file()]
+    assert {"passages.npz", "vocab.index.json"} <= {path.name for path in kept}
+    for path in kept:
+        path.write_bytes(damage)
+    assert run(*given).out == before
+    assert {path for path in (tmp_path / "pages" / "links").rglob("*") if path.is_file()} == {*kept}
+    assert all(path.read_bytes() != damage for path in kept)
+
+
 def test_pairs_are_compared(run, tmp_path):
     (tmp_path / "pairs.tsv").write_text("a cat ||| a cat\t5\na cat ||| rain\t1\nsun ||| a\t2\n")
     told = json.loads(run("evaluate", "{plain}", f"--pairs={tmp_path / 'pairs.tsv'}", "--json").out)
@@ -283,6 +308,16 @@ def test_a_damaged_file_is_one_sentence(damage, run, tmp_path):
     err = run("related", "{pages}", "--passages=0", "--by=vectors", code=1).err
     assert "cannot be read" in err
     assert "verify" in err
+
+
+def test_a_file_without_vectors_is_one_sentence(run, tmp_path):
+    run("related", "{pages}", "--by=vectors", "--passages=0")
+    (file,) = (tmp_path / "pages").glob("snapshots/*/sentences/*.parquet")
+    table = pq.read_table(file)
+    names = [one.name for one in table.schema if pa.types.is_fixed_size_list(one.type)]
+    pq.write_table(table.drop_columns(names), file)
+    err = run("related", "{pages}", "--passages=0", "--by=vectors", code=1).err
+    assert "has no column of vectors; to see what is damaged, run: " in err
 
 
 def test_an_output_of_an_earlier_version_is_opened():

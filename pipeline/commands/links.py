@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -104,6 +105,8 @@ def search(flags: argparse.Namespace) -> None:
 def _converse(searcher: Searcher, flags: argparse.Namespace) -> None:
     """A query on each line, until there are no more."""
     logs.say(f"{len(searcher.corpus):,} documents; type a query, Ctrl-D ends")
+    if isinstance(sys.stdin, io.TextIOWrapper):  # a line that is not UTF-8 ends only itself
+        sys.stdin.reconfigure(errors="surrogateescape")
     for line in sys.stdin:
         if line.strip():
             try:

@@ -179,6 +179,8 @@ class Corpus:
     def column_named(self, column: str | None = None) -> str:
         """A column of vectors that is there. Raises `UsageError`."""
         there = self.columns
+        if not there:
+            raise self._damaged(self._files[0], "has no column of vectors")
         if column is None:
             return VECTOR if VECTOR in there else there[0]
         if column not in there:

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from corpusvec.transforms.storage.stores import is_remote
 
 FOLDER = "links"
 _WEIGHTS = "weights.json"
+# What is damaged is found out again.
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 def folder_of(output: str, snapshot: str, column: str) -> str | None:
@@ -52,7 +55,7 @@ class KeptVectors:
         self._known: dict[str, int] = {}
         self._vectors = np.zeros((0, 0), np.float32)
         if self._path and os.path.exists(self._path):
-            with contextlib.suppress(OSError, ValueError, KeyError), np.load(self._path) as kept:
+            with contextlib.suppress(*_DAMAGE), np.load(self._path) as kept:
                 texts = kept["texts"].tobytes().decode("utf-8", "surrogatepass")
                 self._vectors = kept["vectors"]
                 self._known = {text: at for at, text in enumerate(texts.split("\0"))}
@@ -117,8 +120,9 @@ def lexical_index(folder: str | None, read: Callable[[], Sequence[str]]) -> Lexi
     """The index of the texts of a snapshot, which are read for it once."""
     place = os.path.join(folder, "words") if folder else None
     if place and os.path.isdir(place):
-        with contextlib.suppress(OSError, ValueError, KeyError):
+        with contextlib.suppress(*_DAMAGE):
             return LexicalIndex.load(place)
+        shutil.rmtree(place, ignore_errors=True)
     index = LexicalIndex.of(read())
     if place and folder:
         with contextlib.suppress(OSError):

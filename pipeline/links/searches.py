@@ -55,9 +55,15 @@ class Searcher:
         return lexical_index(folder, self.corpus.texts)
 
     def search(self, text: str, top: int = 10) -> list[Hit]:
-        """The documents nearest to a text, best first. Raises `UsageError` for a blank one."""
+        """The documents nearest to a text, best first. Raises `UsageError` for a blank one, and for
+        one with halves of characters.
+        """
         if not text.strip():
             raise UsageError("the text to search for is empty")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError("the text to search for is not UTF-8") from error
         return self._found([text], top)
 
     def search_draft(self, text: str, top: int = 10) -> list[Hit]:
