@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import corpusvec
 from corpusvec.pipeline.cli import main
@@ -159,6 +160,18 @@ def test_a_model_that_is_gone_is_a_note_and_what_needs_none_is_shown(run):
     said = run("related", "{pages}", "--of=Sauce", "--by=vectors", "--model=/nowhere")
     assert "note: passages are not compared: --model=/nowhere" in said.err
     assert said.out.startswith("Sauce\n")
+
+
+def test_another_model_in_the_place_of_the_snapshots_is_refused(tiny, run, tmp_path):
+    model, query = shutil.copytree(tiny, tmp_path / "model"), ("search", "{pages}", "sun")
+    at = f"--model={model}"
+    before = run(*query, "--by=vectors").out
+    assert run(*query, "--by=vectors", at).out == before
+    weights = load_file(model / "model.safetensors")
+    save_file({name: 1 - values for name, values in weights.items()}, model / "model.safetensors")
+    assert f"{at}: is not the model that 2" in run(*query, "--by=vectors", at, code=2).err
+    said = run("related", "{pages}", "--of=Sauce", "--by=vectors", at)
+    assert f"note: passages are not compared: {at}: is not the model" in said.err
 
 
 def test_several_outputs_are_joined_and_own_projects_left_out(run):

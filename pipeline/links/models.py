@@ -13,6 +13,8 @@ from corpusvec.pipeline.comparisons.settings import settings_of
 from corpusvec.pipeline.embedders import LoadedModel
 from corpusvec.pipeline.flags.compare_models import SETTINGS
 from corpusvec.transforms.elements import Document, SentenceVector
+from corpusvec.transforms.models.kinds import weights_digest
+from corpusvec.transforms.specs import ModelSpec
 
 
 class PassageModel:
@@ -45,6 +47,7 @@ class PassageModel:
         if questions not in self._loaded:
             flags = argparse.Namespace(model=self._model, **dict.fromkeys(SETTINGS))
             recipe = settings_of(self._manifest, flags).recipe
+            self._check_same(recipe.spec)
             if questions:
                 name = self._model or self._manifest["configuration"]["model"]
                 prompt = query_prompt(name, recipe.spec)
@@ -56,3 +59,17 @@ class PassageModel:
                     return self._loaded[True]
             self._loaded[questions] = LoadedModel(recipe)
         return self._loaded[questions]
+
+    def _check_same(self, spec: ModelSpec) -> None:
+        """Raises `ValueError` for a model with other weights than the snapshot's: vectors of two
+        models have nothing to do with each other. The first versions did not note the weights.
+        """
+        known = self._manifest.get("weights_digest")
+        if known is None or spec.digest == self._manifest["run"]["model"]["digest"]:
+            return
+        if weights_digest(spec) != known:
+            name = self._model or self._manifest["configuration"]["model"]
+            raise ValueError(
+                f"--model={name}: is not the model that {self._manifest['id']} was made with; give"
+                " the place of that one, or embed the corpus anew"
+            )
