@@ -88,7 +88,7 @@ def _kinds(settings: Settings) -> set[str]:
     """Which scores there are beside those of content against content."""
     said = settings.value("pos_att_type", kind=str | list, default=[])
     parts = said.lower().split("|") if isinstance(said, str) else said
-    return {part.strip() for part in parts} & {_TO, _FROM}
+    return {str(part).strip() for part in parts} & {_TO, _FROM}
 
 
 def _disentangled(

@@ -41,6 +41,8 @@ def _read(settings: Settings) -> Transformer:
     norm = Norm(settings.epsilon("rms_norm_eps", default=1e-6), rms=True, beta=False)
     attention = grouped(settings, hidden, heads, groups=4, size=256)
     scalar = settings.number("query_pre_attn_scalar", default=256)
+    if not scalar > 0:
+        settings.refuse("query_pre_attn_scalar", "it must be above zero")
     attention = replace(attention, scale=scalar**-0.5, head_norm=norm)
     activation = settings.activation("hidden_activation", default="gelu_pytorch_tanh")
     inner = settings.whole("intermediate_size", default=9216)

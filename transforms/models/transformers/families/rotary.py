@@ -13,7 +13,7 @@ import numpy as np
 
 from corpusvec.transforms.architectures import Rotary
 from corpusvec.transforms.models.transformers.families.settings import Settings
-from corpusvec.transforms.storage.json_files import no_others
+from corpusvec.transforms.storage.json_files import no_others, setting
 
 Parameters = dict[str, Any]
 _KEYS: Mapping[str, tuple[str, ...]] = {
@@ -59,7 +59,10 @@ def of_each_type(
     found = {}
     for kind in LAYER_TYPES:
         key, own = thetas[kind]
-        parameters = {**(said.get(kind) or {}), **(older if kind in scaled else {})}
+        parameters = {
+            **(setting(said, kind, dict, settings.file) or {}),
+            **(older if kind in scaled else {}),
+        }
         theta = settings.number(key, default=own)
         found[kind] = rotary(settings, parameters, size, longest, theta)
     return found
@@ -71,7 +74,7 @@ def rotary(
     """Raises `ValueError` where the kind is not implemented."""
     file = settings.file
     kind = parameters.get("rope_type") or parameters.get("type") or "default"
-    if kind not in _KEYS:
+    if str(kind) not in _KEYS:
         why = ""
         if kind == "longrope":
             why = ", as a text's vectors would depend on the longest text beside it"
@@ -84,8 +87,10 @@ def rotary(
         parameters = {**parameters, "original_max_position_embeddings": before}
     if size % 2:
         raise ValueError(f"{file}: heads of {size} dimensions cannot be turned pair by pair")
-    given = parameters.get("rope_theta")
+    given = setting(parameters, "rope_theta", int | float, file)
     base = float(theta if given is None else given)
+    if not 0 < base < math.inf:
+        raise ValueError(f"{file}: rope_theta must be above zero, got {base}")
     try:
         return _KINDS[kind](parameters, size, longest, base)
     except (KeyError, TypeError, ZeroDivisionError) as error:
