@@ -197,6 +197,20 @@ def test_of_several_projects_each_has_a_file(pages, tmp_path):
         list(exchange("userscript", pages, both, None))
 
 
+def test_a_project_with_a_slash_in_its_name_has_a_file_too(embed, tiny, tmp_path):
+    for file, name in (("a.json", "mine"), ("b.json", "../other")):
+        pages = [{"title": "Rain", "lines": ["Rain", "at noon"]}]
+        (tmp_path / file).write_text(json.dumps({"name": name, "pages": pages}))
+    both = Pages([corpora.open(str(embed(tiny, tmp_path / "*.json").output))])
+    made = [Suggestion(id_, "red", 0.5, red=True) for id_ in both.ids]
+    (tmp_path / "made").mkdir()
+    list(exchange("userscript", both, made, str(tmp_path / "made" / "related.json")))
+    assert sorted(file.name for file in (tmp_path / "made").iterdir()) == [
+        "related..._other.json",
+        "related.mine.json",
+    ]
+
+
 def test_without_a_file_it_is_printed(pages):
     (text,) = exchange("scrapbox", pages, SUGGESTIONS, None)
     assert json.loads(text)["pages"]

@@ -90,6 +90,7 @@ def _only(form: str, texts: Mapping[str, Mapping[str, str]]) -> str:
 
 def _named(file: Path, project: str, projects: int) -> Path:
     """`related.json`, or of several projects `related.PROJECT.json`."""
+    project = project.replace("/", "_")
     return file if projects == 1 else file.with_name(f"{file.stem}.{project}{file.suffix}")
 
 
