@@ -99,14 +99,14 @@ def input_cases(folder: Path) -> dict[str, tuple[str, str, list[str]]]:
         "no match": (f"{folder}/*.json", f"{folder}/out", ["--input", "matches no file"]),
         "no file": (f"{folder}/b.txt", f"{folder}/out", ["b.txt"]),
         "a folder": (f"{folder}", f"{folder}/../out", ["is a folder"]),
-        "unknown suffix": (f"{folder}/a.csv", f"{folder}/../out", ["--input_format"]),
+        "unknown suffix": (f"{folder}/a.doc", f"{folder}/../out", ["--input_format"]),
         "output inside": (f"{folder}/**", f"{folder}/out", ["--output", "lies inside"]),
         "output is a file": (
             f"{folder}/a.txt",
-            f"{folder}/a.csv",
+            f"{folder}/a.doc",
             ["--output", "cannot be written"],
         ),
-        "output below a file": (f"{folder}/a.txt", f"{folder}/a.csv/x", ["--output"]),
+        "output below a file": (f"{folder}/a.txt", f"{folder}/a.doc/x", ["--output"]),
         "no input": ("", f"{folder}/out", ["--input"]),
         "collision": (f"{folder}/*.txt,{folder}/sub/*.txt", f"{folder}/../out", ["--id_root"]),
     }
@@ -115,7 +115,7 @@ def input_cases(folder: Path) -> dict[str, tuple[str, str, list[str]]]:
 @pytest.mark.parametrize("case", input_cases(Path(".")))
 def test_wrong_input_or_output_is_an_error_before_any_work(tiny, text, capsys, case):
     folder = text.parent
-    (folder / "a.csv").write_text("a,b\n")
+    (folder / "a.doc").write_text("a,b\n")
     (folder / "sub").mkdir()
     (folder / "sub" / "a.txt").write_text("another\n")
     source, output, expected = input_cases(folder)[case]
@@ -405,7 +405,7 @@ def test_an_input_in_utf_16_is_refused_compressed_or_not(embed, tiny, tmp_path, 
     source = tmp_path / name
     source.write_bytes(compress.get(source.suffix, bytes)(data))
     outcome = embed(tiny, source)
-    assert outcome.code == 1
+    assert outcome.code == 2
     said = f"corpusvec: {source}: the file looks like UTF-16; save it as UTF-8"
     assert outcome.err.splitlines()[-1] == said
 
@@ -413,13 +413,13 @@ def test_an_input_in_utf_16_is_refused_compressed_or_not(embed, tiny, tmp_path, 
 def test_a_file_that_is_cut_while_it_is_read_is_an_error_and_nothing_is_published(
     embed, tiny, tmp_path, monkeypatch
 ):
-    from corpusvec.transforms import read
+    from corpusvec.transforms.documents import parts
 
     source = tmp_path / "a.txt"
     source.write_text("a good book\n" * 100)
     assert embed(tiny, source).code == 0
     source.write_text("a good book\n" * 90_000)
-    opens = read.open_input
+    opens = parts.open_input
 
     def cut(path, on_bytes):
         stream = opens(path, on_bytes)
@@ -427,7 +427,7 @@ def test_a_file_that_is_cut_while_it_is_read_is_an_error_and_nothing_is_publishe
         os.truncate(path, 500_000)
         return stream
 
-    monkeypatch.setattr(read, "open_input", cut)
+    monkeypatch.setattr(parts, "open_input", cut)
     outcome = embed(tiny, source)
     assert outcome.code == 1
     said = (

@@ -128,7 +128,7 @@ def special(folder, kind: str) -> str:
         os.mkfifo(folder / "behind")
         os.symlink("behind", path)
     elif kind == "dangling link":
-        os.symlink("/nowhere", path)
+        os.symlink("/nowhere/at/all", path)
     elif kind == "circle":
         os.symlink(path, path)
     elif kind == "link to a device":
@@ -141,7 +141,7 @@ SPECIAL = {
     "socket": "is a socket, not a file",
     "link to a pipe": "is a pipe, not a file",
     "link to a device": "is a device, not a file",
-    "dangling link": "is a link to /nowhere that leads nowhere",
+    "dangling link": "is a link to /nowhere/at/all that leads nowhere",
     "circle": "is a link to .* that leads in a circle",
 }
 

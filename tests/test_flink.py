@@ -100,7 +100,8 @@ def test_a_night_after_embeds_only_what_is_new(cluster, tiny, tmp_path):
     texts["moved"] = texts.pop("d3")
     texts["d5"] = texts["d6"] = "one that nobody has seen"
     flags = ("--runner=flink", "--parallelism=2")
-    assert night(output, *flags) == {"documents": 280, "embedded": 1, "reused": 279}
+    # One of the two that are alike repeats the other.
+    assert night(output, *flags) == {"documents": 280, "embedded": 1, "reused": 278}
     night(tmp_path / "other")
     assert_alike(output, tmp_path / "other")
     assert night(output, *flags) == {"documents": 280, "embedded": 0, "reused": 280}

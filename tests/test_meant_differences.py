@@ -13,8 +13,12 @@ from tests.meant_differences import CASES, GOLDEN, vectors_of
 from tests.test_oracles import made_again
 
 ROOT = Path(__file__).parents[1]
-# Proven elsewhere: which tokens versions 4 and 5 make is in `test_golden_tokens.py`.
-_ELSEWHERE = {"Where versions 4 and 5 of transformers"}
+# Proven in `test_golden_tokens.py`, `test_static_embeddings.py` and `test_japanese_words.py`.
+_ELSEWHERE = {
+    "Where versions 4 and 5 of transformers",
+    "A folder of model2vec",
+    "In a text for MeCab",
+}
 
 
 @pytest.fixture(scope="module")
