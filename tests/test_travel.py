@@ -17,6 +17,7 @@ from corpusvec.transforms.documents.formats import Reading
 from corpusvec.transforms.documents.inputs import InputFile
 from corpusvec.transforms.models.kinds import KINDS
 from corpusvec.transforms.snapshots.commits import Snapshot
+from tests import static_folders
 from tests.model_zoo import MODELS, asked_of, made
 
 # Everything of a graph is made again from its description, as a worker does with its part.
@@ -45,9 +46,12 @@ assert "tensorflow" not in sys.modules
 
 
 @pytest.fixture(params=KINDS)
-def recipe(request) -> Recipe:
+def recipe(request, tmp_path) -> Recipe:
     """That of a model of each kind."""
     kind = request.param
+    if kind == "static":
+        folder = static_folders.write(next(iter(static_folders.KINDS.values())), tmp_path / "model")
+        return Settings(model=str(folder)).resolve()
     tiny = {"hugging_face": "tiny", "checkpoint": "tiny_japanese"}.get(kind)
     if tiny:
         return Settings(model=request.getfixturevalue(tiny)).resolve()
