@@ -101,7 +101,7 @@ def test_a_run_that_failed_and_one_that_is_not_published(embed, tiny, source):
     broken.write_text('{"name": "p", "pages": [{"title": "a", "lines": ["a", "b"]}, {"ti')
     failed = embed(tiny, broken, FORMAT, "--verbose")
     (said,) = [one for one in objects(failed.err) if one["event"] == "error"]
-    assert (failed.code, said["exit_code"]) == (1, 1)
+    assert (failed.code, said["exit_code"]) == (2, 2)
     assert "b.json" in said["message"]
     assert said["traceback"].startswith("Traceback")
     source.write_bytes(source.read_bytes() + b"\xff\n")

@@ -130,7 +130,7 @@ def test_a_run_that_failed(embed, tiny, source, prom):
     broken = source.with_name("b.json")
     broken.write_text('{"name": "p", "pages": [{"title": "a", "lines": ["a", "b"]}, {"ti')
     code, found = after(embed, prom, tiny, source, f"--input={broken}")
-    assert code == 1
+    assert code == 2
     assert "documents" not in found
 
 
