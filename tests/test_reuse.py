@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from apache_beam.io.filesystem import BeamIOError
 
-from corpusvec.transforms import read
+from corpusvec.transforms.documents import parts
 from corpusvec.transforms.elements import WrittenFile
 from corpusvec.transforms.snapshots import copies
 from corpusvec.transforms.snapshots.attempts import note_complete
@@ -516,7 +516,8 @@ def test_rows_are_complete_after_a_while_however_few_they_are(tiny, embed, tmp_p
     """So that little is lost of a run whose model is slow."""
     monkeypatch.setattr("corpusvec.transforms.snapshots.tables._PATIENCE", 0.0)
     monkeypatch.setattr("corpusvec.transforms.snapshots.tables._SHARE", 0.0)
-    source = write_lines(tmp_path / "in.jsonl", records(**pages(20)))
+    monkeypatch.setattr("corpusvec.transforms.encode._SECONDS", 0.0)
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(1_000)))
     outcome = embed(tiny, source)
     assert outcome.code == 0, outcome.err
     assert len([*outcome.latest.glob("sentences/*")]) > 5
@@ -576,7 +577,8 @@ def test_bundles_done_twice_in_a_run_that_ended_are_taken_up(tiny, embed, full, 
 def test_many_copies_wait_on_the_disk(tiny, embed, full, tmp_path, monkeypatch):
     """And are read file by file, however the input's order has changed."""
     monkeypatch.setattr("corpusvec.transforms.snapshots.tables.FILE_BYTES", 1)
-    texts = pages(60)
+    monkeypatch.setattr("corpusvec.transforms.encode._SECONDS", 0.0)
+    texts = pages(600)
     source = write_lines(tmp_path / "in.jsonl", records(**texts))
     monkeypatch.setattr("corpusvec.transforms.write._GROUP_BYTES", 4_000)
     assert len([*embed(tiny, source, *FLAGS).latest.glob("sentences/*")]) > 2
@@ -590,9 +592,9 @@ def test_many_copies_wait_on_the_disk(tiny, embed, full, tmp_path, monkeypatch):
     write_lines(source, reversed(records(**texts)))
     again = embed(tiny, source, *FLAGS)
     assert again.code == 0, again.err
-    assert counts(again) == {"documents": 60, "embedded": 0, "reused": 60, "repeated": 0}
+    assert counts(again) == {"documents": 600, "embedded": 0, "reused": 600, "repeated": 0}
     assert_same(again, full(source, *FLAGS))
-    assert len(opened) <= 60 // 10 + len(set(opened))
+    assert len(opened) <= 600 // 10 + len(set(opened))
 
 
 def test_times_of_all_stages_are_told(tiny, embed, tmp_path):
@@ -606,9 +608,9 @@ def test_workers_are_given_whole_paths(tiny, embed, tmp_path, monkeypatch):
     """They are at home in other folders; what is written has the path that was typed."""
     monkeypatch.chdir(tmp_path)
     write_lines(tmp_path / "in.jsonl", records(**pages(3)))
-    opens, opened = read.open_input, []
+    opens, opened = parts.open_input, []
     monkeypatch.setattr(
-        read, "open_input", lambda path, *rest: opened.append(path) or opens(path, *rest)
+        parts, "open_input", lambda path, *rest: opened.append(path) or opens(path, *rest)
     )
     outcome = embed(tiny, "in.jsonl", *APART)
     assert outcome.code == 0, outcome.err

@@ -24,6 +24,7 @@ from corpusvec.transforms.specs import ModelSpec, Wanted
 from corpusvec.transforms.vectors.documents import DocumentVectors, Parts, VectorPlan, joined_parts
 
 _BYTES = 2 << 20  # of vectors that are given out at once
+_SECONDS = 1.0  # that what is done waits for more: a run whose model is slow may end early
 
 
 @dataclass(kw_only=True, eq=False)
@@ -97,6 +98,7 @@ class _EncodeFn(beam.DoFn):
     def start_bundle(self):
         self._done: list[Parts] = []
         self._held = 0  # bytes of them
+        self._since = 0.0  # when the first of them came
         self._tally = counters.Tally()
         self._seconds = 0.0
         self._stamp: Stamp | None = None  # of any window of the bundle: counts go where it does
@@ -135,9 +137,12 @@ class _EncodeFn(beam.DoFn):
         for parts in found:
             if self._done and parts.windows.documents is not self._done[0].windows.documents:
                 yield from self._give_out()
+            if not self._done:
+                self._since = time.monotonic()
             self._done.append(parts)
             self._held += parts.nbytes
-            if self._held >= _BYTES or parts.failures:
+            waited = time.monotonic() - self._since
+            if self._held >= _BYTES or waited >= _SECONDS or parts.failures:
                 yield from self._give_out()
 
     def _give_out(self) -> Iterator:
