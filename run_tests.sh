@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source scripts/environment.sh dev
 make_runtime_environment
-CHROMIUM=${CHROMIUM:-$(scripts/chromium.sh || true)}
+CHROMIUM=${CHROMIUM:-$(timeout 600 scripts/chromium.sh || true)}
 export CHROMIUM
 
 chosen=(-m "not slow")
