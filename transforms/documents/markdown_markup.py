@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-Run = tuple[int, int]
+from corpusvec.transforms.ranges import Run, rest_of
 
 _FENCE = re.compile(r"(?P<before>[ \t]*(?:>[ \t]?)*[ \t]*)(?P<marks>`{3,}|~{3,})(?P<info>[^\n]*)")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)|%%.*?%%", re.DOTALL)
@@ -54,7 +54,7 @@ def strip_notation(text: str) -> tuple[Run, ...]:
     for comment in _COMMENT.finditer(text):
         if not any(start <= comment.start() < stop for start, stop, _ in code):
             cuts.append(comment.span())
-    return _rest(len(text), cuts)
+    return rest_of(len(text), cuts)
 
 
 def headings(text: str) -> list[tuple[int, str]]:
@@ -183,16 +183,3 @@ def _link_cuts(text: str, found: re.Match[str]) -> Iterator[Run]:
     yield found.start(), found.start("words")
     yield from _inline_cuts(text, *found.span("words"))
     yield found.end("words"), found.end()
-
-
-def _rest(length: int, cuts: list[Run]) -> tuple[Run, ...]:
-    """The runs of `range(length)` that no cut covers; cuts may overlap."""
-    runs = []
-    at = 0
-    for start, stop in sorted(cut for cut in cuts if cut[0] < cut[1]):
-        if start > at:
-            runs.append((at, start))
-        at = max(at, stop)
-    if at < length:
-        runs.append((at, length))
-    return tuple(runs)

@@ -21,9 +21,10 @@ from typing import Any, BinaryIO
 import ijson
 
 from corpusvec.transforms.documents.ages import Dates, as_seconds
-from corpusvec.transforms.documents.scrapbox_markup import Run, link_targets, links_of, strip_lines
+from corpusvec.transforms.documents.scrapbox_markup import link_targets, links_of, strip_lines
 from corpusvec.transforms.documents.streams import BrokenInput, MendedJson, from_start
 from corpusvec.transforms.elements import Alignment, Document, Failure
+from corpusvec.transforms.ranges import Run
 from corpusvec.transforms.storage.digests import model_text_sha256
 
 _UNPARSED = (ijson.JSONError, ArithmeticError, ValueError, RecursionError)

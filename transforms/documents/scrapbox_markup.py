@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-Run = tuple[int, int]  # [start, stop) in a line
+from corpusvec.transforms.ranges import Run, rest_of
 
 _PLAIN = re.compile(r"[^\[`#]*\Z")  # nothing in such a line opens a notation
 _HEADER = re.compile(r"(\s*)(code|table):(?=.)")
@@ -49,7 +49,7 @@ def strip_lines(lines: Sequence[str]) -> list[tuple[Run, ...]]:
 
     Code blocks and tables go on for as long as the lines are indented deeper than their first one.
     """
-    return [_rest(len(line), _cuts_of(block, line)) for block, line in _in_blocks(lines)]
+    return [rest_of(len(line), _cuts_of(block, line)) for block, line in _in_blocks(lines)]
 
 
 def links_of(lines: Sequence[str]) -> list[list[Link]]:
@@ -159,19 +159,6 @@ def _map_name(content: str, words: Sequence[str]) -> Run | None:
     if _PLACE.fullmatch(first) and content.startswith(first) and not content[-1].isspace():
         return len(content) - len(content[len(first) :].lstrip()), len(content)
     return None
-
-
-def _rest(length: int, cuts: Iterable[Run]) -> tuple[Run, ...]:
-    """The runs of `range(length)` that no cut covers; cuts may overlap."""
-    runs = []
-    at = 0
-    for start, stop in sorted(cuts):
-        if start > at:
-            runs.append((at, start))
-        at = max(at, stop)
-    if at < length:
-        runs.append((at, length))
-    return tuple(runs)
 
 
 def _cuts(line: str, start: int, stop: int, links: list[Link] | None = None) -> list[Run]:
