@@ -116,6 +116,12 @@ def _add_commands(
             subparser.set_defaults(command=_snapshots, action=name)
 
 
+def _check(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> None:
+    """Raises `UsageError` for flags that nobody knows, and for those that are there twice."""
+    parsing.refuse_unknown(rest, flags, beam_flags)
+    parsing.refuse_twice(flags, arguments)
+
+
 def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
     started = time.time()
     parsing.refuse_unknown(rest, flags, beam_flags)
@@ -130,18 +136,16 @@ def _plan(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) 
 
 
 def _report(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    parsing.refuse_unknown(rest, flags, beam_flags)
-    parsing.refuse_twice(flags, arguments)
+    _check(flags, rest, arguments)
     from corpusvec.pipeline.commands.report import report
 
-    open_file_systems(rest)
+    _reach_stores(rest)
     say(report(flags))
     return DONE
 
 
 def _snapshots(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    parsing.refuse_unknown(rest, flags, beam_flags)
-    parsing.refuse_twice(flags, arguments)
+    _check(flags, rest, arguments)
     from corpusvec.pipeline.commands import snapshots
 
     open_file_systems(rest)
@@ -155,8 +159,7 @@ def _verify(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
     if not embeds(flags):
         flags.action = "verify"
         return _snapshots(flags, rest, arguments)
-    parsing.refuse_unknown(rest, flags, beam_flags)
-    parsing.refuse_twice(flags, arguments)
+    _check(flags, rest, arguments)
     from corpusvec.pipeline.commands.compare_models import compare_models, lines
 
     _reach_stores(rest)
@@ -171,18 +174,16 @@ def _links(name: str, flags: argparse.Namespace, rest: list[str], arguments: Seq
     """The commands that find documents."""
     if name == "search" and flags.text is None and rest and not rest[0].startswith("-"):
         flags.text = rest.pop(0)  # a text behind flags
-    parsing.refuse_unknown(rest, flags, beam_flags)
-    parsing.refuse_twice(flags, arguments)
+    _check(flags, rest, arguments)
     from corpusvec.pipeline.commands import links
 
-    open_file_systems(rest)
+    _reach_stores(rest)
     links.COMMANDS[name](flags)
     return DONE
 
 
 def _inspect(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    parsing.refuse_unknown(rest, flags, beam_flags)
-    parsing.refuse_twice(flags, arguments)
+    _check(flags, rest, arguments)
     from corpusvec.pipeline.commands.inspect import inspect
 
     _reach_stores(rest)
@@ -191,8 +192,7 @@ def _inspect(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str
 
 
 def _export(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    parsing.refuse_unknown(rest, flags, beam_flags)
-    parsing.refuse_twice(flags, arguments)
+    _check(flags, rest, arguments)
     from corpusvec.pipeline.commands.export_model import export_model
     from corpusvec.transforms.models.kinds import check_whole
     from corpusvec.transforms.models.sources.handles import local_model
@@ -207,8 +207,7 @@ def _export(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
 
 
 def _push(flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]) -> int:
-    parsing.refuse_unknown(rest, flags, beam_flags)
-    parsing.refuse_twice(flags, arguments)
+    _check(flags, rest, arguments)
     from corpusvec.pipeline.commands.push import push
 
     _reach_stores(rest)
