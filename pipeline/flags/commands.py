@@ -14,6 +14,7 @@ from corpusvec.pipeline.flags.links import (
 )
 from corpusvec.pipeline.flags.push import add_push_flags
 from corpusvec.pipeline.flags.report import REPORT
+from corpusvec.pipeline.flags.shared import add_json
 from corpusvec.pipeline.flags.snapshots import SNAPSHOTS, Command
 from corpusvec.pipeline.flags.values import above_zero, count, numbers, price
 
@@ -48,7 +49,7 @@ def _add(parser: argparse.ArgumentParser, *names: str) -> None:
 def add_inspect_flags(parser: argparse.ArgumentParser) -> None:
     """A model or an output folder, how the model is to be read, and in what form to tell."""
     parser.add_argument("place", metavar="MODEL_OR_OUTPUT")
-    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    add_json(parser)
     _add(parser, "tokenizer", "do_lower_case", "signature", "output_key")
     _add(parser, "model_cache", "refresh_model", "verbose")
 

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from corpusvec.pipeline.flags.values import above_zero, count, share
+from corpusvec.pipeline.flags.shared import add_json, add_output, add_passages, add_vectors
+from corpusvec.pipeline.flags.values import above_zero, share
 
 FORMAT_NAMES = ("table", "csv", "json", "parquet", "scrapbox", "userscript", "projector")
 WAYS = ("hybrid", "vectors", "lexical")
-
-
-def _output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("output", metavar="OUTPUT", help="the --output of `embed`")
-    parser.add_argument("--snapshot", metavar="ID", help="its snapshot (default: LATEST's)")
-    parser.add_argument(
-        "--column", metavar="NAME", help="column of vectors to compare (default: vector)"
-    )
-    parser.add_argument(
-        "--model",
-        metavar="MODEL",
-        help="the present place of the snapshot's model (default: where it was)",
-    )
-    parser.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
 
 
 def _top(parser: argparse.ArgumentParser) -> None:
@@ -62,18 +49,13 @@ def _verdicts(parser: argparse.ArgumentParser) -> None:
 
 def add_related_flags(parser: argparse.ArgumentParser) -> None:
     """Of which documents to find which others, and in what form to tell."""
-    _output(parser)
+    add_output(parser)
+    add_vectors(parser)
     parser.add_argument("--of", metavar="ID", help="of one document, by id or title")
     _top(parser)
     _ways(parser, "hybrid where documents have links, else vectors")
     _chosen(parser)
-    parser.add_argument(
-        "--passages",
-        type=count,
-        metavar="N",
-        help="how many pairs of passages to show with each (default: 3; 0 for more than 2,000"
-        " documents at once); 0 needs no model",
-    )
+    add_passages(parser, "", " at once")
     _forms(parser)
     _verdicts(parser)
 
@@ -109,27 +91,30 @@ def _chosen(parser: argparse.ArgumentParser) -> None:
 
 def add_search_flags(parser: argparse.ArgumentParser) -> None:
     """What to look for, and in what form to tell."""
-    _output(parser)
+    add_output(parser)
+    add_vectors(parser)
     parser.add_argument(
         "text", metavar="TEXT", nargs="?", help="what to look for (default: a query on each line)"
     )
     parser.add_argument("--file", metavar="PATH", help="search with the passages of this draft")
     _top(parser)
     _ways(parser, "hybrid if it can be")
-    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    add_json(parser)
 
 
 def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
     """Of which output, or with which pairs."""
-    _output(parser)
+    add_output(parser)
+    add_vectors(parser)
     parser.add_argument(
         "--pairs",
         metavar="FILE",
         help="compare scores of a file with the model's: `A ||| B`, a TAB and a score on each line",
     )
-    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    add_json(parser)
 
 
 def add_mcp_flags(parser: argparse.ArgumentParser) -> None:
     """Which output to serve."""
-    _output(parser)
+    add_output(parser)
+    add_vectors(parser)

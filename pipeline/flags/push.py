@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 
+from corpusvec.pipeline.flags.shared import add_json, add_output
+
 _NAME = re.compile(r"\w[\w-]*(\.\w[\w-]*)?")
 
 
@@ -18,13 +20,12 @@ def _table(text: str) -> str:
 
 def add_push_flags(parser: argparse.ArgumentParser) -> None:
     """An output, a store, and what of the one goes where in the other."""
-    parser.add_argument("output", metavar="OUTPUT", help="the --output of `embed`")
+    add_output(parser)
     parser.add_argument(
         "target",
         metavar="STORE",
         help="lance://FOLDER, or postgresql://USER@HOST/DATABASE with pgvector",
     )
-    parser.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument(
         "--table",
         type=_table,
@@ -46,4 +47,4 @@ def add_push_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="replace the rows of a table that has another output, another recipe or other columns",
     )
-    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    add_json(parser)

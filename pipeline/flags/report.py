@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from corpusvec.pipeline.flags.shared import add_output, add_passages, add_vectors
 from corpusvec.pipeline.flags.snapshots import Command
-from corpusvec.pipeline.flags.values import count
 
 LANGUAGES = ("en", "ja")
 FILE = "report.html"
@@ -13,7 +13,7 @@ FILE = "report.html"
 
 def add_report_flags(parser: argparse.ArgumentParser) -> None:
     """An output, where the report goes, and in which language it is."""
-    parser.add_argument("output", metavar="OUTPUT", help="the --output of `embed`")
+    add_output(parser)
     parser.add_argument(
         "--file", default=FILE, metavar="PATH", help=f"the file to write (default: {FILE})"
     )
@@ -22,23 +22,8 @@ def add_report_flags(parser: argparse.ArgumentParser) -> None:
         choices=LANGUAGES,
         help="language of the report (default: the one that the reader's browser asks for)",
     )
-    parser.add_argument("--snapshot", metavar="ID", help="its snapshot (default: LATEST's)")
-    parser.add_argument(
-        "--column", metavar="NAME", help="column of vectors to compare (default: vector)"
-    )
-    parser.add_argument(
-        "--model",
-        metavar="MODEL",
-        help="the present place of the snapshot's model (default: where it was)",
-    )
-    parser.add_argument(
-        "--passages",
-        type=count,
-        metavar="N",
-        help="how many pairs of passages to show with each suggestion (default: 3; 0 for more than"
-        " 2,000 documents); 0 needs no model",
-    )
-    parser.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
+    add_vectors(parser)
+    add_passages(parser, " suggestion", "")
 
 
 REPORT = Command(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from corpusvec.pipeline.flags.compare_models import add_swap_flags
+from corpusvec.pipeline.flags.shared import add_json, add_output
 from corpusvec.pipeline.flags.values import above_zero
 
 
@@ -21,40 +22,31 @@ class Command(NamedTuple):
     parts: Mapping[str, Command] = {}  # commands of its own
 
 
-def _output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("output", metavar="OUTPUT", help="the --output of `embed`")
-    parser.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
-
-
-def _json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
-
-
 def add_list_flags(parser: argparse.ArgumentParser) -> None:
     """An output."""
-    _output(parser)
-    _json(parser)
+    add_output(parser)
+    add_json(parser)
 
 
 def add_show_flags(parser: argparse.ArgumentParser) -> None:
     """An output, one of its snapshots, and in what form to tell."""
-    _output(parser)
+    add_output(parser)
     parser.add_argument(
         "snapshot", metavar="SNAPSHOT", nargs="?", help="its id (default: the one LATEST names)"
     )
-    _json(parser)
+    add_json(parser)
 
 
 def add_diff_flags(parser: argparse.ArgumentParser) -> None:
     """An output and two of its snapshots."""
-    _output(parser)
+    add_output(parser)
     parser.add_argument(
         "old", metavar="OLD", nargs="?", help="id of a snapshot (default: the one before LATEST's)"
     )
     parser.add_argument(
         "new", metavar="NEW", nargs="?", help="id of another (default: the one LATEST names)"
     )
-    _json(parser)
+    add_json(parser)
 
 
 def add_verify_flags(parser: argparse.ArgumentParser) -> None:
@@ -65,13 +57,13 @@ def add_verify_flags(parser: argparse.ArgumentParser) -> None:
 
 def add_publish_flags(parser: argparse.ArgumentParser) -> None:
     """An output, and which of its snapshots."""
-    _output(parser)
+    add_output(parser)
     parser.add_argument("snapshot", metavar="SNAPSHOT", help="its id, or its folder")
 
 
 def add_rollback_flags(parser: argparse.ArgumentParser) -> None:
     """An output, and where to go back to."""
-    _output(parser)
+    add_output(parser)
     parser.add_argument(
         "snapshot",
         metavar="SNAPSHOT",
@@ -87,7 +79,7 @@ def add_rollback_flags(parser: argparse.ArgumentParser) -> None:
 
 def add_prune_flags(parser: argparse.ArgumentParser) -> None:
     """An output, and what of it is to stay."""
-    _output(parser)
+    add_output(parser)
     parser.add_argument(
         "--keep",
         type=above_zero,
