@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from corpusvec.pipeline.comparisons.samples import Sample, read_sample
 from corpusvec.pipeline.comparisons.settings import Again, settings_of
 from corpusvec.pipeline.embedders import LoadedModel
 from corpusvec.pipeline.flags.compare_models import SAMPLE
+from corpusvec.pipeline.outputs.named_snapshots import output_typed
 from corpusvec.pipeline.settings import Recipe
 from corpusvec.transforms.elements import Failure, SentenceVector
 from corpusvec.transforms.models.sources.handles import display_name
@@ -47,7 +47,7 @@ def compare_models(flags: argparse.Namespace) -> Report:
     Raises `ValueError` where the snapshot cannot be read or the model cannot meet its settings,
     `BrokenModel` where the model fails on everything.
     """
-    output = os.path.expanduser(flags.output).rstrip("/") or "/"
+    output = output_typed(flags.output)
     with served(output):
         named = ask(output, lambda: latest(output))
         manifest = _manifest(output, flags.snapshot or named)

@@ -11,7 +11,12 @@ from dataclasses import asdict
 from typing import Any
 
 from corpusvec.pipeline.flags.parsing import UsageError, command
-from corpusvec.pipeline.outputs.named_snapshots import manifest_of, one_sentence, snapshot_named
+from corpusvec.pipeline.outputs.named_snapshots import (
+    manifest_of,
+    one_sentence,
+    output_typed,
+    snapshot_named,
+)
 from corpusvec.pipeline.pushes.kinds import opened
 from corpusvec.pipeline.pushes.rows import SnapshotRows
 from corpusvec.pipeline.pushes.stores import Pushed, Store
@@ -28,7 +33,7 @@ def push(flags: argparse.Namespace) -> list[str]:
 
     Raises `ValueError` where something is to be mended, `RuntimeError` where it may pass.
     """
-    flags.output = os.path.expanduser(flags.output).rstrip("/") or "/"
+    flags.output = output_typed(flags.output)
     with one_sentence(flags.output), reading(flags.output), _whole(flags):
         manifest = manifest_of(flags.output, snapshot_named(flags.output, flags.snapshot))
         _check(manifest)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -12,7 +11,12 @@ from typing import Any
 from corpusvec.pipeline.flags.parsing import UsageError, command
 from corpusvec.pipeline.inspections import outputs, texts
 from corpusvec.pipeline.outputs import differences, listings, prunings
-from corpusvec.pipeline.outputs.named_snapshots import manifest_of, one_sentence, snapshot_named
+from corpusvec.pipeline.outputs.named_snapshots import (
+    manifest_of,
+    one_sentence,
+    output_typed,
+    snapshot_named,
+)
 from corpusvec.pipeline.outputs.verifications import Verified, verify
 from corpusvec.pipeline.terminal.formats import bytes_text, counted
 from corpusvec.transforms.snapshots.commits import Snapshot
@@ -37,7 +41,7 @@ def run(flags: argparse.Namespace) -> _Said:
     """The command that `flags.action` names -> what it says, and whether what it looked at is
     whole. Raises `ValueError` for what is not there.
     """
-    flags.output = os.path.expanduser(flags.output).rstrip("/") or "/"
+    flags.output = output_typed(flags.output)
     with one_sentence(flags.output):
         lines, whole = _COMMANDS[flags.action](flags)
         return list(lines), whole

@@ -4,6 +4,7 @@ for.
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import shutil
@@ -19,7 +20,12 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from corpusvec.pipeline.flags.parsing import UsageError, command
-from corpusvec.pipeline.outputs.named_snapshots import manifest_of, one_sentence, snapshot_named
+from corpusvec.pipeline.outputs.named_snapshots import (
+    manifest_of,
+    one_sentence,
+    output_typed,
+    snapshot_named,
+)
 from corpusvec.transforms.elements import WrittenFile
 from corpusvec.transforms.links.neighbours import Vectors
 from corpusvec.transforms.snapshots.commits import Snapshot
@@ -42,7 +48,7 @@ def open(output: str, snapshot: str | None = None) -> Corpus:
 
     Raises `ValueError` or `RuntimeError`, in one sentence, where there is none or it is damaged.
     """
-    output = os.path.expanduser(output).rstrip("/") or "/"
+    output = output_typed(output)
     with one_sentence(output):
         name = snapshot_named(output, snapshot)
         return Corpus(output, manifest_of(output, name))
@@ -80,7 +86,7 @@ class Corpus:
         try:
             if self._copy is not None:
                 local = os.path.join(self._copy.name, os.path.basename(file.path))
-                with open_file(path) as stream, _create(local) as target:
+                with open_file(path) as stream, builtins.open(local, "wb") as target:
                     shutil.copyfileobj(stream, target, 1 << 20)
                 path = local
             rows = pq.read_metadata(path).num_rows
@@ -206,7 +212,7 @@ class Corpus:
         return self._matrices[name]
 
     def vectors(self, column: str | None = None) -> Vectors:
-        """The like, to be searched."""
+        """The vectors of all documents, ready to be searched."""
         name = self.column_named(column)
         if name not in self._vectors:
             self._vectors[name] = Vectors(self.matrix(name), self.order, self._empty)
@@ -244,10 +250,6 @@ class Corpus:
         from corpusvec.pipeline.links.searches import searcher
 
         return searcher(self, column).search(text, top)
-
-
-def _create(path: str) -> Any:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 def _parsed(told: Any) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,11 @@ from corpusvec.transforms.snapshots.layouts import (
 )
 from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION
 from corpusvec.transforms.storage.stores import ask, served
+
+
+def output_typed(text: str) -> str:
+    """The path of an output, as all that is in it is named."""
+    return os.path.expanduser(text).rstrip("/") or "/"
 
 
 @contextlib.contextmanager
