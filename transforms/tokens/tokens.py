@@ -45,18 +45,6 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def head(self, n: int) -> Tokens:
-        """The first `n` tokens."""
-        return self._part(slice(n))
-
-    def tail(self, n: int) -> Tokens:
-        """The last `n` tokens."""
-        return self._part(slice(len(self) - n, None))
-
-    def _part(self, part: slice) -> Tokens:
-        spans = None if self.spans is None else self.spans[part]
-        return Tokens(self.tokens[part], self.ids[part], spans)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenColumns:
