@@ -82,13 +82,13 @@ def from_flags(
     patterns = _patterns(flags)
     reading = _reading(flags)
     notes: list[str] = []
-    files = _files(patterns, flags, notes)
+    files = _files(patterns, flags, reading, notes)
     settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
     recipe = Settings(**settings).resolve()
     begun = _begin(flags, started, recipe.describe(flags.scrapbox_markup), held)
     if begun.late:  # by now there may be others
         notes = []
-        files = _files(patterns, flags, notes)
+        files = _files(patterns, flags, reading, notes)
     before = begun.before
     return Job(
         files=files,
@@ -185,7 +185,9 @@ def _begin(
     return _Begun(snapshot, now if late else begun, before, late, claims)
 
 
-def _files(patterns: list[str], flags: argparse.Namespace, notes: list[str]) -> list[InputFile]:
+def _files(
+    patterns: list[str], flags: argparse.Namespace, reading: Reading, notes: list[str]
+) -> list[InputFile]:
     """Formats are looked at before names: ids of Scrapbox pages hold no file name, so theirs may be
     the same.
     """
@@ -198,7 +200,7 @@ def _files(patterns: list[str], flags: argparse.Namespace, notes: list[str]) -> 
                 " pipe; write a file that they can reach"
             )
         files.append(piped(flags.input_format))
-    check_reading(_reading(flags), (file.path for file in files))
+    check_reading(reading, (file.path for file in files))
     formats = {format_of(file.path, flags.input_format) for file in files}
     if formats != {"scrapbox"}:
         check_names(files)
