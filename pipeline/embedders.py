@@ -86,7 +86,7 @@ class Embedder:
     def embed_columns(
         self, texts: Iterable[str | tuple[str, str] | Document]
     ) -> dict[str, np.ndarray]:
-        """The like for each column of `vectors`, by its name."""
+        """As `embed`, for each column of `vectors` by its name."""
         if isinstance(texts, str):
             raise TypeError(f"texts is a string; for one text, give a list of it: [{texts!r:.40}]")
         documents = [to_document(text) for text in texts]

@@ -1,7 +1,7 @@
 """Which model to take for texts in a language that a run's model does not know.
 
 A vocabulary shows what it was made for: texts in its language have about one token a word, others
-fall into letters. English is told from other languages in Latin letters by its commonest words.
+fall into letters. English is recognised among languages in Latin letters by its most common words.
 """
 
 from __future__ import annotations

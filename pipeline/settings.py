@@ -113,7 +113,7 @@ class Settings:
         return parse_vectors(self.vectors, poolings_for(spec), spec.layers, spec.outputs)
 
     def _cut(self, column: VectorColumn, spec: ModelSpec) -> VectorColumn:
-        """A column of the first dimensions, normalized anew where the model normalizes.
+        """A column of the first dimensions, normalized again where the model normalizes.
 
         Raises `ValueError` where it has fewer.
         """
@@ -125,8 +125,8 @@ class Settings:
                 f"--dimensions={self.dimensions}: {column.name} has {width} dimensions; use 1 to"
                 f" {width}"
             )
-        anew = [NORMALIZE] if NORMALIZE in column.modules else []
-        return replace(column, modules=(*column.modules, f"{TRUNCATE}{self.dimensions}", *anew))
+        steps = [NORMALIZE] if NORMALIZE in column.modules else []
+        return replace(column, modules=(*column.modules, f"{TRUNCATE}{self.dimensions}", *steps))
 
     def _check_use(self, spec: ModelSpec, columns: tuple[VectorColumn, ...]) -> None:
         """Raises `ValueError` where a flag would change nothing, or a vector would be of a part."""

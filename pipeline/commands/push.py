@@ -88,7 +88,7 @@ def _sent(flags: argparse.Namespace, store: Store, rows: SnapshotRows, pushed: P
         if held and held.snapshot == pushed.snapshot:
             store.forget_waiting()
             return Sent(there=True)
-    return send(store, rows, pushed, anew=held is None or bool(lack), say=logs.say)
+    return send(store, rows, pushed, recreate=held is None or bool(lack), say=logs.say)
 
 
 def _lines(table: str, pushed: Pushed, sent: Sent) -> Iterator[str]:

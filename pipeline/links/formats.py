@@ -85,7 +85,7 @@ def as_json(pages: Pages, suggestions: Sequence[Suggestion]) -> bytes:
 
 
 def as_parquet(pages: Pages, suggestions: Sequence[Suggestion]) -> bytes:
-    """The like as a file of Parquet."""
+    """A Parquet file with a row for each."""
     target = pa.BufferOutputStream()
     rows = pa.Table.from_pylist(list(records(pages, suggestions)), _SCHEMA)
     pq.write_table(rows, target, compression="zstd")

@@ -101,14 +101,14 @@ class KeptVectors:
 
 
 def keep_weights(folder: str | None, weights: Mapping[str, float]) -> None:
-    """What the corpus's own links say of the weights of rankings."""
+    """Keep the weights of rankings that the corpus's own links gave."""
     if folder:
         with contextlib.suppress(OSError):
             write(os.path.join(folder, _WEIGHTS), json.dumps(dict(weights)).encode())
 
 
 def kept_weights(folder: str | None) -> Mapping[str, float] | None:
-    """The like, where it is known."""
+    """The weights that were kept; None if there are none."""
     path = os.path.join(folder, _WEIGHTS) if folder else None
     if path and os.path.exists(path):
         with contextlib.suppress(OSError, ValueError):

@@ -71,5 +71,5 @@ class PassageModel:
             name = self._model or self._manifest["configuration"]["model"]
             raise ValueError(
                 f"--model={name}: is not the model that {self._manifest['id']} was made with; give"
-                " the place of that one, or embed the corpus anew"
+                " the place of that one, or embed the corpus again"
             )

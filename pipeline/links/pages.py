@@ -87,7 +87,7 @@ class Pages:
         return ["\n".join(every[at][row] for row in rows) for at, rows in self._lines]
 
     def some_texts(self, rows: Sequence[int]) -> list[str]:
-        """The like of a few, without the others."""
+        """The texts of some pages, without reading those of all."""
         if "texts" in self.__dict__ or not self.whole:
             return [self.texts[row] for row in rows]
         return self.corpora[0].texts(rows)

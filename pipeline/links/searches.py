@@ -67,8 +67,8 @@ class Searcher:
         return self._found([text], top)
 
     def search_draft(self, text: str, top: int = 10) -> list[Hit]:
-        """The like with each passage of a long text; a document counts with the passage that finds
-        it best.
+        """As `search`, with each passage of a long text. A document has the score of the passage
+        that finds it best.
         """
         parts = passages_of(text, is_scrapbox(self.corpus))
         if not parts:

@@ -117,10 +117,10 @@ class LanceTable:
             with _one_sentence(self._waiting):
                 shutil.rmtree(self._waiting)
 
-    def publish(self, stale: Sequence[int], pushed: Pushed, anew: bool) -> None:
+    def publish(self, stale: Sequence[int], pushed: Pushed, recreate: bool) -> None:
         with _one_sentence(self._place):
             there, kept = self._dataset(self._place), pushed.as_json()
-            if anew or there is None or len(stale) == there.count_rows():
+            if recreate or there is None or len(stale) == there.count_rows():
                 self._overwrite(kept)
             else:
                 self._update(there, stale)

@@ -227,10 +227,10 @@ class PostgresTable:
     def forget_waiting(self) -> None:
         self._run("DROP TABLE IF EXISTS {table}", table=self._named(self._waiting))
 
-    def publish(self, stale: Sequence[str], pushed: Pushed, anew: bool) -> None:
+    def publish(self, stale: Sequence[str], pushed: Pushed, recreate: bool) -> None:
         names = {"table": self._named(self._name), "waiting": self._named(self._waiting)}
         with self._connection.transaction():
-            if anew:
+            if recreate:
                 self._run("DROP TABLE IF EXISTS {table}", **names)
                 own = self._sql.Identifier(self._name)
                 self._run("ALTER TABLE {waiting} RENAME TO {own}", **names, own=own)

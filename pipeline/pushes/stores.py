@@ -77,9 +77,9 @@ class Store(Protocol):
     def add_waiting(self, rows: pa.Table) -> None:
         """More of them, there for good."""
 
-    def publish(self, stale: Sequence[Any], pushed: Pushed, anew: bool) -> None:
-        """In one step: take away the rows at the places `stale`, or `anew` the table, and put all
-        that wait in.
+    def publish(self, stale: Sequence[Any], pushed: Pushed, recreate: bool) -> None:
+        """In one step: take away the rows at the places `stale`, or with `recreate` make the table
+        again, and put all that wait in.
         """
 
     def forget_waiting(self) -> None:

@@ -24,7 +24,7 @@ _SAY_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """How many rows were written, taken away (those written anew among them) and left as they
+    """How many rows were written, taken away (those written again among them) and left as they
     were; `waited` of those written had been sent by a push that was interrupted.
     """
 
@@ -57,12 +57,12 @@ def pushed_of(output: str, manifest: Mapping[str, Any]) -> Pushed:
 
 
 def send(
-    store: Store, rows: SnapshotRows, pushed: Pushed, anew: bool, say: Callable[[str], None]
+    store: Store, rows: SnapshotRows, pushed: Pushed, recreate: bool, say: Callable[[str], None]
 ) -> Sent:
-    """Bring a table to a snapshot; `anew`: the table is made, or made again."""
+    """Bring a table to a snapshot; `recreate`: the table is made, or made again."""
     wanted = Wanted(rows.digests())
     stale: list[Any] = []
-    for known in () if anew else store.rows():
+    for known in () if recreate else store.rows():
         stale += _others(wanted, known)
     unchanged = int(wanted.found.sum())
     useless: list[Any] = []
@@ -72,7 +72,7 @@ def send(
         store.remove_waiting(useless)
     waited = int(wanted.found.sum()) - unchanged
     _add(store, rows, ~wanted.found, say)
-    store.publish(stale, pushed, anew)
+    store.publish(stale, pushed, recreate)
     return Sent(len(wanted.found) - unchanged, len(stale), unchanged, waited)
 
 

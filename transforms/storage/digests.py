@@ -36,7 +36,7 @@ def _of_text(text: str, pair: str | None):
 
 
 def text_digests(documents: Documents) -> Sequence[bytes]:
-    """The like of each, as 32 bytes."""
+    """`text_sha256` of each, as 32 bytes."""
     if documents.digests is not None:
         return documents.digests
     pairs = zip(documents.texts, documents.pairs)
@@ -55,7 +55,7 @@ def _of_model_text(text: str, alignment: Alignment | None) -> str | None:
 
 
 def model_text_digests(documents: Documents) -> list[str | None]:
-    """The like of each."""
+    """`model_text_sha256` of each."""
     return list(map(_of_model_text, documents.texts, documents.alignments))
 
 
@@ -66,7 +66,7 @@ def key_of(document: Document) -> bytes:
 
 
 def keys_of(documents: Documents) -> list[bytes]:
-    """The like of each."""
+    """`key_of` each."""
     return list(map(_key, text_digests(documents), documents.texts, documents.alignments))
 
 
@@ -151,7 +151,7 @@ class DigestSet:
         return self.add_digest(_short_digest(text))
 
     def add_each(self, texts: Sequence[str]) -> list[bool]:
-        """The like of many, in their order."""
+        """As `add`, for many texts in their order."""
         return self.add_digests(list(map(_short_digest, texts)))
 
     def __contains__(self, text: str) -> bool:
@@ -160,11 +160,11 @@ class DigestSet:
         return _found(self._buckets[at], digest)
 
     def add_digest(self, digest: bytes) -> bool:
-        """The like of 16 bytes that are a digest already."""
+        """As `add`, for 16 bytes that are a digest already."""
         return self.add_digests([digest])[0]
 
     def add_digests(self, digests: Sequence[bytes]) -> list[bool]:
-        """The like of many, in their order."""
+        """As `add_digest`, for many digests in their order."""
         buckets, new = self._buckets, []
         for digest, place in zip(digests, self._places(digests)):
             bucket = buckets[place]

@@ -38,7 +38,7 @@ class Arrays(Protocol):
         """Of the same shape: what training leaves of it."""
 
     def dropped_attention(self, x: tf.Tensor) -> tf.Tensor:
-        """The like for the weights of the attention."""
+        """As `dropped`, for the weights of the attention."""
 
 
 def held(weights: Weights, name: str, dtype: tf.DType) -> tf.Tensor:
