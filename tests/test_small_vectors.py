@@ -96,6 +96,7 @@ def test_a_night_embeds_what_is_new_and_keeps_the_ranges(embed, tiny, source, dt
     # Values that the first night did not have are outside its ranges.
     write_lines(source, [*source.read_text().splitlines(), "zebra " * 40, "a b c d e f"])
     second = embed(tiny, source, f"--vector_dtype={dtype}")
+    assert second.code == 0, second.err
     counts = manifest_of(second)["counts"]
     assert (counts["embedded"], counts["reused"]) == (2, len(before))
     assert manifest_of(second)["run"] == run

@@ -44,10 +44,7 @@ def change(
     old = sample.vectors[name][places]
     there = np.array([isinstance(rows[place], SentenceVector) for place in places], np.bool_)
     given = [row for place in places if isinstance(row := rows[place], SentenceVector)]
-    new = np.stack([row.vectors[name] for row in given]) if given else np.zeros((0, 0))
-    new = new.astype(np.float32)
-    if how and len(new):
-        new = how.restored(how.quantized(new))
+    new = _new([row.vectors[name] for row in given], how)
     ids = [sample.documents[place].id for place in places]
     whole = np.zeros((len(places), new.shape[1]), np.float32)
     whole[there] = new
@@ -76,6 +73,14 @@ def change(
         largest_at=those[int(apart.argmax())],
         same=bool(there.all()) and largest <= tolerance * float(np.abs(old).max()),
     )
+
+
+def _new(vectors: Sequence[np.ndarray], how: Quantization | None) -> np.ndarray:
+    """[N, D] float32, as they would be read again."""
+    if not vectors:
+        return np.zeros((0, 0), np.float32)
+    found = np.stack(vectors).astype(np.float32)
+    return how.restored(how.quantized(found)) if how else found
 
 
 def _lengths(vectors: np.ndarray) -> Lengths | None:
