@@ -74,6 +74,7 @@ setup(
             "pylance",
             "pytest",
             "pytest-timeout",
+            "pytest-xdist",
             "qdrant-client",
             "ruff",
             "setuptools<81",  # tensorflow-hub imports pkg_resources
