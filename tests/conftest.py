@@ -28,8 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """With several processes (`-n 2`), one of them runs all tests of a file, and one all that share the
-    cluster, or the environment that holds the wheel.
+    """With several processes (`-n 2`), one of them runs all tests of a file, and one all that
+    share the cluster, or the environment that holds the wheel.
     """
     for item in items:
         shared = [name for name in ("jars", "installed") if name in item.fixturenames]
