@@ -105,7 +105,8 @@ def _embed(documents: beam.PCollection, recipe: Recipe) -> tuple[Embedded, beam.
 def build(pipeline: beam.Pipeline, job: Job) -> None:
     """Add the whole run to a pipeline."""
     read = pipeline | ReadDocuments(
-        files=job.files,
+        listed=job.listed,
+        n_files=len(job.files),
         reading=job.reading,
         limit=job.limit,
         spread=job.spread,

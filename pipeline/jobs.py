@@ -35,6 +35,7 @@ from corpusvec.transforms.snapshots.earlier_rows import Earlier
 from corpusvec.transforms.snapshots.layouts import latest
 from corpusvec.transforms.snapshots.manifests import DEFAULT_LIMITS, Limits
 from corpusvec.transforms.snapshots.schemas import PLAIN, SENTENCES, TOKENS
+from corpusvec.transforms.storage.files import join
 
 _LIBRARIES = ("apache-beam", "tensorflow", "tokenizers", "sentencepiece", "pyarrow", "numpy")
 
@@ -57,6 +58,11 @@ class Job:
     vector_encoding: str = PLAIN  # in the files; it is no part of what decides the vectors
     manifest: dict[str, Any]  # what the manifest says beside counts and files
     claims: Sequence[Claim] = ()  # on the output, and on what is read elsewhere
+
+    @property
+    def listed(self) -> str:
+        """Where the list of its files lies while it runs; a commit removes what no report names."""
+        return join(self.snapshot.attempt, "inputs.parquet")
 
     @property
     def apart(self) -> bool:

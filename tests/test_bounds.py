@@ -68,10 +68,10 @@ def test_few_large_documents_are_read_before_any_is_looked_at(document, monkeypa
             read[0] = n + 1
             yield document(n)
 
-    stage = _ReadFn(records, lambda document: False, None)
+    file = InputFile("a.txt", "a.txt", 0)
+    stage = _ReadFn(lambda groups: [file], records, lambda document: False, None)
     out = 0
-    file = InputFile("a.txt", "a.txt", "", 0)
-    for batch in stage.process([file]):
+    for batch in stage.process([0]):
         if isinstance(batch, TaggedOutput):
             continue
         out += len(batch)
