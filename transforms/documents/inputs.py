@@ -38,7 +38,6 @@ from corpusvec.transforms.storage.stores import (
 _WILDCARD = re.compile(r"[*?\[]")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 PIECE = 1 << 16  # bytes, as they are read and counted
-REPORT_EVERY = 64  # records
 
 # One of each kind of file that an output folder holds.
 _SNAPSHOT = "snapshots/20250102T030405.678Z-0a1b2c3d"
