@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import apache_beam as beam
 
-from corpusvec.transforms.columns import Documents
+from corpusvec.transforms.columns import CHARACTERS, DOCUMENTS, Documents, Records, joined_records
 from corpusvec.transforms.documents.ages import Dates, dated, reduced
 from corpusvec.transforms.documents.formats import (
     Reading,
@@ -19,7 +19,6 @@ from corpusvec.transforms.documents.formats import (
     reader_for,
 )
 from corpusvec.transforms.documents.inputs import (
-    REPORT_EVERY,
     InputFile,
     check_unchanged,
     groups_listed,
@@ -36,14 +35,12 @@ from corpusvec.transforms.documents.parts import (
     numbered,
 )
 from corpusvec.transforms.documents.streams import BrokenInput
-from corpusvec.transforms.elements import Count, Dated, Document, Failure, Record
+from corpusvec.transforms.elements import Count, Dated, Document, Failure
 from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
 from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.measures.counters import count
 from corpusvec.transforms.storage.digests import DigestSet
 from corpusvec.transforms.storage.stores import Outage
-
-_DOCUMENTS, _CHARACTERS = 512, 1 << 20  # of a batch, at most: the tokenizer is fastest on many
 
 
 class Read(NamedTuple):
@@ -131,8 +128,8 @@ class ReadDocuments(beam.PTransform):
 
 
 _Files = Callable[[Iterable[int]], Iterable[InputFile]]
-_Reader = Callable[[Part, Dates], Iterator[Record]]
-_Hint = Callable[[Document], bool]
+_Reader = Callable[[Part, Dates], Iterator[Records]]
+_Hint = Callable[[str, str], bool]
 
 
 class _ReadFn(beam.DoFn):
@@ -147,56 +144,60 @@ class _ReadFn(beam.DoFn):
     def _outputs(self, files: Iterable[InputFile]) -> Iterator[Any]:
         seen, times = DigestSet(), list[Dated]()
         n_records = n_separators = 0
-        for batch in _batches(self._first(files, times)):
-            n_records += len(batch)
-            failures, documents = _unique(batch, seen)
-            yield from (beam.pvalue.TaggedOutput("failures", one) for one in failures)
-            n_separators += sum(map(self._hint, documents))
-            if documents:
-                yield Documents.of(documents)
+        for records in _together(self._first(files, times)):
+            n_records += len(records)
+            count("records", len(records))
+            documents, twice = _unique(records.documents, seen)
+            for failure in (*records.failures, *twice):
+                yield beam.pvalue.TaggedOutput("failures", failure)
+            n_separators += sum(map(self._hint, documents.texts, documents.sources))
+            if len(documents):
+                yield documents
         yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
         yield from (beam.pvalue.TaggedOutput("counts", n) for n in _separators(n_separators))
         yield from (beam.pvalue.TaggedOutput("counts", time) for time in times)
 
-    def _first(self, files: Iterable[InputFile], times: list[Dated]) -> Iterator[Record]:
-        """The records within the limit; what is behind it is not read. `times` get those of all
+    def _first(self, files: Iterable[InputFile], times: list[Dated]) -> Iterator[Records]:
+        """The records within the limit; files behind it are not read. `times` get those of all
         files that count.
         """
         left = self._limit
         for file in files:
             dates = Dates()
             if left != 0:
-                with closing(self._read(Part(file), dates)) as records:  # type: ignore[type-var]
-                    for record in itertools.islice(records, left):
-                        yield record
-                        left = None if left is None else left - 1
+                with closing(self._read(Part(file), dates)) as parts:  # type: ignore[type-var]
+                    for records in parts:
+                        if left is not None:
+                            records = records.first(left)
+                            left -= len(records)
+                        yield records
+                        if left == 0:
+                            break
             times[:] = reduced([*times, *_dated(file, dates)])
 
 
-def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """As many at once as may be in memory."""
-    batch: list[Record] = []
-    characters = 0
-    for record in records:
-        batch.append(record)
-        if isinstance(record, Document):
-            characters += record.characters
-        if len(batch) == _DOCUMENTS or characters >= _CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
+def _together(parts: Iterable[Records]) -> Iterator[Records]:
+    """The same, of small ones as many at once as may be in memory."""
+    waiting: list[Records] = []
+    n = characters = 0
+    for records in parts:
+        waiting.append(records)
+        n += len(records)
+        characters += records.documents.characters
+        if n >= DOCUMENTS or characters >= CHARACTERS:
+            yield joined_records(waiting)
+            waiting, n, characters = [], 0, 0
+    if waiting:
+        yield joined_records(waiting)
 
 
-def _unique(records: Sequence[Record], seen: DigestSet) -> tuple[list[Failure], list[Document]]:
+def _unique(documents: Documents, seen: DigestSet) -> tuple[Documents, list[Failure]]:
     """Of documents with one id the first; the others failed."""
-    failures = [record for record in records if isinstance(record, Failure)]
-    documents = [record for record in records if isinstance(record, Document)]
-    new = seen.add_each([document.id for document in documents])
+    new = seen.add_each(documents.ids)
     if all(new):
-        return failures, documents
-    failures += [_duplicate(one) for one, is_new in zip(documents, new) if not is_new]
-    return failures, list(itertools.compress(documents, new))
+        return documents, []
+    twice = [_duplicate(documents[row]) for row, is_new in enumerate(new) if not is_new]
+    return documents.take(itertools.compress(range(len(new)), new)), twice
 
 
 class _ReadPartFn(beam.DoFn):
@@ -210,10 +211,11 @@ class _ReadPartFn(beam.DoFn):
 
     def _outputs(self, part: Part) -> Iterator[Any]:
         n_records, dates = 0, Dates()
-        for record in self._read(part, dates):
-            n_records += 1
-            failed = isinstance(record, Failure)
-            yield beam.pvalue.TaggedOutput("failures", record) if failed else record
+        for records in self._read(part, dates):
+            n_records += len(records)
+            count("records", len(records))
+            yield from (beam.pvalue.TaggedOutput("failures", one) for one in records.failures)
+            yield from records.documents
         yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
         yield from (beam.pvalue.TaggedOutput("counts", time) for time in _dated(part.file, dates))
 
@@ -240,7 +242,7 @@ class _FirstFn(beam.DoFn):
         for document in documents:  # there may be more than fit in memory
             first, later = sorted((first, document), key=_place)
             yield beam.pvalue.TaggedOutput("failures", _duplicate(later))
-        self._n_separators += self._hint(first)
+        self._n_separators += self._hint(first.text, first.source)
         yield first
 
     def finish_bundle(self) -> Iterator[Any]:
@@ -280,32 +282,28 @@ def _numbered(group: tuple[str, Iterable[Counted]], reading: Reading) -> Iterato
     return numbered(group[1], reading)
 
 
-def _records(part: Part, dates: Dates, reading: Reading) -> Iterator[Record]:
+def _records(part: Part, dates: Dates, reading: Reading) -> Iterator[Records]:
     """All records of a part of a file, in order."""
     file = known(part.file)
     read = reader_for(file.path, reading, dates=dates, **part.told(reading))
-    opener, n = _Opener(lambda on_bytes: part.open(reading, on_bytes)), 0
-    with closing(read(opener, file.path, file.name)) as records:  # type: ignore[type-var]
+    opener = _Opener(lambda on_bytes: part.open(reading, on_bytes))
+    with closing(read(opener, file.path, file.name)) as parts:  # type: ignore[type-var]
         try:
-            for record in records:
-                n += 1
-                if n % REPORT_EVERY == 0:
-                    count("records", REPORT_EVERY)
+            for records in parts:
                 opener.count()
-                yield record
+                yield records
         except BrokenInput:
             with suppress(Outage):
                 check_unchanged(file)  # which says more than that it is cut off
             raise
         finally:
-            count("records", n % REPORT_EVERY)
             opener.count()
     check_unchanged(file)
 
 
-def _wants_hint(document: Document, input_format: str) -> bool:
+def _wants_hint(text: str, source: str, input_format: str) -> bool:
     """Whether a line of text looks as if it were a pair."""
-    return has_pair_separator(document.text) and format_of(document.source, input_format) == "text"
+    return has_pair_separator(text) and format_of(source, input_format) == "text"
 
 
 def _by_id(document: Document) -> tuple[str, Document]:

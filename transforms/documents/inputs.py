@@ -40,7 +40,6 @@ from corpusvec.transforms.storage.stores import (
 _WILDCARD = re.compile(r"[*?\[]")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 PIECE = 1 << 16  # bytes, as they are read and counted
-REPORT_EVERY = 64  # records
 _LISTED = 10_000  # files of a row group of a list
 
 # One of each kind of file that an output folder holds.
