@@ -30,6 +30,7 @@ _LATER: Mapping[str, Any] = {
     "skips_unknown": False,
     "dictionary": "",
     "characters": False,
+    "extra_ids": 0,
 }
 _CHOICES = {
     "do_lower_case": ("auto", "true", "false"),
