@@ -37,6 +37,7 @@ _TRIED = {
     MENTIONS: (0.0, 0.3, 1.0),
     PASSAGES: (1.0, 0.5, 0.0),
 }
+_EQUAL = 1e-6  # numbers that differ by less: it is what float32 rounds away
 _FEWEST = 20  # pages with links, to choose weights by
 
 
@@ -169,8 +170,16 @@ def compare_pairs(
     vectors = embedder.embed([text for one, other, _ in pairs for text in (one, other)])
     cosines = np.einsum("nd,nd->n", vectors[::2], vectors[1::2], dtype=np.float64)
     scores = np.array([score for _, _, score in pairs])
+    _check_vary(f"--pairs={path}", scores, cosines)
     both = {"spearman": spearman(cosines, scores), "pearson": pearson(cosines, scores)}
     return {"pairs": len(pairs), **{name: round(value, 4) for name, value in both.items()}}
+
+
+def _check_vary(name: str, scores: np.ndarray, cosines: np.ndarray) -> None:
+    """Raises `UsageError` where no order can be compared, since one side has none."""
+    for values, what in ((scores, "all scores are equal"), (cosines, "all cosines are equal")):
+        if np.ptp(values) < _EQUAL:
+            raise UsageError(f"{name}: {what}, so they agree with nothing; add pairs that differ")
 
 
 def told(found: Evaluation | dict[str, Any], as_json: bool) -> Iterator[str]:
