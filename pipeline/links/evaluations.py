@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import operator
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,13 +20,16 @@ from corpusvec.transforms.documents.scrapbox_markup import title_key
 from corpusvec.transforms.links.evaluations import (
     AT,
     Found,
+    best_weights,
     found_links,
+    gain,
+    held_out,
     masked,
     parse_pairs,
     pearson,
     spearman,
 )
-from corpusvec.transforms.links.fusions import ranks, shares
+from corpusvec.transforms.links.fusions import shares
 from corpusvec.transforms.links.lexical import EXTRA, LexicalIndex, is_installed
 from corpusvec.transforms.links.passages import passages_of
 
@@ -37,6 +39,7 @@ _TRIED = {
     MENTIONS: (0.0, 0.3, 1.0),
     PASSAGES: (1.0, 0.5, 0.0),
 }
+_FOLDS = 5
 _EQUAL = 1e-6  # numbers that differ by less: it is what float32 rounds away
 _FEWEST = 20  # pages with links, to choose weights by
 
@@ -83,8 +86,9 @@ def evaluate(pages: Pages, model: str | None) -> Evaluation:
             " texts and their scores with --pairs"
         )
     ranked = _rankings(pages, model)
+    asking = [*links]
     singles = {
-        name: found_links(_ranks_by(ranked.each[name]), links) for name in (VECTORS, LEXICAL)
+        name: found_links(ranked.each[name][asking], links.values()) for name in (VECTORS, LEXICAL)
     }
     hybrid, weights = _held_out(ranked, links)
     _keep(pages, weights)
@@ -95,10 +99,6 @@ def evaluate(pages: Pages, model: str | None) -> Evaluation:
 def _keep(pages: Pages, weights: Mapping[str, float]) -> None:
     first = pages.corpora[0]
     keep_weights(folder_of(first.output, first.snapshot, pages.column), weights)
-
-
-def _ranks_by(ranks: Mapping[int, Mapping[int, int]]) -> Callable[[int], Mapping[int, int]]:
-    return lambda row: ranks.get(row, {})
 
 
 def _in_project(of: str, there: Container[tuple[str, str]]) -> Callable[[str], bool]:
@@ -115,13 +115,14 @@ def _rankings(pages: Pages, model: str | None) -> Rankings:
     embedder = PassageModel(pages.corpora[0].manifest, pages.column, model)
     first = pages.corpora[0]
     kept = KeptVectors(folder_of(first.output, first.snapshot, pages.column), embedder)
-    theirs = _passages(kept, pages.texts, pages.scrapbox)
-    mine = _passages(KeptVectors(None, embedder), texts, [False] * len(texts))
     ranked = Rankings()
     ranked.each[VECTORS] = rankings.by_vectors(pages.vectors, asked=embedder.embed(texts))
     ranked.each[LEXICAL] = rankings.by_words(LexicalIndex.of(pages.texts), texts)
     ranked.each[MENTIONS] = rankings.by_mentions(pages.titles, pages.texts, texts)
-    ranked.each[PASSAGES] = rankings.by_passages(mine, theirs, ranked.pools())
+    if len(pages) <= rankings.MOST_EMBEDDED:
+        theirs = _passages(kept, pages.texts, pages.scrapbox)
+        mine = _passages(KeptVectors(None, embedder), texts, [False] * len(texts))
+        ranked.each[PASSAGES] = rankings.by_passages(mine, theirs, ranked.pools())
     return ranked
 
 
@@ -137,28 +138,21 @@ def _passages(
 def _held_out(
     ranked: Rankings, links: Mapping[int, Sequence[int]]
 ) -> tuple[Found, Mapping[str, float]]:
-    """The pages are halved: with the weights that do best with one half the other is measured."""
-    tried = [dict(zip(_TRIED, values)) for values in itertools.product(*_TRIED.values())]
+    """What is found with weights that the pages asked had no part in, and the weights that do best
+    for all of them.
+    """
+    names = [*ranked.each]
+    tried = [dict(zip(names, one)) for one in itertools.product(*map(_TRIED.__getitem__, names))]
     if len(links) < _FEWEST:
         tried = [dict(rankings.WEIGHTS)]
-    names = [*ranked.each]
-    given = {row: shares([*ranked.each.values()], row, both_ways=True) for row in links}
-    halves = [{row: links[row] for row in list(links)[part::2]} for part in (0, 1)]
-    measured = []  # of each weights both halves
-    for weights in tried:
-        values = [weights[name] for name in names]
-
-        def ranking(row: int, values: Sequence[float] = values) -> Mapping[int, int]:
-            return ranks(at for at, _ in given[row].fused(values))
-
-        measured.append([found_links(ranking, half) for half in halves])
-    sizes = [sum(map(len, half.values())) for half in halves]
-    best = [max(measured, key=operator.itemgetter(part)) for part in (0, 1)]
-    others = [best[1][0], best[0][1]]
-    part_of = np.array(sizes) / sum(sizes)
-    found = Found(*(float(part_of @ [one[at] for one in others]) for at in (0, 1)))
-    overall = max(zip(measured, tried), key=lambda one: float(part_of @ [f.recall for f in one[0]]))
-    return found, overall[1]
+    gains = np.zeros((len(tried), len(links), 2))
+    for page, (row, targets) in enumerate(links.items()):
+        given = shares([*ranked.each.values()], row, both_ways=True)
+        for place, weights in enumerate(tried):
+            rows, _ = given.fused([weights[name] for name in names])
+            gains[place, page] = gain(rows, targets)
+    found = held_out(gains, _FOLDS) / sum(map(len, links.values()))
+    return Found(*found.tolist()), tried[best_weights(gains)]
 
 
 def compare_pairs(
