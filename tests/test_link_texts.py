@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpusvec.pipeline.links.rankings import by_mentions, by_passages
+from corpusvec.pipeline.links.rankings import LEXICAL, by_links, by_mentions, by_passages
 from corpusvec.transforms.links.evaluations import (
     Found,
     best_weights,
@@ -20,6 +20,7 @@ from corpusvec.transforms.links.evaluations import (
 )
 from corpusvec.transforms.links.fusions import fused, ranking_of
 from corpusvec.transforms.links.lexical import LexicalIndex, terms
+from corpusvec.transforms.links.link_graphs import LinkGraph
 from corpusvec.transforms.links.names import SHORTEST, Names
 from corpusvec.transforms.links.passages import (
     LONGEST,
@@ -224,6 +225,21 @@ def test_a_title_that_stands_everywhere_says_nothing():
         ["Home", *titles], [f"home {title}" for title in ["", *titles]], [""] * (count + 1)
     )
     assert rows_of(ranking, 0) == []
+
+
+def test_pages_are_near_that_near_pages_link_to_and_own_links_have_no_part():
+    """1 and 2 are near to 0; both link to 3, one of them to 4, and 5 to all."""
+    near = ranking_of([[1, 2], [], [], [], [], []], 2)
+    titles = [*"abcdef"]
+    links = [[], ["d"], ["d", "e"], [], [], titles]
+    ranking = by_links({LEXICAL: near}, LinkGraph(["p"] * 6, titles, links))
+    assert rows_of(ranking, 0) == [3, 5, 4]
+    assert rows_of(ranking, 3) == []
+    left = by_links({LEXICAL: near}, LinkGraph(["p"] * 6, titles, links), lambda _: np.array([5]))
+    assert rows_of(left, 0) == [3, 4]
+    own = [["d", "e"], *links[1:]]
+    again = by_links({LEXICAL: near}, LinkGraph(["p"] * 6, titles, own))
+    assert rows_of(again, 0) == rows_of(ranking, 0)
 
 
 def test_passages_rank_the_pages_of_a_pool():

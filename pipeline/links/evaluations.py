@@ -15,7 +15,15 @@ from corpusvec.pipeline.links import rankings
 from corpusvec.pipeline.links.kept import KeptVectors, folder_of, keep_weights
 from corpusvec.pipeline.links.models import PassageModel
 from corpusvec.pipeline.links.pages import Pages
-from corpusvec.pipeline.links.rankings import HYBRID, LEXICAL, MENTIONS, PASSAGES, VECTORS, Rankings
+from corpusvec.pipeline.links.rankings import (
+    HYBRID,
+    LEXICAL,
+    LINKS,
+    MENTIONS,
+    PASSAGES,
+    VECTORS,
+    Rankings,
+)
 from corpusvec.transforms.documents.scrapbox_markup import title_key
 from corpusvec.transforms.links.evaluations import (
     AT,
@@ -34,11 +42,13 @@ from corpusvec.transforms.links.lexical import EXTRA, LexicalIndex, is_installed
 from corpusvec.transforms.links.passages import passages_of
 
 _TRIED = {
-    VECTORS: (0.0, 0.1, 0.5),
+    VECTORS: (0.0, 0.1, 0.3),
     LEXICAL: (1.0,),
-    MENTIONS: (0.0, 0.3, 1.0),
-    PASSAGES: (1.0, 0.5, 0.0),
+    MENTIONS: (0.3, 1.0, 2.0),
+    PASSAGES: (0.0, 0.3, 1.0),
+    LINKS: (0.0, 0.3, 1.0),
 }
+_MEASURED = 5_000  # pages at most whose links are looked for
 _FOLDS = 5
 _EQUAL = 1e-6  # numbers that differ by less: it is what float32 rounds away
 _FEWEST = 20  # pages with links, to choose weights by
@@ -85,6 +95,7 @@ def evaluate(pages: Pages, model: str | None) -> Evaluation:
             f"{pages.corpora[0].output}: its documents do not link to each other; give pairs of"
             " texts and their scores with --pairs"
         )
+    links = dict([*links.items()][:: -(-len(links) // _MEASURED)])
     ranked = _rankings(pages, model)
     asking = [*links]
     singles = {
@@ -123,6 +134,7 @@ def _rankings(pages: Pages, model: str | None) -> Rankings:
         theirs = _passages(kept, pages.texts, pages.scrapbox)
         mine = _passages(KeptVectors(None, embedder), texts, [False] * len(texts))
         ranked.each[PASSAGES] = rankings.by_passages(mine, theirs, ranked.pools())
+    ranked.each[LINKS] = rankings.by_links(ranked.each, pages.graph)
     return ranked
 
 

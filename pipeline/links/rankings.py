@@ -9,16 +9,24 @@ import numpy as np
 
 from corpusvec.transforms.links.fusions import Ranking, fused, joined, ranking_of
 from corpusvec.transforms.links.lexical import LexicalIndex
+from corpusvec.transforms.links.link_graphs import LinkGraph
 from corpusvec.transforms.links.names import Names
 from corpusvec.transforms.links.neighbours import Vectors, nearest
 from corpusvec.transforms.links.passages import likeness
 
 VECTORS, LEXICAL, HYBRID = "vectors", "lexical", "hybrid"
-PASSAGES, MENTIONS = "passages", "mentions"
+PASSAGES, MENTIONS, LINKS = "passages", "mentions", "links"
 POOL = 100  # of each ranking that are fused
 MOST = 100_000  # pages; of more, comparing their words takes too long
 MOST_EMBEDDED = 5_000  # pages; of more, the model is not asked for vectors of all passages
-WEIGHTS: Mapping[str, float] = {VECTORS: 0.1, LEXICAL: 1.0, PASSAGES: 1.0, MENTIONS: 0.5}
+WEIGHTS: Mapping[str, float] = {
+    VECTORS: 0.1,
+    LEXICAL: 1.0,
+    PASSAGES: 0.3,
+    MENTIONS: 1.0,
+    LINKS: 0.3,
+}
+_LINKING = 20  # pages near to one whose links are looked at
 _COMMON = 0.1  # of the texts: a title that stands in more says nothing
 Hidden = Callable[[int], np.ndarray]
 
@@ -93,6 +101,28 @@ def by_passages(
         there = pool[[len(theirs[other]) > 0 for other in pool]] if len(own) else pool[:0]
         near = likeness(own, [theirs[other] for other in there])
         found.append(there[np.lexsort((there, -near.max(axis=0)))] if len(there) else there)
+    return ranking_of(found, POOL)
+
+
+def by_links(
+    each: Mapping[str, Ranking], graph: LinkGraph, hidden: Hidden = nothing_hidden
+) -> Ranking:
+    """Those that the pages near to each are linked with: first those linked with many, with near
+    ones, and with such as have few links. No link of the page itself has a part in it.
+    """
+    found = []
+    for row in range(graph.size):
+        near = [place for place, _ in fused(each, WEIGHTS, row, both_ways=True)[:_LINKING]]
+        linked = [graph.linked(place) for place in near]
+        given = [
+            1 / (_LINKING + rank) / max(len(some), 1) ** 0.5 for rank, some in enumerate(linked)
+        ]
+        shares = np.repeat(given, [len(some) for some in linked])
+        rows, which = np.unique(np.concatenate([*linked, [row]]), return_inverse=True)
+        scores = np.bincount(which[:-1], shares, len(rows))
+        scores[np.isin(rows, np.union1d(hidden(row), [row]))] = 0
+        best = np.lexsort((rows, -scores))[:POOL]
+        found.append(rows[best[scores[best] > 0]])
     return ranking_of(found, POOL)
 
 

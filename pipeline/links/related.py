@@ -16,7 +16,15 @@ from corpusvec.pipeline.links.choices import Pair
 from corpusvec.pipeline.links.kept import KeptVectors, folder_of, kept_weights, lexical_index
 from corpusvec.pipeline.links.models import PassageModel
 from corpusvec.pipeline.links.pages import Pages, is_of_lines
-from corpusvec.pipeline.links.rankings import HYBRID, LEXICAL, MENTIONS, PASSAGES, VECTORS, Rankings
+from corpusvec.pipeline.links.rankings import (
+    HYBRID,
+    LEXICAL,
+    LINKS,
+    MENTIONS,
+    PASSAGES,
+    VECTORS,
+    Rankings,
+)
 from corpusvec.transforms.links.lexical import EXTRA, is_installed, normalized
 from corpusvec.transforms.links.names import Names
 from corpusvec.transforms.links.neighbours import nearest, pairs_above
@@ -262,6 +270,7 @@ class Finder:
             if self._compares_passages() and self._embeddable(range(len(pages))):
                 vectors = [self._vectors_of(row) for row in range(len(pages))]
                 ranked.each[PASSAGES] = rankings.by_passages(vectors, vectors, ranked.pools())
+            ranked.each[LINKS] = rankings.by_links(ranked.each, pages.graph, hidden)
         return ranked
 
     # ---------------------------------------------------------------------- passages
