@@ -12,12 +12,18 @@ from typing import Any, Concatenate, ParamSpec
 from corpusvec.pipeline import card_prompts
 from corpusvec.transforms.models.placements import Origin, described
 from corpusvec.transforms.models.saved_models.choices import layer_widths, undecided
-from corpusvec.transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorColumn, Wanted
+from corpusvec.transforms.specs import (
+    OUTPUT,
+    Asked,
+    ModelSpec,
+    VectorColumn,
+    VectorPlan,
+    Wanted,
+)
 from corpusvec.transforms.tokens.tokenizers import HUGGING_FACES, load_tokenizer
 from corpusvec.transforms.tokens.windows import LONG_TEXT, WindowPlan, prompted
 from corpusvec.transforms.vectors.columns import parse_layers, parse_vectors
 from corpusvec.transforms.vectors.dense_layers import NORMALIZE, TRUNCATE, width_after
-from corpusvec.transforms.vectors.documents import VectorPlan
 from corpusvec.transforms.vectors.poolings import POOLINGS, poolings_of
 
 # To be raised with whatever gives some text another vector under the same settings, or what nights
@@ -89,14 +95,15 @@ class Settings:
                 " tf32 or bfloat16; use one of these"
             )
         missing = card_prompts.notes(self.model, spec) if self.prompt is None else ()
+        vectors = VectorPlan(
+            columns, token_layers, self.normalize, self.mask_special, self.vector_dtype
+        )
         return Recipe(
             spec=spec,
             origin=origin,
-            wanted=_wanted(columns, token_layers, self.precision),
+            wanted=_wanted(vectors, self.precision),
             windows=plan,
-            vectors=VectorPlan(
-                columns, token_layers, self.normalize, self.mask_special, self.vector_dtype
-            ),
+            vectors=vectors,
             notes=(*spec.notes, *missing),
         )
 
@@ -225,14 +232,12 @@ def _check_widths(spec: ModelSpec, columns: tuple[VectorColumn, ...]) -> None:
             )
 
 
-def _wanted(
-    columns: tuple[VectorColumn, ...], token_layers: tuple[tuple[str, Layer], ...], precision: str
-) -> Wanted:
-    layers = {layer for column in columns for layer in column.layers}
-    layers |= {layer for _, layer in token_layers}
-    outputs = {column.output for column in columns if column.output}
+def _wanted(vectors: VectorPlan, precision: str) -> Wanted:
+    layers = {layer for column in vectors.columns for layer in column.layers}
+    layers |= {layer for _, layer in vectors.token_layers}
+    outputs = {column.output for column in vectors.columns if column.output}
     in_order = sorted(layers, key=lambda layer: (isinstance(layer, str), layer))
-    return Wanted(tuple(in_order), tuple(sorted(outputs)), precision)
+    return Wanted(tuple(in_order), tuple(sorted(outputs)), precision, vectors)
 
 
 def _check_windows(plan: WindowPlan, spec: ModelSpec) -> None:

@@ -290,6 +290,19 @@ def _joined_names(parts: Sequence[pa.Array | None]) -> pa.Array | None:
     return None if parts[0] is None else pa.concat_arrays(parts)
 
 
+class State(NamedTuple):
+    """What is known of some tokens, a row for each group of them: `values` [N, H], and `weights`
+    [N], which are 0 where no token of a group counts.
+    """
+
+    values: np.ndarray
+    weights: np.ndarray
+
+    def take(self, rows: np.ndarray) -> State:
+        """Of some groups, as arrays of their own."""
+        return State(self.values[rows], self.weights[rows])
+
+
 class EncodedWindow(NamedTuple):
     """What the encoder made of one window, without padding: a row of `Encoded`."""
 
@@ -303,12 +316,17 @@ class EncodedWindow(NamedTuple):
 class Encoded(Sequence[EncodedWindow]):
     """What the encoder made of a batch: layers, padded, and the model's own outputs (`pooler`,
     `default`, …); by row, why there is nothing.
+
+    Of columns that were pooled where the model is there are `states`, by name, one for each
+    pooling; and of layers that stayed there whether a window's are all `finite`.
     """
 
     windows: Windows
     layers: Mapping[int | str, np.ndarray]  # each [W, T, H] float32; layers may differ in width
     outputs: Mapping[str, np.ndarray]  # each [W, D] float32
     failures: Mapping[int, Failure] = field(default_factory=dict)
+    states: Mapping[str, Sequence[State]] = field(default_factory=dict)
+    finite: Mapping[int | str, np.ndarray] = field(default_factory=dict)  # each [W] bool
 
     def __len__(self) -> int:
         return len(self.windows)

@@ -14,32 +14,17 @@ from corpusvec.transforms.columns import (
     Documents,
     Encoded,
     Sentences,
+    State,
     TokenRows,
     Windows,
     joined_batches,
 )
 from corpusvec.transforms.elements import Failure
 from corpusvec.transforms.ranges import edges_of, places_of
-from corpusvec.transforms.specs import Layer, VectorColumn
+from corpusvec.transforms.specs import VectorPlan
 from corpusvec.transforms.vectors import poolings
 from corpusvec.transforms.vectors.dense_layers import load_steps, normalized
-from corpusvec.transforms.vectors.poolings import Owned, State
-
-
-@dataclass(frozen=True, slots=True)
-class VectorPlan:
-    """Which vectors to make of a document.
-
-    `token_layers` is column name and layer of every token table column, empty for no token table;
-    `normalize` is for all sentence vectors, beside what a column says of itself; `dtype` is float32
-    or float16.
-    """
-
-    columns: tuple[VectorColumn, ...]
-    token_layers: tuple[tuple[str, Layer], ...] = ()
-    normalize: bool = False
-    mask_special: bool = False
-    dtype: str = "float32"
+from corpusvec.transforms.vectors.poolings import Owned
 
 
 @dataclass(frozen=True, slots=True, eq=False)
