@@ -37,9 +37,7 @@ def change(
     tolerance: float,
     how: Quantization | None = None,
 ) -> ColumnChange:
-    """Of the documents whose old vector is finite. `how` the new ones would be stored: what is
-    compared is what would be read again.
-    """
+    """Of the documents whose old vector is finite; new ones are compared as `how` stores them."""
     places = np.flatnonzero(np.isfinite(sample.vectors[name]).all(axis=1)).tolist()
     old = sample.vectors[name][places]
     there = np.array([isinstance(rows[place], SentenceVector) for place in places], np.bool_)
