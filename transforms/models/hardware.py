@@ -12,10 +12,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from corpusvec.transforms.models.capacities import THIS_PROCESS, USUAL
 from corpusvec.transforms.models.cores import available
-from corpusvec.transforms.models.devices import unused
+from corpusvec.transforms.models.devices import NoGpu, unused
 from corpusvec.transforms.specs import TF32
 
+_STREAMS = 3  # of a GPU
 _ARENA_MAX = -8  # of mallopt(), in glibc's malloc.h
 _GREETING = re.compile(rb"WARNING: All log messages before absl|[IW]\d{4} ")
 
@@ -54,12 +56,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with _quietly():
     import tensorflow as tf
 
-__all__ = ["has_amx", "has_gpu", "prepare_threads", "tf"]
+__all__ = ["gpus", "has_amx", "has_gpu", "prepare_threads", "tf"]
 
 
 def prepare_threads(precision: str) -> int:
-    """One stream a core, each with one thread, or one for a GPU -> the number of streams.
+    """One stream a core, each with one thread, or three for each GPU: while one computes, the next
+    batch is put together and copied, and what is done is taken -> the number of streams.
 
+    Raises `NoGpu` for a precision that only GPUs have where there is none.
     TensorFlow takes it only before it starts: in someone's own program, where it is running
     already, its threads stay as they are.
     """
@@ -68,7 +72,13 @@ def prepare_threads(precision: str) -> int:
         # float32 means float32, unless the user says otherwise.
         tf.config.experimental.enable_tensor_float_32_execution(precision == TF32)
         _share_gpus()
-        return 1
+        THIS_PROCESS.want(USUAL)
+        return _STREAMS * len(gpus())
+    if precision == TF32:
+        raise NoGpu(
+            f"--precision={TF32}: is for GPUs, and TensorFlow has none here; use float32, of which"
+            f" {TF32} is a faster form there"
+        )
     cores = _cores()
     _share_heaps(cores)
     with contextlib.suppress(RuntimeError):
@@ -105,9 +115,15 @@ def _say_unused() -> None:
         print(f"note: {told}", file=sys.stderr)
 
 
+def gpus() -> list[str]:
+    """The names of those that TensorFlow can use."""
+    found = tf.config.get_visible_devices("GPU")
+    return [f"GPU:{number}" for number in range(len(found))]
+
+
 def has_gpu() -> bool:
     """Whether TensorFlow sees one that it can use."""
-    return bool(tf.config.get_visible_devices("GPU"))
+    return bool(gpus())
 
 
 def has_amx() -> bool:
