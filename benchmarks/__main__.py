@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks import (
     encoding,
     families,
+    gpu,
     machine,
     memory,
     null,
@@ -48,6 +49,7 @@ GROUPS: Mapping[str, Callable[[Plan], list[rows.Row]]] = {
     "flink": sharing.measure,
     "reruns": reruns.measure,
     "null": null.measure,
+    "gpu": gpu.measure,
 }
 
 

@@ -60,6 +60,24 @@ def test_only_tf32_is_computed_as_such_and_each_gpu_has_three_streams(monkeypatc
     assert machine.tokens == 1 << 14
 
 
+@pytest.mark.parametrize(("factor", "said"), [(1.7, True), (1.1, False), (0.5, False)])
+def test_a_run_says_once_that_bfloat16_is_the_slower_one_here(monkeypatch, capsys, factor, said):
+    times = {hardware.tf.float32: 1.0, hardware.tf.bfloat16: factor}
+    monkeypatch.setattr(hardware, "_product_seconds", times.get)
+    hardware._say_slower.cache_clear()
+    for precision in ("float32", "bfloat16", "bfloat16"):
+        hardware.prepare_threads(precision)
+    told = capsys.readouterr().err
+    note = (
+        "note: --precision=bfloat16 is slower than float32 on this processor: a product takes 1.7"
+    )
+    assert told.count(note) == told.count("bfloat16 is slower") == said
+
+
+def test_a_product_is_timed_in_little_time():
+    assert 0 < hardware._product_seconds(hardware.tf.bfloat16) < 5
+
+
 def test_the_manifest_says_the_precision(embed, tiny, tmp_path):
     (tmp_path / "a.txt").write_text("a b\n")
     out = embed(tiny, tmp_path / "a.txt", "--precision=float16")

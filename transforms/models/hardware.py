@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from corpusvec.transforms.models.devices import NoGpu, unused
 from corpusvec.transforms.specs import TF32
 
 _STREAMS = 3  # of a GPU
+_SLOWER = 1.2  # times: less is chance
 _ARENA_MAX = -8  # of mallopt(), in glibc's malloc.h
 _GREETING = re.compile(rb"WARNING: All log messages before absl|[IW]\d{4} ")
 
@@ -56,7 +58,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with _quietly():
     import tensorflow as tf
 
-__all__ = ["gpus", "has_amx", "has_gpu", "prepare_threads", "tf"]
+__all__ = ["gpus", "has_amx", "has_gpu", "may_gain_by_bfloat16", "prepare_threads", "tf"]
 
 
 def prepare_threads(precision: str) -> int:
@@ -84,6 +86,8 @@ def prepare_threads(precision: str) -> int:
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(cores)
+    if precision == "bfloat16":
+        _say_slower()
     return cores
 
 
@@ -115,6 +119,29 @@ def _say_unused() -> None:
         print(f"note: {told}", file=sys.stderr)
 
 
+@functools.cache  # once a process
+def _say_slower() -> None:
+    """A processor may have bfloat16 and be slower with it."""
+    times = [_product_seconds(dtype) for dtype in (tf.float32, tf.bfloat16)]
+    if (factor := times[1] / times[0]) > _SLOWER:
+        print(
+            "note: --precision=bfloat16 is slower than float32 on this processor: a product takes"
+            f" {factor:.1f} times as long; `plan` times the model with both",
+            file=sys.stderr,
+        )
+
+
+def _product_seconds(dtype: tf.DType) -> float:
+    """The least that one of a usual size takes: a tenth of a second is enough to know."""
+    rows, weights = tf.ones([512, 768], dtype), tf.ones([768, 3072], dtype)
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        tf.matmul(rows, weights).numpy()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
 def gpus() -> list[str]:
     """The names of those that TensorFlow can use."""
     found = tf.config.get_visible_devices("GPU")
@@ -128,7 +155,18 @@ def has_gpu() -> bool:
 
 def has_amx() -> bool:
     """Whether the processor multiplies matrices of bfloat16 as such (Linux tells)."""
+    return _has(" amx_bf16")
+
+
+def may_gain_by_bfloat16() -> bool:
+    """Whether it is a processor's that computes in bfloat16, which may be the faster or the
+    slower.
+    """
+    return not has_gpu() and (has_amx() or _has(" avx512_bf16"))
+
+
+def _has(feature: str) -> bool:
     try:
-        return " amx_bf16" in Path("/proc/cpuinfo").read_text()
+        return feature in Path("/proc/cpuinfo").read_text()
     except OSError:
         return False
