@@ -225,8 +225,8 @@ class Graphs:
     def _layer(self, rows: tf.Tensor, shape: tuple[int, ...]) -> np.ndarray:
         """Rows [B*T, H] as [B, T, H], in the type of the files where that holds them."""
         plan = self.wanted.pooled
-        if plan and plan.dtype != "float32":
-            narrow = tf.cast(rows, plan.dtype).numpy()
+        if plan and plan.dtype == "float16":
+            narrow = tf.cast(rows, tf.float16).numpy()
             if np.isfinite(narrow).all():
                 return narrow.reshape(*shape, -1)
         return tf.cast(rows, tf.float32).numpy().reshape(*shape, -1)
