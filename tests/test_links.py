@@ -203,6 +203,21 @@ def test_what_was_accepted_or_dismissed_does_not_come_again(run, tmp_path):
     )
 
 
+def test_choices_of_a_file_are_kept_and_lines_of_other_outputs_left_out(run, tmp_path):
+    lines = ["accepted\tproj/Sauce\tproj/Sun", "dismissed\tproj/Rain\tkitchen"]
+    (tmp_path / "c.tsv").write_text("\r\n".join([*lines, "dismissed\tnowhere\tx", ""]))
+    said = run("related", "{pages}", f"--choices={tmp_path / 'c.tsv'}").out
+    assert (tmp_path / "pages" / "suggestions.tsv").read_text().splitlines() == lines
+    assert "accepted: 1 suggestion, in " in said
+    assert "left out: 1 line about documents that the output does not have" in said
+
+
+def test_several_outputs_are_in_one_report(run, tmp_path):
+    given = ("report", "{pages}", "--across={other}", "--not_within", "--passages=0")
+    said = run(*given, f"--file={tmp_path / 'r.html'}").out
+    assert "a map of 10 documents" in said
+
+
 FORMS = {"csv": "document,title,target,", "table": "Home\n", "json": '[\n {\n  "document"'}
 
 
@@ -329,6 +344,7 @@ REFUSED = {
     "an empty text": (["search", "{pages}", " "], 2, "is empty"),
     "text and draft": (["search", "{pages}", "a", "--file=b"], 2, "search for one of them"),
     "no draft": (["search", "{pages}", "--file=/nowhere"], 2, "cannot be read"),
+    "no choices": (["related", "{pages}", "--choices=/nowhere"], 2, "--choices=/nowhere: cannot"),
     "no pairs": (["evaluate", "{plain}", "--pairs=/nowhere"], 2, "cannot be read"),
     "no snapshot": (["search", "{pages}", "a", "--snapshot=x"], 2, "has no snapshot 'x'"),
 }
