@@ -249,6 +249,21 @@ def test_words_and_red_links_where_the_library_is_there(run):
     assert [hit["document"] for hit in json.loads(said.out)] == ["proj/Sauce"]
 
 
+def test_a_page_of_another_project_is_no_red_link(tiny, tmp_path, capsys):
+    pytest.importorskip("bm25s")
+    both = {"A": ["[/elsewhere/moonlight] [starlight]", "red tomatoes"]}
+    both |= {"B": ["red tomatoes in moonlight"], "C": ["red tomatoes in starlight"]}
+    source = write_export(tmp_path / "p.json", pages=both)
+    place = [f"--input={source}", f"--output={tmp_path / 'out'}", f"--model={tiny}"]
+    assert main(["embed", *place]) == 0
+    capsys.readouterr()
+    assert main(["related", str(tmp_path / "out"), "--format=json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(one["document"], one["target"]) for one in told if one["red"]] == [
+        ("proj/C", "starlight")
+    ]
+
+
 def test_a_search_takes_a_text_a_draft_or_lines(run, tmp_path, monkeypatch):
     given = ("search", "{pages}", "--by=vectors", "--top=2")
     hits = json.loads(run(*given, "the red tomatoes", "--json").out)

@@ -14,6 +14,7 @@ from corpusvec.pipeline.flags.parsing import UsageError
 from corpusvec.pipeline.links import choices, corpora, evaluations
 from corpusvec.pipeline.links.formats import FORMATS
 from corpusvec.pipeline.links.pages import Pages, opened
+from corpusvec.pipeline.links.rankings import MOST_EMBEDDED, VECTORS
 from corpusvec.pipeline.links.related import Asked, Finder
 from corpusvec.pipeline.links.searches import Searcher
 from corpusvec.pipeline.links.servers import Tools, check_installed, serve
@@ -40,6 +41,8 @@ def related(flags: argparse.Namespace) -> None:
         say(exchange(flags.format, pages, [], flags.file))
         return
     finder = Finder(pages, _asked(flags, pages.corpora[0].output), flags.model)
+    if finder.by != VECTORS and len(pages) > MOST_EMBEDDED:
+        logs.say(f"comparing the words and titles of {len(pages):,} documents takes minutes")
     if flags.format in FORMS:
         public = (flags.public or "").split(",")
         say(exchange(flags.format, pages, list(finder.suggestions()), flags.file, public))
