@@ -81,7 +81,9 @@ class Finder:
         self._folder = self._folder if len(pages.corpora) == 1 else None
         self._kept = KeptVectors(self._folder, PassageModel(first.manifest, pages.column, model))
         for corpus in filter(is_of_lines, pages.corpora):
-            self._kept.take(corpus.texts(), corpus.vectors(pages.column).unit)
+            if corpus.quantization(pages.column):
+                continue  # the others would be compared with them as if they were as exact
+            self._kept.take(corpus.texts(), np.asarray(corpus.vectors(pages.column).unit))
         self._only = pages.row(asked.of) if asked.of is not None else None
         self.by = self._chosen_way()
 
