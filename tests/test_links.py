@@ -203,6 +203,21 @@ def test_what_was_accepted_or_dismissed_does_not_come_again(run, tmp_path):
     )
 
 
+def test_choices_of_a_file_are_kept_and_lines_of_other_outputs_left_out(run, tmp_path):
+    lines = ["accepted\tproj/Sauce\tproj/Sun", "dismissed\tproj/Rain\tkitchen"]
+    (tmp_path / "c.tsv").write_text("\r\n".join([*lines, "dismissed\tnowhere\tx", ""]))
+    said = run("related", "{pages}", f"--choices={tmp_path / 'c.tsv'}").out
+    assert (tmp_path / "pages" / "suggestions.tsv").read_text().splitlines() == lines
+    assert "accepted: 1 suggestion, in " in said
+    assert "left out: 1 line about documents that the output does not have" in said
+
+
+def test_several_outputs_are_in_one_report(run, tmp_path):
+    given = ("report", "{pages}", "--across={other}", "--not_within", "--passages=0")
+    said = run(*given, f"--file={tmp_path / 'r.html'}").out
+    assert "a map of 10 documents" in said
+
+
 FORMS = {"csv": "document,title,target,", "table": "Home\n", "json": '[\n {\n  "document"'}
 
 
@@ -232,6 +247,21 @@ def test_words_and_red_links_where_the_library_is_there(run):
     assert all(0 < one["score"] <= 1 for one in told)
     said = run("search", "{pages}", "slowly", "--by=lexical", "--json")
     assert [hit["document"] for hit in json.loads(said.out)] == ["proj/Sauce"]
+
+
+def test_a_page_of_another_project_is_no_red_link(tiny, tmp_path, capsys):
+    pytest.importorskip("bm25s")
+    both = {"A": ["[/elsewhere/moonlight] [starlight]", "red tomatoes"]}
+    both |= {"B": ["red tomatoes in moonlight"], "C": ["red tomatoes in starlight"]}
+    source = write_export(tmp_path / "p.json", pages=both)
+    place = [f"--input={source}", f"--output={tmp_path / 'out'}", f"--model={tiny}"]
+    assert main(["embed", *place]) == 0
+    capsys.readouterr()
+    assert main(["related", str(tmp_path / "out"), "--format=json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(one["document"], one["target"]) for one in told if one["red"]] == [
+        ("proj/C", "starlight")
+    ]
 
 
 def test_a_search_takes_a_text_a_draft_or_lines(run, tmp_path, monkeypatch):
@@ -329,6 +359,7 @@ REFUSED = {
     "an empty text": (["search", "{pages}", " "], 2, "is empty"),
     "text and draft": (["search", "{pages}", "a", "--file=b"], 2, "search for one of them"),
     "no draft": (["search", "{pages}", "--file=/nowhere"], 2, "cannot be read"),
+    "no choices": (["related", "{pages}", "--choices=/nowhere"], 2, "--choices=/nowhere: cannot"),
     "no pairs": (["evaluate", "{plain}", "--pairs=/nowhere"], 2, "cannot be read"),
     "no snapshot": (["search", "{pages}", "a", "--snapshot=x"], 2, "has no snapshot 'x'"),
 }

@@ -40,7 +40,7 @@ def loaded(spec, plan, like_gpu, change=lambda arrays: arrays):
     layers = {layer for column in plan.columns for layer in column.layers}
     layers |= {layer for _, layer in plan.token_layers}
     wanted = Wanted(tuple(sorted(layers)), spec.outputs, pooled=plan)
-    return TransformerEncoder(spec, wanted, change(arrays), like_gpu=like_gpu)
+    return TransformerEncoder(spec, wanted, change(arrays), devices=["CPU:0"] if like_gpu else [])
 
 
 def some_windows(spec, lengths=(5, 16, 1, 9)):

@@ -234,11 +234,14 @@ class Finder:
             yield row, found[: self.asked.top]
 
     def _reds(self, row: int, near: dict[int, float]) -> Iterator[tuple[int, float]]:
-        """Red links whose names stand in a page as words, and are links in pages that are near."""
-        graph = self.pages.graph
+        """Red links of a page's own project whose names stand in it as words, and are links in
+        pages that are near.
+        """
+        graph, project = self.pages.graph, self.pages.projects[row]
         for number in self._red_names.within(self.pages.texts[row]).tolist():
             node = len(self.pages) + number
-            if node in graph.neighbours(row) or (row, node) in self._chosen_reds:
+            own = graph.reds[number][0] == project
+            if not own or node in graph.neighbours(row) or (row, node) in self._chosen_reds:
                 continue
             score = max((near.get(at, 0.0) for at in graph.neighbours(node).tolist()), default=0)
             if score:

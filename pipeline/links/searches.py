@@ -5,6 +5,7 @@ and its words are looked up; both rankings are fused.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
@@ -41,9 +42,15 @@ class Searcher:
         self._model = PassageModel(corpus.manifest, self.column, model)
 
     def load(self) -> None:
-        """All that the first search would wait for."""
+        """What the first search would wait for: the corpus is read while the model is loaded."""
+        with ThreadPoolExecutor(1) as beside:
+            read = beside.submit(self._read)
+            if self.by != LEXICAL:
+                self._model.load(questions=True)
+            read.result()
+
+    def _read(self) -> None:
         if self.by != LEXICAL:
-            self._model.load(questions=True)
             self.corpus.vectors(self.column)
         if self.by != VECTORS:
             self._index  # noqa: B018
