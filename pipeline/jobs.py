@@ -213,7 +213,7 @@ def _about(
     flags: argparse.Namespace, begun: datetime, files: Sequence[InputFile], recipe: Recipe
 ) -> dict[str, Any]:
     """What the manifest says beside counts, files and what `recipe` describes."""
-    asked = {name: value for name, value in vars(flags).items() if not callable(value)}
+    asked = dict(vars(flags))
     asked["model"] = without_secrets(flags.model) if "://" in flags.model else flags.model
     return {
         "started": begun.isoformat(timespec="milliseconds"),
