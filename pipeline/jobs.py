@@ -17,7 +17,13 @@ from corpusvec.pipeline import __version__
 from corpusvec.pipeline.previous import Previous, previous
 from corpusvec.pipeline.runners.options import LOCAL
 from corpusvec.pipeline.settings import Recipe, Settings
-from corpusvec.transforms.documents.formats import Fields, Reading, check_reading, format_of
+from corpusvec.transforms.documents.formats import (
+    FORMATS,
+    Fields,
+    Reading,
+    check_reading,
+    format_of,
+)
 from corpusvec.transforms.documents.inputs import (
     InputFile,
     check_names,
@@ -202,7 +208,7 @@ def _files(
         files.append(piped(flags.input_format))
     check_reading(reading, (file.path for file in files))
     formats = {format_of(file.path, flags.input_format) for file in files}
-    if formats != {"scrapbox"}:
+    if any(FORMATS[name].names_files for name in formats):
         check_names(files)
     if flags.runner == LOCAL:
         return files
