@@ -18,7 +18,13 @@ from corpusvec.pipeline import __version__, calibrations
 from corpusvec.pipeline.previous import Previous, previous
 from corpusvec.pipeline.runners.options import LOCAL
 from corpusvec.pipeline.settings import Recipe, Settings
-from corpusvec.transforms.documents.formats import Fields, Reading, check_reading, format_of
+from corpusvec.transforms.documents.formats import (
+    FORMATS,
+    Fields,
+    Reading,
+    check_reading,
+    format_of,
+)
 from corpusvec.transforms.documents.inputs import (
     InputFile,
     check_names,
@@ -235,7 +241,7 @@ def _files(
         files.append(piped(flags.input_format))
     check_reading(reading, (file.path for file in files))
     formats = {format_of(file.path, flags.input_format) for file in files}
-    if formats != {"scrapbox"}:
+    if any(FORMATS[name].names_files for name in formats):
         check_names(files)
     if flags.runner == LOCAL:
         return files
@@ -246,7 +252,7 @@ def _about(
     flags: argparse.Namespace, begun: datetime, files: Sequence[InputFile], recipe: Recipe
 ) -> dict[str, Any]:
     """What the manifest says beside counts, files and what `recipe` describes."""
-    asked = {name: value for name, value in vars(flags).items() if not callable(value)}
+    asked = dict(vars(flags))
     asked["model"] = without_secrets(flags.model) if "://" in flags.model else flags.model
     return {
         "started": begun.isoformat(timespec="milliseconds"),

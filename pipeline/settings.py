@@ -272,7 +272,8 @@ def poolings_for(spec: ModelSpec) -> tuple[str, ...]:
     """The poolings that a model's layers can have."""
     if not spec.layers:
         return ()
-    return tuple(name for name in POOLINGS if spec.specials or name not in ("cls", "sep"))
+    of_specials = {name for name in POOLINGS if any(part.over == "all" for part in POOLINGS[name])}
+    return tuple(name for name in POOLINGS if spec.specials or name not in of_specials)
 
 
 def _width(column: VectorColumn, spec: ModelSpec) -> int | None:

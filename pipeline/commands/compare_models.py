@@ -27,6 +27,7 @@ from corpusvec.pipeline.embedders import LoadedModel
 from corpusvec.pipeline.flags.compare_models import SAMPLE
 from corpusvec.pipeline.outputs.named_snapshots import output_typed
 from corpusvec.pipeline.settings import Recipe
+from corpusvec.pipeline.terminal.exits import DONE, NOT_PUBLISHED, failed, say
 from corpusvec.transforms.elements import Failure, SentenceVector
 from corpusvec.transforms.models.sources.handles import display_name
 from corpusvec.transforms.snapshots.commits import Snapshot
@@ -39,6 +40,15 @@ from corpusvec.transforms.storage.stores import ask, served
 from corpusvec.transforms.vectors.quantizations import FLOATS, quantization_in, ranges_of
 
 _NOT_FINITE = "not finite"  # what failures of that kind say
+
+
+def run(flags: argparse.Namespace) -> int:
+    """Print the report -> exit code."""
+    report = compare_models(flags)
+    say(lines(report, flags.json))
+    if report.enough is False:
+        return failed(f"corpusvec: {report.verdict[-1]}", NOT_PUBLISHED, "not_enough")
+    return DONE
 
 
 def compare_models(flags: argparse.Namespace) -> Report:

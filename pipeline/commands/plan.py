@@ -13,6 +13,7 @@ from dataclasses import asdict
 
 from corpusvec.pipeline import jobs
 from corpusvec.pipeline.first_models import Languages, is_same
+from corpusvec.pipeline.flags.parsing import Typed
 from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.plans import texts
 from corpusvec.pipeline.plans.blocks import only_from_start
@@ -20,6 +21,7 @@ from corpusvec.pipeline.plans.estimates import Corpus, Work, corpus, cost
 from corpusvec.pipeline.plans.reports import Report, Run
 from corpusvec.pipeline.plans.samples import Sample, take_sample
 from corpusvec.pipeline.plans.trials import Speeds, try_out
+from corpusvec.pipeline.runners.options import check_runner
 from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
 from corpusvec.transforms.snapshots.tables import FILE_BYTES
 
@@ -29,11 +31,13 @@ _ID_BYTES = 16  # that a local run keeps of every document
 _RUNNER_SECONDS = 4e-6  # that stages take to hand a window on, many together
 
 
-def plan(flags: argparse.Namespace, started: float) -> Iterable[str]:
+def plan(flags: Typed) -> Iterable[str]:
     """The lines to print. Raises `ValueError` where `embed` would, and where no document is
     found.
     """
+    check_runner(flags)
     flags.output = flags.output or _NO_OUTPUT
+    started = flags.metrics.started
     job = jobs.from_flags(flags, started)
     ready = time.time() - started
     sample = take_sample(job)

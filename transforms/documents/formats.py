@@ -49,8 +49,9 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class Format:
     """A format: where its `reader` is, by what suffixes `auto` knows it, which further arguments
-    the reader takes (of `Reading`, `dates`, or of a part of a file), which units it has, and by
-    what a large file `splits`: `lines`, `rows` below a header, `groups` of rows; or not at all.
+    the reader takes (of `Reading`, `dates`, or of a part of a file), which units it has, by what a
+    large file `splits`: `lines`, `rows` below a header, `groups` of rows, or not at all; and
+    whether a file's name is a part of its ids.
     """
 
     reader: str
@@ -58,6 +59,7 @@ class Format:
     takes: tuple[str, ...] = ()
     units: tuple[str, ...] = ("page",)
     splits: str = ""
+    names_files: bool = True
 
     def read(self, reading: Reading, **more: object) -> Reader:
         """The reader, told what it takes: of `reading`, and what `more` has."""
@@ -69,7 +71,11 @@ class Format:
 
 FORMATS: Mapping[str, Format] = {
     "scrapbox": Format(
-        "scrapbox:read_scrapbox", (".json",), ("unit", "markup", "dates"), ("page", "line")
+        "scrapbox:read_scrapbox",
+        (".json",),
+        ("unit", "markup", "dates"),
+        ("page", "line"),
+        names_files=False,
     ),
     "text": Format("lines:read_text", (".txt",), ("skipped",), ("page", "line"), "lines"),
     "pairs": Format("lines:read_pairs", (), ("skipped",), ("page", "line"), "lines"),
