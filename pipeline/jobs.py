@@ -16,8 +16,14 @@ from typing import Any, NamedTuple
 from corpusvec.pipeline import __version__
 from corpusvec.pipeline.previous import Previous, previous
 from corpusvec.pipeline.runners.options import LOCAL
-from corpusvec.pipeline.settings import Recipe, Settings
-from corpusvec.transforms.documents.formats import Fields, Reading, check_reading, format_of
+from corpusvec.pipeline.settings import Recipe, Settings, chunk_plan
+from corpusvec.transforms.documents.formats import (
+    CHUNKS,
+    Fields,
+    Reading,
+    check_reading,
+    format_of,
+)
 from corpusvec.transforms.documents.inputs import (
     InputFile,
     check_names,
@@ -35,6 +41,7 @@ from corpusvec.transforms.snapshots.earlier_rows import Earlier
 from corpusvec.transforms.snapshots.layouts import latest
 from corpusvec.transforms.snapshots.manifests import DEFAULT_LIMITS, Limits
 from corpusvec.transforms.snapshots.schemas import PLAIN, SENTENCES, TOKENS
+from corpusvec.transforms.tokens.chunks import ChunkPlan
 
 _LIBRARIES = ("apache-beam", "tensorflow", "tokenizers", "sentencepiece", "pyarrow", "numpy")
 
@@ -48,6 +55,7 @@ class Job:
     limit: int | None
     spread: bool = False  # over workers: reading by file, all else by document
     recipe: Recipe
+    chunks: ChunkPlan | None = None  # what documents are cut into
     snapshot: Snapshot
     earlier: Sequence[Earlier] = ()  # rows to reuse
     spare: Sequence[Earlier] = ()  # those of damaged files, the newest first
@@ -83,8 +91,7 @@ def from_flags(
     reading = _reading(flags)
     notes: list[str] = []
     files = _files(patterns, flags, reading, notes)
-    settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
-    recipe = Settings(**settings).resolve()
+    recipe, chunks = _recipe(flags)
     begun = _begin(flags, started, recipe.describe(flags.scrapbox_markup), held)
     if begun.late:  # by now there may be others
         notes = []
@@ -96,6 +103,7 @@ def from_flags(
         limit=flags.limit,
         spread=spread,
         recipe=recipe,
+        chunks=chunks,
         snapshot=begun.snapshot,
         earlier=before.earlier,
         spare=before.spare,
@@ -136,6 +144,22 @@ def _reading(flags: argparse.Namespace) -> Reading:
         None if metadata is None else tuple(part for part in metadata.split(",") if part),
     )
     return Reading(flags.input_format, flags.unit, flags.scrapbox_markup, fields)
+
+
+def _recipe(flags: argparse.Namespace) -> tuple[Recipe, ChunkPlan | None]:
+    """What makes vectors, and what documents are cut into before. Chunks fit into a window, so what
+    windows share is of no account to their vectors.
+    """
+    settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
+    if flags.unit != CHUNKS:
+        if flags.chunk_tokens is not None:
+            raise ValueError(
+                f"--chunk_tokens={flags.chunk_tokens}: chunks are made with --unit={CHUNKS} alone;"
+                " add it, or omit the flag"
+            )
+        return Settings(**settings).resolve(), None
+    recipe = Settings(**settings | {"window_overlap": None}).resolve()
+    return recipe, chunk_plan(recipe, flags.chunk_tokens, flags.window_overlap)
 
 
 def _absolute(path: str) -> str:

@@ -42,6 +42,7 @@ class Documents(Sequence[Document]):
     metadata: Sequence[Mapping[str, str]]
     alignments: Sequence[Alignment | None]
     links: Sequence[tuple[str, ...]]
+    spans: Sequence[tuple[int, int] | None]
     stamps: Sequence[Any]
     digests: Sequence[bytes] | None = None  # of the texts, where they were needed before
 

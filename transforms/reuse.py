@@ -134,12 +134,13 @@ def _by_text(document: Document) -> tuple[bytes, Document]:
 
 def _known(document: Document, key: bytes) -> Known:
     place = (document.source, document.source_row)
-    return Known(key, document.id, *place, document.metadata, document.links)
+    return Known(key, document.id, *place, document.metadata, document.links, document.span)
 
 
 def _known_of(documents: Documents, row: int, key: bytes) -> Known:
     place = documents.ids[row], documents.sources[row], documents.source_rows[row]
-    return Known(key, *place, documents.metadata[row], documents.links[row])
+    told = documents.metadata[row], documents.links[row], documents.spans[row]
+    return Known(key, *place, *told)
 
 
 def _fates(failures: beam.PCollection, empty: beam.PCollection) -> beam.PCollection:

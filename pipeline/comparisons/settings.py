@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from corpusvec.pipeline.flags.compare_models import SETTINGS
 from corpusvec.pipeline.settings import Recipe, Settings
+from corpusvec.transforms.documents.formats import CHUNKS
 from corpusvec.transforms.models.sources.downloads import without_secrets
 
 _OF_THE_MODEL = ("tokenizer", "do_lower_case", "signature", "output_key")
@@ -31,7 +32,8 @@ def settings_of(manifest: Mapping[str, Any], flags: argparse.Namespace) -> Again
     """
     was = manifest["configuration"]
     given = {name: value for name in SETTINGS if (value := getattr(flags, name)) is not None}
-    kept = {name: was[name] for name in SETTINGS if name in was and name not in _OF_THE_MACHINE}
+    left = (*_OF_THE_MACHINE, *(["window_overlap"] if was.get("unit") == CHUNKS else []))
+    kept = {name: was[name] for name in SETTINGS if name in was and name not in left}
     notes = []
     model = flags.model or was["model"]
     if not _is_same_place(model, was["model"]):

@@ -15,7 +15,7 @@ from corpusvec.pipeline.links import rankings
 from corpusvec.pipeline.links.choices import Pair
 from corpusvec.pipeline.links.kept import KeptVectors, folder_of, kept_weights, lexical_index
 from corpusvec.pipeline.links.models import PassageModel
-from corpusvec.pipeline.links.pages import Pages, is_of_lines
+from corpusvec.pipeline.links.pages import Pages, unit_of
 from corpusvec.pipeline.links.rankings import HYBRID, LEXICAL, MENTIONS, PASSAGES, VECTORS, Rankings
 from corpusvec.transforms.links.lexical import EXTRA, is_installed, normalized
 from corpusvec.transforms.links.neighbours import nearest, pairs_above
@@ -72,7 +72,7 @@ class Finder:
         self._folder = folder_of(first.output, first.snapshot, pages.column)
         self._folder = self._folder if len(pages.corpora) == 1 else None
         self._kept = KeptVectors(self._folder, PassageModel(first.manifest, pages.column, model))
-        for corpus in filter(is_of_lines, pages.corpora):
+        for corpus in (one for one in pages.corpora if unit_of(one) == "line"):
             self._kept.take(corpus.texts(), corpus.vectors(pages.column).unit)
         self._only = pages.row(asked.of) if asked.of is not None else None
         self.by = self._chosen_way()

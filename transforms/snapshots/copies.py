@@ -15,7 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpusvec.transforms.elements import Copies, Known, Place
-from corpusvec.transforms.snapshots.schemas import links_column, metadata_column
+from corpusvec.transforms.snapshots.schemas import (
+    links_column,
+    metadata_column,
+    span_columns,
+)
 from corpusvec.transforms.storage.files import open_file
 
 _GROUP_BYTES = 6 << 20  # of a table that is given out
@@ -99,6 +103,7 @@ def copied_sentences(path: str, copies: Sequence[_Copy]) -> Iterator[pa.Table]:
             "source_row": pa.array([one.source_row for one in known], pa.int64()),
             "metadata": metadata_column([one.metadata for one in known]),
             "links": links_column([one.links for one in known]),
+            **span_columns([one.span for one in known]),
         }
         yield _with(rows, fresh)
         del rows

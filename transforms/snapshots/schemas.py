@@ -35,6 +35,7 @@ def sentence_table(rows: Sentences) -> pa.Table:
         "pair": pa.array(documents.pairs, pa.string()),
         "metadata": metadata_column(documents.metadata),
         "links": links_column(documents.links),
+        **span_columns(documents.spans),
         "text_sha256": pa.array([one.hex() for one in text_digests(documents)], pa.string()),
         "model_text_sha256": pa.array(model_text_digests(documents), pa.string()),
         "n_tokens": _numbers(rows.n_tokens, len(rows)),
@@ -62,6 +63,14 @@ def metadata_column(metadata: Sequence[Mapping[str, str]]) -> pa.Array:
 def links_column(links: Sequence[Sequence[str]]) -> pa.Array:
     """Each as a list, empty where there is none."""
     return pa.array(links, pa.list_(pa.string()))
+
+
+def span_columns(spans: Sequence[tuple[int, int] | None]) -> dict[str, pa.Array]:
+    """`start` and `end` of chunks in the texts that they were cut from; null for what is whole."""
+    return {
+        name: pa.array([span and span[at] for span in spans], pa.int64())
+        for at, name in enumerate(("start", "end"))
+    }
 
 
 def token_table(rows: TokenRows) -> pa.Table:
