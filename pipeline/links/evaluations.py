@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import operator
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,18 +18,17 @@ from corpusvec.pipeline.links.kept import KeptVectors, folder_of, keep_weights
 from corpusvec.pipeline.links.models import PassageModel
 from corpusvec.pipeline.links.pages import Pages
 from corpusvec.pipeline.links.rankings import HYBRID, LEXICAL, MENTIONS, PASSAGES, VECTORS, Rankings
-from corpusvec.transforms.documents.scrapbox_markup import title_key
 from corpusvec.transforms.links.evaluations import (
     AT,
     Found,
     found_links,
-    masked,
     parse_pairs,
     pearson,
     spearman,
 )
 from corpusvec.transforms.links.fusions import ranks, shares
 from corpusvec.transforms.links.lexical import EXTRA, LexicalIndex, is_installed
+from corpusvec.transforms.links.notations import PLAIN, shown
 from corpusvec.transforms.links.passages import passages_of
 
 _TRIED = {
@@ -100,22 +100,17 @@ def _ranks_by(ranks: Mapping[int, Mapping[int, int]]) -> Callable[[int], Mapping
     return lambda row: ranks.get(row, {})
 
 
-def _in_project(of: str, there: Container[tuple[str, str]]) -> Callable[[str], bool]:
-    return lambda page: (of, title_key(page)) in there
-
-
 def _rankings(pages: Pages, model: str | None) -> Rankings:
     """Of all pages: each asks with its masked text, and the others are as they stand."""
-    there = {(of, title_key(title)) for of, title in zip(pages.projects, pages.titles)}
     texts = [
-        masked(text, _in_project(of, there)) if scrapbox else text
-        for text, of, scrapbox in zip(pages.texts, pages.projects, pages.scrapbox)
+        shown(text, notation, functools.partial(pages.has_target, row))
+        for row, (text, notation) in enumerate(zip(pages.texts, pages.notations))
     ]
     embedder = PassageModel(pages.corpora[0].manifest, pages.column, model)
     first = pages.corpora[0]
     kept = KeptVectors(folder_of(first.output, first.snapshot, pages.column), embedder)
-    theirs = _passages(kept, pages.texts, pages.scrapbox)
-    mine = _passages(KeptVectors(None, embedder), texts, [False] * len(texts))
+    theirs = _passages(kept, pages.texts, pages.notations)
+    mine = _passages(KeptVectors(None, embedder), texts, [PLAIN] * len(texts))
     ranked = Rankings()
     ranked.each[VECTORS] = rankings.by_vectors(pages.vectors, asked=embedder.embed(texts))
     ranked.each[LEXICAL] = rankings.by_words(LexicalIndex.of(pages.texts), texts)
@@ -125,10 +120,10 @@ def _rankings(pages: Pages, model: str | None) -> Rankings:
 
 
 def _passages(
-    kept: KeptVectors, texts: Sequence[str], scrapbox: Sequence[bool]
+    kept: KeptVectors, texts: Sequence[str], notations: Sequence[str]
 ) -> list[np.ndarray]:
     """The vectors of the passages of each text."""
-    parts = [passages_of(text, marks) for text, marks in zip(texts, scrapbox)]
+    parts = [passages_of(text, notation) for text, notation in zip(texts, notations)]
     kept.add(list(itertools.chain.from_iterable(parts)))
     return [kept.of(some) for some in parts]
 

@@ -12,9 +12,13 @@ import pyarrow.compute as pc
 
 from corpusvec.pipeline.flags.parsing import UsageError
 from corpusvec.pipeline.links.corpora import Corpus
-from corpusvec.transforms.documents.formats import CHUNKS
+from corpusvec.transforms.documents.formats import CHUNKS, format_of
+from corpusvec.transforms.documents.markdown import link_key, listed, without_suffix
+from corpusvec.transforms.documents.scrapbox_markup import title_key
 from corpusvec.transforms.links.link_graphs import LinkGraph
 from corpusvec.transforms.links.neighbours import Vectors
+from corpusvec.transforms.links.notations import MARKDOWN, PLAIN, SCRAPBOX
+from corpusvec.transforms.links.vaults import Vault
 
 _PART = re.compile(r"(.+)#\d+", re.DOTALL)
 _PARTS = ("line", CHUNKS)  # units that are smaller than a page
@@ -63,17 +67,37 @@ class Pages:
 
     @cached_property
     def projects(self) -> list[str]:
-        """The Scrapbox project that each page is of; of other documents the file."""
+        """The Scrapbox project that each page is of; of a Markdown note the folder of its vault, of
+        other documents the file.
+        """
         found = []
-        for id_, title, (at, rows) in zip(self.ids, self.titles, self._parts):
-            project = id_.removesuffix(f"/{title}")
-            found.append(project if project != id_ else self.corpora[at].sources[rows[0]])
+        for row, (at, rows) in enumerate(self._parts):
+            source = self.corpora[at].sources[rows[0]]
+            if self.notations[row] == SCRAPBOX:
+                found.append(self.ids[row].removesuffix(f"/{self.titles[row]}"))
+            elif self.notations[row] == MARKDOWN:
+                found.append(source.removesuffix(note_of(self.ids[row], source)).rstrip("/") or ".")
+            else:
+                found.append(source)
         return found
+
+    @cached_property
+    def notations(self) -> list[str]:
+        """What each page is written in."""
+        markdown = [markdown_files(corpus) for corpus in self.corpora]
+        return [
+            MARKDOWN
+            if self.corpora[at].sources[rows[0]] in markdown[at]
+            else SCRAPBOX
+            if id_.endswith(f"/{title}")
+            else PLAIN
+            for id_, title, (at, rows) in zip(self.ids, self.titles, self._parts)
+        ]
 
     @cached_property
     def scrapbox(self) -> list[bool]:
         """Whether each is a page of an export: its text has Scrapbox's notation."""
-        return [id_ == f"{of}/{t}" for id_, of, t in zip(self.ids, self.projects, self.titles)]
+        return [notation == SCRAPBOX for notation in self.notations]
 
     @cached_property
     def links(self) -> list[tuple[str, ...]]:
@@ -83,8 +107,46 @@ class Pages:
         ]
 
     @cached_property
+    def _notes(self) -> list[str]:
+        """Of each Markdown note its path in the vault, as links name it; of other pages nothing."""
+        found = []
+        for row, (at, rows) in enumerate(self._parts):
+            path = note_of(self.ids[row], self.corpora[at].sources[rows[0]])
+            is_note = self.notations[row] == MARKDOWN
+            found.append(link_key(without_suffix(path), "") if is_note else "")
+        return found
+
+    @cached_property
+    def _vaults(self) -> dict[str, Vault]:
+        """By project."""
+        notes: dict[str, dict[str, list[str]]] = {}
+        for row, (at, rows) in enumerate(self._parts):
+            if path := self._notes[row]:
+                told = self.corpora[at].metadata[rows[0]]
+                names = [*listed(told.get("aliases", told.get("alias", ""))), self.titles[row]]
+                vault = notes.setdefault(self.projects[row], {})
+                vault.setdefault(path, [link_key(name, "") for name in names])
+        return {project: Vault(found) for project, found in notes.items()}
+
+    @cached_property
     def graph(self) -> LinkGraph:
-        return LinkGraph(self.projects, self.titles, self.links)
+        names, links = list(self.titles), list(self.links)
+        for row, note in enumerate(self._notes):
+            if note:
+                vault = self._vaults[self.projects[row]]
+                names[row] = note
+                links[row] = tuple(vault.find(link, note) or link for link in links[row])
+        return LinkGraph(self.projects, names, links)
+
+    @cached_property
+    def _known(self) -> set[tuple[str, str]]:
+        return {(of, title_key(title)) for of, title in zip(self.projects, self.titles)}
+
+    def has_target(self, row: int, link: str) -> bool:
+        """Whether what a link of a page names, as it is written there, is a page that is there."""
+        if note := self._notes[row]:
+            return self._vaults[self.projects[row]].find(link_key(link, note), note) is not None
+        return (self.projects[row], title_key(link)) in self._known
 
     @cached_property
     def texts(self) -> list[str]:
@@ -144,10 +206,27 @@ class Pages:
         raise UsageError(f"{named}: {there} has no such document, neither by id nor by title")
 
 
-def is_scrapbox(corpus: Corpus) -> bool:
-    """Whether its texts have Scrapbox's notation: those of its first document, at least."""
+def notation_of(corpus: Corpus) -> str:
+    """What its texts are written in: that of its first document, at least."""
     title = corpus.titles[0]
-    return title != corpus.ids[0] and f"/{title}" in corpus.ids[0]
+    if corpus.sources[0] in markdown_files(corpus):
+        return MARKDOWN
+    return SCRAPBOX if title != corpus.ids[0] and f"/{title}" in corpus.ids[0] else PLAIN
+
+
+def markdown_files(corpus: Corpus) -> set[str]:
+    """Those of its sources that hold Markdown notes."""
+    asked = corpus.manifest.get("configuration", {}).get("input_format", "auto")
+    if MARKDOWN not in corpus.manifest.get("input", {}).get("formats", ()):
+        return set()
+    return {source for source in set(corpus.sources) if format_of(source, asked) == MARKDOWN}
+
+
+def note_of(id: str, source: str) -> str:
+    """The path of a note's file from its vault's folder on, by the id of the note or a section."""
+    while id and not source.endswith(id):
+        id = id.rpartition("#")[0]
+    return id or source
 
 
 def unit_of(corpus: Corpus) -> str:

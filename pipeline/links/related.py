@@ -287,7 +287,7 @@ class Finder:
         """The passages of some pages."""
         new = [row for row in rows if row not in self._passages]
         for row, text in zip(new, self.pages.some_texts(new) if new else []):
-            self._passages[row] = passages_of(text, self.pages.scrapbox[row])
+            self._passages[row] = passages_of(text, self.pages.notations[row])
         return [self._passages[row] for row in rows]
 
     def _embeddable(self, rows: Sequence[int]) -> bool:
