@@ -7,13 +7,14 @@ import contextlib
 import os
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from corpusvec.pipeline import __version__
+from corpusvec.pipeline import __version__, calibrations
 from corpusvec.pipeline.previous import Previous, previous
 from corpusvec.pipeline.runners.options import LOCAL
 from corpusvec.pipeline.settings import Recipe, Settings, chunk_plan
@@ -41,7 +42,9 @@ from corpusvec.transforms.snapshots.earlier_rows import Earlier
 from corpusvec.transforms.snapshots.layouts import latest
 from corpusvec.transforms.snapshots.manifests import DEFAULT_LIMITS, Limits
 from corpusvec.transforms.snapshots.schemas import PLAIN, SENTENCES, TOKENS
+from corpusvec.transforms.storage.files import join
 from corpusvec.transforms.tokens.chunks import ChunkPlan
+from corpusvec.transforms.vectors.quantizations import FLOATS
 
 _LIBRARIES = ("apache-beam", "tensorflow", "tokenizers", "sentencepiece", "pyarrow", "numpy")
 
@@ -65,6 +68,11 @@ class Job:
     vector_encoding: str = PLAIN  # in the files; it is no part of what decides the vectors
     manifest: dict[str, Any]  # what the manifest says beside counts and files
     claims: Sequence[Claim] = ()  # on the output, and on what is read elsewhere
+
+    @property
+    def listed(self) -> str:
+        """Where the list of its files lies while it runs; a commit removes what no report names."""
+        return join(self.snapshot.attempt, "inputs.parquet")
 
     @property
     def apart(self) -> bool:
@@ -92,11 +100,13 @@ def from_flags(
     notes: list[str] = []
     files = _files(patterns, flags, reading, notes)
     recipe, chunks = _recipe(flags)
-    begun = _begin(flags, started, recipe.describe(flags.scrapbox_markup), held)
+    outputs = [place for place in (flags.previous, flags.output) if place]
+    how = (recipe, outputs, files, reading, flags.limit, chunks)
+    begun = _begin(flags, started, partial(calibrations.settled, *how), held)
     if begun.late:  # by now there may be others
         notes = []
         files = _files(patterns, flags, reading, notes)
-    before = begun.before
+    before, recipe = begun.before, begun.recipe
     return Job(
         files=files,
         reading=reading,
@@ -119,7 +129,15 @@ def from_flags(
 
 def _make_whole(flags: argparse.Namespace, spread: bool) -> None:
     """The paths of the flags but --input."""
-    for name in ("output", "previous", "model", "tokenizer", "model_cache", "id_root"):
+    for name in (
+        "output",
+        "previous",
+        "model",
+        "tokenizer",
+        "model_cache",
+        "id_root",
+        "vector_ranges",
+    ):
         if path := getattr(flags, name):
             # Shells expand ~ at the start of a word only, not behind =.
             path = os.path.expanduser(path)
@@ -150,6 +168,11 @@ def _recipe(flags: argparse.Namespace) -> tuple[Recipe, ChunkPlan | None]:
     """What makes vectors, and what documents are cut into before. Chunks fit into a window, so what
     windows share is of no account to their vectors.
     """
+    if flags.vector_encoding != PLAIN and flags.vector_dtype not in FLOATS:
+        raise ValueError(
+            f"--vector_encoding={flags.vector_encoding}: is for floats, and --vector_dtype is"
+            f" {flags.vector_dtype}; omit the flag"
+        )
     settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
     if flags.unit != CHUNKS:
         if flags.chunk_tokens is not None:
@@ -168,12 +191,13 @@ def _absolute(path: str) -> str:
 
 
 class _Begun(NamedTuple):
-    """A run's snapshot, when it began, what it can take over, its claims, and whether it was
-    `late`: another one published after the start of this one.
+    """A run's snapshot, when it began, its recipe, what it can take over, its claims, and whether
+    it was `late`: another one published after the start of this one.
     """
 
     snapshot: Snapshot
     at: datetime
+    recipe: Recipe
     before: Previous
     late: bool
     claims: Sequence[Claim] = ()
@@ -182,23 +206,26 @@ class _Begun(NamedTuple):
 def _begin(
     flags: argparse.Namespace,
     started: float,
-    run: Mapping[str, Any],
+    settled: Callable[[], Recipe],
     held: contextlib.ExitStack | None,
 ) -> _Begun:
-    """What is there is looked at only when the claims are made: until then another run may be at
-    it, or somebody prunes.
+    """What is there is looked at only when the claims are made, also by `settled`: until then
+    another run may be at it, or somebody prunes.
     """
     output = flags.output.rstrip("/") or "/"
     begun = datetime.fromtimestamp(started, timezone.utc)
     if held is None:
+        recipe = settled()
+        run = recipe.describe(flags.scrapbox_markup)
         before = previous(output, flags.previous, flags.full, run)
-        return _Begun(Snapshot(output, new_id(begun)), begun, before, late=False)
+        return _Begun(Snapshot(output, new_id(begun)), begun, recipe, before, late=False)
     claim = held.enter_context(writing(output, flags.if_running == "wait"))
     other = held.enter_context(reading(flags.previous)) if flags.previous else None
     # To resolve a model may take long: of two runs the one that claims first need not be the one
     # that was started first, and LATEST would be newer than the other.
     now = datetime.now(timezone.utc)
-    snapshot = Snapshot(output, new_id(now))
+    snapshot, recipe = Snapshot(output, new_id(now)), settled()
+    run = recipe.describe(flags.scrapbox_markup)
     with sole_writer(output):
         late = claim.waited or (latest(output) or "") > new_id(begun)
         before = previous(output, flags.previous, flags.full, run)
@@ -206,7 +233,7 @@ def _begin(
     if other:
         other.tell(snapshot.id, before.names_in(flags.previous))
     claims = [claim, other] if other else [claim]
-    return _Begun(snapshot, now if late else begun, before, late, claims)
+    return _Begun(snapshot, now if late else begun, recipe, before, late, claims)
 
 
 def _files(

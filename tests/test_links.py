@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -275,6 +276,36 @@ def test_pairs_are_compared(run, tmp_path):
     told = json.loads(run("evaluate", "{plain}", f"--pairs={tmp_path / 'pairs.tsv'}", "--json").out)
     assert told["pairs"] == 3
     assert -1 <= told["pearson"] <= 1
+
+
+ALIKE = {
+    "scores": ("a cat ||| a\t5\nsun ||| rain\t5\n", "all scores are equal"),
+    "cosines": ("a cat ||| a cat\t5\nsun ||| sun\t1\n", "all cosines are equal"),
+}
+
+
+@pytest.mark.parametrize(("lines", "said"), ALIKE.values(), ids=ALIKE)
+def test_pairs_that_are_all_alike_are_one_sentence(lines, said, run, tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text(lines)
+    err = run("evaluate", "{plain}", f"--pairs={path}", code=2).err
+    assert err.splitlines()[-1].startswith(f"corpusvec: --pairs={path}: {said}")
+
+
+def test_the_default_model_agrees_with_people_as_published(minilm, tmp_path, capsys):
+    """With the development set of STS-B (`sts-dev.csv`), whose licences leave it out of here."""
+    given = os.environ.get("CORPUSVEC_STS_DEV")
+    if not given:
+        pytest.skip("CORPUSVEC_STS_DEV names no sts-dev.csv")
+    rows = [line.split("\t") for line in Path(given).read_text("utf-8").splitlines()]
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("".join(f"{row[5]} ||| {row[6]}\t{row[4]}\n" for row in rows), "utf-8")
+    output = f"--output={tmp_path / 'out'}"
+    notes = f"--input={ROOT / 'examples' / 'notes.json'}"
+    assert main(["embed", notes, output, f"--model={minilm}"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "out"), f"--pairs={pairs}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["spearman"] >= 0.867
 
 
 def test_links_are_found_again(run):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -127,13 +127,6 @@ class Known(NamedTuple):
     metadata: Mapping[str, str]
     links: tuple[str, ...] = ()
     span: tuple[int, int] | None = None
-
-
-class Copies(NamedTuple):
-    """Documents whose vectors are in one file of sentences, each with its place."""
-
-    file: str
-    copies: Sequence[tuple[Known, Place]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

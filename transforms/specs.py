@@ -43,7 +43,9 @@ class TokenizerSpec:
     text that is truncated loses its beginning. `prefix_space`: whether a text begins with a space
     where its pieces are of bytes (None: what the file says). `bare`: no tokens stand around a text,
     whatever the file says; `skips_unknown`: unknown tokens are left out. `dictionary`: MeCab's,
-    where it cuts a text into words, which fall into `characters` or into pieces.
+    where it cuts a text into words, which fall into `characters` or into pieces. `extra_ids`: how
+    many tokens T5 has behind the pieces of its file. `vocabulary` is the second file where there
+    are two.
     """
 
     kind: str
@@ -64,6 +66,7 @@ class TokenizerSpec:
     skips_unknown: bool = False
     dictionary: str = ""
     characters: bool = False
+    extra_ids: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from corpusvec.pipeline.comparisons.samples import Sample
 from corpusvec.transforms.documents.scrapbox_markup import title_key
 from corpusvec.transforms.elements import Document, Failure, SentenceVector
 from corpusvec.transforms.storage.digests import key_of
+from corpusvec.transforms.vectors.quantizations import Quantization
 
 NEAREST = 10
 FEWEST = NEAREST + 2  # with one less all others are the nearest
@@ -28,8 +29,16 @@ _BLOCK = 1 << 22  # likenesses that are in memory at once
 _STEPS = 1_000_000  # of a cosine; nearer than that, two are as near
 
 
-def change(name: str, sample: Sample, rows: Sequence[Row], tolerance: float) -> ColumnChange:
-    """Of the documents whose old vector is finite."""
+def change(
+    name: str,
+    sample: Sample,
+    rows: Sequence[Row],
+    tolerance: float,
+    how: Quantization | None = None,
+) -> ColumnChange:
+    """Of the documents whose old vector is finite. `how` the new ones would be stored: what is
+    compared is what would be read again.
+    """
     finite = np.isfinite(sample.vectors[name]).all(axis=1)
     places = np.flatnonzero(finite).tolist()
     old = sample.vectors[name][places]
@@ -37,6 +46,8 @@ def change(name: str, sample: Sample, rows: Sequence[Row], tolerance: float) -> 
     given = [row for place in places if isinstance(row := rows[place], SentenceVector)]
     new = np.stack([row.vectors[name] for row in given]) if given else np.zeros((0, 0))
     new = new.astype(np.float32)
+    if how and len(new):
+        new = how.restored(how.quantized(new))
     ids = [sample.documents[place].id for place in places]
     whole = np.zeros((len(places), new.shape[1]), np.float32)
     whole[there] = new

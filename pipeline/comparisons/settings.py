@@ -15,6 +15,7 @@ from corpusvec.transforms.models.sources.downloads import without_secrets
 
 _OF_THE_MODEL = ("tokenizer", "do_lower_case", "signature", "output_key")
 _OF_THE_MACHINE = ("model_cache", "refresh_model")
+_IN_THE_MANIFEST = ("vector_ranges",)  # themselves: the file may have changed
 
 
 class Again(NamedTuple):
@@ -32,7 +33,8 @@ def settings_of(manifest: Mapping[str, Any], flags: argparse.Namespace) -> Again
     """
     was = manifest["configuration"]
     given = {name: value for name in SETTINGS if (value := getattr(flags, name)) is not None}
-    left = (*_OF_THE_MACHINE, *(["window_overlap"] if was.get("unit") == CHUNKS else []))
+    left = (*_OF_THE_MACHINE, *_IN_THE_MANIFEST)
+    left += ("window_overlap",) if was.get("unit") == CHUNKS else ()
     kept = {name: was[name] for name in SETTINGS if name in was and name not in left}
     notes = []
     model = flags.model or was["model"]

@@ -15,7 +15,7 @@ from corpusvec.pipeline.links.kept import folder_of, lexical_index
 from corpusvec.pipeline.links.models import PassageModel
 from corpusvec.pipeline.links.pages import notation_of
 from corpusvec.pipeline.links.rankings import HYBRID, LEXICAL, POOL, VECTORS
-from corpusvec.transforms.links.fusions import Ranking, fused, ranks
+from corpusvec.transforms.links.fusions import Ranking, fused, ranking_of
 from corpusvec.transforms.links.lexical import EXTRA, LexicalIndex, is_installed, terms
 from corpusvec.transforms.links.neighbours import nearest
 from corpusvec.transforms.links.passages import passages_of
@@ -106,16 +106,12 @@ class Searcher:
             if asked.shape[1] != vectors.matrix.shape[1]:
                 raise UsageError(f"no vector: the model finds no word in {queries[0]!r:.60}")
             found = nearest(vectors, min(count, len(self.corpus)), asked)
-            rankings[VECTORS] = {
-                query: ranks(places[places >= 0].tolist())
-                for query, places in enumerate(found.places)
-            }
+            rankings[VECTORS] = found.places
             for query, row in np.argwhere(found.places >= 0).tolist():
                 cosines[query, int(found.places[query, row])] = float(found.scores[query, row])
         if self.by != VECTORS:
-            rankings[LEXICAL] = {
-                query: ranks(self._index.best(text, count)) for query, text in enumerate(queries)
-            }
+            best = [self._index.best(text, count) for text in queries]
+            rankings[LEXICAL] = ranking_of(best, count)
         return rankings, cosines
 
 
