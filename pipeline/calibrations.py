@@ -22,9 +22,10 @@ from corpusvec.transforms.documents.inputs import InputFile, open_input
 from corpusvec.transforms.elements import Document, SentenceVector
 from corpusvec.transforms.snapshots.layouts import latest, read_manifest, snapshot_ids
 from corpusvec.transforms.snapshots.recipes import differences
+from corpusvec.transforms.specs import Ranges
 from corpusvec.transforms.tokens.chunks import ChunkPlan, cut_chunks
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
-from corpusvec.transforms.vectors.quantizations import Quantization, Ranges, ranges_of
+from corpusvec.transforms.vectors.quantizations import quantization_in, ranges_of
 
 _DOCUMENTS = 1000
 _FEW = 100  # sentence-transformers warns of fewer
@@ -61,7 +62,7 @@ def _earlier(outputs: Sequence[str], run: Mapping[str, Any]) -> dict[str, Ranges
             with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
                 made = read_manifest(output, one or "")["run"]
                 if {*differences(made, asked | {"quantization": None})} <= {"quantization"}:
-                    stored = {name: Quantization.of(made, name) for name in made["quantization"]}
+                    stored = {name: quantization_in(made, name) for name in made["quantization"]}
                     return {name: how.ranges for name, how in stored.items() if how and how.ranges}
     return None
 
@@ -122,4 +123,5 @@ def _evenly(length: int, count: int) -> list[int]:
 def _documents(file: InputFile, reading: Reading) -> Iterator[Document]:
     read = reader_for(file.path, reading)
     with closing(read(lambda: open_input(file.opened), file.path, file.name)) as records:  # type: ignore[type-var]
-        yield from (one for one in records if isinstance(one, Document))
+        for some in records:
+            yield from some.documents

@@ -20,7 +20,17 @@ from corpusvec.transforms.models.saved_models.choices import (
     width_of,
 )
 from corpusvec.transforms.snapshots.layouts import LATEST, latest, manifest_path
-from corpusvec.transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorColumn, Wanted
+from corpusvec.transforms.specs import (
+    OUTPUT,
+    Asked,
+    Layer,
+    ModelSpec,
+    Quantization,
+    Ranges,
+    VectorColumn,
+    VectorPlan,
+    Wanted,
+)
 from corpusvec.transforms.storage.files import exists, join
 from corpusvec.transforms.tokens.chunks import ChunkPlan
 from corpusvec.transforms.tokens.tokenizers import HUGGING_FACES, load_tokenizer
@@ -32,14 +42,11 @@ from corpusvec.transforms.vectors.dense_layers import (
     dimensions,
     width_after,
 )
-from corpusvec.transforms.vectors.documents import VectorPlan
 from corpusvec.transforms.vectors.poolings import POOLINGS, poolings_of
 from corpusvec.transforms.vectors.quantizations import (
     DTYPES,
     FLOATS,
     INT8,
-    Quantization,
-    Ranges,
     read_ranges,
 )
 
@@ -114,12 +121,13 @@ class Settings:
                 " tf32 or bfloat16; use one of these"
             )
         missing = card_prompts.notes(self.model, spec) if self.prompt is None else ()
+        vectors = self._vector_plan(columns, token_layers, spec)
         return Recipe(
             spec=spec,
             origin=origin,
-            wanted=_wanted(columns, token_layers, self.precision),
+            wanted=_wanted(vectors, self.precision),
             windows=plan,
-            vectors=self._vector_plan(columns, token_layers, spec),
+            vectors=vectors,
             notes=(*spec.notes, *missing),
         )
 
@@ -332,14 +340,12 @@ def _check_widths(spec: ModelSpec, columns: tuple[VectorColumn, ...]) -> None:
             )
 
 
-def _wanted(
-    columns: tuple[VectorColumn, ...], token_layers: tuple[tuple[str, Layer], ...], precision: str
-) -> Wanted:
-    layers = {layer for column in columns for layer in column.layers}
-    layers |= {layer for _, layer in token_layers}
-    outputs = {column.output for column in columns if column.output}
+def _wanted(vectors: VectorPlan, precision: str) -> Wanted:
+    layers = {layer for column in vectors.columns for layer in column.layers}
+    layers |= {layer for _, layer in vectors.token_layers}
+    outputs = {column.output for column in vectors.columns if column.output}
     in_order = sorted(layers, key=lambda layer: (isinstance(layer, str), layer))
-    return Wanted(tuple(in_order), tuple(sorted(outputs)), precision)
+    return Wanted(tuple(in_order), tuple(sorted(outputs)), precision, vectors)
 
 
 def _check_windows(plan: WindowPlan, spec: ModelSpec) -> None:

@@ -19,9 +19,9 @@ from corpusvec.transforms.elements import Document
 from corpusvec.transforms.gather import _GatherFn
 from corpusvec.transforms.models.probes import id_windows
 from corpusvec.transforms.read import _ReadFn
+from corpusvec.transforms.specs import VectorPlan
 from corpusvec.transforms.tokenize import _TokenizeFn
 from corpusvec.transforms.tokens.windows import WindowPlan
-from corpusvec.transforms.vectors.documents import VectorPlan
 from tests.elements import together, window
 
 MB = 1_000_000

@@ -20,8 +20,8 @@ from corpusvec.transforms.measures.clocks import PEAK_MEMORY, peak_memory
 from corpusvec.transforms.models.isolation import encode_each
 from corpusvec.transforms.models.kinds import Encoder, load_encoder
 from corpusvec.transforms.models.placements import Origin, on_this_machine
-from corpusvec.transforms.specs import ModelSpec, Wanted
-from corpusvec.transforms.vectors.documents import DocumentVectors, Parts, VectorPlan, joined_parts
+from corpusvec.transforms.specs import ModelSpec, VectorPlan, Wanted
+from corpusvec.transforms.vectors.documents import DocumentVectors, Parts, joined_parts
 
 _BYTES = 2 << 20  # of vectors that are given out at once
 _SECONDS = 1.0  # that what is done waits for more: a run whose model is slow may end early

@@ -5,6 +5,7 @@ workers, weights do not.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from corpusvec.transforms.architectures import Transformer
 
@@ -87,18 +88,65 @@ class VectorColumn:
     output: str = ""
 
 
+Ranges: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """How a column is stored that holds no floats. `ranges` are the least and the greatest value of
+    each dimension for `int8`; None for one bit a number.
+    """
+
+    dtype: str
+    dimensions: int
+    ranges: Ranges | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VectorPlan:
+    """Which vectors to make of a document.
+
+    `token_layers` is column name and layer of every token table column, empty for no token table;
+    `normalize` is for all sentence vectors, beside what a column says of itself; `dtype` is that of
+    the files. Where they hold no floats `quantizations` says of each column how.
+    """
+
+    columns: tuple[VectorColumn, ...]
+    token_layers: tuple[tuple[str, Layer], ...] = ()
+    normalize: bool = False
+    mask_special: bool = False
+    dtype: str = "float32"
+    quantizations: tuple[Quantization, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What an encoder is asked for: layers, and outputs of the model's own."""
+    """What an encoder is asked for: layers, and outputs of the model's own.
+
+    `pooled` is what becomes of the layers, where the encoder pools them: then only those of the
+    token table are given.
+    """
 
     layers: tuple[Layer, ...]
     outputs: tuple[str, ...] = ()
     precision: str = "float32"
+    pooled: VectorPlan | None = None
 
     @property
     def dtype(self) -> str:
         """In which type numbers are kept: TF32 is how a GPU multiplies those of float32."""
         return "float32" if self.precision == TF32 else self.precision
+
+    @property
+    def given(self) -> tuple[Layer, ...]:
+        """The layers of all tokens that come out of the encoder."""
+        return tuple(layer for _, layer in self.pooled.token_layers) if self.pooled else self.layers
+
+    @property
+    def columns(self) -> tuple[VectorColumn, ...]:
+        """Those for which the encoder pools layers."""
+        columns = self.pooled.columns if self.pooled else ()
+        return tuple(column for column in columns if column.pooling != OUTPUT)
 
     @property
     def pooler(self) -> bool:

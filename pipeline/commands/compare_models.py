@@ -36,7 +36,7 @@ from corpusvec.transforms.snapshots.recipes import differences
 from corpusvec.transforms.snapshots.schemas import SENTENCES
 from corpusvec.transforms.storage.digests import key_of
 from corpusvec.transforms.storage.stores import ask, served
-from corpusvec.transforms.vectors.quantizations import FLOATS, Quantization, ranges_of
+from corpusvec.transforms.vectors.quantizations import FLOATS, quantization_in, ranges_of
 
 _NOT_FINITE = "not finite"  # what failures of that kind say
 
@@ -121,7 +121,7 @@ def _sample(
     if not files:
         raise ValueError(f"{folder}: has no document; there is nothing to compare")
     with served(folder):
-        how = {name: Quantization.of(manifest["run"], name) for name in columns}
+        how = {name: quantization_in(manifest["run"], name) for name in columns}
         sample = read_sample(folder, files, flags.sample or SAMPLE, how)
     distinct = len({key_of(document) for document in sample.documents})
     if flags.min_neighbours is not None and distinct < FEWEST:
@@ -191,7 +191,7 @@ def _with_ranges(recipe: Recipe, run: Mapping[str, Any], rows: Sequence[Row]) ->
     found = {}
     for name in made[0]:
         new = np.stack([one[name] for one in made])
-        known = Quantization.of(run, name) if same else None
+        known = quantization_in(run, name) if same else None
         fits = known is not None and known.dimensions == new.shape[1]
         found[name] = (known.ranges if known and fits else None) or ranges_of(new)
     return recipe.with_ranges(found)

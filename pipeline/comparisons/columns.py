@@ -17,8 +17,9 @@ from corpusvec.pipeline.comparisons.reports import (
 from corpusvec.pipeline.comparisons.samples import Sample
 from corpusvec.transforms.documents.scrapbox_markup import title_key
 from corpusvec.transforms.elements import Document, Failure, SentenceVector
+from corpusvec.transforms.specs import Quantization
 from corpusvec.transforms.storage.digests import key_of
-from corpusvec.transforms.vectors.quantizations import Quantization
+from corpusvec.transforms.vectors.quantizations import quantized, restored
 
 NEAREST = 10
 FEWEST = NEAREST + 2  # with one less all others are the nearest
@@ -44,10 +45,7 @@ def change(
     old = sample.vectors[name][places]
     there = np.array([isinstance(rows[place], SentenceVector) for place in places], np.bool_)
     given = [row for place in places if isinstance(row := rows[place], SentenceVector)]
-    new = np.stack([row.vectors[name] for row in given]) if given else np.zeros((0, 0))
-    new = new.astype(np.float32)
-    if how and len(new):
-        new = how.restored(how.quantized(new))
+    new = _read_again([row.vectors[name] for row in given], how)
     ids = [sample.documents[place].id for place in places]
     whole = np.zeros((len(places), new.shape[1]), np.float32)
     whole[there] = new
@@ -76,6 +74,13 @@ def change(
         largest_at=those[int(apart.argmax())],
         same=bool(there.all()) and largest <= tolerance * float(np.abs(old).max()),
     )
+
+
+def _read_again(vectors: Sequence[np.ndarray], how: Quantization | None) -> np.ndarray:
+    if not vectors:
+        return np.zeros((0, 0), np.float32)
+    new = np.stack(vectors).astype(np.float32)
+    return restored(quantized(new, how), how) if how else new
 
 
 def _lengths(vectors: np.ndarray) -> Lengths | None:

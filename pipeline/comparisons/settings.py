@@ -33,8 +33,8 @@ def settings_of(manifest: Mapping[str, Any], flags: argparse.Namespace) -> Again
     """
     was = manifest["configuration"]
     given = {name: value for name in SETTINGS if (value := getattr(flags, name)) is not None}
-    left = (*_OF_THE_MACHINE, *_IN_THE_MANIFEST)
-    left += ("window_overlap",) if was.get("unit") == CHUNKS else ()
+    of_chunks = ["window_overlap"] if was.get("unit") == CHUNKS else []
+    left = (*_OF_THE_MACHINE, *_IN_THE_MANIFEST, *of_chunks)
     kept = {name: was[name] for name in SETTINGS if name in was and name not in left}
     notes = []
     model = flags.model or was["model"]

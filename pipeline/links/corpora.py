@@ -31,9 +31,10 @@ from corpusvec.transforms.links.neighbours import Vectors
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.manifests import files_of
 from corpusvec.transforms.snapshots.schemas import SENTENCES
+from corpusvec.transforms.specs import Quantization
 from corpusvec.transforms.storage.files import join, open_file
 from corpusvec.transforms.storage.stores import is_remote
-from corpusvec.transforms.vectors.quantizations import Quantization, Restored
+from corpusvec.transforms.vectors.quantizations import Restored, quantization_in, restored
 
 if TYPE_CHECKING:
     from corpusvec.pipeline.links.searches import Searcher
@@ -215,7 +216,7 @@ class Corpus:
         if name not in self._matrices:
             found = self._empty((len(stored), how.dimensions), np.float32)
             for row in range(0, len(stored), _BATCH):
-                found[row : row + _BATCH] = how.restored(stored[row : row + _BATCH])
+                found[row : row + _BATCH] = restored(stored[row : row + _BATCH], how)
             self._matrices[name] = found
         return self._matrices[name]
 
@@ -237,7 +238,7 @@ class Corpus:
 
     def quantization(self, column: str | None = None) -> Quantization | None:
         """How a column of bytes or bits was made; None for floats."""
-        return Quantization.of(self.manifest.get("run") or {}, self.column_named(column))
+        return quantization_in(self.manifest.get("run") or {}, self.column_named(column))
 
     def vectors(self, column: str | None = None) -> Vectors:
         """The vectors of all documents, ready to be searched."""

@@ -28,7 +28,8 @@ from corpusvec.transforms.snapshots.schemas import (
     sentence_table,
     token_table,
 )
-from corpusvec.transforms.vectors.documents import DocumentVectors, VectorPlan
+from corpusvec.transforms.specs import VectorPlan
+from corpusvec.transforms.vectors.documents import DocumentVectors
 
 _SECONDS, _FIRST_SECONDS = 5.0, 1.0
 _SIZE = 1 << 18  # of all windows: what a run sorts at once

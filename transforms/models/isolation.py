@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -47,16 +48,25 @@ def encode_each(encoder: Encoder, windows: Windows) -> list[Encoded]:
 def _checked(encoded: Encoded) -> Encoded:
     """With failures for windows whose values are not finite; padding may hold anything."""
     failures: dict[int, Failure] = {}
-    for what, values in [*encoded.layers.items(), *encoded.outputs.items()]:
-        if np.isfinite(values).all():
-            continue
+    for what, rows in _not_finite(encoded):
         name = what if isinstance(what, str) else f"layer {what}"
-        for row, length in enumerate(encoded.windows.lengths.tolist()):
-            own = values[row, :length] if what in encoded.layers else values[row]
-            if row not in failures and not np.isfinite(own).all():
-                error = f"the model gave values that are not finite in {name}"
-                failures[row] = _failed(encoded.windows, row, error)
+        for row in rows:
+            error = f"the model gave values that are not finite in {name}"
+            failures.setdefault(row, _failed(encoded.windows, row, error))
     return replace(encoded, failures=failures) if failures else encoded
+
+
+def _not_finite(encoded: Encoded) -> Iterator[tuple[int | str, list[int]]]:
+    """Layers and outputs, and in which rows they are not."""
+    lengths = encoded.windows.lengths.tolist()
+    for what, layer in encoded.layers.items():
+        if not np.isfinite(layer).all():  # padding may be none
+            own = [layer[row, :length] for row, length in enumerate(lengths)]
+            yield what, [row for row, one in enumerate(own) if not np.isfinite(one).all()]
+    for what, finite in encoded.finite.items():
+        yield what, np.flatnonzero(~finite).tolist()
+    for what, values in encoded.outputs.items():
+        yield what, np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist()
 
 
 def _failed(windows: Windows, row: int, error: str, more: str = "") -> Failure:

@@ -57,7 +57,7 @@ def about_documents(documents: Documents) -> pa.Table:
             "id": pa.array(documents.ids, pa.string()),
             "source": pa.array(documents.sources, pa.string()),
             "source_row": pa.array(documents.source_rows, pa.int64()),
-            "metadata": _metadata_column(documents.metadata),
+            "metadata": metadata_column(documents.metadata),
             "links": pa.array(documents.links, pa.list_(pa.string())),
             "start": pa.array([span and span[0] for span in documents.spans], pa.int64()),
             "end": pa.array([span and span[1] for span in documents.spans], pa.int64()),
@@ -69,7 +69,7 @@ def _numbers(values: np.ndarray | None, rows: int) -> pa.Array:
     return pa.nulls(rows, pa.int32()) if values is None else pa.array(values).cast(pa.int32())
 
 
-def _metadata_column(metadata: Sequence[Mapping[str, str]]) -> pa.Array:
+def metadata_column(metadata: Sequence[Mapping[str, str]]) -> pa.Array:
     """Each as a JSON object of strings, `{}` where there is nothing, keys in the source's order.
 
     Not a map: Hugging Face `datasets` refuses a table with one, and fastparquet reads nulls.

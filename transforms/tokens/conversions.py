@@ -63,7 +63,7 @@ def _albert(spec: TokenizerSpec):
         (p.piece, p.score - 100 if p.piece[-1:] == "," and p.piece[-2:-1].isdigit() else p.score)
         for p in model.pieces
     ]
-    rules = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
+    rules: list[Any] = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
     if spec.strip_accents:
         rules += [normalizers.NFKD(), normalizers.StripAccents()]
     if spec.lowercase:
@@ -87,7 +87,7 @@ def _deberta(spec: TokenizerSpec):
     from tokenizers import Regex, normalizers
 
     model = piece_models.read(Path(spec.path))
-    rules = [normalizers.Lowercase()] if spec.lowercase else []
+    rules: list[Any] = [normalizers.Lowercase()] if spec.lowercase else []
     rules += [normalizers.Strip(), *_characters(model)]
     rules.append(normalizers.Replace(Regex(" {2,}"), " "))
     pieces = [(p.piece, p.score) for p in model.pieces]

@@ -9,27 +9,30 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from corpusvec.transforms.architectures import AFTER, AROUND, Reach, Transformer
 from corpusvec.transforms.batches import filled, padded_length
 from corpusvec.transforms.columns import Encoded, Windows
-from corpusvec.transforms.models.hardware import has_amx, prepare_threads, tf
+from corpusvec.transforms.models.hardware import has_amx, has_gpu, prepare_threads, tf
 from corpusvec.transforms.models.transformers.blocks import norms
 from corpusvec.transforms.models.transformers.blocks.arrays import Arrays, Fixed, Weights, held
 from corpusvec.transforms.models.transformers.blocks.attention import attend
 from corpusvec.transforms.models.transformers.blocks.convolution import convolved
 from corpusvec.transforms.models.transformers.blocks.embedding import embed
 from corpusvec.transforms.models.transformers.blocks.feed_forward import feed_forward
+from corpusvec.transforms.models.transformers.blocks.pooling import finite, pooled
 from corpusvec.transforms.models.transformers.blocks.surroundings import (
     Surroundings,
     surroundings,
 )
 from corpusvec.transforms.models.transformers.weights import WORDS, layer_name, norm_places
 from corpusvec.transforms.specs import POOLER, Layer, ModelSpec, Wanted
+from corpusvec.transforms.vectors import poolings
 
 SMALL_HIDDEN = 512  # below that bfloat16 is faster with its weights in the graph
 LONG = 1024  # tokens, above which the attention is computed block by block
@@ -40,24 +43,52 @@ class TransformerEncoder:
     side.
     """
 
-    def __init__(self, spec: ModelSpec, wanted: Wanted, weights: Weights):
-        """`weights` by the names of `weights.shapes`."""
+    def __init__(
+        self, spec: ModelSpec, wanted: Wanted, weights: Weights, like_gpu: bool | None = None
+    ):
+        """`weights` by the names of `weights.shapes`; `like_gpu`, for tests, is what a GPU would
+        run.
+        """
         assert spec.transformer is not None
         self.streams = prepare_threads(wanted.precision)
         self.hidden_size, self.layer_count = spec.hidden_size, spec.layer_count
         self.max_seq_length, self._longest = spec.max_seq_length, spec.longest_padded
-        self._layers, self._segments = [int(layer) for layer in wanted.layers], spec.segments
-        self._graphs = Graphs.build(spec.transformer, wanted, weights)
+        self._segments = spec.segments
+        if not (has_gpu() if like_gpu is None else like_gpu):
+            wanted = replace(wanted, pooled=None)
+        self._wanted, self._graphs = wanted, Graphs.build(spec.transformer, wanted, weights)
 
     def encode(self, windows: Windows) -> Encoded:
-        """Layers and pooled output as TensorFlow has them."""
+        """Layers and pooled output as TensorFlow has them; on a GPU what is pooled of them."""
         ids, segments = filled(windows, padded_length(windows, self._longest))
         if not self._segments:
             segments[:] = 0
-        lengths = windows.lengths.astype(np.int32)
-        found, pooled = self._graphs.run(ids, segments, lengths, self._layers)
-        layers: dict[Layer, np.ndarray] = {layer: values for layer, values in found.items()}  # noqa: C416
-        return Encoded(windows, layers, {} if pooled is None else {POOLER: pooled})
+        shares = self._shares(windows, ids.shape[1])
+        found = self._graphs.run(ids, segments, windows.lengths.astype(np.int32), shares)
+        return Encoded(
+            windows,
+            found.layers,
+            {} if found.pooler is None else {POOLER: found.pooler},
+            states=poolings.states(self._wanted.columns, found.pooled, shares),
+            finite=found.finite,
+        )
+
+    def _shares(self, windows: Windows, width: int) -> np.ndarray:
+        plan = self._wanted.pooled
+        owned = poolings.Owned(windows, width)
+        return poolings.shares(self._wanted.columns, owned, bool(plan and plan.mask_special))
+
+
+class Found(NamedTuple):
+    """What comes out of the graphs: tensors on the device, or arrays. Layers are rows [B*T, H]
+    there, and [B, T, H] here; `pooler` is [B, H], `pooled` [B, H] for each pooling of the columns,
+    and `finite` [B] of each layer that is pooled.
+    """
+
+    layers: dict[Layer, Any]
+    pooler: Any
+    pooled: list[Any]
+    finite: dict[Layer, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,8 +111,14 @@ class Graphs:
     `pool`: rows, B -> [B, H], None unless it is wanted.
     """
 
-    def __init__(self, words: tf.Tensor, tracing: Tracing, pool: Callable[..., tf.Tensor] | None):
-        self.words, self.pool = words, pool
+    def __init__(
+        self,
+        wanted: Wanted,
+        words: tf.Tensor,
+        tracing: Tracing,
+        pool: Callable[..., tf.Tensor] | None,
+    ):
+        self.wanted, self.words, self.pool = wanted, words, pool
         self.usual = tracing.stack(by_blocks=False)
         self._tracing, self._lock = tracing, Lock()
         self._long: Stack | None = None
@@ -95,26 +132,54 @@ class Graphs:
         in_graph = dtype == tf.bfloat16 and (has_amx() or config.hidden_size < SMALL_HIDDEN)
         tracing = Tracing(config, Fixed(weights, dtype, in_graph, norms.fuse(dtype)))
         pool = tracing.pooler() if wanted.pooler else None
-        return cls(held(weights, WORDS, dtype), tracing, pool)
+        return cls(wanted, held(weights, WORDS, dtype), tracing, pool)
 
     def run(
-        self, ids: np.ndarray, segments: np.ndarray, lengths: np.ndarray, wanted: Sequence[int]
-    ) -> tuple[dict[int, np.ndarray], np.ndarray | None]:
-        """ids and segments [B, T], lengths [B], all int32 -> the layers wanted by index, each
-        [B, T, H] float32, and the pooled output [B, H] float32 or None.
+        self, ids: np.ndarray, segments: np.ndarray, lengths: np.ndarray, shares: np.ndarray
+    ) -> Found:
+        """ids and segments [B, T], lengths [B], all int32, and the tokens' shares in what is
+        pooled [poolings, B, T] float32 -> what is wanted, in float32; layers of the token table in
+        the type of the files, and states of poolings in float64.
         """
         stack = self._stack(ids.shape[1])
-        x, around = stack.begin(self.words, *map(tf.constant, (ids, segments, lengths)))
-        found = {}
+        found = self._compute(stack, *map(tf.constant, (ids, segments, lengths, shares)))
+        return Found(
+            {layer: self._layer(rows, ids.shape) for layer, rows in found.layers.items()},
+            None if found.pooler is None else found.pooler.numpy(),
+            [values.numpy() for values in found.pooled],
+            {layer: good.numpy() for layer, good in found.finite.items()},
+        )
+
+    def _compute(self, stack: Stack, ids, segments, lengths, shares) -> Found:
+        x, around = stack.begin(self.words, ids, segments, lengths)
+        rows: dict[Layer, tf.Tensor] = {}
         for index in range(len(stack.layers) + 1):
             if index > 0:
                 function, reach = stack.layers[index - 1]
                 x = function(x, around[reach])
-            if index in wanted:
-                found[index] = tf.cast(x, tf.float32).numpy().reshape(*ids.shape, -1)
-        if self.pool is None:
-            return found, None
-        return found, tf.cast(self.pool(x, tf.constant(len(ids))), tf.float32).numpy()
+            if index in self.wanted.layers:
+                rows[index] = x
+        pooler = self.pool and tf.cast(self.pool(x, tf.shape(ids)[0]), tf.float32)
+        given = {layer: rows[layer] for layer in self.wanted.given}
+        if not self.wanted.columns:
+            return Found(given, pooler, [], {})
+        batch, length = tf.unstack(tf.shape(ids))
+        wide = {
+            layer: tf.cast(tf.reshape(one, [batch, length, one.shape[1]]), tf.float32)
+            for layer, one in rows.items()
+        }
+        tokens = tf.sequence_mask(lengths, length)
+        inside = {layer: finite(x, tokens) for layer, x in wide.items() if layer not in given}
+        return Found(given, pooler, pooled(self.wanted.columns, wide, shares), inside)
+
+    def _layer(self, rows: tf.Tensor, shape: tuple[int, ...]) -> np.ndarray:
+        """Rows [B*T, H] as [B, T, H], in the type of the files where that holds them."""
+        plan = self.wanted.pooled
+        if plan and plan.dtype != "float32":
+            narrow = tf.cast(rows, plan.dtype).numpy()
+            if np.isfinite(narrow).all():
+                return narrow.reshape(*shape, -1)
+        return tf.cast(rows, tf.float32).numpy().reshape(*shape, -1)
 
     def _stack(self, length: int) -> Stack:
         if length <= LONG or self._tracing.config.attention.disentangled:
