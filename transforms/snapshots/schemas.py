@@ -36,6 +36,8 @@ def sentence_table(rows: Sentences) -> pa.Table:
         "pair": pa.array(documents.pairs, pa.string()),
         "metadata": about["metadata"],
         "links": about["links"],
+        "start": about["start"],
+        "end": about["end"],
         "text_sha256": pa.array([one.hex() for one in text_digests(documents)], pa.string()),
         "model_text_sha256": pa.array(model_text_digests(documents), pa.string()),
         "n_tokens": _numbers(rows.n_tokens, len(rows)),
@@ -57,6 +59,8 @@ def about_documents(documents: Documents) -> pa.Table:
             "source_row": pa.array(documents.source_rows, pa.int64()),
             "metadata": metadata_column(documents.metadata),
             "links": pa.array(documents.links, pa.list_(pa.string())),
+            "start": pa.array([span and span[0] for span in documents.spans], pa.int64()),
+            "end": pa.array([span and span[1] for span in documents.spans], pa.int64()),
         }
     )
 
