@@ -16,12 +16,16 @@ import numpy as np
 
 from corpusvec.pipeline.embedders import LoadedModel
 from corpusvec.pipeline.settings import Recipe
+from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.documents.formats import Reading, reader_for
 from corpusvec.transforms.documents.inputs import InputFile, open_input
 from corpusvec.transforms.elements import Document, SentenceVector
 from corpusvec.transforms.snapshots.layouts import latest, read_manifest, snapshot_ids
 from corpusvec.transforms.snapshots.recipes import differences
-from corpusvec.transforms.vectors.quantizations import Quantization, Ranges, ranges_of
+from corpusvec.transforms.specs import Ranges
+from corpusvec.transforms.tokens.chunks import ChunkPlan, cut_chunks
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
+from corpusvec.transforms.vectors.quantizations import quantization_in, ranges_of
 
 _DOCUMENTS = 1000
 _FEW = 100  # sentence-transformers warns of fewer
@@ -34,6 +38,7 @@ def settled(
     files: Sequence[InputFile],
     reading: Reading,
     limit: int | None,
+    chunks: ChunkPlan | None = None,
 ) -> Recipe:
     """The recipe with its ranges; `outputs` are those whose rows it may take over. Raises as
     `measured_ranges`.
@@ -42,7 +47,7 @@ def settled(
         return recipe
     if ranges := _earlier(outputs, recipe.describe(reading.markup)):
         return recipe.with_ranges(ranges)
-    ranges, note = measured_ranges(recipe, files, reading, limit)
+    ranges, note = measured_ranges(recipe, files, reading, limit, chunks)
     return replace(recipe.with_ranges(ranges), notes=(*recipe.notes, note))
 
 
@@ -57,18 +62,26 @@ def _earlier(outputs: Sequence[str], run: Mapping[str, Any]) -> dict[str, Ranges
             with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
                 made = read_manifest(output, one or "")["run"]
                 if {*differences(made, asked | {"quantization": None})} <= {"quantization"}:
-                    stored = {name: Quantization.of(made, name) for name in made["quantization"]}
+                    stored = {name: quantization_in(made, name) for name in made["quantization"]}
                     return {name: how.ranges for name, how in stored.items() if how and how.ranges}
     return None
 
 
 def measured_ranges(
-    recipe: Recipe, files: Sequence[InputFile], reading: Reading, limit: int | None
+    recipe: Recipe,
+    files: Sequence[InputFile],
+    reading: Reading,
+    limit: int | None,
+    chunks: ChunkPlan | None = None,
 ) -> tuple[dict[str, Ranges], str]:
     """Of a sample of the input, and a note that says so. Raises `ValueError` where it is too small
     to say anything, `BrokenModel` where the model fails on everything.
     """
     documents = _sample(files, reading, limit)
+    if chunks and recipe.spec.tokenizer:
+        tokenizer = load_tokenizer(recipe.spec.tokenizer)
+        cut = cut_chunks(Documents.of(documents), tokenizer, chunks).documents
+        documents = [cut[at] for at in _evenly(len(cut), _DOCUMENTS)]
     rows = LoadedModel(recipe.in_float32()).embed(documents) if documents else []
     made = [row.vectors for row in rows if isinstance(row, SentenceVector)]
     if len(made) < 2:
@@ -110,4 +123,5 @@ def _evenly(length: int, count: int) -> list[int]:
 def _documents(file: InputFile, reading: Reading) -> Iterator[Document]:
     read = reader_for(file.path, reading)
     with closing(read(lambda: open_input(file.opened), file.path, file.name)) as records:  # type: ignore[type-var]
-        yield from (one for one in records if isinstance(one, Document))
+        for some in records:
+            yield from some.documents

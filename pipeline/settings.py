@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Concatenate, ParamSpec
 
 from corpusvec.pipeline import card_prompts
+from corpusvec.transforms.documents.formats import CHUNKS
 from corpusvec.transforms.models.placements import Origin, described
 from corpusvec.transforms.models.saved_models.choices import (
     given_by,
@@ -19,8 +20,19 @@ from corpusvec.transforms.models.saved_models.choices import (
     width_of,
 )
 from corpusvec.transforms.snapshots.layouts import LATEST, latest, manifest_path
-from corpusvec.transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorColumn, Wanted
+from corpusvec.transforms.specs import (
+    OUTPUT,
+    Asked,
+    Layer,
+    ModelSpec,
+    Quantization,
+    Ranges,
+    VectorColumn,
+    VectorPlan,
+    Wanted,
+)
 from corpusvec.transforms.storage.files import exists, join
+from corpusvec.transforms.tokens.chunks import ChunkPlan
 from corpusvec.transforms.tokens.tokenizers import HUGGING_FACES, load_tokenizer
 from corpusvec.transforms.tokens.windows import LONG_TEXT, WindowPlan, prompted
 from corpusvec.transforms.vectors.columns import parse_layers, parse_vectors
@@ -30,14 +42,11 @@ from corpusvec.transforms.vectors.dense_layers import (
     dimensions,
     width_after,
 )
-from corpusvec.transforms.vectors.documents import VectorPlan
 from corpusvec.transforms.vectors.poolings import POOLINGS, poolings_of
 from corpusvec.transforms.vectors.quantizations import (
     DTYPES,
     FLOATS,
     INT8,
-    Quantization,
-    Ranges,
     read_ranges,
 )
 
@@ -51,6 +60,7 @@ _LATER: Mapping[str, Any] = {
     "skips_unknown": False,
     "dictionary": "",
     "characters": False,
+    "extra_ids": 0,
 }
 _CHOICES = {
     "do_lower_case": ("auto", "true", "false"),
@@ -111,12 +121,13 @@ class Settings:
                 " tf32 or bfloat16; use one of these"
             )
         missing = card_prompts.notes(self.model, spec) if self.prompt is None else ()
+        vectors = self._vector_plan(columns, token_layers, spec)
         return Recipe(
             spec=spec,
             origin=origin,
-            wanted=_wanted(columns, token_layers, self.precision),
+            wanted=_wanted(vectors, self.precision),
             windows=plan,
-            vectors=self._vector_plan(columns, token_layers, spec),
+            vectors=vectors,
             notes=(*spec.notes, *missing),
         )
 
@@ -263,7 +274,8 @@ def poolings_for(spec: ModelSpec) -> tuple[str, ...]:
     """The poolings that a model's layers can have."""
     if not spec.layers:
         return ()
-    return tuple(name for name in POOLINGS if spec.specials or name not in ("cls", "sep"))
+    of_specials = {name for name in POOLINGS if any(part.over == "all" for part in POOLINGS[name])}
+    return tuple(name for name in POOLINGS if spec.specials or name not in of_specials)
 
 
 def _width(column: VectorColumn, spec: ModelSpec) -> int | None:
@@ -329,14 +341,12 @@ def _check_widths(spec: ModelSpec, columns: tuple[VectorColumn, ...]) -> None:
             )
 
 
-def _wanted(
-    columns: tuple[VectorColumn, ...], token_layers: tuple[tuple[str, Layer], ...], precision: str
-) -> Wanted:
-    layers = {layer for column in columns for layer in column.layers}
-    layers |= {layer for _, layer in token_layers}
-    outputs = {column.output for column in columns if column.output}
+def _wanted(vectors: VectorPlan, precision: str) -> Wanted:
+    layers = {layer for column in vectors.columns for layer in column.layers}
+    layers |= {layer for _, layer in vectors.token_layers}
+    outputs = {column.output for column in vectors.columns if column.output}
     in_order = sorted(layers, key=lambda layer: (isinstance(layer, str), layer))
-    return Wanted(tuple(in_order), tuple(sorted(outputs)), precision)
+    return Wanted(tuple(in_order), tuple(sorted(outputs)), precision, vectors)
 
 
 def _check_windows(plan: WindowPlan, spec: ModelSpec) -> None:
@@ -358,6 +368,44 @@ def _check_windows(plan: WindowPlan, spec: ModelSpec) -> None:
             f"--prompt: takes {tokens} of the {room} tokens that --max_seq_length"
             f"={plan.max_seq_length} leaves; no text would fit"
         )
+
+
+def chunk_plan(recipe: Recipe, tokens: int | None, overlap: int | None) -> ChunkPlan:
+    """How documents become chunks that the model of a recipe reads in one window each.
+
+    Raises `ValueError` where it cannot.
+    """
+    spec, plan = recipe.spec, recipe.windows
+    if spec.tokenizer is None:
+        raise ValueError(
+            f"--unit={CHUNKS}: the model takes whole strings, so nobody knows where they would fit;"
+            " use another --unit"
+        )
+    if plan.long_text != "window":
+        raise ValueError(f"--long_text={plan.long_text}: no chunk is too long; omit the flag")
+    longest = plan.max_seq_length
+    if (tokens := tokens or longest) is None:
+        raise ValueError(
+            f"--unit={CHUNKS}: the model takes texts of any length; say with --chunk_tokens how"
+            " long a chunk may be"
+        )
+    if longest is not None and tokens > longest:
+        raise ValueError(
+            f"--chunk_tokens={tokens}: the model sees {longest} tokens at once; use that or less"
+        )
+    tokenizer = load_tokenizer(spec.tokenizer)
+    around = (tokenizer.cls is not None) + (tokenizer.sep is not None)
+    room = tokens - around - prompted(plan, tokenizer).prompt_tokens
+    if room < 1:
+        raise ValueError(
+            f"--chunk_tokens={tokens}: special tokens and the prompt take {tokens - room}; use at"
+            f" least {tokens - room + 1}"
+        )
+    if overlap is not None and overlap >= room:
+        raise ValueError(
+            f"--window_overlap={overlap}: a chunk has room for {room} tokens; use 0..{room - 1}"
+        )
+    return ChunkPlan(tokens, overlap, plan)
 
 
 @dataclass(frozen=True, slots=True)

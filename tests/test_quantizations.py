@@ -13,11 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from corpusvec.transforms.specs import Quantization
 from corpusvec.transforms.vectors.quantizations import (
-    Quantization,
     Restored,
+    quantization_in,
+    quantized,
     ranges_of,
     read_ranges,
+    restored,
 )
 from tests.quantized_vectors import CASES, GOLDEN, SMALL
 from tests.test_oracles import made_again
@@ -44,7 +47,7 @@ def test_the_bits_are_those_of_sentence_transformers(name, dtype):
     vectors, ranges = CASES[name]
     with np.load(GOLDEN) as golden:
         expected = golden[f"{name}, {dtype}"]
-    assert_same(quantization(dtype, vectors.shape[1], ranges).quantized(vectors), expected)
+    assert_same(quantized(vectors, quantization(dtype, vectors.shape[1], ranges)), expected)
 
 
 @pytest.mark.slow
@@ -59,28 +62,28 @@ def test_sentence_transformers_still_makes_them(tmp_path):
 @given(MATRICES)
 def test_a_restored_number_is_half_a_bucket_away_at_most(vectors):
     how = Quantization("int8", vectors.shape[1], ranges_of(vectors))
-    restored = how.restored(how.quantized(vectors))
+    again = restored(quantized(vectors, how), how)
     least, greatest = np.array(how.ranges)
     # float32 has so many digits of the least, and of how far away the number is.
     slack = 1e-6 * (np.abs(least) + np.abs(greatest))
-    assert restored.dtype == np.float32
+    assert again.dtype == np.float32
     # The greatest number alone has a bucket of its own, which begins with it.
-    assert (np.abs(restored - vectors) <= (greatest - least) / 255 / 2 + slack).all()
+    assert (np.abs(again - vectors) <= (greatest - least) / 255 / 2 + slack).all()
 
 
 @given(MATRICES, st.sampled_from(["binary", "ubinary"]))
 def test_a_restored_bit_is_the_sign(vectors, dtype):
     how = Quantization(dtype, vectors.shape[1])
-    stored = how.quantized(vectors)
+    stored = quantized(vectors, how)
     assert stored.shape == (len(vectors), -(-vectors.shape[1] // 8))
-    np.testing.assert_array_equal(how.restored(stored), np.where(vectors > 0, 1, -1))
+    np.testing.assert_array_equal(restored(stored, how), np.where(vectors > 0, 1, -1))
 
 
 @given(MATRICES, st.sampled_from(SMALL), st.data())
 def test_rows_are_restored_as_they_are_taken(vectors, dtype, data):
     how = quantization(dtype, vectors.shape[1], np.array(ranges_of(vectors)))
-    stored = how.quantized(vectors)
-    whole, matrix = how.restored(stored), Restored(stored, how)
+    stored = quantized(vectors, how)
+    whole, matrix = restored(stored, how), Restored(stored, how)
     assert matrix.shape == whole.shape
     places = data.draw(
         arrays.arrays(
@@ -100,9 +103,9 @@ def test_ranges_are_the_same_after_json():
     vectors, _ = CASES["of length 1"]
     how = Quantization("int8", 16, ranges_of(vectors))
     told = {"ranges": how.ranges, "dimensions": 16, "dtype": "int8"}
-    again = Quantization.of(json.loads(json.dumps({"quantization": {"v": told}})), "v")
+    again = quantization_in(json.loads(json.dumps({"quantization": {"v": told}})), "v")
     assert again == how
-    assert Quantization.of({"vector_dtype": "float32"}, "v") is None
+    assert quantization_in({"vector_dtype": "float32"}, "v") is None
 
 
 BOTH = [[-1.0, -0.5], [1.0, 2.0]]

@@ -16,7 +16,12 @@ from corpusvec.pipeline.cli import main
 from corpusvec.pipeline.links.searches import Searcher
 from corpusvec.pipeline.settings import Settings
 from corpusvec.transforms.snapshots.schemas import METADATA_KEY
-from corpusvec.transforms.vectors.quantizations import Quantization, ranges_of
+from corpusvec.transforms.vectors.quantizations import (
+    quantization_in,
+    quantized,
+    ranges_of,
+    restored,
+)
 from tests.models import TEXTS
 from tests.test_end_to_end import manifest_of, write_lines
 
@@ -71,10 +76,10 @@ def test_every_column_is_the_float_one_made_small(made, dtype):
     run = run_of(made(dtype))
     for name in NAMES:
         floats, found = stored(made("float32"), name), stored(made(dtype), name)
-        how = Quantization.of(run, name)
+        how = quantization_in(run, name)
         assert how.dimensions == floats.shape[1]
         assert found.dtype == (np.uint8 if dtype == "ubinary" else np.int8)
-        np.testing.assert_array_equal(found, how.quantized(floats))
+        np.testing.assert_array_equal(found, quantized(floats, how))
         # Of so few documents all are measured.
         assert how.ranges == (ranges_of(floats) if dtype == "int8" else None)
 
@@ -159,9 +164,9 @@ def test_the_first_dimensions(embed, tiny, source, dtype):
     whole = embed(tiny, source, "--normalize", "--dimensions=5")
     floats = stored(whole.output, "vector")
     outcome = embed(tiny, source, "--normalize", "--dimensions=5", f"--vector_dtype={dtype}")
-    how = Quantization.of(manifest_of(outcome)["run"], "vector")
+    how = quantization_in(manifest_of(outcome)["run"], "vector")
     assert how.dimensions == 5
-    np.testing.assert_array_equal(stored(outcome.output, "vector"), how.quantized(floats))
+    np.testing.assert_array_equal(stored(outcome.output, "vector"), quantized(floats, how))
 
 
 def brute(matrix: np.ndarray, row: int, ids: list[str], count: int) -> list[str]:
@@ -177,10 +182,10 @@ def test_related_and_search_find_what_plain_numpy_finds(made, tiny, dtype):
     corpus = corpusvec.open(str(made(dtype)))
     rows = stored(made(dtype), "vector")
     ids = sorted(corpus.ids)
-    how = Quantization.of(run_of(made(dtype)), "vector")
-    restored = how.restored(rows)
+    how = quantization_in(run_of(made(dtype)), "vector")
+    floats = restored(rows, how)
     in_order = [ids.index(id_) for id_ in corpus.ids]
-    np.testing.assert_array_equal(corpus.matrix(), restored[in_order])
+    np.testing.assert_array_equal(corpus.matrix(), floats[in_order])
     np.testing.assert_array_equal(corpus.stored(), rows[in_order])
     for row in (0, 17, 40):
         found = [one.target for one in corpus.related(ids[row], top=12)]

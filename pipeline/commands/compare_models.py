@@ -27,6 +27,7 @@ from corpusvec.pipeline.embedders import LoadedModel
 from corpusvec.pipeline.flags.compare_models import SAMPLE
 from corpusvec.pipeline.outputs.named_snapshots import output_typed
 from corpusvec.pipeline.settings import Recipe
+from corpusvec.pipeline.terminal.exits import DONE, NOT_PUBLISHED, failed, say
 from corpusvec.transforms.elements import Failure, SentenceVector
 from corpusvec.transforms.models.sources.handles import display_name
 from corpusvec.transforms.snapshots.commits import Snapshot
@@ -36,9 +37,18 @@ from corpusvec.transforms.snapshots.recipes import differences
 from corpusvec.transforms.snapshots.schemas import SENTENCES
 from corpusvec.transforms.storage.digests import key_of
 from corpusvec.transforms.storage.stores import ask, served
-from corpusvec.transforms.vectors.quantizations import FLOATS, Quantization, ranges_of
+from corpusvec.transforms.vectors.quantizations import FLOATS, quantization_in, ranges_of
 
 _NOT_FINITE = "not finite"  # what failures of that kind say
+
+
+def run(flags: argparse.Namespace) -> int:
+    """Print the report -> exit code."""
+    report = compare_models(flags)
+    say(lines(report, flags.json))
+    if report.enough is False:
+        return failed(f"corpusvec: {report.verdict[-1]}", NOT_PUBLISHED, "not_enough")
+    return DONE
 
 
 def compare_models(flags: argparse.Namespace) -> Report:
@@ -121,7 +131,7 @@ def _sample(
     if not files:
         raise ValueError(f"{folder}: has no document; there is nothing to compare")
     with served(folder):
-        how = {name: Quantization.of(manifest["run"], name) for name in columns}
+        how = {name: quantization_in(manifest["run"], name) for name in columns}
         sample = read_sample(folder, files, flags.sample or SAMPLE, how)
     distinct = len({key_of(document) for document in sample.documents})
     if flags.min_neighbours is not None and distinct < FEWEST:
@@ -191,7 +201,7 @@ def _with_ranges(recipe: Recipe, run: Mapping[str, Any], rows: Sequence[Row]) ->
     found = {}
     for name in made[0]:
         new = np.stack([one[name] for one in made])
-        known = Quantization.of(run, name) if same else None
+        known = quantization_in(run, name) if same else None
         fits = known is not None and known.dimensions == new.shape[1]
         found[name] = (known.ranges if known and fits else None) or ranges_of(new)
     return recipe.with_ranges(found)

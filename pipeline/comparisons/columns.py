@@ -17,8 +17,9 @@ from corpusvec.pipeline.comparisons.reports import (
 from corpusvec.pipeline.comparisons.samples import Sample
 from corpusvec.transforms.documents.scrapbox_markup import title_key
 from corpusvec.transforms.elements import Document, Failure, SentenceVector
+from corpusvec.transforms.specs import Quantization
 from corpusvec.transforms.storage.digests import key_of
-from corpusvec.transforms.vectors.quantizations import Quantization
+from corpusvec.transforms.vectors.quantizations import quantized, restored
 
 NEAREST = 10
 FEWEST = NEAREST + 2  # with one less all others are the nearest
@@ -36,16 +37,12 @@ def change(
     tolerance: float,
     how: Quantization | None = None,
 ) -> ColumnChange:
-    """Of the documents whose old vector is finite. `how` the new ones would be stored: what is
-    compared is what would be read again.
-    """
-    finite = np.isfinite(sample.vectors[name]).all(axis=1)
-    places = np.flatnonzero(finite).tolist()
+    """Of the documents whose old vector is finite; new ones are compared as `how` stores them."""
+    places = np.flatnonzero(np.isfinite(sample.vectors[name]).all(axis=1)).tolist()
     old = sample.vectors[name][places]
     there = np.array([isinstance(rows[place], SentenceVector) for place in places], np.bool_)
     given = [row for place in places if isinstance(row := rows[place], SentenceVector)]
-    new = _new([row.vectors[name] for row in given], how)
-    ids = [sample.documents[place].id for place in places]
+    new = _read_again([row.vectors[name] for row in given], how)
     whole = np.zeros((len(places), new.shape[1]), np.float32)
     whole[there] = new
     found = ColumnChange(
@@ -63,7 +60,7 @@ def change(
     )
     if not len(new) or old.shape[1] != new.shape[1]:
         return found
-    those = [ids[place] for place in np.flatnonzero(there)]
+    those = [sample.documents[places[place]].id for place in np.flatnonzero(there)]
     apart = np.abs(old[there] - new).max(axis=1)
     largest = float(apart.max())
     return replace(
@@ -75,12 +72,11 @@ def change(
     )
 
 
-def _new(vectors: Sequence[np.ndarray], how: Quantization | None) -> np.ndarray:
-    """[N, D] float32, as they would be read again."""
+def _read_again(vectors: Sequence[np.ndarray], how: Quantization | None) -> np.ndarray:
     if not vectors:
         return np.zeros((0, 0), np.float32)
-    found = np.stack(vectors).astype(np.float32)
-    return how.restored(how.quantized(found)) if how else found
+    new = np.stack(vectors).astype(np.float32)
+    return restored(quantized(new, how), how) if how else new
 
 
 def _lengths(vectors: np.ndarray) -> Lengths | None:

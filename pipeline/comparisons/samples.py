@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 
 from corpusvec.transforms.documents.scrapbox import alignment_again
 from corpusvec.transforms.elements import Document, WrittenFile
+from corpusvec.transforms.specs import Quantization
 from corpusvec.transforms.storage.files import open_file
-from corpusvec.transforms.vectors.quantizations import Quantization
+from corpusvec.transforms.vectors.quantizations import restored
 
 _PLACES = 32  # that rows are taken from, if these have enough
 _LINKS = "links"  # which old snapshots lack
@@ -151,7 +152,7 @@ def _matrix(column: pa.ChunkedArray, how: Quantization | None) -> np.ndarray:
     """A column of lists of one length -> [N, D] float32."""
     flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
     stored = flat.reshape(-1, column.type.list_size)
-    return stored.astype(np.float32) if how is None else how.restored(stored)
+    return stored.astype(np.float32) if how is None else restored(stored, how)
 
 
 def _total(column: pa.ChunkedArray) -> int | None:

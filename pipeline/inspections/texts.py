@@ -47,7 +47,7 @@ def lines(reports: Sequence[Any]) -> Iterator[str]:
         if place:
             yield ""
         if len(reports) > 1:
-            yield f"reading {number + 1} of {len(reports)}"
+            yield f"reading {place + 1} of {len(reports)}"
         is_model = report.what == "model"
         for label, paragraphs in _of_model(report) if is_model else _of_output(report):
             yield from _aligned(label, paragraphs)

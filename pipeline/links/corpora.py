@@ -31,9 +31,10 @@ from corpusvec.transforms.links.neighbours import Vectors
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.manifests import files_of
 from corpusvec.transforms.snapshots.schemas import SENTENCES
+from corpusvec.transforms.specs import Quantization
 from corpusvec.transforms.storage.files import join, open_file
 from corpusvec.transforms.storage.stores import is_remote
-from corpusvec.transforms.vectors.quantizations import Quantization, Restored
+from corpusvec.transforms.vectors.quantizations import Restored, quantization_in, restored
 
 if TYPE_CHECKING:
     from corpusvec.pipeline.links.searches import Searcher
@@ -177,6 +178,12 @@ class Corpus:
         """The pages that each document links to, by their keys."""
         return [tuple(one or ()) for one in self._column("links")]
 
+    @cached_property
+    def spans(self) -> list[tuple[int, int] | None]:
+        """Where each chunk stands in the text that it was cut from; None for what is whole."""
+        bounds = zip(self._column("start"), self._column("end"))
+        return [None if start is None else (start, end) for start, end in bounds]
+
     def texts(self, rows: Sequence[int] | None = None) -> list[str]:
         """The texts of some rows, or of all."""
         if rows is None:
@@ -209,7 +216,7 @@ class Corpus:
         if name not in self._matrices:
             found = self._empty((len(stored), how.dimensions), np.float32)
             for row in range(0, len(stored), _BATCH):
-                found[row : row + _BATCH] = how.restored(stored[row : row + _BATCH])
+                found[row : row + _BATCH] = restored(stored[row : row + _BATCH], how)
             self._matrices[name] = found
         return self._matrices[name]
 
@@ -231,7 +238,7 @@ class Corpus:
 
     def quantization(self, column: str | None = None) -> Quantization | None:
         """How a column of bytes or bits was made; None for floats."""
-        return Quantization.of(self.manifest.get("run") or {}, self.column_named(column))
+        return quantization_in(self.manifest.get("run") or {}, self.column_named(column))
 
     def vectors(self, column: str | None = None) -> Vectors:
         """The vectors of all documents, ready to be searched."""

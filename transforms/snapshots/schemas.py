@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusvec.transforms.columns import Sentences, TokenRows
+from corpusvec.transforms.columns import Documents, Sentences, TokenRows
 from corpusvec.transforms.elements import Failure
 from corpusvec.transforms.ranges import places_of
 from corpusvec.transforms.storage.digests import model_text_digests, text_digests
@@ -27,14 +27,17 @@ _JSON = json.JSONEncoder(ensure_ascii=False)
 def sentence_table(rows: Sentences) -> pa.Table:
     """One row for each document: where it is from, what was counted, its vectors."""
     documents = rows.documents
+    about = about_documents(documents)
     columns: dict[str, pa.Array] = {
-        "id": pa.array(documents.ids, pa.string()),
-        "source": pa.array(documents.sources, pa.string()),
-        "source_row": pa.array(documents.source_rows, pa.int64()),
+        "id": about["id"],
+        "source": about["source"],
+        "source_row": about["source_row"],
         "text": pa.array(documents.texts, pa.string()),
         "pair": pa.array(documents.pairs, pa.string()),
-        "metadata": metadata_column(documents.metadata),
-        "links": links_column(documents.links),
+        "metadata": about["metadata"],
+        "links": about["links"],
+        "start": about["start"],
+        "end": about["end"],
         "text_sha256": pa.array([one.hex() for one in text_digests(documents)], pa.string()),
         "model_text_sha256": pa.array(model_text_digests(documents), pa.string()),
         "n_tokens": _numbers(rows.n_tokens, len(rows)),
@@ -47,6 +50,21 @@ def sentence_table(rows: Sentences) -> pa.Table:
     return pa.table(columns)
 
 
+def about_documents(documents: Documents) -> pa.Table:
+    """What may be new of a document whose vectors are there already."""
+    return pa.table(
+        {
+            "id": pa.array(documents.ids, pa.string()),
+            "source": pa.array(documents.sources, pa.string()),
+            "source_row": pa.array(documents.source_rows, pa.int64()),
+            "metadata": metadata_column(documents.metadata),
+            "links": pa.array(documents.links, pa.list_(pa.string())),
+            "start": pa.array([span and span[0] for span in documents.spans], pa.int64()),
+            "end": pa.array([span and span[1] for span in documents.spans], pa.int64()),
+        }
+    )
+
+
 def _numbers(values: np.ndarray | None, rows: int) -> pa.Array:
     return pa.nulls(rows, pa.int32()) if values is None else pa.array(values).cast(pa.int32())
 
@@ -57,11 +75,6 @@ def metadata_column(metadata: Sequence[Mapping[str, str]]) -> pa.Array:
     Not a map: Hugging Face `datasets` refuses a table with one, and fastparquet reads nulls.
     """
     return pa.array([_JSON.encode(one) if one else "{}" for one in metadata], pa.string())
-
-
-def links_column(links: Sequence[Sequence[str]]) -> pa.Array:
-    """Each as a list, empty where there is none."""
-    return pa.array(links, pa.list_(pa.string()))
 
 
 def token_table(rows: TokenRows) -> pa.Table:

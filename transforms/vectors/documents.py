@@ -14,34 +14,18 @@ from corpusvec.transforms.columns import (
     Documents,
     Encoded,
     Sentences,
+    State,
     TokenRows,
     Windows,
     joined_batches,
 )
 from corpusvec.transforms.elements import Failure
 from corpusvec.transforms.ranges import edges_of, places_of
-from corpusvec.transforms.specs import Layer, VectorColumn
+from corpusvec.transforms.specs import VectorPlan
 from corpusvec.transforms.vectors import poolings
 from corpusvec.transforms.vectors.dense_layers import load_steps, normalized
-from corpusvec.transforms.vectors.poolings import Owned, State
-from corpusvec.transforms.vectors.quantizations import FLOATS, Quantization
-
-
-@dataclass(frozen=True, slots=True)
-class VectorPlan:
-    """Which vectors to make of a document.
-
-    `token_layers` is column name and layer of every token table column, empty for no token table;
-    `normalize` is for all sentence vectors, beside what a column says of itself; `dtype` is that of
-    the files. Where they hold no floats `quantizations` says of each column how.
-    """
-
-    columns: tuple[VectorColumn, ...]
-    token_layers: tuple[tuple[str, Layer], ...] = ()
-    normalize: bool = False
-    mask_special: bool = False
-    dtype: str = "float32"
-    quantizations: tuple[Quantization, ...] = ()
+from corpusvec.transforms.vectors.poolings import Owned
+from corpusvec.transforms.vectors.quantizations import FLOATS, quantized
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,7 +124,7 @@ class DocumentVectors:
                 found = step(found)
             vectors[column.name] = self._narrowed(found, column.name, failures)
         for column, how in zip(self._plan.columns, self._plan.quantizations):
-            vectors[column.name] = how.quantized(vectors[column.name])
+            vectors[column.name] = quantized(vectors[column.name], how)
         tokens = self._tokens(parts, starts, failures) if self._plan.token_layers else None
         n_tokens = None if windows.texts else np.add.reduceat(windows.owned, starts)
         unknown = windows.unknown

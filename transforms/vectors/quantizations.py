@@ -9,65 +9,56 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
+from corpusvec.transforms.specs import Quantization, Ranges
 from corpusvec.transforms.storage.files import open_file
 
 FLOATS = ("float32", "float16")
 INT8, BINARY, UBINARY = "int8", "binary", "ubinary"
 DTYPES = (*FLOATS, INT8, BINARY, UBINARY)
-Ranges: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
 _SIGN = 0x80  # of a byte: `binary` has what `ubinary` has, less 128
 
 
-@dataclass(frozen=True, slots=True)
-class Quantization:
-    """How a column is stored. `ranges` are the least and the greatest value of each dimension for
-    `int8`; None for one bit a number.
+def quantization_in(run: Mapping[str, Any], column: str) -> Quantization | None:
+    """That of a column, by the recipe in a manifest; None for floats."""
+    told = (run.get("quantization") or {}).get(column)
+    if told is None:
+        return None
+    ranges = told["ranges"] and tuple(map(tuple, told["ranges"]))
+    return Quantization(told["dtype"], told["dimensions"], ranges)
+
+
+def quantized(vectors: np.ndarray, how: Quantization) -> np.ndarray:
+    """[N, D] float32 -> [N, D] int8, or [N, D / 8] int8 (`binary`) or uint8 (`ubinary`). A value
+    outside its range is in the first or last of 256 buckets.
     """
+    if how.ranges is None:
+        bits = np.packbits(vectors > 0, axis=-1)
+        return bits if how.dtype == UBINARY else (bits ^ _SIGN).view(np.int8)
+    starts, steps, _ = _buckets(how.ranges)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite fails elsewhere
+        numbers = np.clip(np.floor((vectors - starts) / steps), 0, 255)
+        return (numbers - 128).astype(np.int8)
 
-    dtype: str
-    dimensions: int
-    ranges: Ranges | None = None
 
-    @classmethod
-    def of(cls, run: Mapping[str, Any], column: str) -> Quantization | None:
-        """That of a column, by the recipe in a manifest; None for floats."""
-        told = (run.get("quantization") or {}).get(column)
-        if told is None:
-            return None
-        ranges = told["ranges"] and tuple(map(tuple, told["ranges"]))
-        return cls(told["dtype"], told["dimensions"], ranges)
+def restored(stored: np.ndarray, how: Quantization) -> np.ndarray:
+    """[..., W] as `quantized` gives them -> [..., D] float32."""
+    if how.ranges is None:
+        bits = stored.view(np.uint8) ^ np.uint8(0 if how.dtype == UBINARY else _SIGN)
+        signs = np.unpackbits(bits, axis=-1, count=how.dimensions)
+        return signs.astype(np.float32) * 2 - 1
+    starts, steps, halves = _buckets(how.ranges)
+    return (stored.astype(np.float32) + 128) * steps + (starts + halves)
 
-    def quantized(self, vectors: np.ndarray) -> np.ndarray:
-        """[N, D] float32 -> [N, D] int8, or [N, D / 8] int8 (`binary`) or uint8 (`ubinary`). A
-        value outside its range is in the first or last of 256 buckets.
-        """
-        if self.ranges is None:
-            bits = np.packbits(vectors > 0, axis=-1)
-            return bits if self.dtype == UBINARY else (bits ^ _SIGN).view(np.int8)
-        starts, steps, _ = self._buckets(self.ranges)
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite fails elsewhere
-            numbers = np.clip(np.floor((vectors - starts) / steps), 0, 255)
-            return (numbers - 128).astype(np.int8)
 
-    def restored(self, stored: np.ndarray) -> np.ndarray:
-        """[..., W] as `quantized` gives them -> [..., D] float32."""
-        if self.ranges is None:
-            bits = stored.view(np.uint8) ^ np.uint8(0 if self.dtype == UBINARY else _SIGN)
-            signs = np.unpackbits(bits, axis=-1, count=self.dimensions)
-            return signs.astype(np.float32) * 2 - 1
-        starts, steps, halves = self._buckets(self.ranges)
-        return (stored.astype(np.float32) + 128) * steps + (starts + halves)
-
-    def _buckets(self, ranges: Ranges) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Where each begins that is the first, how wide all are, and the half of that; [D] each."""
-        starts, ends = np.array(ranges, np.float32)
-        steps = (ends - starts) / 255
-        return starts, np.where(steps == 0, np.float32(1), steps), steps / 2
+def _buckets(ranges: Ranges) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where each begins that is the first, how wide all are, and the half of that; [D] each."""
+    starts, ends = np.array(ranges, np.float32)
+    steps = (ends - starts) / 255
+    return starts, np.where(steps == 0, np.float32(1), steps), steps / 2
 
 
 class Restored:
@@ -84,7 +75,7 @@ class Restored:
         return len(self._stored)
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        found = self._how.restored(self._stored[rows])
+        found = restored(self._stored[rows], self._how)
         if self._norms is not None:
             found /= self._norms[rows][..., None].astype(np.float32)
         return found
