@@ -58,7 +58,8 @@ class Documents(Sequence[Document]):
     def of_rows(cls, rows: Sequence[Row], stamps: Sequence[Any] | None = None) -> Documents:
         """Those of rows."""
         columns: list[Any] = [list(column) for column in zip(*rows)] or [[] for _ in _FIELDS]
-        return cls(*columns, [None] * len(rows) if stamps is None else stamps)
+        columns.append([None] * len(rows) if stamps is None else stamps)
+        return cls(*columns)
 
     @classmethod
     def of_texts(

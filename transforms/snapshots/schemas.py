@@ -16,12 +16,11 @@ import pyarrow.compute as pc
 from corpusvec.transforms.columns import Documents, Sentences, TokenRows
 from corpusvec.transforms.elements import Failure
 from corpusvec.transforms.ranges import places_of
-from corpusvec.transforms.storage.digests import model_text_digests, text_digests
+from corpusvec.transforms.storage.digests import model_text_digests, quoted, text_digests
 
 SENTENCES, TOKENS, REJECTED, CHANGES = "sentences", "tokens", "rejected", "changes"
 METADATA_KEY = b"corpusvec"
 PLAIN, BYTE_STREAM_SPLIT = "plain", "byte_stream_split"  # how vectors are stored
-_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
 def sentence_table(rows: Sentences) -> pa.Table:
@@ -55,7 +54,7 @@ def about_documents(documents: Documents) -> pa.Table:
             "id": pa.array(documents.ids, pa.string()),
             "source": pa.array(documents.sources, pa.string()),
             "source_row": pa.array(documents.source_rows, pa.int64()),
-            "metadata": _metadata_column(documents.metadata),
+            "metadata": metadata_column(documents.metadata),
             "links": pa.array(documents.links, pa.list_(pa.string())),
         }
     )
@@ -65,12 +64,16 @@ def _numbers(values: np.ndarray | None, rows: int) -> pa.Array:
     return pa.nulls(rows, pa.int32()) if values is None else pa.array(values).cast(pa.int32())
 
 
-def _metadata_column(metadata: Sequence[Mapping[str, str]]) -> pa.Array:
+def metadata_column(metadata: Sequence[Mapping[str, str]]) -> pa.Array:
     """Each as a JSON object of strings, `{}` where there is nothing, keys in the source's order.
 
     Not a map: Hugging Face `datasets` refuses a table with one, and fastparquet reads nulls.
     """
-    return pa.array([_JSON.encode(one) if one else "{}" for one in metadata], pa.string())
+    return pa.array([_object(one) if one else "{}" for one in metadata], pa.string())
+
+
+def _object(values: Mapping[str, str]) -> str:
+    return "{" + ", ".join([f"{quoted(key)}: {quoted(text)}" for key, text in values.items()]) + "}"
 
 
 def token_table(rows: TokenRows) -> pa.Table:
