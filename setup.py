@@ -24,12 +24,14 @@ setup(
         "huggingface-hub>=0.30,<3",  # comes with tokenizers, in any version
         "ijson>=3.3,<4",
         "numpy>=1.26,<3",
+        "packaging>=22",
         "pyarrow>=18,<27",
         "pyyaml>=6,<7",
         "requests>=2.31,<3",
         "safetensors>=0.5,<1",
         "sentencepiece>=0.2.1,<0.3",
         "tensorflow>=2.18,<3",
+        "tensorflow-hub>=0.16.1,<0.17",
         "tokenizers>=0.21,<1",
         "urllib3>=2,<3",
         "zstandard>=0.22,<1",
@@ -74,12 +76,10 @@ setup(
             "pylance",
             "pytest",
             "pytest-timeout",
+            "pytest-xdist",
             "qdrant-client",
             "ruff",
-            "setuptools<81",  # tensorflow-hub imports pkg_resources
-            "tensorflow-hub",
             "tensorflow-text; sys_platform == 'linux' and platform_machine == 'x86_64'",
-            "tf-keras",
             "unidic-lite",
             "websockets>=14,<18",  # to drive a browser
         ],

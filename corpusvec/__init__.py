@@ -6,7 +6,8 @@
 - `open`: a snapshot as Arrow dataset, NumPy matrix, and a `Corpus` that finds related documents.
 - `SentenceVector`, `TokenVectors`, `Failure`: what comes out of `Embed`.
 
-Importing corpusvec is cheap: Beam and TensorFlow are imported once they are needed.
+Importing corpusvec is cheap: Beam and TensorFlow are imported once they are needed. Then
+`tensorflow_hub.load` knows `hf://` and `s3://`, and works with a setuptools of today.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from corpusvec.pipeline import __version__
+from corpusvec.transforms.models.sources import hubs
 
 if TYPE_CHECKING:
     from corpusvec.pipeline.embed import Embed
@@ -47,6 +49,9 @@ if not TYPE_CHECKING:  # which would take any name for one of ours
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = importlib.import_module(f"{__name__}.{_PLACES.get(name, 'transforms.elements')}")
         return getattr(module, name)
+
+
+hubs.join()
 
 
 def __dir__() -> list[str]:

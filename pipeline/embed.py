@@ -12,7 +12,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from corpusvec.pipeline.jobs import Job
-from corpusvec.pipeline.settings import Recipe, Settings, takes
+from corpusvec.pipeline.settings import Recipe, Settings, complete, takes
 from corpusvec.transforms.batch import BatchBySize
 from corpusvec.transforms.batches import batch_budget
 from corpusvec.transforms.columns import Documents, Sentences, TokenRows, Windows
@@ -38,7 +38,7 @@ from corpusvec.transforms.snapshots.copies import Copies
 from corpusvec.transforms.snapshots.earlier_rows import EarlierFile
 from corpusvec.transforms.snapshots.manifests import REPEATED, REUSED
 from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
-from corpusvec.transforms.tokenize import Tokenize
+from corpusvec.transforms.tokenize import CutChunks, Tokenize
 from corpusvec.transforms.vectors.documents import Parts
 from corpusvec.transforms.write import CommitSnapshot, CopyRows, WriteRejected, WriteTable
 
@@ -70,7 +70,7 @@ class Embed(beam.PTransform):
     @takes(Settings)
     def __init__(self, **settings: Any):
         super().__init__()
-        self._recipe = Settings(**settings).resolve()
+        self._recipe = complete(Settings(**settings).resolve())
 
     def expand(self, texts) -> Embedded:
         documents = texts | "Documents" >> beam.Map(to_document) | GatherDocuments()
@@ -116,12 +116,14 @@ def _embed(documents: beam.PCollection, recipe: Recipe) -> tuple[Embedded, beam.
 def build(pipeline: beam.Pipeline, job: Job) -> None:
     """Add the whole run to a pipeline."""
     read = pipeline | ReadDocuments(
-        files=job.files,
+        listed=job.listed,
+        n_files=len(job.files),
         reading=job.reading,
         limit=job.limit,
         spread=job.spread,
     )
-    found, notes = _find(read.documents, job)
+    documents, uncut, cutting = _chunks(read.documents, job)
+    found, notes = _find(documents, job)
     new = found.new | GatherDocuments() if job.apart else found.new
     embedded, work = _embed(new, job.recipe)
     about, snapshot, tables = job.recipe.describe(job.reading.markup), job.snapshot, job.tables
@@ -137,7 +139,8 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
     copy = functools.partial(CopyRows, tables=tables, **how)
     copied = [found.copies | copy(made=REUSED, spare=job.spare)]
     copied.append(settled.copies | "CopyRepeated" >> copy(made=REPEATED))
-    rejected = (read.failures, embedded.failures, settled.failures) | "Rejected" >> beam.Flatten()
+    failures = [read.failures, *uncut, embedded.failures, settled.failures]
+    rejected = failures | "Rejected" >> beam.Flatten()
     empty = embedded.empty | CountElements(name="empty")
     sentences = (*fresh, *copied) | "Sentences" >> beam.Flatten() | beam.Filter(_of_sentences)
     changes, unread = sentences | CompareSnapshots(
@@ -145,11 +148,27 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
     )
     notes = (notes, unread) | "Notes" >> beam.Flatten()
     reports = [*fresh, *copied, changes, rejected | WriteRejected(snapshot=snapshot)]
-    reports += [read.counts, work, empty, settled.counts, notes]
+    reports += [read.counts, *cutting, work, empty, settled.counts, notes]
     commit = CommitSnapshot(
         snapshot=snapshot, about=job.manifest | {"run": about}, limits=job.limits
     )
     reports | "Reports" >> beam.Flatten() | commit
+
+
+_Parts = Sequence[beam.PCollection]
+
+
+def _chunks(documents: beam.PCollection, job: Job) -> tuple[beam.PCollection, _Parts, _Parts]:
+    """Documents, as their chunks where the job has such; those that cannot be cut; counts."""
+    if job.chunks is None or job.recipe.spec.tokenizer is None:
+        return documents, [], []
+    cut = CutChunks(tokenizer=job.recipe.spec.tokenizer, plan=job.chunks, origin=job.recipe.origin)
+    if not job.apart:
+        found = documents | cut
+        return found.chunks, [found.failures], [found.counts]
+    found = documents | "GatherWhole" >> GatherDocuments() | cut
+    each = found.chunks | "EachChunk" >> beam.FlatMap(list)
+    return each, [found.failures], [found.counts]
 
 
 def _of_sentences(report: WrittenFile | Count) -> bool:

@@ -7,17 +7,25 @@ import contextlib
 import os
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from corpusvec.pipeline import __version__
+from corpusvec.pipeline import __version__, calibrations
 from corpusvec.pipeline.previous import Previous, previous
 from corpusvec.pipeline.runners.options import LOCAL
-from corpusvec.pipeline.settings import Recipe, Settings
-from corpusvec.transforms.documents.formats import Fields, Reading, check_reading, format_of
+from corpusvec.pipeline.settings import Recipe, Settings, chunk_plan
+from corpusvec.transforms.documents.formats import (
+    CHUNKS,
+    FORMATS,
+    Fields,
+    Reading,
+    check_reading,
+    format_of,
+)
 from corpusvec.transforms.documents.inputs import (
     InputFile,
     check_names,
@@ -35,6 +43,9 @@ from corpusvec.transforms.snapshots.earlier_rows import Earlier
 from corpusvec.transforms.snapshots.layouts import latest
 from corpusvec.transforms.snapshots.manifests import DEFAULT_LIMITS, Limits
 from corpusvec.transforms.snapshots.schemas import PLAIN, SENTENCES, TOKENS
+from corpusvec.transforms.storage.files import join
+from corpusvec.transforms.tokens.chunks import ChunkPlan
+from corpusvec.transforms.vectors.quantizations import FLOATS
 
 _LIBRARIES = ("apache-beam", "tensorflow", "tokenizers", "sentencepiece", "pyarrow", "numpy")
 
@@ -48,6 +59,7 @@ class Job:
     limit: int | None
     spread: bool = False  # over workers: reading by file, all else by document
     recipe: Recipe
+    chunks: ChunkPlan | None = None  # what documents are cut into
     snapshot: Snapshot
     earlier: Sequence[Earlier] = ()  # rows to reuse
     spare: Sequence[Earlier] = ()  # those of damaged files, the newest first
@@ -57,6 +69,11 @@ class Job:
     vector_encoding: str = PLAIN  # in the files; it is no part of what decides the vectors
     manifest: dict[str, Any]  # what the manifest says beside counts and files
     claims: Sequence[Claim] = ()  # on the output, and on what is read elsewhere
+
+    @property
+    def listed(self) -> str:
+        """Where the list of its files lies while it runs; a commit removes what no report names."""
+        return join(self.snapshot.attempt, "inputs.parquet")
 
     @property
     def apart(self) -> bool:
@@ -83,19 +100,21 @@ def from_flags(
     reading = _reading(flags)
     notes: list[str] = []
     files = _files(patterns, flags, reading, notes)
-    settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
-    recipe = Settings(**settings).resolve()
-    begun = _begin(flags, started, recipe.describe(flags.scrapbox_markup), held)
+    recipe, chunks = _recipe(flags)
+    outputs = [place for place in (flags.previous, flags.output) if place]
+    how = (recipe, outputs, files, reading, flags.limit, chunks)
+    begun = _begin(flags, started, partial(calibrations.settled, *how), held)
     if begun.late:  # by now there may be others
         notes = []
         files = _files(patterns, flags, reading, notes)
-    before = begun.before
+    before, recipe = begun.before, begun.recipe
     return Job(
         files=files,
         reading=reading,
         limit=flags.limit,
         spread=spread,
         recipe=recipe,
+        chunks=chunks,
         snapshot=begun.snapshot,
         earlier=before.earlier,
         spare=before.spare,
@@ -111,7 +130,15 @@ def from_flags(
 
 def _make_whole(flags: argparse.Namespace, spread: bool) -> None:
     """The paths of the flags but --input."""
-    for name in ("output", "previous", "model", "tokenizer", "model_cache", "id_root"):
+    for name in (
+        "output",
+        "previous",
+        "model",
+        "tokenizer",
+        "model_cache",
+        "id_root",
+        "vector_ranges",
+    ):
         if path := getattr(flags, name):
             # Shells expand ~ at the start of a word only, not behind =.
             path = os.path.expanduser(path)
@@ -138,18 +165,40 @@ def _reading(flags: argparse.Namespace) -> Reading:
     return Reading(flags.input_format, flags.unit, flags.scrapbox_markup, fields)
 
 
+def _recipe(flags: argparse.Namespace) -> tuple[Recipe, ChunkPlan | None]:
+    """What makes vectors, and what documents are cut into before. Chunks fit into a window, so what
+    windows share is of no account to their vectors.
+    """
+    if flags.vector_encoding != PLAIN and flags.vector_dtype not in FLOATS:
+        raise ValueError(
+            f"--vector_encoding={flags.vector_encoding}: is for floats, and --vector_dtype is"
+            f" {flags.vector_dtype}; omit the flag"
+        )
+    settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
+    if flags.unit != CHUNKS:
+        if flags.chunk_tokens is not None:
+            raise ValueError(
+                f"--chunk_tokens={flags.chunk_tokens}: chunks are made with --unit={CHUNKS} alone;"
+                " add it, or omit the flag"
+            )
+        return Settings(**settings).resolve(), None
+    recipe = Settings(**settings | {"window_overlap": None}).resolve()
+    return recipe, chunk_plan(recipe, flags.chunk_tokens, flags.window_overlap)
+
+
 def _absolute(path: str) -> str:
     """Workers are at home in other folders."""
     return path if "://" in path else os.path.abspath(path)
 
 
 class _Begun(NamedTuple):
-    """A run's snapshot, when it began, what it can take over, its claims, and whether it was
-    `late`: another one published after the start of this one.
+    """A run's snapshot, when it began, its recipe, what it can take over, its claims, and whether
+    it was `late`: another one published after the start of this one.
     """
 
     snapshot: Snapshot
     at: datetime
+    recipe: Recipe
     before: Previous
     late: bool
     claims: Sequence[Claim] = ()
@@ -158,23 +207,26 @@ class _Begun(NamedTuple):
 def _begin(
     flags: argparse.Namespace,
     started: float,
-    run: Mapping[str, Any],
+    settled: Callable[[], Recipe],
     held: contextlib.ExitStack | None,
 ) -> _Begun:
-    """What is there is looked at only when the claims are made: until then another run may be at
-    it, or somebody prunes.
+    """What is there is looked at only when the claims are made, also by `settled`: until then
+    another run may be at it, or somebody prunes.
     """
     output = flags.output.rstrip("/") or "/"
     begun = datetime.fromtimestamp(started, timezone.utc)
     if held is None:
+        recipe = settled()
+        run = recipe.describe(flags.scrapbox_markup)
         before = previous(output, flags.previous, flags.full, run)
-        return _Begun(Snapshot(output, new_id(begun)), begun, before, late=False)
+        return _Begun(Snapshot(output, new_id(begun)), begun, recipe, before, late=False)
     claim = held.enter_context(writing(output, flags.if_running == "wait"))
     other = held.enter_context(reading(flags.previous)) if flags.previous else None
     # To resolve a model may take long: of two runs the one that claims first need not be the one
     # that was started first, and LATEST would be newer than the other.
     now = datetime.now(timezone.utc)
-    snapshot = Snapshot(output, new_id(now))
+    snapshot, recipe = Snapshot(output, new_id(now)), settled()
+    run = recipe.describe(flags.scrapbox_markup)
     with sole_writer(output):
         late = claim.waited or (latest(output) or "") > new_id(begun)
         before = previous(output, flags.previous, flags.full, run)
@@ -182,7 +234,7 @@ def _begin(
     if other:
         other.tell(snapshot.id, before.names_in(flags.previous))
     claims = [claim, other] if other else [claim]
-    return _Begun(snapshot, now if late else begun, before, late, claims)
+    return _Begun(snapshot, now if late else begun, recipe, before, late, claims)
 
 
 def _files(
@@ -202,7 +254,7 @@ def _files(
         files.append(piped(flags.input_format))
     check_reading(reading, (file.path for file in files))
     formats = {format_of(file.path, flags.input_format) for file in files}
-    if formats != {"scrapbox"}:
+    if any(FORMATS[name].names_files for name in formats):
         check_names(files)
     if flags.runner == LOCAL:
         return files
@@ -213,7 +265,7 @@ def _about(
     flags: argparse.Namespace, begun: datetime, files: Sequence[InputFile], recipe: Recipe
 ) -> dict[str, Any]:
     """What the manifest says beside counts, files and what `recipe` describes."""
-    asked = {name: value for name, value in vars(flags).items() if not callable(value)}
+    asked = dict(vars(flags))
     asked["model"] = without_secrets(flags.model) if "://" in flags.model else flags.model
     return {
         "started": begun.isoformat(timespec="milliseconds"),

@@ -27,6 +27,7 @@ BOTH = list(PATHS.items())
 # Beam is for the stages, which are the modules of `transforms` itself, for the graph and the
 # program that runs it, and for two rooms that work with its files and counters.
 BEAM = {LIBRARY, f"{LIBRARY}.measures", f"{LIBRARY}.storage"}
+TENSORFLOW = {"tensorflow", "tensorflow_hub"}
 BEAM |= {PROGRAM, f"{PROGRAM}.runners", f"{PROGRAM}.runners.flink"}
 
 
@@ -70,7 +71,7 @@ def test_imports_go_one_way(name):
         assert not any(module.startswith(PROGRAM) for module in imports(name))
     if "apache_beam" in tops:
         assert room(name) in BEAM
-    if "tensorflow" in tops:
+    if tops & TENSORFLOW:
         assert name.startswith(f"{LIBRARY}.models.")
 
 
@@ -129,7 +130,7 @@ def brings_tensorflow(name: str) -> bool:
     """Whether importing a module imports TensorFlow."""
     found = imports(name, at_once=True)
     return any(
-        brings_tensorflow(module) if module in PATHS else module.split(".")[0] == "tensorflow"
+        brings_tensorflow(module) if module in PATHS else module.split(".")[0] in TENSORFLOW
         for module in found
     )
 

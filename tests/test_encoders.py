@@ -217,7 +217,7 @@ GREETINGS = (
 )
 def test_only_tensorflows_greetings_are_kept_from_stderr(raised, shown, capfdbinary):
     """What other threads say in the seconds of its import comes after it."""
-    from corpusvec.transforms.models.hardware import _quietly
+    from corpusvec.transforms.models.libraries.tensorflow import _quietly
 
     capfdbinary.readouterr()
     with pytest.raises(raised) if raised else nullcontext(), _quietly():

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from corpusvec.pipeline.flags import parsing
+from corpusvec.pipeline.flags.commands import COMMANDS
 from corpusvec.pipeline.flags.embed import add_embed_flags
 from corpusvec.pipeline.runners import dataflow
 from corpusvec.pipeline.runners.flex_templates import flags_of, metadata
@@ -22,6 +23,7 @@ GOOD = {
     "input": ["gs://a/*.txt", "gs://a/b.json,gs://c/d.jsonl.gz", "gs://a/b, gs://c/d"],
     "output": ["gs://a/out"],
     "previous": ["gs://a/other"],
+    "vector_ranges": ["gs://a/ranges.npy", "/opt/corpusvec/ranges.json"],
     "max_shrink": ["0", "0.25", "1", "1.0"],
     "max_input_age": ["3d", "36h", "90m"],
     "id_root": ["gs://a/in"],
@@ -48,6 +50,7 @@ BAD = {
     "input": ["a.txt", "gs://a,b.txt", "gs://", ""],
     "output": ["out", "s3://a/out", ""],
     "previous": ["other"],
+    "vector_ranges": ["ranges.npy", "/tmp/ranges.npy"],
     "max_shrink": ["", "2", "half", "-0.1"],
     "max_input_age": ["", "3", "0d", "3 days"],
     "id_root": ["in"],
@@ -111,10 +114,10 @@ def test_what_is_needed_is_what_the_program_misses():
         flags = parser().parse_args([])
         vars(flags).update(given)
         if parameter["isOptional"]:
-            parsing.refuse_incomplete(flags)
+            parsing.refuse_incomplete(flags, COMMANDS["embed"].needs)
         else:
             with pytest.raises(parsing.UsageError, match=f"--{name} is missing"):
-                parsing.refuse_incomplete(flags)
+                parsing.refuse_incomplete(flags, COMMANDS["embed"].needs)
 
 
 def test_choices_and_defaults_are_the_flags_own():
@@ -138,7 +141,8 @@ def test_choices_and_defaults_are_the_flags_own():
 def test_a_number_is_one_for_both(value):
     numbers = [name for name, about in PARAMETERS.items() if about["paramType"] == "NUMBER"]
     assert numbers == [
-        *("limit", "max_rejected", "keep", "dimensions", "max_seq_length", "window_overlap")
+        *("limit", "max_rejected", "keep", "dimensions", "max_seq_length", "window_overlap"),
+        "chunk_tokens",
     ]
     for name in numbers:
         try:

@@ -503,7 +503,7 @@ def test_what_tensorflow_cannot_load_is_one_sentence(model, tmp_path, monkeypatc
         raise tf.errors.DataLossError(None, None, "bad checksum\nmore\nof it")
 
     path = model("dense")
-    monkeypatch.setattr(tf.saved_model, "load", fail)
+    monkeypatch.setattr(tf.compat.v1.saved_model, "load_v2", fail)
     with pytest.raises(ValueError, match=r"model: TensorFlow cannot load .* bad checksum\); copy"):
         load(path)
 

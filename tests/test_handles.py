@@ -23,7 +23,7 @@ from apache_beam.utils import retry
 from safetensors.numpy import load_file
 
 from corpusvec.transforms.models.kinds import describe_model
-from corpusvec.transforms.models.sources import downloads, handles
+from corpusvec.transforms.models.sources import downloads, handles, hubs
 from corpusvec.transforms.models.sources.archives import pack
 from corpusvec.transforms.models.sources.handles import download_address, is_handle, local_model
 from corpusvec.transforms.storage import file_digests, locks, stores
@@ -159,7 +159,7 @@ def test_the_default_cache_is_that_of_tensorflow_hub(handle, tmp_path, monkeypat
 
 
 def test_tensorflow_hub_and_this_use_each_others_entries(site, cache, tmp_path, monkeypatch):
-    hub = pytest.importorskip("tensorflow_hub")
+    hub = hubs.hub()
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(cache))
     folder = tmp_path / "model"
     for name, content in FILES.items():
@@ -349,14 +349,17 @@ def start(script: str, *arguments: str | os.PathLike) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
-ASK = (
-    "import sys; from corpusvec.transforms.models.sources.handles import local_model;"
-    " print(local_model(*sys.argv[1:]))"
+# These are about the cache: tensorflow-hub, which takes seconds to import, has nothing to say.
+WITHOUT_HUB = (
+    "import sys\n"
+    "from corpusvec.transforms.models.sources import hubs\n"
+    "from corpusvec.transforms.models.sources.handles import local_model\n"
+    "hubs.resolved = str\n"
 )
-# Fetches anew, and is killed before the change of names with that number.
-DIE_AT = """
-import os, signal, sys
-from corpusvec.transforms.models.sources.handles import local_model
+ASK = WITHOUT_HUB + "print(local_model(*sys.argv[1:]))"
+# Fetches again, and is killed before the change of names with that number.
+DIE_AT = f"""{WITHOUT_HUB}
+import os, signal
 left = int(sys.argv[3])
 def counted(real):
     def rename(*args):
@@ -809,8 +812,7 @@ def test_to_check_what_is_no_saved_model_loads_no_module_of_any_kind(tiny):
 
 def test_a_disk_that_is_full_leaves_nothing_behind(handle, cache):
     script = (
-        "import resource, sys\n"
-        "from corpusvec.transforms.models.sources.handles import local_model\n"
+        f"{WITHOUT_HUB}import resource\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
         "try: local_model(*sys.argv[1:])\n"
         "except RuntimeError as error: print(error)"

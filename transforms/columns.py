@@ -29,7 +29,7 @@ from corpusvec.transforms.elements import (
 from corpusvec.transforms.ranges import edges_of, places_of
 
 DOCUMENTS, CHARACTERS = 512, 1 << 20  # of a batch, about: the tokenizer is fastest on many
-Row = tuple[Any, ...]  # the fields of a `Document`, in their order
+Row = tuple[Any, ...]  # the fields of a `Document`, in their order; that of chunks may lack
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,7 @@ class Documents(Sequence[Document]):
     metadata: Sequence[Mapping[str, str]]
     alignments: Sequence[Alignment | None]
     links: Sequence[tuple[str, ...]]
+    spans: Sequence[tuple[int, int] | None]
     stamps: Sequence[Any]
     digests: Sequence[bytes] | None = None  # of the texts, where they were needed before
 
@@ -57,7 +58,8 @@ class Documents(Sequence[Document]):
     @classmethod
     def of_rows(cls, rows: Sequence[Row], stamps: Sequence[Any] | None = None) -> Documents:
         """Those of rows."""
-        columns: list[Any] = [list(column) for column in zip(*rows)] or [[] for _ in _FIELDS]
+        columns: list[Any] = [list(column) for column in zip(*rows)]
+        columns += [[None] * len(rows)] * (len(_FIELDS) - len(columns))
         columns.append([None] * len(rows) if stamps is None else stamps)
         return cls(*columns)
 
@@ -69,7 +71,8 @@ class Documents(Sequence[Document]):
         n = len(texts)
         rows, no_metadata = range(first, first + n), [_NO_METADATA] * n
         nothing = [None] * n
-        return cls(ids, texts, nothing, [source] * n, rows, no_metadata, nothing, [()] * n, nothing)
+        told = (no_metadata, nothing, [()] * n, nothing)
+        return cls(ids, texts, nothing, [source] * n, rows, *told, nothing)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -99,15 +102,6 @@ _FIELDS = tuple(field.name for field in fields(Document))
 _COLUMNS = tuple(field.name for field in fields(Documents))
 _OF_FIELDS = _COLUMNS[: len(_FIELDS)]  # the columns of these
 _NO_METADATA: Mapping[str, str] = {}
-
-
-def halved_rows(documents: Documents) -> list[int]:
-    """Which hold half of a surrogate pair, as a user's own program may send them."""
-    try:
-        "\n".join(itertools.chain(documents.texts, filter(None, documents.pairs))).encode()
-    except UnicodeEncodeError:
-        return [row for row, document in enumerate(documents) if not document.is_unicode]
-    return []
 
 
 def joined_documents(parts: Sequence[Documents]) -> Documents:
@@ -168,7 +162,8 @@ def gathered(records: Iterable[Row | Failure]) -> Iterator[Records]:
             failures.append(record)
         else:
             rows.append(record)
-            size += len(record[1])
+            _, text, pair, _, _, metadata, *_ = record
+            size += len(text) + len(pair or "") + sum(map(len, metadata.values()))
         if len(rows) + len(failures) >= DOCUMENTS or size >= CHARACTERS:
             yield Records(Documents.of_rows(rows), failures)
             rows, failures, size = [], [], 0
@@ -368,6 +363,19 @@ def _joined_names(parts: Sequence[pa.Array | None]) -> pa.Array | None:
     return None if parts[0] is None else pa.concat_arrays(parts)
 
 
+class State(NamedTuple):
+    """What is known of some tokens, a row for each group of them: `values` [N, H], and `weights`
+    [N], which are 0 where no token of a group counts.
+    """
+
+    values: np.ndarray
+    weights: np.ndarray
+
+    def take(self, rows: np.ndarray) -> State:
+        """Of some groups, as arrays of their own."""
+        return State(self.values[rows], self.weights[rows])
+
+
 class EncodedWindow(NamedTuple):
     """What the encoder made of one window, without padding: a row of `Encoded`."""
 
@@ -381,12 +389,17 @@ class EncodedWindow(NamedTuple):
 class Encoded(Sequence[EncodedWindow]):
     """What the encoder made of a batch: layers, padded, and the model's own outputs (`pooler`,
     `default`, …); by row, why there is nothing.
+
+    Of columns that were pooled where the model is there are `states`, by name, one for each
+    pooling; and of layers that stayed there whether a window's are all `finite`.
     """
 
     windows: Windows
     layers: Mapping[int | str, np.ndarray]  # each [W, T, H] float32; layers may differ in width
     outputs: Mapping[str, np.ndarray]  # each [W, D] float32
     failures: Mapping[int, Failure] = field(default_factory=dict)
+    states: Mapping[str, Sequence[State]] = field(default_factory=dict)
+    finite: Mapping[int | str, np.ndarray] = field(default_factory=dict)  # each [W] bool
 
     def __len__(self) -> int:
         return len(self.windows)

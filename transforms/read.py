@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,11 +15,16 @@ from corpusvec.transforms.columns import CHARACTERS, DOCUMENTS, Documents, Recor
 from corpusvec.transforms.documents.ages import Dates, dated, reduced
 from corpusvec.transforms.documents.formats import (
     Reading,
-    check_reading,
     format_of,
     reader_for,
 )
-from corpusvec.transforms.documents.inputs import InputFile, check_unchanged, known
+from corpusvec.transforms.documents.inputs import (
+    InputFile,
+    check_unchanged,
+    groups_listed,
+    known,
+    read_list,
+)
 from corpusvec.transforms.documents.lines import has_pair_separator
 from corpusvec.transforms.documents.parts import (
     Counted,
@@ -48,17 +53,19 @@ class Read(NamedTuple):
 
 @dataclass(kw_only=True)
 class ReadDocuments(beam.PTransform):
-    """Files -> `Read`: each record once, of two documents with one id the first.
+    """The `n_files` of the list at `listed` -> `Read`: each record once, of two documents with one
+    id the first.
 
-    All files are one element, read in order by one worker into batches (`Documents`), and nothing
-    crosses a shuffle. With `spread` each file is an element, and so is each `Document`; these are
-    grouped by id: for runners with many workers, who share what follows too. `limit`, the first
-    records over all files, needs the order, so nothing is spread with it.
+    All files are read in order by one worker into batches (`Documents`), and nothing crosses a
+    shuffle. With `spread` each file is an element, and so is each `Document`; these are grouped by
+    id: for runners with many workers, who share what follows too. `limit`, the first records over
+    all files, needs the order, so nothing is spread with it.
 
     A file that is read to its end and is not what it was when it was matched ends the run.
     """
 
-    files: Sequence[InputFile]
+    listed: str
+    n_files: int
     reading: Reading = field(default_factory=Reading)
     limit: int | None = None
     spread: bool = False
@@ -69,7 +76,6 @@ class ReadDocuments(beam.PTransform):
             raise ValueError(
                 f"--limit={self.limit}: must be 1 or more; omit the flag to read all records"
             )
-        check_reading(self.reading, (file.path for file in self.files))
 
     def expand(self, root: Any) -> Read:
         read = partial(_records, reading=self.reading)
@@ -78,10 +84,10 @@ class ReadDocuments(beam.PTransform):
             return self._spread(root, read, hint)
         found = (
             root
-            | beam.Create([tuple(self.files)], reshuffle=False)
-            | beam.ParDo(_ReadFn(read, hint, self.limit)).with_outputs(
-                "failures", "counts", main="documents"
-            )
+            | beam.Create([groups_listed(self.n_files)], reshuffle=False)
+            | beam.ParDo(
+                _ReadFn(partial(read_list, self.listed), read, hint, self.limit)
+            ).with_outputs("failures", "counts", main="documents")
         )
         return Read(found.documents, found.failures, found.counts)
 
@@ -104,9 +110,10 @@ class ReadDocuments(beam.PTransform):
 
     def _parts(self, root: Any) -> beam.PCollection:
         """The parts of all files; lines are counted where a file of them is cut."""
-        files = root | beam.Create(list(self.files), reshuffle=False)
+        groups = root | beam.Create([[n] for n in groups_listed(self.n_files)], reshuffle=False)
         cut = (
-            files
+            groups
+            | "ListFiles" >> beam.FlatMap(partial(read_list, self.listed))
             | "SpreadFiles" >> beam.Reshuffle()
             | beam.ParDo(_CutFn(self.reading)).with_outputs("blocks", main="parts")
         )
@@ -120,23 +127,24 @@ class ReadDocuments(beam.PTransform):
         return (cut.parts, blocks) | "Parts" >> beam.Flatten()
 
 
+_Files = Callable[[Iterable[int]], Iterable[InputFile]]
 _Reader = Callable[[Part, Dates], Iterator[Records]]
 _Hint = Callable[[str, str], bool]
 
 
 class _ReadFn(beam.DoFn):
-    """All files -> unique documents."""
+    """All files of a list -> unique documents."""
 
-    def __init__(self, read: _Reader, hint: _Hint, limit: int | None):
-        self._read, self._hint, self._limit = read, hint, limit
+    def __init__(self, files: _Files, read: _Reader, hint: _Hint, limit: int | None):
+        self._files, self._read, self._hint, self._limit = files, read, hint, limit
 
-    def process(self, files: Sequence[InputFile]) -> Iterator[Any]:
-        yield from _timed(self._outputs(files))
+    def process(self, groups: Iterable[int]) -> Iterator[Any]:
+        yield from _timed(self._outputs(self._files(groups)))
 
-    def _outputs(self, files: Sequence[InputFile]) -> Iterator[Any]:
-        seen, times = DigestSet(), {file: Dates() for file in files}
+    def _outputs(self, files: Iterable[InputFile]) -> Iterator[Any]:
+        seen, times = DigestSet(), list[Dated]()
         n_records = n_separators = 0
-        for records in _together(self._first(times)):
+        for records in _together(self._first(files, times)):
             n_records += len(records)
             count("records", len(records))
             documents, twice = _unique(records.documents, seen)
@@ -147,20 +155,25 @@ class _ReadFn(beam.DoFn):
                 yield documents
         yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
         yield from (beam.pvalue.TaggedOutput("counts", n) for n in _separators(n_separators))
-        yield from (beam.pvalue.TaggedOutput("counts", part) for part in _dated(times))
+        yield from (beam.pvalue.TaggedOutput("counts", time) for time in times)
 
-    def _first(self, times: Mapping[InputFile, Dates]) -> Iterator[Records]:
-        """The records within the limit; files behind it are not read."""
-        n = 0
-        for file, dates in times.items():
-            with closing(self._read(Part(file), dates)) as parts:  # type: ignore[type-var]
-                for records in parts:
-                    if self._limit is not None:
-                        records = records.first(self._limit - n)
-                    yield records
-                    n += len(records)
-                    if n == self._limit:
-                        return
+    def _first(self, files: Iterable[InputFile], times: list[Dated]) -> Iterator[Records]:
+        """The records within the limit; files behind it are not read. `times` get those of all
+        files that count.
+        """
+        left = self._limit
+        for file in files:
+            dates = Dates()
+            if left != 0:
+                with closing(self._read(Part(file), dates)) as parts:  # type: ignore[type-var]
+                    for records in parts:
+                        if left is not None:
+                            records = records.first(left)
+                            left -= len(records)
+                        yield records
+                        if left == 0:
+                            break
+            times[:] = reduced([*times, *_dated(file, dates)])
 
 
 def _together(parts: Iterable[Records]) -> Iterator[Records]:
@@ -204,7 +217,7 @@ class _ReadPartFn(beam.DoFn):
             yield from (beam.pvalue.TaggedOutput("failures", one) for one in records.failures)
             yield from records.documents
         yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
-        yield from (beam.pvalue.TaggedOutput("counts", time) for time in _dated({part.file: dates}))
+        yield from (beam.pvalue.TaggedOutput("counts", time) for time in _dated(part.file, dates))
 
 
 def _timed(outputs: Iterator[Any]) -> Iterator[Any]:
@@ -242,10 +255,9 @@ def _separators(n: int) -> list[Count]:
     return [Count("pair_separators", n)] if n else []
 
 
-def _dated(times: Mapping[InputFile, Dates]) -> list[Dated]:
-    """The times that count."""
-    parts = (dated(file.path, file.written, dates) for file, dates in times.items())
-    return reduced(part for part in parts if part)
+def _dated(file: InputFile, dates: Dates) -> list[Dated]:
+    """Its time, where one is known."""
+    return [time] if (time := dated(file.path, file.written, dates)) else []
 
 
 class _CutFn(beam.DoFn):

@@ -126,7 +126,7 @@ _FILED = tuple[str, Any]
 def _in_parts(group: tuple[str, Iterable[tuple[Known, Place]]]) -> Iterator[Copies]:
     waiting, copies = Waiting(), iter(group[1])
     while some := list(itertools.islice(copies, DOCUMENTS)):
-        known = [(one.id, "", None, *one[2:5], None, one.links) for one, _ in some]
+        known = [(one.id, "", None, *one[2:5], None, *one[5:]) for one, _ in some]
         places = [place._asdict() for _, place in some]
         waiting.add(about_documents(Documents.of_rows(known)), pa.Table.from_pylist(places))
     yield from waiting.all()
@@ -138,7 +138,7 @@ def _by_text(document: Document) -> tuple[bytes, Document]:
 
 def _known(document: Document, key: bytes) -> Known:
     place = (document.source, document.source_row)
-    return Known(key, document.id, *place, document.metadata, document.links)
+    return Known(key, document.id, *place, document.metadata, document.links, document.span)
 
 
 def _fates(failures: beam.PCollection, empty: beam.PCollection) -> beam.PCollection:

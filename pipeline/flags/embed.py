@@ -35,7 +35,8 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "choices": UNITS,
             "default": "page",
             "help": "what is a document: a page of a Scrapbox export or a line of it; a Markdown"
-            " note (page) or a section below a heading of it (default: page)",
+            " note (page) or a section below a heading of it; or a chunk of any record (window),"
+            " short enough for one window of the model (default: page)",
         },
         "scrapbox_markup": {
             "choices": ("strip", "keep"),
@@ -114,11 +115,17 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "help": "embed everything, even texts that have vectors already",
         },
         "vector_dtype": {
-            "choices": ("float32", "float16"),
+            "choices": ("float32", "float16", "int8", "binary", "ubinary"),
             "default": "float32",
             "help": "type of the vectors in the files. float16 halves the space; pandas, Polars,"
             " DuckDB and Hugging Face datasets read it, Spark, fastparquet and BigQuery do"
-            " not (default: float32)",
+            " not. int8 is a byte for each number, binary and ubinary a bit (default: float32)",
+        },
+        "vector_ranges": {
+            "metavar": "FILE",
+            "help": "for int8: the least and the greatest value of each dimension, as .npy, as JSON"
+            " or as another output of `embed` (default: those of the snapshot before, else"
+            " measured on 1,000 documents of the input)",
         },
         "vector_encoding": {
             "choices": ("plain", "byte_stream_split"),
@@ -222,8 +229,14 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
         "window_overlap": {
             "type": count,
             "metavar": "N",
-            "help": "number of tokens that neighbouring windows share (default: a quarter of a"
-            " window, at most 64)",
+            "help": "number of tokens that neighbouring windows share; with --unit=window so many"
+            " or fewer (default: a quarter of a window, at most 64)",
+        },
+        "chunk_tokens": {
+            "type": above_zero,
+            "metavar": "N",
+            "help": "with --unit=window: number of tokens of a chunk at most, with special ones and"
+            " the prompt (default: --max_seq_length)",
         },
     },
     "the run": {

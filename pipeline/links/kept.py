@@ -17,6 +17,7 @@ import numpy as np
 
 from corpusvec.pipeline.links.models import PassageModel
 from corpusvec.transforms.links.lexical import LexicalIndex
+from corpusvec.transforms.links.notations import SCRAPBOX
 from corpusvec.transforms.links.passages import passages_of
 from corpusvec.transforms.snapshots.layouts import snapshot_ids
 from corpusvec.transforms.storage.files import write
@@ -76,7 +77,7 @@ class KeptVectors:
 
     def take(self, lines: Sequence[str], vectors: np.ndarray) -> None:
         """Vectors of lines that a snapshot has; what is kept on the disk is the others."""
-        parts = [passages_of(line, True) for line in lines]
+        parts = [passages_of(line, SCRAPBOX) for line in lines]
         whole = [at for at, part in enumerate(parts) if len(part) == 1]
         before = len(self._vectors)
         none = np.zeros((0, vectors.shape[1]), np.float32)
@@ -107,13 +108,14 @@ def keep_weights(folder: str | None, weights: Mapping[str, float]) -> None:
             write(os.path.join(folder, _WEIGHTS), json.dumps(dict(weights)).encode())
 
 
-def kept_weights(folder: str | None) -> Mapping[str, float] | None:
-    """The weights that were kept; None if there are none."""
+def kept_weights(folder: str | None) -> Mapping[str, float]:
+    """The weights that were kept, by the names of rankings; none where there are none."""
     path = os.path.join(folder, _WEIGHTS) if folder else None
     if path and os.path.exists(path):
         with contextlib.suppress(OSError, ValueError):
-            return read_json(Path(path))
-    return None
+            found = read_json(Path(path))
+            return found if isinstance(found, dict) else {}
+    return {}
 
 
 def lexical_index(folder: str | None, read: Callable[[], Sequence[str]]) -> LexicalIndex:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +16,9 @@ import numpy as np
 from corpusvec.pipeline.reports import snapshots
 from corpusvec.pipeline.reports.distances import distances
 from corpusvec.pipeline.reports.facts import COLUMNS, facts
-from corpusvec.transforms.documents.scrapbox_markup import strip_lines
 from corpusvec.transforms.documents.scrapbox_notation import link_to
 from corpusvec.transforms.links.neighbours import Vectors, nearest
+from corpusvec.transforms.links.notations import shown as without_notation
 from corpusvec.transforms.maps.clusters import clusters, how_many
 from corpusvec.transforms.maps.positions import method, positions
 from corpusvec.transforms.maps.words import distinguishing_words
@@ -180,17 +180,15 @@ def _suggestions(shown: _Shown) -> list[dict[str, Any]]:
 
 def _passages(shown: _Shown, document: str, why: Reason) -> tuple[str, str, str]:
     """Both as they are read, and the phrase that they share."""
-    read = _stripped if shown.pages.scrapbox[shown.pages.rows[document]] else str
-    mine, theirs = (around(read(part), why.phrase) for part in (why.mine, why.theirs))
+    notation = shown.pages.notations[shown.pages.rows[document]]
+    parts = (_stripped(part, notation) for part in (why.mine, why.theirs))
+    mine, theirs = (around(part, why.phrase) for part in parts)
     return mine, theirs, why.phrase
 
 
-def _stripped(passage: str) -> str:
-    """What Scrapbox shows of a passage; all of it where that is nothing, as of pictures."""
-    lines = passage.split("\n")
-    kept = zip(lines, strip_lines(lines))
-    shown = "\n".join("".join(line[a:b] for a, b in runs) for line, runs in kept)
-    return shown.strip() or passage
+def _stripped(passage: str, notation: str) -> str:
+    """What a reader sees of a passage; all of it where that is nothing, as of pictures."""
+    return without_notation(passage, notation).strip() or passage
 
 
 def around(passage: str, phrase: str) -> str:
@@ -216,16 +214,21 @@ def _links(shown: _Shown) -> dict[int, str]:
 
 
 def _facts(shown: _Shown) -> dict[str, Any]:
-    corpus, pages = shown.first, shown.pages
+    corpora, pages = shown.pages.corpora, shown.pages
+    firsts = np.cumsum([0, *map(len, corpora)])  # of each corpus, where its rows begin
     places = {
-        line: shown.places[row]
+        int(firsts[number]) + line: shown.places[row]
         for row, (number, lines) in enumerate(pages.parts)
         for line in lines
-        if number == 0 and row in shown.places
+        if row in shown.places
     }
-    batches = corpus.dataset.to_batches(columns=list(COLUMNS))
-    told = facts(batches, corpus.manifest["counts"], places)
-    rejected = list(islice(snapshots.rejected(corpus.output, corpus.manifest), _LISTED))
+    batches = chain.from_iterable(one.dataset.to_batches(columns=list(COLUMNS)) for one in corpora)
+    counts: Counter[str] = Counter()
+    for corpus in corpora:
+        counts.update(corpus.manifest["counts"])
+    told = facts(batches, counts, places)
+    lists = (snapshots.rejected(corpus.output, corpus.manifest) for corpus in corpora)
+    rejected = list(islice(chain.from_iterable(lists), _LISTED))
     links = None
     if len(pages.graph.edges):
         count = sum(map(len, pages.links))
@@ -261,8 +264,11 @@ def _changes(shown: _Shown) -> dict[str, Any] | None:
 
 def _made(shown: _Shown) -> dict[str, str]:
     manifest = shown.first.manifest
-    asked = manifest.get("configuration") or {}
-    names = [path.rstrip("/").rpartition("/")[2] for path in asked.get("input") or ()]
+    every = [one.manifest.get("configuration") or {} for one in shown.pages.corpora]
+    asked = every[0]
+    names = [
+        path.rstrip("/").rpartition("/")[2] for one in every for path in one.get("input") or ()
+    ]
     return {
         "finished": manifest["finished"],
         "snapshot": manifest["id"],

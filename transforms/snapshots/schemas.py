@@ -35,6 +35,8 @@ def sentence_table(rows: Sentences) -> pa.Table:
         "pair": pa.array(documents.pairs, pa.string()),
         "metadata": about["metadata"],
         "links": about["links"],
+        "start": about["start"],
+        "end": about["end"],
         "text_sha256": pa.array([one.hex() for one in text_digests(documents)], pa.string()),
         "model_text_sha256": pa.array(model_text_digests(documents), pa.string()),
         "n_tokens": _numbers(rows.n_tokens, len(rows)),
@@ -56,6 +58,8 @@ def about_documents(documents: Documents) -> pa.Table:
             "source_row": pa.array(documents.source_rows, pa.int64()),
             "metadata": metadata_column(documents.metadata),
             "links": pa.array(documents.links, pa.list_(pa.string())),
+            "start": pa.array([span and span[0] for span in documents.spans], pa.int64()),
+            "end": pa.array([span and span[1] for span in documents.spans], pa.int64()),
         }
     )
 
@@ -96,7 +100,7 @@ def token_table(rows: TokenRows) -> pa.Table:
 
 
 def _vectors(values: np.ndarray) -> pa.FixedSizeListArray:
-    """[N, D] float32 or float16 -> a column of lists of D."""
+    """[N, D], as the files have them -> a column of lists of D."""
     flat = pa.array(np.ascontiguousarray(values).reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
@@ -109,21 +113,23 @@ def with_metadata(table: pa.Table, about: Mapping[str, Any]) -> pa.Table:
 def parquet_options(schema: pa.Schema, encoding: str = PLAIN) -> dict[str, Any]:
     """How columns are stored. `encoding` is that of the vectors: split by significance their bytes
     take 9 % less, and fewer programs read them. Level 1 of zstd is the smallest and the fastest for
-    vectors. Lists in pages of version 2 are beyond fastparquet. Dictionaries are for strings alone,
-    and the smallest and largest value are not kept of vectors: for float16 they take as long as all
+    vectors. Lists in pages of version 2 are beyond fastparquet. Dictionaries are for strings, and
+    for vectors of bytes: there each number takes a byte in place of the four that Parquet has for
+    it. The smallest and largest value are not kept of vectors: for float16 they take as long as all
     the rest.
     """
-    vectors = [
-        f"{column.name}.list.element"
-        for column in schema
-        if pa.types.is_fixed_size_list(column.type)
+    lists = {f.name: f.type for f in schema if pa.types.is_fixed_size_list(f.type)}
+    vectors = [f"{name}.list.element" for name in lists]
+    of_bytes = [
+        f"{name}.list.element" for name in lists if pa.types.is_integer(lists[name].value_type)
     ]
     return {
         "compression": "zstd",
         "compression_level": 1,
         "data_page_version": "1.0",
         "use_byte_stream_split": vectors if encoding == BYTE_STREAM_SPLIT else False,
-        "use_dictionary": [name for name in schema.names if name in ("id", "source", "token")],
+        "use_dictionary": of_bytes
+        + [name for name in schema.names if name in ("id", "source", "token")],
         "write_statistics": [field.name for field in schema if not pa.types.is_nested(field.type)],
     }
 

@@ -22,6 +22,7 @@ from corpusvec.transforms.models.saved_models import signatures
 from corpusvec.transforms.models.saved_models.inlined_graphs import InlinedGraph
 from corpusvec.transforms.models.saved_models.optimized_graphs import optimized, without
 from corpusvec.transforms.models.saved_models.signatures import SavedModel
+from corpusvec.transforms.models.sources.hubs import hub
 from corpusvec.transforms.specs import Signature, Tensor
 
 # isort: split
@@ -115,7 +116,7 @@ class _Loaded:
     @classmethod
     def read(cls, model: SavedModel, signature: Signature) -> _Loaded:
         with _fewer_words():
-            loaded = tf.saved_model.load(model.path, tags=list(model.tags))
+            loaded = hub().load(model.path, tags=list(model.tags))
         if signature.name == signatures.CALL:
             traces = [trace for trace in model.signatures if trace.name == signatures.CALL]
             function = loaded.__call__.concrete_functions[traces.index(signature)]

@@ -2,6 +2,7 @@
 
 `https://`, `http://`: an archive, or a TF Hub handle. `gs://`, `s3://`: a folder or an archive.
 `hf://owner/name@revision`: a model of the Hugging Face Hub. `file://`, or a path: a local archive.
+Any other scheme for which the user has added a resolver to tensorflow-hub's registry.
 Each is fetched into the cache once.
 """
 
@@ -11,17 +12,19 @@ import functools
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from corpusvec.transforms.models.sources import archives, downloads
+from corpusvec.transforms.models.sources import archives, downloads, hubs
 from corpusvec.transforms.models.sources.caches import Entry, accept_all, cache_folder, cached, say
 from corpusvec.transforms.storage.file_digests import sha256
 from corpusvec.transforms.storage.files import listed, open_file
 from corpusvec.transforms.storage.stores import Refused, ask, unserved
 
 STORES = ("gs", "s3")
+_HTTP = ("http", "https")
 _KINDS = "https://…, http://…, gs://…, s3://…, hf://owner/name, file://… or a .tar.gz file"
 _COMPRESSED = "tf-hub-format=compressed"
 
@@ -107,9 +110,7 @@ def _local_model(
 ) -> str:
     scheme = model.partition("://")[0].lower() if "://" in model else "file"
     source = ""
-    if scheme in ("http", "https"):
-        fetch = functools.partial(_fetch_http, model, name)
-    elif scheme in STORES:
+    if scheme in STORES:
         fetch = functools.partial(_fetch_store, model)
     elif scheme == "hf":
         fetch = functools.partial(_fetch_hugging_face, model)
@@ -119,8 +120,10 @@ def _local_model(
             return path
         model, name, source = f"file://{path}", path, _archive_digest(path)
         fetch = functools.partial(_unpack, path)
+    elif scheme in _HTTP or hubs.LIBRARY in sys.modules:  # else nobody has added a resolver
+        fetch = functools.partial(_fetch_hub, model, name, scheme)
     else:
-        raise ValueError(f"{scheme}:// is no kind of address that a model can have; give {_KINDS}")
+        raise _unknown(scheme)
     entry = Entry(cache, model, name, source, check)
     try:
         return archives.inner_folder(cached(entry, fetch, refresh))
@@ -154,7 +157,33 @@ def _unpack(archive: str, folder: str, scratch: str = "") -> None:
         ) from error
 
 
-def _fetch_http(handle: str, shown: str, folder: str, scratch: str) -> None:
+def _unknown(scheme: str) -> ValueError:
+    return ValueError(f"{scheme}:// is no kind of address that a model can have; give {_KINDS}")
+
+
+def _fetch_hub(handle: str, shown: str, scheme: str, folder: str, scratch: str) -> None:
+    """By tensorflow-hub's registry: the folder that a resolver knows, else a download."""
+    if os.environ.get("TFHUB_MODEL_LOAD_FORMAT", "").upper() == "UNCOMPRESSED":
+        raise ValueError(
+            "TFHUB_MODEL_LOAD_FORMAT=UNCOMPRESSED reads a model where it is published, and nobody"
+            " could tell whether it changes; unset it, or set it to COMPRESSED"
+        )
+    try:
+        place = hubs.resolved(handle)
+    except Exception as error:  # someone's own resolver raises what it likes
+        reason = _first_line(error).replace(handle, shown)
+        raise RuntimeError(f"tensorflow-hub does not find it: {reason}") from error
+    if place != handle:
+        if not os.path.isdir(place):
+            raise ValueError(f"its resolver answers {place}, which is no folder of this machine")
+        shutil.copytree(place, folder, dirs_exist_ok=True)
+    elif scheme in _HTTP:
+        _download(handle, shown, folder, scratch)
+    else:
+        raise _unknown(scheme)
+
+
+def _download(handle: str, shown: str, folder: str, scratch: str) -> None:
     say(f"fetching {shown}")
     archive = os.path.join(scratch, "archive.tar.gz")
     downloads.fetch(download_address(handle), archive, lambda text: say(f"{shown}: {text}"))

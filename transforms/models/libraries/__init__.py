@@ -1,0 +1,1 @@
+"""Libraries that greet whoever imports them, imported without a word."""
