@@ -76,6 +76,7 @@ setup(
             "pylance",
             "pytest",
             "pytest-timeout",
+            "pytest-xdist",
             "qdrant-client",
             "ruff",
             "tensorflow-text; sys_platform == 'linux' and platform_machine == 'x86_64'",

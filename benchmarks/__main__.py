@@ -13,7 +13,9 @@ from pathlib import Path
 from benchmarks import (
     encoding,
     families,
+    gpu,
     machine,
+    many_files,
     memory,
     null,
     planning,
@@ -40,6 +42,7 @@ GROUPS: Mapping[str, Callable[[Plan], list[rows.Row]]] = {
     "whole": whole_runs.measure,
     "programs": programs.measure,
     "memory": memory.measure,
+    "files": many_files.measure,
     "shapes": shapes.measure,
     "start": starting.measure,
     "tokenize": tokenizing.measure,
@@ -48,6 +51,7 @@ GROUPS: Mapping[str, Callable[[Plan], list[rows.Row]]] = {
     "flink": sharing.measure,
     "reruns": reruns.measure,
     "null": null.measure,
+    "gpu": gpu.measure,
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 
 from corpusvec.pipeline.jobs import Job
-from corpusvec.pipeline.settings import Recipe, Settings, takes
+from corpusvec.pipeline.settings import Recipe, Settings, complete, takes
 from corpusvec.transforms.batch import BatchBySize
 from corpusvec.transforms.batches import batch_budget
 from corpusvec.transforms.compare import CompareSnapshots
@@ -65,7 +65,7 @@ class Embed(beam.PTransform):
     @takes(Settings)
     def __init__(self, **settings: Any):
         super().__init__()
-        self._recipe = Settings(**settings).resolve()
+        self._recipe = complete(Settings(**settings).resolve())
 
     def expand(self, texts) -> Embedded:
         documents = texts | "Documents" >> beam.Map(to_document) | GatherDocuments()
@@ -105,7 +105,8 @@ def _embed(documents: beam.PCollection, recipe: Recipe) -> tuple[Embedded, beam.
 def build(pipeline: beam.Pipeline, job: Job) -> None:
     """Add the whole run to a pipeline."""
     read = pipeline | ReadDocuments(
-        files=job.files,
+        listed=job.listed,
+        n_files=len(job.files),
         reading=job.reading,
         limit=job.limit,
         spread=job.spread,

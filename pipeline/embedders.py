@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from corpusvec.pipeline.settings import Recipe, Settings, takes
+from corpusvec.pipeline.settings import Recipe, Settings, complete, takes
 from corpusvec.transforms.batches import batch_budget, cut_batches
 from corpusvec.transforms.columns import Documents, Windows
 from corpusvec.transforms.elements import (
@@ -24,8 +24,9 @@ from corpusvec.transforms.elements import (
     TokenVectors,
     to_document,
 )
+from corpusvec.transforms.models.capacities import THIS_PROCESS
 from corpusvec.transforms.models.isolation import encode_each
-from corpusvec.transforms.models.kinds import load_encoder, tokens_at_once
+from corpusvec.transforms.models.kinds import load_encoder
 from corpusvec.transforms.storage.digests import failure_of
 from corpusvec.transforms.tokens.tokenizers import Tokenizer, load_tokenizer
 from corpusvec.transforms.tokens.windows import EMPTY, Cut, cut
@@ -68,7 +69,7 @@ class Embedder:
             raise ValueError(
                 f"layers={layers!r}: an Embedder gives no vectors of tokens; corpusvec.Embed does"
             )
-        self._model = LoadedModel(Settings(**settings).resolve())
+        self._model = LoadedModel(complete(Settings(**settings).resolve()))
 
     def embed(self, texts: Iterable[str | tuple[str, str] | Document]) -> np.ndarray:
         """The vectors of strings, `(id, text)` or `Document`s: [N, D], in the order of the texts.
@@ -113,14 +114,14 @@ class LoadedModel:
     """The model of a recipe. `seconds` are those of its calls in `embed`, all streams together."""
 
     def __init__(self, recipe: Recipe):
-        self._recipe = recipe
+        self.recipe = recipe
         self.encoder = load_encoder(recipe.spec, recipe.wanted)
-        self.at_once = tokens_at_once() if recipe.spec.padding else 0
+        self.at_once = THIS_PROCESS.tokens if recipe.spec.padding else 0
         self.seconds = 0.0
 
     @cached_property
     def _tokenizer(self) -> Tokenizer | None:
-        spec = self._recipe.spec.tokenizer
+        spec = self.recipe.spec.tokenizer
         return load_tokenizer(spec) if spec else None
 
     def warm_up(self, documents: Sequence[Document]) -> None:
@@ -133,7 +134,7 @@ class LoadedModel:
 
         Raises `BrokenModel`.
         """
-        made = DocumentVectors(replace(self._recipe.vectors, token_layers=()))
+        made = DocumentVectors(replace(self.recipe.vectors, token_layers=()))
         found: dict[int, SentenceVector | Failure] = {}
         for start in range(0, len(documents), _TOGETHER):
             cut = self.cut(documents[start : start + _TOGETHER])
@@ -145,13 +146,14 @@ class LoadedModel:
 
     def cut(self, documents: Sequence[Document]) -> Cut:
         """The windows of documents."""
-        return cut(Documents.of(documents), self._tokenizer, self._recipe.windows)
+        return cut(Documents.of(documents), self._tokenizer, self.recipe.windows)
 
     def batches(self, windows: Windows) -> list[Windows]:
         """As a run cuts them."""
-        spec = self._recipe.spec
+        spec = self.recipe.spec
         budget = max(batch_budget(spec), self.at_once)
-        return list(cut_batches(windows, budget, spec.padding, spec.longest_padded))
+        few = THIS_PROCESS.few_shapes
+        return list(cut_batches(windows, budget, spec.padding, spec.longest_padded, few))
 
     def pooled(
         self, batches: Sequence[Windows], made: DocumentVectors, company: int = 0

@@ -7,13 +7,14 @@ import contextlib
 import os
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from corpusvec.pipeline import __version__
+from corpusvec.pipeline import __version__, calibrations
 from corpusvec.pipeline.previous import Previous, previous
 from corpusvec.pipeline.runners.options import LOCAL
 from corpusvec.pipeline.settings import Recipe, Settings
@@ -41,6 +42,8 @@ from corpusvec.transforms.snapshots.earlier_rows import Earlier
 from corpusvec.transforms.snapshots.layouts import latest
 from corpusvec.transforms.snapshots.manifests import DEFAULT_LIMITS, Limits
 from corpusvec.transforms.snapshots.schemas import PLAIN, SENTENCES, TOKENS
+from corpusvec.transforms.storage.files import join
+from corpusvec.transforms.vectors.quantizations import FLOATS
 
 _LIBRARIES = ("apache-beam", "tensorflow", "tokenizers", "sentencepiece", "pyarrow", "numpy")
 
@@ -63,6 +66,11 @@ class Job:
     vector_encoding: str = PLAIN  # in the files; it is no part of what decides the vectors
     manifest: dict[str, Any]  # what the manifest says beside counts and files
     claims: Sequence[Claim] = ()  # on the output, and on what is read elsewhere
+
+    @property
+    def listed(self) -> str:
+        """Where the list of its files lies while it runs; a commit removes what no report names."""
+        return join(self.snapshot.attempt, "inputs.parquet")
 
     @property
     def apart(self) -> bool:
@@ -89,13 +97,11 @@ def from_flags(
     reading = _reading(flags)
     notes: list[str] = []
     files = _files(patterns, flags, reading, notes)
-    settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
-    recipe = Settings(**settings).resolve()
-    begun = _begin(flags, started, recipe.describe(flags.scrapbox_markup), held)
+    begun = _begin(flags, started, _recipe(flags, files, reading), held)
     if begun.late:  # by now there may be others
         notes = []
         files = _files(patterns, flags, reading, notes)
-    before = begun.before
+    before, recipe = begun.before, begun.recipe
     return Job(
         files=files,
         reading=reading,
@@ -115,9 +121,32 @@ def from_flags(
     )
 
 
+def _recipe(
+    flags: argparse.Namespace, files: Sequence[InputFile], reading: Reading
+) -> Callable[[], Recipe]:
+    """What makes it complete once the output is claimed. Raises `ValueError` before that."""
+    if flags.vector_encoding != PLAIN and flags.vector_dtype not in FLOATS:
+        raise ValueError(
+            f"--vector_encoding={flags.vector_encoding}: is for floats, and --vector_dtype is"
+            f" {flags.vector_dtype}; omit the flag"
+        )
+    settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
+    recipe = Settings(**settings).resolve()
+    outputs = [place for place in (flags.previous, flags.output) if place]
+    return partial(calibrations.settled, recipe, outputs, files, reading, flags.limit)
+
+
 def _make_whole(flags: argparse.Namespace, spread: bool) -> None:
     """The paths of the flags but --input."""
-    for name in ("output", "previous", "model", "tokenizer", "model_cache", "id_root"):
+    for name in (
+        "output",
+        "previous",
+        "model",
+        "tokenizer",
+        "model_cache",
+        "id_root",
+        "vector_ranges",
+    ):
         if path := getattr(flags, name):
             # Shells expand ~ at the start of a word only, not behind =.
             path = os.path.expanduser(path)
@@ -150,12 +179,13 @@ def _absolute(path: str) -> str:
 
 
 class _Begun(NamedTuple):
-    """A run's snapshot, when it began, what it can take over, its claims, and whether it was
-    `late`: another one published after the start of this one.
+    """A run's snapshot, when it began, its recipe, what it can take over, its claims, and whether
+    it was `late`: another one published after the start of this one.
     """
 
     snapshot: Snapshot
     at: datetime
+    recipe: Recipe
     before: Previous
     late: bool
     claims: Sequence[Claim] = ()
@@ -164,23 +194,26 @@ class _Begun(NamedTuple):
 def _begin(
     flags: argparse.Namespace,
     started: float,
-    run: Mapping[str, Any],
+    settled: Callable[[], Recipe],
     held: contextlib.ExitStack | None,
 ) -> _Begun:
-    """What is there is looked at only when the claims are made: until then another run may be at
-    it, or somebody prunes.
+    """What is there is looked at only when the claims are made, also by `settled`: until then
+    another run may be at it, or somebody prunes.
     """
     output = flags.output.rstrip("/") or "/"
     begun = datetime.fromtimestamp(started, timezone.utc)
     if held is None:
+        recipe = settled()
+        run = recipe.describe(flags.scrapbox_markup)
         before = previous(output, flags.previous, flags.full, run)
-        return _Begun(Snapshot(output, new_id(begun)), begun, before, late=False)
+        return _Begun(Snapshot(output, new_id(begun)), begun, recipe, before, late=False)
     claim = held.enter_context(writing(output, flags.if_running == "wait"))
     other = held.enter_context(reading(flags.previous)) if flags.previous else None
     # To resolve a model may take long: of two runs the one that claims first need not be the one
     # that was started first, and LATEST would be newer than the other.
     now = datetime.now(timezone.utc)
-    snapshot = Snapshot(output, new_id(now))
+    snapshot, recipe = Snapshot(output, new_id(now)), settled()
+    run = recipe.describe(flags.scrapbox_markup)
     with sole_writer(output):
         late = claim.waited or (latest(output) or "") > new_id(begun)
         before = previous(output, flags.previous, flags.full, run)
@@ -188,7 +221,7 @@ def _begin(
     if other:
         other.tell(snapshot.id, before.names_in(flags.previous))
     claims = [claim, other] if other else [claim]
-    return _Begun(snapshot, now if late else begun, before, late, claims)
+    return _Begun(snapshot, now if late else begun, recipe, before, late, claims)
 
 
 def _files(

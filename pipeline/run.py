@@ -18,6 +18,7 @@ from corpusvec.pipeline.runners import dataflow
 from corpusvec.pipeline.runners.failures import OutOfSight, RunFailed, explanation, run_failed
 from corpusvec.pipeline.runners.options import FLINK, LOCAL, hands_over
 from corpusvec.pipeline.terminal.progress import Progress
+from corpusvec.transforms.documents.inputs import write_list
 from corpusvec.transforms.snapshots.layouts import LATEST
 from corpusvec.transforms.storage.stores import is_remote
 
@@ -76,6 +77,7 @@ def _run(job: Job, arguments: Sequence[str], runner) -> bool:
     """Whether the end was seen."""
     options = PipelineOptions(list(arguments))
     pipeline = beam.Pipeline(runner=runner, options=options)
+    write_list(job.listed, job.files)
     build(pipeline, job)
     waits = not hands_over(options)
     if not waits or job.spread:  # where this process is killed, the job may go on elsewhere

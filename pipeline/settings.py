@@ -5,20 +5,48 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Concatenate, ParamSpec
 
 from corpusvec.pipeline import card_prompts
 from corpusvec.transforms.models.placements import Origin, described
-from corpusvec.transforms.models.saved_models.choices import layer_widths, undecided
-from corpusvec.transforms.specs import OUTPUT, Asked, Layer, ModelSpec, VectorColumn, Wanted
+from corpusvec.transforms.models.saved_models.choices import (
+    given_by,
+    layer_widths,
+    undecided,
+    width_of,
+)
+from corpusvec.transforms.snapshots.layouts import LATEST, latest, manifest_path
+from corpusvec.transforms.specs import (
+    OUTPUT,
+    Asked,
+    Layer,
+    ModelSpec,
+    Quantization,
+    Ranges,
+    VectorColumn,
+    VectorPlan,
+    Wanted,
+)
+from corpusvec.transforms.storage.files import exists, join
 from corpusvec.transforms.tokens.tokenizers import HUGGING_FACES, load_tokenizer
 from corpusvec.transforms.tokens.windows import LONG_TEXT, WindowPlan, prompted
 from corpusvec.transforms.vectors.columns import parse_layers, parse_vectors
-from corpusvec.transforms.vectors.dense_layers import NORMALIZE, TRUNCATE, width_after
-from corpusvec.transforms.vectors.documents import VectorPlan
+from corpusvec.transforms.vectors.dense_layers import (
+    NORMALIZE,
+    TRUNCATE,
+    dimensions,
+    width_after,
+)
 from corpusvec.transforms.vectors.poolings import POOLINGS, poolings_of
+from corpusvec.transforms.vectors.quantizations import (
+    DTYPES,
+    FLOATS,
+    INT8,
+    read_ranges,
+)
 
 # To be raised with whatever gives some text another vector under the same settings, or what nights
 # before have made is taken for what this one would make.
@@ -30,12 +58,13 @@ _LATER: Mapping[str, Any] = {
     "skips_unknown": False,
     "dictionary": "",
     "characters": False,
+    "extra_ids": 0,
 }
 _CHOICES = {
     "do_lower_case": ("auto", "true", "false"),
     "long_text": LONG_TEXT,
     "precision": ("float32", "tf32", "bfloat16", "float16"),
-    "vector_dtype": ("float32", "float16"),
+    "vector_dtype": DTYPES,
 }
 
 
@@ -61,6 +90,7 @@ class Settings:
     window_overlap: int | None = None
     precision: str = "float32"
     vector_dtype: str = "float32"
+    vector_ranges: str | None = None
 
     def resolve(self) -> Recipe:
         """Raises `ValueError` with the flag, the value, what is allowed and what to do."""
@@ -89,16 +119,60 @@ class Settings:
                 " tf32 or bfloat16; use one of these"
             )
         missing = card_prompts.notes(self.model, spec) if self.prompt is None else ()
+        vectors = self._vector_plan(columns, token_layers, spec)
         return Recipe(
             spec=spec,
             origin=origin,
-            wanted=_wanted(columns, token_layers, self.precision),
+            wanted=_wanted(vectors, self.precision),
             windows=plan,
-            vectors=VectorPlan(
-                columns, token_layers, self.normalize, self.mask_special, self.vector_dtype
-            ),
+            vectors=vectors,
             notes=(*spec.notes, *missing),
         )
+
+    def _vector_plan(
+        self,
+        columns: tuple[VectorColumn, ...],
+        token_layers: tuple[tuple[str, Layer], ...],
+        spec: ModelSpec,
+    ) -> VectorPlan:
+        how = self._quantizations(columns, spec)
+        flags = (self.normalize, self.mask_special, self.vector_dtype)
+        return VectorPlan(columns, token_layers, *flags, how)
+
+    def _quantizations(
+        self, columns: tuple[VectorColumn, ...], spec: ModelSpec
+    ) -> tuple[Quantization, ...]:
+        """Those of the columns; none for floats, and none for int8 until its ranges are known.
+
+        Raises `ValueError` for ranges of other dimensions, and for columns whose width nobody
+        knows.
+        """
+        dtype = self.vector_dtype
+        if self.vector_ranges is not None and dtype != INT8:
+            raise ValueError(
+                f"--vector_ranges={self.vector_ranges}: is for --vector_dtype=int8, and that is"
+                f" {dtype}; omit it"
+            )
+        if dtype in FLOATS:
+            return ()
+        if self.layers:
+            raise ValueError(
+                f"--vector_dtype={dtype}: is for sentence vectors, and --layers={self.layers} asks"
+                " for vectors of tokens; use float32 or float16, or omit --layers"
+            )
+        if dtype == INT8 and self.vector_ranges is None:
+            return ()
+        widths = [_known_width(column, spec, dtype) for column in columns]
+        if dtype != INT8:
+            return tuple(Quantization(dtype, width) for width in widths)
+        ranges = _ranges_in(self.vector_ranges or "", [column.name for column in columns])
+        for column, width in zip(columns, widths):
+            if (told := len(ranges[column.name][0])) != width:
+                raise ValueError(
+                    f"--vector_ranges={self.vector_ranges}: has ranges of {told} dimensions, and"
+                    f" {column.name} has {width}; measure them with the same model and settings"
+                )
+        return _of_ranges(columns, ranges)
 
     def describe_model(self) -> tuple[ModelSpec, Origin]:
         """The model, fetched where `model` is a handle."""
@@ -204,12 +278,51 @@ def poolings_for(spec: ModelSpec) -> tuple[str, ...]:
 
 def _width(column: VectorColumn, spec: ModelSpec) -> int | None:
     """Of a column, None where nobody knows."""
+    if column.pooling == OUTPUT:
+        width = _output_width(column.output, spec)
+        return None if width is None else width_after(column.modules, width)
     known = layer_widths(spec)
     widths = [width for layer in column.layers if (width := known.get(layer)) is not None]
-    if column.pooling == OUTPUT or len(widths) < len(column.layers):
+    if len(widths) < len(column.layers):
         return None
     combined = sum(widths) if column.combine == "concat" else widths[0]
     return width_after(column.modules, combined * len(poolings_of(column)))
+
+
+def _output_width(output: str, spec: ModelSpec) -> int | None:
+    """Of what a model gives for a whole text."""
+    if spec.signature is None:
+        return spec.hidden_size
+    key = given_by(spec.signature, spec.kind).outputs.get(output, output)
+    return width_of(spec.signature, key)
+
+
+def _known_width(column: VectorColumn, spec: ModelSpec, dtype: str) -> int:
+    """Raises `ValueError` where the model does not say how wide a column is."""
+    width = _width(column, spec)
+    cut = [first for step in column.modules if (first := dimensions(step)) is not None]
+    if width is None and not cut:
+        raise ValueError(
+            f"--vector_dtype={dtype}: the model does not say how many dimensions {column.name} has;"
+            " say it with --dimensions"
+        )
+    return cut[-1] if width is None else width
+
+
+def _ranges_in(path: str, columns: list[str]) -> dict[str, Ranges]:
+    """Those in a file, or of the published snapshot of an output of `embed`."""
+    path = os.path.expanduser(path)
+    if exists(join(path, LATEST)):
+        path = manifest_path(path, latest(path) or "")
+    return read_ranges(path, columns)
+
+
+def _of_ranges(
+    columns: tuple[VectorColumn, ...], ranges: Mapping[str, Ranges]
+) -> tuple[Quantization, ...]:
+    return tuple(
+        Quantization(INT8, len(ranges[column.name][0]), ranges[column.name]) for column in columns
+    )
 
 
 def _check_widths(spec: ModelSpec, columns: tuple[VectorColumn, ...]) -> None:
@@ -226,14 +339,12 @@ def _check_widths(spec: ModelSpec, columns: tuple[VectorColumn, ...]) -> None:
             )
 
 
-def _wanted(
-    columns: tuple[VectorColumn, ...], token_layers: tuple[tuple[str, Layer], ...], precision: str
-) -> Wanted:
-    layers = {layer for column in columns for layer in column.layers}
-    layers |= {layer for _, layer in token_layers}
-    outputs = {column.output for column in columns if column.output}
+def _wanted(vectors: VectorPlan, precision: str) -> Wanted:
+    layers = {layer for column in vectors.columns for layer in column.layers}
+    layers |= {layer for _, layer in vectors.token_layers}
+    outputs = {column.output for column in vectors.columns if column.output}
     in_order = sorted(layers, key=lambda layer: (isinstance(layer, str), layer))
-    return Wanted(tuple(in_order), tuple(sorted(outputs)), precision)
+    return Wanted(tuple(in_order), tuple(sorted(outputs)), precision, vectors)
 
 
 def _check_windows(plan: WindowPlan, spec: ModelSpec) -> None:
@@ -268,6 +379,21 @@ class Recipe:
     vectors: VectorPlan
     notes: tuple[str, ...] = ()
 
+    @property
+    def lacks_ranges(self) -> bool:
+        """Whether vectors cannot be stored before their ranges are known."""
+        return self.vectors.dtype == INT8 and not self.vectors.quantizations
+
+    def with_ranges(self, ranges: Mapping[str, Ranges]) -> Recipe:
+        """For int8, by the names of columns."""
+        found = _of_ranges(self.vectors.columns, ranges)
+        return replace(self, vectors=replace(self.vectors, quantizations=found))
+
+    def in_float32(self) -> Recipe:
+        """The same vectors before they are made small."""
+        plan = replace(self.vectors, dtype="float32", quantizations=())
+        return replace(self, vectors=plan)
+
     def describe(self, markup: str) -> dict[str, Any]:
         """What manifest and files say of the run: vectors of two kinds shall not be mixed
         unnoticed.
@@ -293,7 +419,22 @@ class Recipe:
             "vector_dtype": self.vectors.dtype,
             "rules": _RULES,
         }
+        if self.vectors.quantizations:
+            named = zip(self.vectors.columns, self.vectors.quantizations)
+            about["quantization"] = {column.name: asdict(how) for column, how in named}
         return about | {"fingerprint": fingerprint(about)}
+
+
+def complete(recipe: Recipe) -> Recipe:
+    """As it is, for a program that reads no input to measure ranges on. Raises `ValueError` where
+    it lacks them.
+    """
+    if recipe.lacks_ranges:
+        raise ValueError(
+            "vector_dtype='int8': needs vector_ranges, a file with the least and the greatest value"
+            " of each dimension, or an output of `embed` with int8"
+        )
+    return recipe
 
 
 def fingerprint(about: Mapping[str, Any]) -> str:

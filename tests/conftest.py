@@ -26,6 +26,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = secrets.randbelow(1 << 32)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """With several processes (`-n 2`), one of them runs all tests of a file, and one all that
+    share the cluster, or the environment that holds the wheel.
+    """
+    for item in items:
+        shared = [name for name in ("jars", "installed") if name in item.fixturenames]
+        item.add_marker(pytest.mark.xdist_group((*shared, item.path.name)[0]))
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     seed = config.option.hypothesis_seed
     return f"seed: {seed} (--hypothesis-seed={seed} draws the same examples)"

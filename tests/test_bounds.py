@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from types import SimpleNamespace
 
 import apache_beam as beam
@@ -12,15 +13,15 @@ from apache_beam.pvalue import TaggedOutput
 
 from corpusvec.transforms import encode
 from corpusvec.transforms.batch import _BatchFn
-from corpusvec.transforms.columns import Documents, Encoded, Windows
+from corpusvec.transforms.columns import Documents, Encoded, Windows, gathered
 from corpusvec.transforms.documents.inputs import InputFile
 from corpusvec.transforms.elements import Document
 from corpusvec.transforms.gather import _GatherFn
 from corpusvec.transforms.models.probes import id_windows
 from corpusvec.transforms.read import _ReadFn
+from corpusvec.transforms.specs import VectorPlan
 from corpusvec.transforms.tokenize import _TokenizeFn
 from corpusvec.transforms.tokens.windows import WindowPlan
-from corpusvec.transforms.vectors.documents import VectorPlan
 from tests.elements import together, window
 
 MB = 1_000_000
@@ -63,15 +64,18 @@ def test_few_large_documents_are_in_one_batch(document):
 def test_few_large_documents_are_read_before_any_is_looked_at(document, monkeypatch):
     read = [0]
 
-    def records(file, dates):
+    def rows():
         for n in range(50):
             read[0] = n + 1
-            yield document(n)
+            yield attrgetter(*Document.__dataclass_fields__)(document(n))
 
-    stage = _ReadFn(records, lambda document: False, None)
+    def records(file, dates):
+        return gathered(rows())
+
+    file = InputFile("a.txt", "a.txt", 0)
+    stage = _ReadFn(lambda groups: [file], records, lambda text, source: False, None)
     out = 0
-    file = InputFile("a.txt", "a.txt", "", 0)
-    for batch in stage.process([file]):
+    for batch in stage.process([0]):
         if isinstance(batch, TaggedOutput):
             continue
         out += len(batch)

@@ -13,7 +13,7 @@ from corpusvec.transforms.columns import Encoded
 from corpusvec.transforms.encode import _EncodeFn
 from corpusvec.transforms.models.probes import id_windows
 from corpusvec.transforms.ranges import edges_of
-from corpusvec.transforms.vectors.documents import VectorPlan
+from corpusvec.transforms.specs import VectorPlan
 
 
 class Echo:

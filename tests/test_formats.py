@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from corpusvec.transforms.elements import Document, Failure
 def read(reader, data):
     if isinstance(data, str):
         data = data.encode()
-    return list(reader(lambda: io.BytesIO(data), "folder/f.txt", "f.txt"))
+    return list(chain.from_iterable(reader(lambda: io.BytesIO(data), "folder/f.txt", "f.txt")))
 
 
 def texts(reader, data):

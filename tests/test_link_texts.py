@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from corpusvec.pipeline.links.rankings import by_mentions, by_passages
+from corpusvec.pipeline.links.rankings import LEXICAL, by_links, by_mentions, by_passages
 from corpusvec.transforms.links.evaluations import (
     Found,
+    best_weights,
     found_links,
+    held_out,
     masked,
     parse_pairs,
     pearson,
     spearman,
 )
-from corpusvec.transforms.links.fusions import fused, ranks
+from corpusvec.transforms.links.fusions import fused, ranking_of
 from corpusvec.transforms.links.lexical import LexicalIndex, terms
+from corpusvec.transforms.links.link_graphs import LinkGraph
+from corpusvec.transforms.links.names import SHORTEST, Names
 from corpusvec.transforms.links.passages import (
     LONGEST,
     likeness,
@@ -102,15 +108,57 @@ def test_an_index_finds_words_and_is_the_same_when_it_is_read_again(tmp_path):
 
 
 def test_ranks_are_fused_and_what_is_near_to_everything_comes_later():
-    one = {0: ranks([1, 2, 3]), 1: ranks([2, 3, 0]), 2: ranks([0])}
-    other = {0: ranks([2, 1])}
+    one = ranking_of([[1, 2, 3], [2, 3, 0], [0], [], []], 3)
+    other = ranking_of([[2, 1], [], [], [], []], 3)
     weights = {"a": 1.0, "b": 1.0}
     assert [row for row, _ in fused({"a": one, "b": other}, weights, 0, False)] == [1, 2, 3]
     both = fused({"a": one, "b": other}, weights, 0, True)
     assert [row for row, _ in both] == [2, 1, 3]
     assert all(0 < score <= 1 for _, score in both)
-    assert fused({"a": {0: ranks([1]), 1: ranks([0])}}, weights, 0, True) == [(1, 1.0)]
-    assert fused({"a": one}, weights, 9, True) == []
+    assert fused({"a": ranking_of([[1], [0]], 2)}, weights, 0, True) == [(1, 1.0)]
+    assert fused({"a": one}, weights, 4, True) == []
+
+
+@given(st.integers(0, 9_999), st.booleans())
+def test_fused_scores_are_those_of_the_definition(seed, both_ways):
+    random = np.random.default_rng(seed)
+    orders = [random.permutation(6) for _ in range(12)]
+    each = {"a": ranking_of(orders[:6], 4), "b": ranking_of(orders[6:], 2)}
+    weights = {"a": 1.0, "b": 0.5}
+
+    def share(ranking, query, row) -> float:
+        there = np.flatnonzero(ranking[query] == row)
+        return 61 / (61 + there[0]) if len(there) else 0
+
+    for query in range(6):
+        expected = {
+            row: sum(
+                weights[name]
+                * (share(one, query, row) + both_ways * share(one, row, query))
+                / (1 + both_ways)
+                for name, one in each.items()
+            )
+            / 1.5
+            for row in {*each["a"][query], *each["b"][query]} - {-1}
+        }
+        found = fused(each, weights, query, both_ways)
+        assert dict(found) == pytest.approx(expected)
+        assert [row for row, _ in found] == sorted(
+            expected, key=lambda row: (-round(dict(found)[row], 12), row)
+        )
+
+
+def test_names_that_stand_in_a_text_are_found_in_one_reading():
+    names = Names(["Red tomatoes", "tomato", "最適化", "ab", "RED", "tomato"])
+    assert names.within("ｒｅｄ tomatoes").tolist() == [0, 1, 4, 5]
+    assert names.within("早すぎる最適化").tolist() == [2]
+    assert names.within("").tolist() == []
+
+
+@given(st.lists(st.text("ab ", min_size=1, max_size=5)), st.text("ab ", max_size=30))
+def test_names_within_are_those_of_python(names, text):
+    found = [at for at, name in enumerate(names) if len(name) >= SHORTEST and name in text]
+    assert Names(names).within(text).tolist() == found
 
 
 def test_words_of_links_to_pages_that_are_there_are_masked():
@@ -119,11 +167,20 @@ def test_words_of_links_to_pages_that_are_there_are_masked():
 
 
 def test_recall_and_mrr():
-    ranking = {0: ranks(range(1, 20)), 1: ranks([5])}
-    found = found_links(lambda row: ranking.get(row, {}), {0: [1, 11], 1: [5], 2: [0]})
-    assert found == Found(2 / 4, (1 + 1 / 11 + 1 + 0) / 4)
+    ranking = [np.arange(1, 20), np.array([5, -1]), np.array([-1, -1])]
+    found = found_links(ranking, [[1, 11], [5], [0]])
+    assert found == Found(2 / 4, pytest.approx((1 + 1 / 11 + 1 + 0) / 4))
     assert found.as_json() == {"recall@10": 0.5, "mrr": 0.5227}
-    assert found_links(dict, {}) == Found(0.0, 0.0)
+    assert found_links([], []) == Found(0.0, 0.0)
+
+
+def test_weights_are_measured_on_pages_that_had_no_part_in_them():
+    """The first weights do well on one page alone, the second on all others."""
+    gains = np.zeros((2, 10, 2))
+    gains[0, 0] = 5
+    gains[1, 1:] = 1
+    assert best_weights(gains) == 1
+    assert held_out(gains, 5).tolist() == [9, 9]  # the page's own 5 would choose the first
 
 
 def test_correlations():
@@ -147,19 +204,48 @@ def test_a_line_that_is_no_pair_is_named(line):
         parse_pairs(["a ||| b\t1", line], "f")
 
 
+def rows_of(ranking, row: int) -> list[int]:
+    return [at for at in ranking[row].tolist() if at >= 0]
+
+
 def test_titles_that_stand_in_texts_are_mentions_and_rare_ones_come_first():
     titles = ["Home", "Tomatoes", "Red tomatoes", "ab"]
     texts = ["home of red tomatoes", "tomatoes", "red tomatoes", "ab home"]
     ranking = by_mentions(titles, texts, texts)
-    assert list(ranking[0]) == [2, 3, 1]
-    assert list(ranking[3]) == [0]
+    assert rows_of(ranking, 0) == [2, 3, 1]
+    assert rows_of(ranking, 3) == [0]
     left = by_mentions(titles, texts, ["", *texts[1:]], lambda row: np.array([3]))
-    assert list(left[0]) == []
+    assert rows_of(left, 0) == []
+
+
+def test_a_title_that_stands_everywhere_says_nothing():
+    count = 2_000
+    titles = [f"page{at}." for at in range(count)]
+    ranking = by_mentions(
+        ["Home", *titles], [f"home {title}" for title in ["", *titles]], [""] * (count + 1)
+    )
+    assert rows_of(ranking, 0) == []
+
+
+def test_pages_are_near_that_near_pages_link_to_and_own_links_have_no_part():
+    """1 and 2 are near to 0; both link to 3, one of them to 4, and 5 to all."""
+    near = ranking_of([[1, 2], [], [], [], [], []], 2)
+    titles = [*"abcdef"]
+    links = [[], ["d"], ["d", "e"], [], [], titles]
+    ranking = by_links({LEXICAL: near}, LinkGraph(["p"] * 6, titles, links))
+    assert rows_of(ranking, 0) == [3, 5, 4]
+    assert rows_of(ranking, 3) == []
+    left = by_links({LEXICAL: near}, LinkGraph(["p"] * 6, titles, links), lambda _: np.array([5]))
+    assert rows_of(left, 0) == [3, 4]
+    own = [["d", "e"], *links[1:]]
+    again = by_links({LEXICAL: near}, LinkGraph(["p"] * 6, titles, own))
+    assert rows_of(again, 0) == rows_of(ranking, 0)
 
 
 def test_passages_rank_the_pages_of_a_pool():
     one, other = unit([1, 0]), unit([0, 1])
     vectors = [one, other, one, one[:0]]
-    ranking = by_passages(vectors, vectors, {0: [1, 2, 3], 3: [0]})
-    assert list(ranking[0]) == [2, 1]
-    assert list(ranking[3]) == []
+    pools = [np.array(pool, np.int64) for pool in ([1, 2, 3], [], [], [0])]
+    ranking = by_passages(vectors, vectors, pools)
+    assert rows_of(ranking, 0) == [2, 1]
+    assert rows_of(ranking, 3) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from itertools import chain
 
 import pytest
 from hypothesis import given
@@ -16,9 +17,8 @@ from corpusvec.transforms.elements import Failure
 
 def read(data: bytes | str, unit: str = "page", markup: str = "strip"):
     data = data.encode() if isinstance(data, str) else data
-    return list(
-        read_markdown(lambda: io.BytesIO(data), "vault/a/Note.md", "a/Note.md", unit, markup)
-    )
+    found = read_markdown(lambda: io.BytesIO(data), "vault/a/Note.md", "a/Note.md", unit, markup)
+    return list(chain.from_iterable(found))
 
 
 def shown(text: str) -> str:

@@ -72,7 +72,7 @@ def read(monkeypatch) -> list[int]:
 def test_as_many_as_are_asked_for_evenly_from_everywhere(tmp_path, sizes, size):
     files = written(tmp_path, sizes)
     total = sum(map(sum, sizes))
-    sample = read_sample(str(tmp_path), files, size, ["vector"])
+    sample = read_sample(str(tmp_path), files, size, {"vector": None})
     numbers = [int(document.id) for document in sample.documents]
     assert len(set(numbers)) == len(numbers) == min(size, total)
     assert sample.rows == total
@@ -81,20 +81,20 @@ def test_as_many_as_are_asked_for_evenly_from_everywhere(tmp_path, sizes, size):
     for part in range(4):  # each quarter of the rows has its quarter of the sample
         own = sum(part * total <= 4 * n < (part + 1) * total for n in numbers)
         assert abs(own - len(numbers) / 4) <= max(2, 0.1 * len(numbers))
-    again = read_sample(str(tmp_path), files, size, ["vector"])
+    again = read_sample(str(tmp_path), files, size, {"vector": None})
     assert again.documents == sample.documents
 
 
 def test_few_row_groups_are_read_however_many_there_are(tmp_path, read):
     files = written(tmp_path, [[50] * 40] * 20)
-    sample = read_sample(str(tmp_path), files, 200, ["vector"])
+    sample = read_sample(str(tmp_path), files, 200, {"vector": None})
     assert len(sample.documents) == 200
     assert len(read) == sample.groups == samples._PLACES
 
 
 def test_more_are_read_only_where_they_are_small(tmp_path, read):
     files = written(tmp_path, [[4] * 100] * 5)
-    assert len(read_sample(str(tmp_path), files, 400, ["vector"]).documents) == 400
+    assert len(read_sample(str(tmp_path), files, 400, {"vector": None}).documents) == 400
     assert samples._PLACES < len(read) <= 256
 
 
@@ -102,4 +102,4 @@ def test_a_file_that_is_not_as_the_manifest_says(tmp_path):
     (file,) = written(tmp_path, [[5]])
     other = WrittenFile(file.table, file.path, 6, file.bytes, file.digest)
     with pytest.raises(ValueError, match=r"000\.parquet: has 5 rows, the manifest says 6"):
-        read_sample(str(tmp_path), [other], 10, ["vector"])
+        read_sample(str(tmp_path), [other], 10, {"vector": None})

@@ -13,9 +13,9 @@ import pytest
 from corpusvec.pipeline.terminal.pace import Left, Pace
 from corpusvec.transforms.batch import _BatchFn
 from corpusvec.transforms.batches import _BATCH_TOKENS, padded_length
-from corpusvec.transforms.documents.inputs import PIECE, REPORT_EVERY
+from corpusvec.transforms.columns import DOCUMENTS
+from corpusvec.transforms.documents.inputs import PIECE
 from corpusvec.transforms.models.probes import id_windows
-from corpusvec.transforms.read import _DOCUMENTS
 
 _TICK, _BYTES = 0.5, 5  # seconds between two looks; bytes of a token
 
@@ -65,11 +65,11 @@ class Run:
         for n, tokens in enumerate(self.documents, 1):
             at += _BYTES * (tokens or 20)
             self.totals["bytes_read"] = min(self.size, -(-at // PIECE) * PIECE)
-            self.totals["records"] = n // REPORT_EVERY * REPORT_EVERY
+            self.totals["records"] = n // DOCUMENTS * DOCUMENTS
             self.spend(1e-6)
             if tokens:
                 waiting.append(tokens)
-            if len(waiting) == _DOCUMENTS:
+            if len(waiting) == DOCUMENTS:
                 self.tokenize(batching, waiting)
                 waiting = []
         self.tokenize(batching, waiting)

@@ -10,10 +10,10 @@ import pytest
 from corpusvec.transforms.columns import Documents, Encoded
 from corpusvec.transforms.elements import Document
 from corpusvec.transforms.models.kinds import describe_model, load_encoder
-from corpusvec.transforms.specs import VectorColumn, Wanted
+from corpusvec.transforms.specs import VectorColumn, VectorPlan, Wanted
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 from corpusvec.transforms.tokens.windows import WindowPlan, cut
-from corpusvec.transforms.vectors.documents import DocumentVectors, VectorPlan
+from corpusvec.transforms.vectors.documents import DocumentVectors
 from tests.elements import together
 from tests.models import TEXTS, checkpoint_folder, hugging_face_folder
 from tests.test_oracles import GOLDEN, ROOT, golden_rows, lines_of, pair_of

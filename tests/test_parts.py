@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import operator
 
@@ -36,15 +37,19 @@ def parts_of(file, reading=Reading()):  # noqa: B008
     return list(numbered(counted[::-1], reading)) if counted else groups_of(file, reading)
 
 
+def records_of(part):
+    return list(itertools.chain.from_iterable(_records(part, Dates(), Reading())))
+
+
 def compare(path, data: bytes, block: int) -> int:
     """Checks that parts are as the whole, however many; gives their number."""
     path.write_bytes(data)
     (file,) = match_inputs([str(path)])
-    whole = list(_records(Part(file), Dates(), Reading()))
+    whole = records_of(Part(file))
     before, parts.BLOCK = parts.BLOCK, block
     try:
         found = parts_of(file)
-        records = [record for part in found for record in _records(part, Dates(), Reading())]
+        records = [record for part in found for record in records_of(part)]
     finally:
         parts.BLOCK = before
     assert records == whole if found else True

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from corpusvec.transforms.columns import Encoded
 from corpusvec.transforms.elements import OWN, PROMPT, SPECIAL, Document
 from corpusvec.transforms.specs import VectorColumn
-from corpusvec.transforms.vectors.poolings import POOLINGS, Owned, finish, start
+from corpusvec.transforms.vectors.poolings import (
+    POOLINGS,
+    Owned,
+    finish,
+    poolings_of,
+    shares,
+    start,
+    states,
+)
 from tests.elements import together, window
 
 HIDDEN = 3
@@ -35,7 +43,13 @@ def encoded(vectors, roles, before=0, after=0, index=0, position=0, skipped=0, p
 
 def pooled(column, parts, mask_special=False, beside=0):
     """The vector of a document whose windows are `parts`, in one batch with `beside` others."""
-    parts = list(parts)
+    batch, owned = batched(list(parts), beside)
+    starts = np.arange(beside + 1)
+    return finish(column, start(column, batch, owned, mask_special), starts)[beside]
+
+
+def batched(parts, beside=0):
+    """The windows in one batch, padded by what is no number."""
     other = np.full((len(parts[0][1]), 1, parts[0][1].shape[2]), 7, np.float32)
     parts = [encoded(other, [OWN])] * beside + parts
     windows = together([replace(part, document=Document("d", "")) for part, _, _ in parts])
@@ -45,9 +59,7 @@ def pooled(column, parts, mask_special=False, beside=0):
         layers[:, row, : vectors.shape[1]] = vectors
     outputs = {} if parts[0][2] is None else {"pooler": np.stack([one for _, _, one in parts])}
     batch = Encoded(windows, dict(enumerate(layers.astype(np.float32))), outputs)
-    states = start(column, batch, Owned(windows, width), mask_special)
-    starts = np.arange(beside + 1)
-    return finish(column, states, starts)[beside]
+    return batch, Owned(windows, width)
 
 
 # The definitions, over one unsplit document: vectors [T, H], which tokens count, which are own, and
@@ -148,6 +160,60 @@ def test_pooling_over_windows_equals_pooling_the_unsplit_document(
     assert vector.dtype == np.float32
     wanted = expected(column, vectors, roles, mask_special)
     np.testing.assert_allclose(vector, wanted, rtol=0, atol=2e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    document=documents(),
+    cuts=st.sets(st.integers(1, 50), max_size=6),
+    poolings=st.lists(st.sampled_from([*MEANINGS, "cls+mean"]), min_size=1, max_size=3),
+    layers=st.sampled_from([(0,), (1, 2), (0, 1, 2)]),
+    combine=st.sampled_from(sorted(COMBINED)),
+    mask_special=st.booleans(),
+    skip_prompt=st.booleans(),
+)
+def test_a_graph_starts_as_numpy_does(
+    document, cuts, poolings, layers, combine, mask_special, skip_prompt
+):
+    """Where the model is on a GPU: the same states, of all columns at once."""
+    from corpusvec.transforms.models.hardware import tf
+    from corpusvec.transforms.models.transformers.blocks import pooling
+
+    vectors, roles = document
+    cuts = [cut for cut in cuts if cut < len(roles)]
+    batch, owned = batched(list(split(vectors, roles, cuts, np.random.default_rng(len(roles)))))
+    columns = [
+        VectorColumn(str(n), name, layers, combine, skip_prompt=skip_prompt)
+        for n, name in enumerate(poolings)
+    ]
+    given = shares(columns, owned, mask_special)
+    there = {key: tf.constant(layer) for key, layer in batch.layers.items()}
+    found = [one.numpy() for one in pooling.pooled(columns, there, given)]
+    made = states(columns, found, given)
+    for column in columns:
+        expected = start(column, batch, owned, mask_special)
+        assert len(made[column.name]) == len(expected)
+        for one, other in zip(made[column.name], expected):
+            np.testing.assert_array_equal(one.weights > 0, other.weights > 0)
+            some = one.weights > 0
+            np.testing.assert_allclose(one.values[some], other.values[some], rtol=1e-7, atol=1e-6)
+            ours, theirs = (
+                next(p.strategy for p in poolings_of(column)).finish(state.take(some))
+                for state in (made[column.name][0], expected[0])
+            )
+            np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-7)
+
+
+def test_a_graph_adds_in_float64():
+    from corpusvec.transforms.models.hardware import tf
+    from corpusvec.transforms.models.transformers.blocks import pooling
+
+    batch, owned = batched([encoded(np.full((1, 200_000, 1), 1000.001, np.float32), [O] * 200_000)])
+    column = VectorColumn("v", "mean", (0,))
+    given = shares([column], owned, False)
+    (found,) = pooling.pooled([column], {0: tf.constant(batch.layers[0])}, given)
+    made = states([column], [found.numpy()], given)
+    assert finish(column, made["v"], np.array([0]))[0, 0] == np.float32(1000.001)
 
 
 def test_every_pooling_has_a_meaning_here():

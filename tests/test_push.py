@@ -615,4 +615,4 @@ def test_vectors_of_other_numbers_are_refused(output, capsys):
     pytest.importorskip("lance")
     published(output, TEXTS, replace(Recipe(), dtype="int8"))
     assert main(["push", str(output), "lance://db"]) == 2
-    assert "vector is int8[4]; stores get float32 and float16" in capsys.readouterr().err
+    assert "vector is int8[4]; stores get float32 and float16, so push" in capsys.readouterr().err

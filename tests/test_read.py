@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import tempfile
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
@@ -12,11 +13,21 @@ from dataclasses import replace
 import apache_beam as beam
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from corpusvec.transforms.columns import Documents
+from corpusvec.transforms.documents import inputs
 from corpusvec.transforms.documents.ages import Dates, reduced
-from corpusvec.transforms.documents.formats import Fields, Reading
-from corpusvec.transforms.documents.inputs import PIECE, match_inputs
+from corpusvec.transforms.documents.formats import Fields, Reading, check_reading
+from corpusvec.transforms.documents.inputs import (
+    PIECE,
+    InputFile,
+    groups_listed,
+    match_inputs,
+    read_list,
+    write_list,
+)
 from corpusvec.transforms.documents.parts import Part
 from corpusvec.transforms.elements import Count, Dated
 from corpusvec.transforms.measures import counters
@@ -36,8 +47,9 @@ def run(files, **options):
     """Files -> what came out, per output, in order."""
     paths = {name: [] for name in OUTPUTS}
     _COLLECTED.clear()
-    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        found = pipeline | ReadDocuments(files=files, **asked(options))
+    with tempfile.TemporaryDirectory() as folder, beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        write_list(listed := f"{folder}/list", files)
+        found = pipeline | ReadDocuments(listed=listed, n_files=len(files), **asked(options))
         for name in OUTPUTS:
             getattr(found, name) | name >> beam.Map(_collect, name)
     for name, element in _COLLECTED:
@@ -203,19 +215,40 @@ REFUSED = {
     "format": ({"input_format": "word"}, "--input_format=word"),
     "unit": ({"unit": "word"}, "--unit=word"),
     "markup": ({"markup": "no"}, "--scrapbox_markup=no"),
-    "limit": ({"limit": 0}, "--limit=0"),
     "sections of lines": ({"unit": "section"}, "--unit=section: only markdown"),
     "columns of lines": ({"fields": Fields("body")}, "--text_column.*only jsonl, parquet, csv"),
 }
 
 
 @pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)
-def test_wrong_options_are_refused_when_the_stage_is_built(corpus, options, message):
+def test_wrong_options_are_refused_before_anything_is_read(options, message):
     with pytest.raises(ValueError, match=message):
-        ReadDocuments(files=match_inputs([f"{corpus}/a.txt"]), **asked(options))
+        check_reading(Reading(**options), ["a.txt"])
 
 
-def test_an_unknown_suffix_is_refused_when_the_stage_is_built(corpus):
-    (corpus / "d.doc").write_text("a")
+def test_an_unknown_suffix_is_refused_before_anything_is_read():
     with pytest.raises(ValueError, match=r"--input_format=auto: cannot tell what .*d\.doc"):
-        ReadDocuments(files=match_inputs([f"{corpus}/*"]))
+        check_reading(Reading(), ["a.txt", "d.doc"])
+
+
+def test_a_wrong_limit_is_refused_when_the_stage_is_built():
+    with pytest.raises(ValueError, match="--limit=0"):
+        ReadDocuments(listed="list", n_files=1, limit=0)
+
+
+FILES = st.lists(
+    st.builds(InputFile, st.text(), st.text(), st.integers(0, 1 << 50), st.floats(0, 1e10)),
+    max_size=9,
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(FILES, st.integers(1, 4))
+def test_a_list_of_files_is_read_as_it_was_written(tmp_path_factory, files, size):
+    path = str(tmp_path_factory.mktemp("list") / "files")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inputs, "_LISTED", size)
+        write_list(path, files)
+        groups = groups_listed(len(files))
+        assert list(read_list(path, groups)) == files
+        assert [file for group in groups for file in read_list(path, [group])] == files

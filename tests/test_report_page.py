@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -199,6 +200,42 @@ def test_what_is_chosen_is_saved_and_is_there_after_a_reload(tab, written):
     tab.open(written.as_uri(), READY)
     assert tab.run("chosen.size") == 1
     assert boxes(tab).count(True) == 1
+
+
+def test_what_is_accepted_and_dismissed_does_not_come_again(tab, written, tmp_path):
+    """By mouse and by keyboard; from the page by a file to the command, and to the next report."""
+    from corpusvec.pipeline.cli import main
+
+    tab.click(".suggestion input")
+    tab.run("document.querySelectorAll('.suggestion .dismiss')[1].focus()")
+    tab.press("Enter")
+    assert tab.run("$('chosen').textContent") == "1 link chosen · 1 dismissed"
+    assert tab.run("document.querySelectorAll('.suggestion.dismissed').length") == 1
+    tab.open(written.as_uri(), READY)
+    assert tab.run("document.querySelectorAll('.suggestion.dismissed').length") == 1
+    tab.run("$('notation').focus()")
+    tab.press("ArrowDown", "ArrowDown")
+    assert "related OUTPUT --choices=choices.tsv" in tab.run("$('hint').innerText")
+    lines = tab.run("trayText()").splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["accepted", "dismissed"]
+    tab.click("#save")
+    saved = tab.downloads / "choices.tsv"
+    while not saved.exists():
+        tab.run("new Promise(done => setTimeout(done, 20))")
+    output, page = shutil.copytree(written.parent / "out", tmp_path / "out"), tmp_path / "r.html"
+    assert main(["related", str(output), f"--choices={saved}"]) == 0
+    assert (output / "suggestions.tsv").read_text().splitlines() == lines
+    assert main(["report", str(output), f"--file={page}"]) == 0
+    pairs = set(tab.run("report.suggestions.map(keyOf)"))
+    tab.open(page.as_uri(), READY)
+    keys = {"\n".join(line.split("\t")[1:]) for line in lines}
+    assert keys <= pairs
+    assert not keys & set(tab.run("report.suggestions.map(keyOf)"))
+    tab.open(written.as_uri(), READY)
+    tab.click(".dismissed .dismiss")
+    assert tab.run("document.querySelectorAll('.suggestion.dismissed').length") == 0
+    tab.click("#clear")
+    assert tab.run("$('tray').hidden")
 
 
 def test_titles_that_brackets_cannot_name_are_linked_by_their_address(tab):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tracemalloc
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ def read(data, unit="page", markup="strip"):
         data = json.dumps(data, ensure_ascii=False)
     if isinstance(data, str):
         data = data.encode()
-    return list(read_scrapbox(lambda: io.BytesIO(data), "in/p.json", "p.json", unit, markup))
+    found = read_scrapbox(lambda: io.BytesIO(data), "in/p.json", "p.json", unit, markup)
+    return list(chain.from_iterable(found))
 
 
 def export(*pages, **more):
@@ -349,7 +351,7 @@ def peak_memory(n_pages):
     tracemalloc.start()
     try:
         records = read_scrapbox(lambda: io.BufferedReader(Pages(n_pages)), "p.json", "p.json")
-        assert sum(1 for _ in records) == n_pages
+        assert sum(map(len, records)) == n_pages
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

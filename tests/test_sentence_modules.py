@@ -17,8 +17,8 @@ from safetensors.numpy import load_file, save_file
 from corpusvec.transforms.columns import Encoded
 from corpusvec.transforms.elements import OWN, PROMPT, SPECIAL
 from corpusvec.transforms.models.kinds import describe_model
-from corpusvec.transforms.specs import VectorColumn
-from corpusvec.transforms.vectors.documents import DocumentVectors, VectorPlan
+from corpusvec.transforms.specs import VectorColumn, VectorPlan
+from corpusvec.transforms.vectors.documents import DocumentVectors
 from tests.elements import together, window
 from tests.models import POOLING_MODES, hugging_face_folder
 from tests.oracles import gelu_exact

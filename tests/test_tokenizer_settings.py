@@ -58,8 +58,8 @@ REFUSED = {
         "tokenizer.json: the model's tokenizer is 'BertweetTokenizer', a program of its own",
     ),
     "class of another vocabulary": (
-        {"kind": "vocab.txt", "tokenizer_config": {"tokenizer_class": "MPNetTokenizer"}},
-        "vocab.txt: the model's tokenizer is 'MPNetTokenizer'; vocab.txt alone is read as one of",
+        {"kind": "vocab.txt", "tokenizer_config": {"tokenizer_class": "T5Tokenizer"}},
+        "vocab.txt: the model's tokenizer is 'T5Tokenizer'; vocab.txt alone is read as one of",
     ),
     "token of a list": (
         {"tokenizer_config": {"extra_special_tokens": ["[DOC]"]}},

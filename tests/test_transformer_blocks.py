@@ -143,7 +143,8 @@ def run(config, arrays, ids, segments, precision="float32"):
     for row, (numbers, kinds) in enumerate(zip(ids, segments)):
         batch[:, row, : len(numbers)] = numbers, kinds
     lengths = np.array([len(numbers) for numbers in ids], np.int32)
-    found = graphs.run(batch[0], batch[1], lengths, every)[0]
+    none = np.zeros((0, *batch.shape[1:]), np.float32)
+    found = graphs.run(batch[0], batch[1], lengths, none).layers
     return [[found[n][row, : len(one)] for n in every] for row, one in enumerate(ids)]
 
 

@@ -59,9 +59,9 @@ def recipe(request, tmp_path) -> Recipe:
     return Settings(model=str(made(name)), **asked_of(name)).resolve()
 
 
-def graph(recipe: Recipe) -> bytes:
+def graph(recipe: Recipe, n_files: int = 1) -> bytes:
     job = Job(
-        files=[InputFile("gs://bucket/in/a.txt", "a.txt", 10)],
+        files=[InputFile(f"gs://bucket/in/{n}.txt", f"{n}.txt", 10) for n in range(n_files)],
         reading=Reading(),
         limit=None,
         spread=True,
@@ -88,3 +88,9 @@ def test_a_graph_is_unpickled_where_only_the_package_is(recipe, tmp_path):
     ours = {function.split()[1] for function in functions if function.startswith("corpusvec.")}
     assert {"_EncodeFn", "_PoolFn"} <= ours
     assert not [function for function in functions if function.startswith("__main__")]
+
+
+def test_a_graph_does_not_grow_with_the_number_of_files(tiny):
+    recipe = Settings(model=tiny).resolve()
+    few, many = (len(graph(recipe, n_files)) for n_files in (1, 100_000))
+    assert many - few < 2_000  # a number for ten thousand

@@ -9,8 +9,8 @@ import pytest
 
 from corpusvec.transforms.columns import Encoded
 from corpusvec.transforms.elements import OWN, SPECIAL, Document, Failure, Window
-from corpusvec.transforms.specs import VectorColumn
-from corpusvec.transforms.vectors.documents import DocumentVectors, Gathering, VectorPlan
+from corpusvec.transforms.specs import VectorColumn, VectorPlan
+from corpusvec.transforms.vectors.documents import DocumentVectors, Gathering
 from tests.elements import together
 from tests.models import hugging_face_folder
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -21,11 +21,15 @@ from corpusvec.transforms.elements import (
     Alignment,
     Document,
     Failure,
+    Record,
     SentenceVector,
     TokenVectors,
     Window,
 )
 from corpusvec.transforms.ranges import edges_of, places_of
+
+DOCUMENTS, CHARACTERS = 512, 1 << 20  # of a batch, about: the tokenizer is fastest on many
+Row = tuple[Any, ...]  # the fields of a `Document`, in their order
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +52,33 @@ class Documents(Sequence[Document]):
     @classmethod
     def of(cls, documents: Sequence[Document], stamps: Sequence[Any] | None = None) -> Documents:
         """Those of objects."""
-        columns: list[Any] = [list(map(attrgetter(name), documents)) for name in _FIELDS]
-        columns.append([None] * len(documents) if stamps is None else stamps)
+        return cls.of_rows(list(map(attrgetter(*_FIELDS), documents)), stamps)
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[Row], stamps: Sequence[Any] | None = None) -> Documents:
+        """Those of rows."""
+        columns: list[Any] = [list(column) for column in zip(*rows)] or [[] for _ in _FIELDS]
+        columns.append([None] * len(rows) if stamps is None else stamps)
         return cls(*columns)
+
+    @classmethod
+    def of_texts(
+        cls, ids: Sequence[str], texts: Sequence[str], source: str, first: int
+    ) -> Documents:
+        """Those of a file of which nothing else is known; `first` is the row where they begin."""
+        n = len(texts)
+        rows, no_metadata = range(first, first + n), [_NO_METADATA] * n
+        nothing = [None] * n
+        return cls(ids, texts, nothing, [source] * n, rows, no_metadata, nothing, [()] * n, nothing)
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __iter__(self) -> Iterator[Document]:
+        return map(Document, *(getattr(self, name) for name in _OF_FIELDS))
+
     def __getitem__(self, row):
-        return Document(*(getattr(self, name)[row] for name in _COLUMNS[: len(_FIELDS)]))
+        return Document(*(getattr(self, name)[row] for name in _OF_FIELDS))
 
     def take(self, rows: Iterable[int]) -> Documents:
         """Some of them, in the order of `rows`."""
@@ -75,15 +97,8 @@ class Documents(Sequence[Document]):
 
 _FIELDS = tuple(field.name for field in fields(Document))
 _COLUMNS = tuple(field.name for field in fields(Documents))
-
-
-def halved_rows(documents: Documents) -> list[int]:
-    """Which hold half of a surrogate pair, as a user's own program may send them."""
-    try:
-        "\n".join(itertools.chain(documents.texts, filter(None, documents.pairs))).encode()
-    except UnicodeEncodeError:
-        return [row for row, document in enumerate(documents) if not document.is_unicode]
-    return []
+_OF_FIELDS = _COLUMNS[: len(_FIELDS)]  # the columns of these
+_NO_METADATA: Mapping[str, str] = {}
 
 
 def joined_documents(parts: Sequence[Documents]) -> Documents:
@@ -96,6 +111,61 @@ def joined_documents(parts: Sequence[Documents]) -> Documents:
         for column in columns
     ]
     return Documents(*joined)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Records:
+    """What records of one file become: documents, and why some are none. As a sequence they are in
+    the order of the file.
+    """
+
+    documents: Documents
+    failures: Sequence[Failure] = ()
+
+    def __len__(self) -> int:
+        return len(self.documents) + len(self.failures)
+
+    def __iter__(self) -> Iterator[Record]:
+        if not self.failures:
+            return iter(self.documents)
+        records: list[Record] = [*self.documents, *self.failures]
+        return iter(sorted(records, key=attrgetter("source_row")))
+
+    def first(self, n: int) -> Records:
+        """The first `n` of them."""
+        if n >= len(self):
+            return self
+        records = list(itertools.islice(self, n))
+        documents = [one for one in records if isinstance(one, Document)]
+        failures = [one for one in records if isinstance(one, Failure)]
+        return Records(Documents.of(documents), failures)
+
+
+def joined_records(parts: Sequence[Records]) -> Records:
+    """All records of several, also of several files."""
+    if len(parts) == 1:
+        return parts[0]
+    failures = [failure for part in parts for failure in part.failures]
+    return Records(joined_documents([part.documents for part in parts]), failures)
+
+
+def gathered(records: Iterable[Row | Failure]) -> Iterator[Records]:
+    """Records of one file that come one by one, so many of them at once."""
+    rows: list[Row] = []
+    failures: list[Failure] = []
+    size = 0
+    for record in records:
+        if isinstance(record, Failure):
+            failures.append(record)
+        else:
+            rows.append(record)
+            _, text, pair, _, _, metadata, *_ = record
+            size += len(text) + len(pair or "") + sum(map(len, metadata.values()))
+        if len(rows) + len(failures) >= DOCUMENTS or size >= CHARACTERS:
+            yield Records(Documents.of_rows(rows), failures)
+            rows, failures, size = [], [], 0
+    if rows or failures:
+        yield Records(Documents.of_rows(rows), failures)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -290,6 +360,19 @@ def _joined_names(parts: Sequence[pa.Array | None]) -> pa.Array | None:
     return None if parts[0] is None else pa.concat_arrays(parts)
 
 
+class State(NamedTuple):
+    """What is known of some tokens, a row for each group of them: `values` [N, H], and `weights`
+    [N], which are 0 where no token of a group counts.
+    """
+
+    values: np.ndarray
+    weights: np.ndarray
+
+    def take(self, rows: np.ndarray) -> State:
+        """Of some groups, as arrays of their own."""
+        return State(self.values[rows], self.weights[rows])
+
+
 class EncodedWindow(NamedTuple):
     """What the encoder made of one window, without padding: a row of `Encoded`."""
 
@@ -303,12 +386,17 @@ class EncodedWindow(NamedTuple):
 class Encoded(Sequence[EncodedWindow]):
     """What the encoder made of a batch: layers, padded, and the model's own outputs (`pooler`,
     `default`, …); by row, why there is nothing.
+
+    Of columns that were pooled where the model is there are `states`, by name, one for each
+    pooling; and of layers that stayed there whether a window's are all `finite`.
     """
 
     windows: Windows
     layers: Mapping[int | str, np.ndarray]  # each [W, T, H] float32; layers may differ in width
     outputs: Mapping[str, np.ndarray]  # each [W, D] float32
     failures: Mapping[int, Failure] = field(default_factory=dict)
+    states: Mapping[str, Sequence[State]] = field(default_factory=dict)
+    finite: Mapping[int | str, np.ndarray] = field(default_factory=dict)  # each [W] bool
 
     def __len__(self) -> int:
         return len(self.windows)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -124,13 +124,6 @@ class Known(NamedTuple):
     source_row: int
     metadata: Mapping[str, str]
     links: tuple[str, ...] = ()
-
-
-class Copies(NamedTuple):
-    """Documents whose vectors are in one file of sentences, each with its place."""
-
-    file: str
-    copies: Sequence[tuple[Known, Place]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

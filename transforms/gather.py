@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import apache_beam as beam
 
-from corpusvec.transforms.columns import Documents
+from corpusvec.transforms.columns import CHARACTERS, DOCUMENTS, Documents
 from corpusvec.transforms.elements import Document
 from corpusvec.transforms.measures.beam_times import Stamp, stamped
-
-DOCUMENTS, CHARACTERS = 512, 1 << 20  # of a batch, at most: the tokenizer is fastest on many
 
 
 class GatherDocuments(beam.PTransform):

@@ -11,8 +11,9 @@ from corpusvec.transforms.measures import counters
 from corpusvec.transforms.measures.beam_times import Stamp, stamp_of, stamped
 from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.models.placements import Origin, on_this_machine
+from corpusvec.transforms.specs import VectorPlan
 from corpusvec.transforms.storage.digests import failure_of
-from corpusvec.transforms.vectors.documents import DocumentVectors, Gathering, Parts, VectorPlan
+from corpusvec.transforms.vectors.documents import DocumentVectors, Gathering, Parts
 
 
 @dataclass(kw_only=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,19 +11,19 @@ from typing import Any, BinaryIO, NamedTuple
 
 import apache_beam as beam
 
-from corpusvec.transforms.columns import Documents
+from corpusvec.transforms.columns import CHARACTERS, DOCUMENTS, Documents, Records, joined_records
 from corpusvec.transforms.documents.ages import Dates, dated, reduced
 from corpusvec.transforms.documents.formats import (
     Reading,
-    check_reading,
     format_of,
     reader_for,
 )
 from corpusvec.transforms.documents.inputs import (
-    REPORT_EVERY,
     InputFile,
     check_unchanged,
+    groups_listed,
     known,
+    read_list,
 )
 from corpusvec.transforms.documents.lines import has_pair_separator
 from corpusvec.transforms.documents.parts import (
@@ -35,14 +35,12 @@ from corpusvec.transforms.documents.parts import (
     numbered,
 )
 from corpusvec.transforms.documents.streams import BrokenInput
-from corpusvec.transforms.elements import Count, Dated, Document, Failure, Record
+from corpusvec.transforms.elements import Count, Dated, Document, Failure
 from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
 from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.measures.counters import count
 from corpusvec.transforms.storage.digests import DigestSet
 from corpusvec.transforms.storage.stores import Outage
-
-_DOCUMENTS, _CHARACTERS = 512, 1 << 20  # of a batch, at most: the tokenizer is fastest on many
 
 
 class Read(NamedTuple):
@@ -55,17 +53,19 @@ class Read(NamedTuple):
 
 @dataclass(kw_only=True)
 class ReadDocuments(beam.PTransform):
-    """Files -> `Read`: each record once, of two documents with one id the first.
+    """The `n_files` of the list at `listed` -> `Read`: each record once, of two documents with one
+    id the first.
 
-    All files are one element, read in order by one worker into batches (`Documents`), and nothing
-    crosses a shuffle. With `spread` each file is an element, and so is each `Document`; these are
-    grouped by id: for runners with many workers, who share what follows too. `limit`, the first
-    records over all files, needs the order, so nothing is spread with it.
+    All files are read in order by one worker into batches (`Documents`), and nothing crosses a
+    shuffle. With `spread` each file is an element, and so is each `Document`; these are grouped by
+    id: for runners with many workers, who share what follows too. `limit`, the first records over
+    all files, needs the order, so nothing is spread with it.
 
     A file that is read to its end and is not what it was when it was matched ends the run.
     """
 
-    files: Sequence[InputFile]
+    listed: str
+    n_files: int
     reading: Reading = field(default_factory=Reading)
     limit: int | None = None
     spread: bool = False
@@ -76,7 +76,6 @@ class ReadDocuments(beam.PTransform):
             raise ValueError(
                 f"--limit={self.limit}: must be 1 or more; omit the flag to read all records"
             )
-        check_reading(self.reading, (file.path for file in self.files))
 
     def expand(self, root: Any) -> Read:
         read = partial(_records, reading=self.reading)
@@ -85,10 +84,10 @@ class ReadDocuments(beam.PTransform):
             return self._spread(root, read, hint)
         found = (
             root
-            | beam.Create([tuple(self.files)], reshuffle=False)
-            | beam.ParDo(_ReadFn(read, hint, self.limit)).with_outputs(
-                "failures", "counts", main="documents"
-            )
+            | beam.Create([groups_listed(self.n_files)], reshuffle=False)
+            | beam.ParDo(
+                _ReadFn(partial(read_list, self.listed), read, hint, self.limit)
+            ).with_outputs("failures", "counts", main="documents")
         )
         return Read(found.documents, found.failures, found.counts)
 
@@ -111,9 +110,10 @@ class ReadDocuments(beam.PTransform):
 
     def _parts(self, root: Any) -> beam.PCollection:
         """The parts of all files; lines are counted where a file of them is cut."""
-        files = root | beam.Create(list(self.files), reshuffle=False)
+        groups = root | beam.Create([[n] for n in groups_listed(self.n_files)], reshuffle=False)
         cut = (
-            files
+            groups
+            | "ListFiles" >> beam.FlatMap(partial(read_list, self.listed))
             | "SpreadFiles" >> beam.Reshuffle()
             | beam.ParDo(_CutFn(self.reading)).with_outputs("blocks", main="parts")
         )
@@ -127,69 +127,77 @@ class ReadDocuments(beam.PTransform):
         return (cut.parts, blocks) | "Parts" >> beam.Flatten()
 
 
-_Reader = Callable[[Part, Dates], Iterator[Record]]
-_Hint = Callable[[Document], bool]
+_Files = Callable[[Iterable[int]], Iterable[InputFile]]
+_Reader = Callable[[Part, Dates], Iterator[Records]]
+_Hint = Callable[[str, str], bool]
 
 
 class _ReadFn(beam.DoFn):
-    """All files -> unique documents."""
+    """All files of a list -> unique documents."""
 
-    def __init__(self, read: _Reader, hint: _Hint, limit: int | None):
-        self._read, self._hint, self._limit = read, hint, limit
+    def __init__(self, files: _Files, read: _Reader, hint: _Hint, limit: int | None):
+        self._files, self._read, self._hint, self._limit = files, read, hint, limit
 
-    def process(self, files: Sequence[InputFile]) -> Iterator[Any]:
-        yield from _timed(self._outputs(files))
+    def process(self, groups: Iterable[int]) -> Iterator[Any]:
+        yield from _timed(self._outputs(self._files(groups)))
 
-    def _outputs(self, files: Sequence[InputFile]) -> Iterator[Any]:
-        seen, times = DigestSet(), {file: Dates() for file in files}
+    def _outputs(self, files: Iterable[InputFile]) -> Iterator[Any]:
+        seen, times = DigestSet(), list[Dated]()
         n_records = n_separators = 0
-        for batch in _batches(self._first(times)):
-            n_records += len(batch)
-            failures, documents = _unique(batch, seen)
-            yield from (beam.pvalue.TaggedOutput("failures", one) for one in failures)
-            n_separators += sum(map(self._hint, documents))
-            if documents:
-                yield Documents.of(documents)
+        for records in _together(self._first(files, times)):
+            n_records += len(records)
+            count("records", len(records))
+            documents, twice = _unique(records.documents, seen)
+            for failure in (*records.failures, *twice):
+                yield beam.pvalue.TaggedOutput("failures", failure)
+            n_separators += sum(map(self._hint, documents.texts, documents.sources))
+            if len(documents):
+                yield documents
         yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
         yield from (beam.pvalue.TaggedOutput("counts", n) for n in _separators(n_separators))
-        yield from (beam.pvalue.TaggedOutput("counts", part) for part in _dated(times))
+        yield from (beam.pvalue.TaggedOutput("counts", time) for time in times)
 
-    def _first(self, times: Mapping[InputFile, Dates]) -> Iterator[Record]:
-        """The records within the limit; what is behind it is not read."""
-        n = 0
-        for file, dates in times.items():
-            with closing(self._read(Part(file), dates)) as records:  # type: ignore[type-var]
-                for record in records:
-                    yield record
-                    n += 1
-                    if n == self._limit:
-                        return
-
-
-def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """As many at once as may be in memory."""
-    batch: list[Record] = []
-    characters = 0
-    for record in records:
-        batch.append(record)
-        if isinstance(record, Document):
-            characters += record.characters
-        if len(batch) == _DOCUMENTS or characters >= _CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
+    def _first(self, files: Iterable[InputFile], times: list[Dated]) -> Iterator[Records]:
+        """The records within the limit; files behind it are not read. `times` get those of all
+        files that count.
+        """
+        left = self._limit
+        for file in files:
+            dates = Dates()
+            if left != 0:
+                with closing(self._read(Part(file), dates)) as parts:  # type: ignore[type-var]
+                    for records in parts:
+                        if left is not None:
+                            records = records.first(left)
+                            left -= len(records)
+                        yield records
+                        if left == 0:
+                            break
+            times[:] = reduced([*times, *_dated(file, dates)])
 
 
-def _unique(records: Sequence[Record], seen: DigestSet) -> tuple[list[Failure], list[Document]]:
+def _together(parts: Iterable[Records]) -> Iterator[Records]:
+    """The same, of small ones as many at once as may be in memory."""
+    waiting: list[Records] = []
+    n = characters = 0
+    for records in parts:
+        waiting.append(records)
+        n += len(records)
+        characters += records.documents.characters
+        if n >= DOCUMENTS or characters >= CHARACTERS:
+            yield joined_records(waiting)
+            waiting, n, characters = [], 0, 0
+    if waiting:
+        yield joined_records(waiting)
+
+
+def _unique(documents: Documents, seen: DigestSet) -> tuple[Documents, list[Failure]]:
     """Of documents with one id the first; the others failed."""
-    failures = [record for record in records if isinstance(record, Failure)]
-    documents = [record for record in records if isinstance(record, Document)]
-    new = seen.add_each([document.id for document in documents])
+    new = seen.add_each(documents.ids)
     if all(new):
-        return failures, documents
-    failures += [_duplicate(one) for one, is_new in zip(documents, new) if not is_new]
-    return failures, list(itertools.compress(documents, new))
+        return documents, []
+    twice = [_duplicate(documents[row]) for row, is_new in enumerate(new) if not is_new]
+    return documents.take(itertools.compress(range(len(new)), new)), twice
 
 
 class _ReadPartFn(beam.DoFn):
@@ -203,12 +211,13 @@ class _ReadPartFn(beam.DoFn):
 
     def _outputs(self, part: Part) -> Iterator[Any]:
         n_records, dates = 0, Dates()
-        for record in self._read(part, dates):
-            n_records += 1
-            failed = isinstance(record, Failure)
-            yield beam.pvalue.TaggedOutput("failures", record) if failed else record
+        for records in self._read(part, dates):
+            n_records += len(records)
+            count("records", len(records))
+            yield from (beam.pvalue.TaggedOutput("failures", one) for one in records.failures)
+            yield from records.documents
         yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
-        yield from (beam.pvalue.TaggedOutput("counts", time) for time in _dated({part.file: dates}))
+        yield from (beam.pvalue.TaggedOutput("counts", time) for time in _dated(part.file, dates))
 
 
 def _timed(outputs: Iterator[Any]) -> Iterator[Any]:
@@ -233,7 +242,7 @@ class _FirstFn(beam.DoFn):
         for document in documents:  # there may be more than fit in memory
             first, later = sorted((first, document), key=_place)
             yield beam.pvalue.TaggedOutput("failures", _duplicate(later))
-        self._n_separators += self._hint(first)
+        self._n_separators += self._hint(first.text, first.source)
         yield first
 
     def finish_bundle(self) -> Iterator[Any]:
@@ -246,10 +255,9 @@ def _separators(n: int) -> list[Count]:
     return [Count("pair_separators", n)] if n else []
 
 
-def _dated(times: Mapping[InputFile, Dates]) -> list[Dated]:
-    """The times that count."""
-    parts = (dated(file.path, file.written, dates) for file, dates in times.items())
-    return reduced(part for part in parts if part)
+def _dated(file: InputFile, dates: Dates) -> list[Dated]:
+    """Its time, where one is known."""
+    return [time] if (time := dated(file.path, file.written, dates)) else []
 
 
 class _CutFn(beam.DoFn):
@@ -274,32 +282,28 @@ def _numbered(group: tuple[str, Iterable[Counted]], reading: Reading) -> Iterato
     return numbered(group[1], reading)
 
 
-def _records(part: Part, dates: Dates, reading: Reading) -> Iterator[Record]:
+def _records(part: Part, dates: Dates, reading: Reading) -> Iterator[Records]:
     """All records of a part of a file, in order."""
     file = known(part.file)
     read = reader_for(file.path, reading, dates=dates, **part.told(reading))
-    opener, n = _Opener(lambda on_bytes: part.open(reading, on_bytes)), 0
-    with closing(read(opener, file.path, file.name)) as records:  # type: ignore[type-var]
+    opener = _Opener(lambda on_bytes: part.open(reading, on_bytes))
+    with closing(read(opener, file.path, file.name)) as parts:  # type: ignore[type-var]
         try:
-            for record in records:
-                n += 1
-                if n % REPORT_EVERY == 0:
-                    count("records", REPORT_EVERY)
+            for records in parts:
                 opener.count()
-                yield record
+                yield records
         except BrokenInput:
             with suppress(Outage):
                 check_unchanged(file)  # which says more than that it is cut off
             raise
         finally:
-            count("records", n % REPORT_EVERY)
             opener.count()
     check_unchanged(file)
 
 
-def _wants_hint(document: Document, input_format: str) -> bool:
+def _wants_hint(text: str, source: str, input_format: str) -> bool:
     """Whether a line of text looks as if it were a pair."""
-    return has_pair_separator(document.text) and format_of(document.source, input_format) == "text"
+    return has_pair_separator(text) and format_of(source, input_format) == "text"
 
 
 def _by_id(document: Document) -> tuple[str, Document]:

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
 
-from corpusvec.transforms.columns import Documents
+from corpusvec.transforms.columns import DOCUMENTS, Documents
 from corpusvec.transforms.elements import (
-    Copies,
     Count,
     Document,
     Failure,
@@ -22,8 +22,9 @@ from corpusvec.transforms.elements import (
 )
 from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
 from corpusvec.transforms.measures.clocks import Spent
-from corpusvec.transforms.snapshots.copies import Waiting
+from corpusvec.transforms.snapshots.copies import Copies, Waiting
 from corpusvec.transforms.snapshots.earlier_rows import Earlier, EarlierRows
+from corpusvec.transforms.snapshots.schemas import about_documents
 from corpusvec.transforms.storage.digests import DigestSet, as_keys, key_of, keys_of, text_digests
 
 _KEYED = tuple[bytes, Any]
@@ -31,7 +32,8 @@ _KEYED = tuple[bytes, Any]
 
 class Found(NamedTuple):
     """`new` are to be embedded: of several documents with a text the first; the others are
-    `repeats`. `copies` have rows in earlier files.
+    `repeats`, as `Known`s in many processes, in one as tables of these. `copies` have rows in
+    earlier files.
     """
 
     new: beam.PCollection
@@ -122,9 +124,11 @@ _FILED = tuple[str, Any]
 
 
 def _in_parts(group: tuple[str, Iterable[tuple[Known, Place]]]) -> Iterator[Copies]:
-    waiting = Waiting()
-    for known, place in group[1]:
-        waiting.add(known, place)
+    waiting, copies = Waiting(), iter(group[1])
+    while some := list(itertools.islice(copies, DOCUMENTS)):
+        known = [(one.id, "", None, *one[2:5], None, one.links) for one, _ in some]
+        places = [place._asdict() for _, place in some]
+        waiting.add(about_documents(Documents.of_rows(known)), pa.Table.from_pylist(places))
     yield from waiting.all()
 
 
@@ -135,11 +139,6 @@ def _by_text(document: Document) -> tuple[bytes, Document]:
 def _known(document: Document, key: bytes) -> Known:
     place = (document.source, document.source_row)
     return Known(key, document.id, *place, document.metadata, document.links)
-
-
-def _known_of(documents: Documents, row: int, key: bytes) -> Known:
-    place = documents.ids[row], documents.sources[row], documents.source_rows[row]
-    return Known(key, *place, documents.metadata[row], documents.links[row])
 
 
 def _fates(failures: beam.PCollection, empty: beam.PCollection) -> beam.PCollection:
@@ -172,21 +171,22 @@ class _FindFn(beam.DoFn):
             self._rows = EarlierRows(self._earlier, self._tokens, self._spare)
         documents = replace(documents, digests=text_digests(documents))
         keys = keys_of(documents)
-        places = self._rows.find(as_keys(b"".join(keys)))
+        at = self._rows.find(as_keys(b"".join(keys)))
         while self._rows.damaged:
             yield stamped(self._rows.damaged.pop(0), OF_THE_RUN, "notes")
-        found = np.flatnonzero(places >= 0)
-        for row, place in zip(found.tolist(), self._rows.places(places[found])):
-            self._waiting.add(_known_of(documents, row, keys[row]), place)
-        unknown = np.flatnonzero(places < 0).tolist()
-        is_new = self._seen.add_digests([keys[row] for row in unknown])
-        new = list(itertools.compress(unknown, is_new))
-        for row in sorted({*unknown}.difference(new)) if len(new) < len(unknown) else ():
-            yield stamped(_known_of(documents, row, keys[row]), OF_THE_RUN, "repeats")
-        if len(new) == len(documents):
+        if (found := at >= 0).any():
+            known = documents if found.all() else documents.take(np.flatnonzero(found))
+            self._waiting.add(about_documents(known), self._rows.places(at[found]))
+        unknown = np.flatnonzero(~found)
+        is_new = np.array(self._seen.add_digests([keys[row] for row in unknown.tolist()]), bool)
+        if len(twice := unknown[~is_new]):
+            known = about_documents(documents.take(twice))
+            again = pa.array([keys[row] for row in twice.tolist()])
+            yield stamped(known.append_column("key", again), OF_THE_RUN, "repeats")
+        if is_new.all() and not found.any():
             yield stamped(documents, OF_THE_RUN)
-        elif new:
-            yield stamped(documents.take(new), OF_THE_RUN)
+        elif is_new.any():
+            yield stamped(documents.take(unknown[is_new]), OF_THE_RUN)
 
 
 def _find_of_text(group: tuple[bytes, Iterable[Document | Place]]) -> Iterator:
@@ -221,7 +221,7 @@ class _SettleFn(beam.DoFn):
 
     def process(
         self,
-        repeat: Known,
+        repeats: pa.Table,
         files: Sequence[WrittenFile],
         fates: Mapping[bytes, Failure | None],
     ):
@@ -229,11 +229,13 @@ class _SettleFn(beam.DoFn):
             self._rows = EarlierRows(
                 [Earlier(self._folder, tuple(files), fresh=True)], self._tokens
             )
-        at = self._rows.find(as_keys(repeat.key))
-        if at[0] >= 0:
-            self._waiting.add(repeat, self._rows.places(at)[0])
-        else:
-            yield _settled(repeat, fates)
+        at = self._rows.find(as_keys(b"".join(repeats["key"].to_pylist())))
+        if (found := at >= 0).any():
+            known = repeats.filter(pa.array(found)).drop_columns("key")
+            self._waiting.add(known, self._rows.places(at[found]))
+        for one in repeats.filter(pa.array(~found)).to_pylist():
+            place = (one["id"], one["source"], one["source_row"])
+            yield _settled(Known(one["key"], *place, {}), fates)
 
     def finish_bundle(self):
         for copies in self._waiting.all():

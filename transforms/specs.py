@@ -5,6 +5,7 @@ workers, weights do not.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from corpusvec.transforms.architectures import Transformer
 
@@ -43,7 +44,9 @@ class TokenizerSpec:
     text that is truncated loses its beginning. `prefix_space`: whether a text begins with a space
     where its pieces are of bytes (None: what the file says). `bare`: no tokens stand around a text,
     whatever the file says; `skips_unknown`: unknown tokens are left out. `dictionary`: MeCab's,
-    where it cuts a text into words, which fall into `characters` or into pieces.
+    where it cuts a text into words, which fall into `characters` or into pieces. `extra_ids`: how
+    many tokens T5 has behind the pieces of its file. `vocabulary` is the second file where there
+    are two.
     """
 
     kind: str
@@ -64,6 +67,7 @@ class TokenizerSpec:
     skips_unknown: bool = False
     dictionary: str = ""
     characters: bool = False
+    extra_ids: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +88,65 @@ class VectorColumn:
     output: str = ""
 
 
+Ranges: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """How a column is stored that holds no floats. `ranges` are the least and the greatest value of
+    each dimension for `int8`; None for one bit a number.
+    """
+
+    dtype: str
+    dimensions: int
+    ranges: Ranges | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VectorPlan:
+    """Which vectors to make of a document.
+
+    `token_layers` is column name and layer of every token table column, empty for no token table;
+    `normalize` is for all sentence vectors, beside what a column says of itself; `dtype` is that of
+    the files. Where they hold no floats `quantizations` says of each column how.
+    """
+
+    columns: tuple[VectorColumn, ...]
+    token_layers: tuple[tuple[str, Layer], ...] = ()
+    normalize: bool = False
+    mask_special: bool = False
+    dtype: str = "float32"
+    quantizations: tuple[Quantization, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What an encoder is asked for: layers, and outputs of the model's own."""
+    """What an encoder is asked for: layers, and outputs of the model's own.
+
+    `pooled` is what becomes of the layers, where the encoder pools them: then only those of the
+    token table are given.
+    """
 
     layers: tuple[Layer, ...]
     outputs: tuple[str, ...] = ()
     precision: str = "float32"
+    pooled: VectorPlan | None = None
 
     @property
     def dtype(self) -> str:
         """In which type numbers are kept: TF32 is how a GPU multiplies those of float32."""
         return "float32" if self.precision == TF32 else self.precision
+
+    @property
+    def given(self) -> tuple[Layer, ...]:
+        """The layers of all tokens that come out of the encoder."""
+        return tuple(layer for _, layer in self.pooled.token_layers) if self.pooled else self.layers
+
+    @property
+    def columns(self) -> tuple[VectorColumn, ...]:
+        """Those for which the encoder pools layers."""
+        columns = self.pooled.columns if self.pooled else ()
+        return tuple(column for column in columns if column.pooling != OUTPUT)
 
     @property
     def pooler(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from corpusvec.transforms.columns import Documents, halved_rows
+from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.elements import HALVED, Count
 from corpusvec.transforms.measures import counters
 from corpusvec.transforms.measures.beam_times import Stamp, stamp_of, stamped
@@ -64,7 +65,7 @@ class _TokenizeFn(beam.DoFn):
 
     def process(self, documents: Documents):
         self._stamp = stamp_of(documents, 0)
-        halved = halved_rows(documents)
+        halved = _halved(documents)
         for row in halved:
             failure = failure_of("tokenize", documents[row], HALVED)
             yield stamped(failure, stamp_of(documents, row), "failures")
@@ -101,3 +102,12 @@ class _TokenizeFn(beam.DoFn):
         if len(windows):
             counters.count("read_tokens", int(windows.sizes.sum()))
             yield stamped(windows, stamp_of(documents, int(windows.owners[0])))
+
+
+def _halved(documents: Documents) -> list[int]:
+    """Which hold half of a surrogate pair, as a user's own program may send them."""
+    try:
+        "\n".join(itertools.chain(documents.texts, filter(None, documents.pairs))).encode()
+    except UnicodeEncodeError:
+        return [row for row, document in enumerate(documents) if not document.is_unicode]
+    return []

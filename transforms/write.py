@@ -12,18 +12,18 @@ import apache_beam as beam
 import pyarrow as pa
 
 from corpusvec.transforms.columns import Sentences, TokenRows
-from corpusvec.transforms.elements import (
-    Copies,
-    Count,
-    Failure,
-    WrittenFile,
-)
+from corpusvec.transforms.elements import Count, Failure, WrittenFile
 from corpusvec.transforms.measures import counters
 from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
 from corpusvec.transforms.measures.clocks import PEAK_MEMORY, Spent, peak_memory
 from corpusvec.transforms.snapshots import schemas
 from corpusvec.transforms.snapshots.commits import Snapshot
-from corpusvec.transforms.snapshots.copies import by_tokens_file, copied_sentences, copied_tokens
+from corpusvec.transforms.snapshots.copies import (
+    Copies,
+    by_tokens_file,
+    copied_sentences,
+    copied_tokens,
+)
 from corpusvec.transforms.snapshots.earlier_rows import Earlier
 from corpusvec.transforms.snapshots.layouts import published_manifest
 from corpusvec.transforms.snapshots.manifests import (
@@ -206,6 +206,7 @@ class _CopyFn(beam.DoFn):
         self._encoding, self._spare = encoding, spare
 
     def setup(self):
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="copy")
         self._files: dict[str, TableFiles] = {}
 
     def start_bundle(self):
@@ -223,15 +224,20 @@ class _CopyFn(beam.DoFn):
     def _copy(self, group: Copies) -> Iterator[WrittenFile]:
         folder = group.file.rsplit("/", 2)[0]
         if folder in self._spare:
-            self._taken[folder.rpartition("/")[2]] += len(group.copies)
-        for rows in copied_sentences(group.file, group.copies):
+            self._taken[folder.rpartition("/")[2]] += len(group.rows)
+        for rows in self._ahead(copied_sentences(group.file, group.rows)):
             yield from self._write(SENTENCES, rows)
-            del rows  # before the next ones are read
         if TOKENS in self._tables:
-            for path, copies in by_tokens_file(group.copies):
-                for rows in copied_tokens(path, copies):
+            for path, some in by_tokens_file(group.rows):
+                for rows in self._ahead(copied_tokens(path, some)):
                     yield from self._write(TOKENS, rows)
-                    del rows
+
+    def _ahead(self, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+        """The same, of which the next one is read while one is written."""
+        ahead = self._thread.submit(next, tables, None)
+        while (rows := ahead.result()) is not None:
+            ahead = self._thread.submit(next, tables, None)
+            yield rows
 
     def _write(self, table: str, rows: pa.Table) -> Iterator[WrittenFile]:
         if table == SENTENCES:
@@ -253,5 +259,6 @@ class _CopyFn(beam.DoFn):
             yield from files.close()
 
     def teardown(self):
+        self._thread.shutdown()
         for files in self._files.values():
             files.abort()

@@ -37,6 +37,7 @@ from corpusvec.transforms.snapshots.recipes import differences
 from corpusvec.transforms.snapshots.schemas import SENTENCES
 from corpusvec.transforms.storage.digests import key_of
 from corpusvec.transforms.storage.stores import ask, served
+from corpusvec.transforms.vectors.quantizations import FLOATS, quantization_in, ranges_of
 
 _NOT_FINITE = "not finite"  # what failures of that kind say
 
@@ -66,11 +67,11 @@ def compare_models(flags: argparse.Namespace) -> Report:
     columns = _columns_of_both(manifest, recipe) if flags.model else []
     sample = _sample(Snapshot(output, manifest["id"]).folder, manifest, flags, columns)
     model, name = (
-        LoadedModel(recipe),
+        LoadedModel(recipe if recipe.vectors.dtype in FLOATS else recipe.in_float32()),
         display_name(flags.model or manifest["configuration"]["model"]),
     )
     swap = _swap(manifest, recipe, sample, model, name) if flags.model else None
-    varied = invariance(model, recipe, name, sample.documents)
+    varied = invariance(model, model.recipe, name, sample.documents)
     report = Report(
         output=output,
         snapshot=manifest["id"],
@@ -130,7 +131,8 @@ def _sample(
     if not files:
         raise ValueError(f"{folder}: has no document; there is nothing to compare")
     with served(folder):
-        sample = read_sample(folder, files, flags.sample or SAMPLE, columns)
+        how = {name: quantization_in(manifest["run"], name) for name in columns}
+        sample = read_sample(folder, files, flags.sample or SAMPLE, how)
     distinct = len({key_of(document) for document in sample.documents})
     if flags.min_neighbours is not None and distinct < FEWEST:
         raise ValueError(
@@ -165,11 +167,13 @@ def _swap(
     run = manifest["run"]
     model.warm_up(sample.documents)
     rows = model.embed(sample.documents)
+    recipe = _with_ranges(recipe, run, rows)
     new = _new_side(recipe, name, rows, 1000 * model.seconds / len(rows))
     failures = [row for row in rows if isinstance(row, Failure)]
     described = json.loads(json.dumps(recipe.describe(run["scrapbox_markup"])))
     settings = differences(run, described)
     old_columns, new_columns = _columns(run), _columns(described)
+    how = dict(zip(new_columns, recipe.vectors.quantizations))
     return Swap(
         same_model=recipe.spec.digest == run["model"]["digest"],
         settings=tuple(one for one in settings if one.partition(".")[0] != "layers"),
@@ -178,10 +182,29 @@ def _swap(
         new=new,
         rejected=len(failures),
         reasons=tuple(_reasons(failures)),
-        columns=tuple(change(one, sample, rows, rounding(recipe)) for one in sample.vectors),
+        columns=tuple(
+            change(one, sample, rows, rounding(recipe), how.get(one)) for one in sample.vectors
+        ),
         only_old=tuple(one for one in old_columns if one not in new_columns),
         only_new=tuple(one for one in new_columns if one not in old_columns),
     )
+
+
+def _with_ranges(recipe: Recipe, run: Mapping[str, Any], rows: Sequence[Row]) -> Recipe:
+    """Where it lacks ranges, with the snapshot's if it has some of the same model; else with those
+    of the new vectors themselves.
+    """
+    made = [row.vectors for row in rows if isinstance(row, SentenceVector)]
+    if not recipe.lacks_ranges or not made:
+        return recipe
+    same = recipe.spec.digest == run["model"]["digest"]
+    found = {}
+    for name in made[0]:
+        new = np.stack([one[name] for one in made])
+        known = quantization_in(run, name) if same else None
+        fits = known is not None and known.dimensions == new.shape[1]
+        found[name] = (known.ranges if known and fits else None) or ranges_of(new)
+    return recipe.with_ranges(found)
 
 
 def _old_side(manifest: Mapping[str, Any], sample: Sample) -> Side:

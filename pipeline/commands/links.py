@@ -13,25 +13,25 @@ from typing import Any
 from corpusvec.pipeline.flags.parsing import UsageError
 from corpusvec.pipeline.links import choices, corpora, evaluations
 from corpusvec.pipeline.links.formats import FORMATS
-from corpusvec.pipeline.links.pages import Pages
+from corpusvec.pipeline.links.pages import Pages, opened
+from corpusvec.pipeline.links.rankings import MOST_EMBEDDED, VECTORS
 from corpusvec.pipeline.links.related import Asked, Finder
 from corpusvec.pipeline.links.searches import Searcher
 from corpusvec.pipeline.links.servers import Tools, check_installed, serve
 from corpusvec.pipeline.reports.exchanges import FORMS, PROJECTOR, exchange
 from corpusvec.pipeline.terminal import logs
 from corpusvec.pipeline.terminal.exits import say
-from corpusvec.pipeline.terminal.formats import shortened
+from corpusvec.pipeline.terminal.formats import counted, shortened
 from corpusvec.transforms.links.suggestions import Hit
+from corpusvec.transforms.storage.files import join
 
 _BINARY = ("parquet",)
 
 
 def related(flags: argparse.Namespace) -> None:
     """Prints or writes suggestions; or notes that one was accepted or dismissed."""
-    corpus = corpora.open(flags.output, flags.snapshot)
-    others = [part for part in (flags.across or "").split(",") if part.strip()]
-    pages = Pages([corpus, *map(corpora.open, others)], flags.column)
-    if flags.accept is not None or flags.dismiss is not None:
+    pages = opened(flags.output, flags.snapshot, flags.across, flags.column)
+    if any(one is not None for one in (flags.accept, flags.dismiss, flags.choices)):
         say(_choose(pages, flags))
         return
     text = flags.file is None
@@ -40,7 +40,9 @@ def related(flags: argparse.Namespace) -> None:
     if flags.format == PROJECTOR:
         say(exchange(flags.format, pages, [], flags.file))
         return
-    finder = Finder(pages, _asked(flags, corpus.output), flags.model)
+    finder = Finder(pages, _asked(flags, pages.corpora[0].output), flags.model)
+    if finder.by != VECTORS and len(pages) > MOST_EMBEDDED:
+        logs.say(f"comparing the words and titles of {len(pages):,} documents takes minutes")
     if flags.format in FORMS:
         public = (flags.public or "").split(",")
         say(exchange(flags.format, pages, list(finder.suggestions()), flags.file, public))
@@ -66,17 +68,25 @@ def _asked(flags: argparse.Namespace, output: str) -> Asked:
 
 
 def _choose(pages: Pages, flags: argparse.Namespace) -> Iterator[str]:
-    if flags.of is None:
-        raise UsageError("--accept, --dismiss: need --of, the document that has the suggestion")
-    document = pages.ids[pages.row(flags.of)]
     output = pages.corpora[0].output
+    place = f"in {join(output, choices.NAME)}"
+    if flags.choices is not None:
+        said = choices.read(flags.choices)
+        known = {pair: what for pair, what in said.items() if pair[0] in pages.rows}
+        choices.choose(output, known)
+        for what in (choices.ACCEPTED, choices.DISMISSED):
+            yield f"{what}: {counted([*known.values()].count(what), 'suggestion')}, {place}"
+        if gone := len(said) - len(known):
+            yield f"left out: {counted(gone, 'line')} about documents that the output does not have"
+    if flags.of is None and (flags.accept is not None or flags.dismiss is not None):
+        raise UsageError("--accept, --dismiss: need --of, the document that has the suggestion")
+    reds = {key for _, key in pages.graph.reds}
     for what, target in ((choices.ACCEPTED, flags.accept), (choices.DISMISSED, flags.dismiss)):
-        if target is None:
-            continue
-        reds = {key for _, key in pages.graph.reds}
-        found = target if target in reds else pages.ids[pages.row(target)]
-        choices.choose(output, what, [(document, found)])
-        yield f"{what}: {document} -> {found}, in {output}/{choices.NAME}"
+        if target is not None:
+            document = pages.ids[pages.row(flags.of)]
+            found = target if target in reds else pages.ids[pages.row(target)]
+            choices.choose(output, {(document, found): what})
+            yield f"{what}: {document} -> {found}, {place}"
 
 
 def _write(path: str, content: bytes) -> None:

@@ -22,7 +22,6 @@ from corpusvec.pipeline.plans.reports import Report, Run
 from corpusvec.pipeline.plans.samples import Sample, take_sample
 from corpusvec.pipeline.plans.trials import Speeds, try_out
 from corpusvec.pipeline.runners.options import check_runner
-from corpusvec.transforms.measures.clocks import peak_memory
 from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
 from corpusvec.transforms.snapshots.tables import FILE_BYTES
 
@@ -107,9 +106,10 @@ def _report(
         margins={name: whole.margins[name] for name in names},
         bytes=stored,
         output_files={table: math.ceil(size / FILE_BYTES) for table, size in stored.items()},
-        memory_bytes=round(peak_memory() + _ID_BYTES * counts["documents"]),
+        memory_bytes=round(speeds.memory + _ID_BYTES * counts["documents"]),
         unit="tokens" if job.recipe.spec.tokenizer else "bytes",
         speed=speeds.rate,
+        by_precision=speeds.by_precision,
         start_seconds=work.start,
         runs=_runs(work, flags),
         price=flags.price,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from corpusvec.pipeline.links import corpora
 from corpusvec.pipeline.links.choices import chosen
-from corpusvec.pipeline.links.pages import Pages
+from corpusvec.pipeline.links.pages import opened
 from corpusvec.pipeline.links.related import Asked, Finder
 from corpusvec.pipeline.reports import files
 from corpusvec.pipeline.reports.contents import contents
@@ -22,9 +21,13 @@ def report(flags: argparse.Namespace) -> Iterator[str]:
     the file not be written.
     """
     file = files.checked(flags.file)
-    corpus = corpora.open(flags.output, flags.snapshot)
-    pages = Pages([corpus], flags.column)
-    asked = Asked(top=_EACH, passages=flags.passages, chosen=frozenset(chosen(corpus.output)))
+    pages = opened(flags.output, flags.snapshot, flags.across, flags.column)
+    asked = Asked(
+        top=_EACH,
+        passages=flags.passages,
+        not_within=flags.not_within,
+        chosen=frozenset(chosen(pages.corpora[0].output)),
+    )
     finder = Finder(pages, asked, flags.model)
     shown = contents(pages, list(finder.suggestions()))
     text = page(shown, flags.lang)

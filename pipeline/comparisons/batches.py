@@ -14,18 +14,20 @@ from corpusvec.transforms.columns import Windows
 from corpusvec.transforms.elements import Document, Failure
 from corpusvec.transforms.models.probes import TOLERANCES
 from corpusvec.transforms.vectors.documents import DocumentVectors
+from corpusvec.transforms.vectors.quantizations import INT8
 
 _CUT, _DOCUMENTS, _FEWEST = 256, 64, 8
 _SIZE = 1 << 14  # tokens, or bytes: the vectors of all of them are kept
 _BESIDE = 8
 _HALF = 1e-3  # float16 has eleven bits
+_BUCKET = 1 / 127  # of int8: ranges from one side of zero to the other have 255
 _Found = Mapping[int, Vectors]
 
 
 def rounding(recipe: Recipe) -> float:
     """What of the greatest value a difference may be that means nothing."""
-    half = _HALF if recipe.vectors.dtype == "float16" else 0.0
-    return max(half, TOLERANCES[recipe.wanted.precision])
+    stored = {"float16": _HALF, INT8: _BUCKET}.get(recipe.vectors.dtype, 0.0)
+    return max(stored, TOLERANCES[recipe.wanted.precision])
 
 
 def invariance(

@@ -17,7 +17,9 @@ from corpusvec.pipeline.comparisons.reports import (
 from corpusvec.pipeline.comparisons.samples import Sample
 from corpusvec.transforms.documents.scrapbox_markup import title_key
 from corpusvec.transforms.elements import Document, Failure, SentenceVector
+from corpusvec.transforms.specs import Quantization
 from corpusvec.transforms.storage.digests import key_of
+from corpusvec.transforms.vectors.quantizations import quantized, restored
 
 NEAREST = 10
 FEWEST = NEAREST + 2  # with one less all others are the nearest
@@ -28,16 +30,19 @@ _BLOCK = 1 << 22  # likenesses that are in memory at once
 _STEPS = 1_000_000  # of a cosine; nearer than that, two are as near
 
 
-def change(name: str, sample: Sample, rows: Sequence[Row], tolerance: float) -> ColumnChange:
-    """Of the documents whose old vector is finite."""
-    finite = np.isfinite(sample.vectors[name]).all(axis=1)
-    places = np.flatnonzero(finite).tolist()
+def change(
+    name: str,
+    sample: Sample,
+    rows: Sequence[Row],
+    tolerance: float,
+    how: Quantization | None = None,
+) -> ColumnChange:
+    """Of the documents whose old vector is finite; new ones are compared as `how` stores them."""
+    places = np.flatnonzero(np.isfinite(sample.vectors[name]).all(axis=1)).tolist()
     old = sample.vectors[name][places]
     there = np.array([isinstance(rows[place], SentenceVector) for place in places], np.bool_)
     given = [row for place in places if isinstance(row := rows[place], SentenceVector)]
-    new = np.stack([row.vectors[name] for row in given]) if given else np.zeros((0, 0))
-    new = new.astype(np.float32)
-    ids = [sample.documents[place].id for place in places]
+    new = _read_again([row.vectors[name] for row in given], how)
     whole = np.zeros((len(places), new.shape[1]), np.float32)
     whole[there] = new
     found = ColumnChange(
@@ -55,7 +60,7 @@ def change(name: str, sample: Sample, rows: Sequence[Row], tolerance: float) -> 
     )
     if not len(new) or old.shape[1] != new.shape[1]:
         return found
-    those = [ids[place] for place in np.flatnonzero(there)]
+    those = [sample.documents[places[place]].id for place in np.flatnonzero(there)]
     apart = np.abs(old[there] - new).max(axis=1)
     largest = float(apart.max())
     return replace(
@@ -65,6 +70,13 @@ def change(name: str, sample: Sample, rows: Sequence[Row], tolerance: float) -> 
         largest_at=those[int(apart.argmax())],
         same=bool(there.all()) and largest <= tolerance * float(np.abs(old).max()),
     )
+
+
+def _read_again(vectors: Sequence[np.ndarray], how: Quantization | None) -> np.ndarray:
+    if not vectors:
+        return np.zeros((0, 0), np.float32)
+    new = np.stack(vectors).astype(np.float32)
+    return restored(quantized(new, how), how) if how else new
 
 
 def _lengths(vectors: np.ndarray) -> Lengths | None:

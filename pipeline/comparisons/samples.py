@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 
 from corpusvec.transforms.documents.scrapbox import alignment_again
 from corpusvec.transforms.elements import Document, WrittenFile
+from corpusvec.transforms.specs import Quantization
 from corpusvec.transforms.storage.files import open_file
+from corpusvec.transforms.vectors.quantizations import restored
 
 _PLACES = 32  # that rows are taken from, if these have enough
 _LINKS = "links"  # which old snapshots lack
@@ -40,9 +42,13 @@ class Sample:
 
 
 def read_sample(
-    folder: str, files: Sequence[WrittenFile], size: int, columns: Sequence[str]
+    folder: str,
+    files: Sequence[WrittenFile],
+    size: int,
+    columns: Mapping[str, Quantization | None],
 ) -> Sample:
     """`size` rows of a snapshot's files of sentences, the same each time, evenly from even places.
+    Vectors of bytes and bits are restored, as `columns` says how.
 
     Raises `ValueError` for a file that is not as the manifest says.
     """
@@ -111,7 +117,9 @@ def _evenly(length: int, count: int) -> list[int]:
     return [(2 * place + 1) * length // (2 * count) for place in range(count)]
 
 
-def _sample(table: pa.Table, columns: Sequence[str], rows: int, groups: int) -> Sample:
+def _sample(
+    table: pa.Table, columns: Mapping[str, Quantization | None], rows: int, groups: int
+) -> Sample:
     texts = [name for name in (*_TEXTS[:4], _LINKS) if name in table.column_names]
     found = [_document(row) for row in table.select(texts).to_pylist()]
     there = [place for place, document in enumerate(found) if document is not None]
@@ -122,7 +130,7 @@ def _sample(table: pa.Table, columns: Sequence[str], rows: int, groups: int) -> 
         rows=rows,
         groups=groups,
         documents=[document for document in found if document is not None],
-        vectors={name: _matrix(table[name]) for name in columns},
+        vectors={name: _matrix(table[name], how) for name, how in columns.items()},
         n_tokens=_total(table["n_tokens"]),
         n_unknown=_total(table["n_unknown"]),
         unreadable=gone,
@@ -140,10 +148,11 @@ def _document(row: Mapping[str, Any]) -> Document | None:
     return Document(row["id"], row["text"], row["pair"], alignment=alignment, links=links)
 
 
-def _matrix(column: pa.ChunkedArray) -> np.ndarray:
+def _matrix(column: pa.ChunkedArray, how: Quantization | None) -> np.ndarray:
     """A column of lists of one length -> [N, D] float32."""
     flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return flat.astype(np.float32).reshape(-1, column.type.list_size)
+    stored = flat.reshape(-1, column.type.list_size)
+    return stored.astype(np.float32) if how is None else restored(stored, how)
 
 
 def _total(column: pa.ChunkedArray) -> int | None:

@@ -14,6 +14,7 @@ from corpusvec.transforms.models.sources.downloads import without_secrets
 
 _OF_THE_MODEL = ("tokenizer", "do_lower_case", "signature", "output_key")
 _OF_THE_MACHINE = ("model_cache", "refresh_model")
+_IN_THE_MANIFEST = ("vector_ranges",)  # themselves: the file may have changed
 
 
 class Again(NamedTuple):
@@ -31,7 +32,8 @@ def settings_of(manifest: Mapping[str, Any], flags: argparse.Namespace) -> Again
     """
     was = manifest["configuration"]
     given = {name: value for name in SETTINGS if (value := getattr(flags, name)) is not None}
-    kept = {name: was[name] for name in SETTINGS if name in was and name not in _OF_THE_MACHINE}
+    left = (*_OF_THE_MACHINE, *_IN_THE_MANIFEST)
+    kept = {name: was[name] for name in SETTINGS if name in was and name not in left}
     notes = []
     model = flags.model or was["model"]
     if not _is_same_place(model, was["model"]):

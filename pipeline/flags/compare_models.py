@@ -14,6 +14,7 @@ SETTINGS = (
     *("tokenizer", "do_lower_case", "signature", "output_key", "model_cache", "refresh_model"),
     *("layers", "vectors", "normalize", "dimensions", "mask_special", "prompt"),
     *("max_seq_length", "long_text", "window_overlap", "precision", "vector_dtype"),
+    "vector_ranges",
 )
 _SWITCHES = ("normalize", "mask_special")  # that a snapshot may have on, and a trial off
 _TOLD = {"layers": "token vectors to test in batches, too; empty for none"}

@@ -114,11 +114,17 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "help": "embed everything, even texts that have vectors already",
         },
         "vector_dtype": {
-            "choices": ("float32", "float16"),
+            "choices": ("float32", "float16", "int8", "binary", "ubinary"),
             "default": "float32",
             "help": "type of the vectors in the files. float16 halves the space; pandas, Polars,"
             " DuckDB and Hugging Face datasets read it, Spark, fastparquet and BigQuery do"
-            " not (default: float32)",
+            " not. int8 is a byte for each number, binary and ubinary a bit (default: float32)",
+        },
+        "vector_ranges": {
+            "metavar": "FILE",
+            "help": "for int8: the least and the greatest value of each dimension, as .npy, as JSON"
+            " or as another output of `embed` (default: those of the snapshot before, else"
+            " measured on 1,000 documents of the input)",
         },
         "vector_encoding": {
             "choices": ("plain", "byte_stream_split"),

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from corpusvec.pipeline.flags.shared import add_json, add_output, add_passages, add_vectors
+from corpusvec.pipeline.flags.shared import (
+    add_across,
+    add_json,
+    add_output,
+    add_passages,
+    add_vectors,
+)
 from corpusvec.pipeline.flags.values import above_zero, share
 
 FORMAT_NAMES = ("table", "csv", "json", "parquet", "scrapbox", "userscript", "projector")
@@ -45,6 +51,11 @@ def _verdicts(parser: argparse.ArgumentParser) -> None:
             metavar="ID",
             help=f"{name} this suggestion for the document of --of: it does not come again",
         )
+    parser.add_argument(
+        "--choices",
+        metavar="FILE",
+        help="accept and dismiss what was chosen in a report, which gives this file",
+    )
 
 
 def add_related_flags(parser: argparse.ArgumentParser) -> None:
@@ -70,14 +81,7 @@ def _chosen(parser: argparse.ArgumentParser) -> None:
         " all (default: exclude)",
     )
     parser.add_argument("--orphans", action="store_true", help="documents without links first")
-    parser.add_argument(
-        "--across",
-        metavar="OUTPUT[,OUTPUT]",
-        help="join other outputs of the same recipe",
-    )
-    parser.add_argument(
-        "--not_within", action="store_true", help="nothing from a document's own project or file"
-    )
+    add_across(parser)
     parser.add_argument(
         "--skip", metavar="PATTERN", help="no titles in which this regular expression is found"
     )

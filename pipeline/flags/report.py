@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from corpusvec.pipeline.flags.shared import add_output, add_passages, add_vectors
+from corpusvec.pipeline.flags.shared import add_across, add_output, add_passages, add_vectors
 from corpusvec.pipeline.flags.snapshots import Command
 
 LANGUAGES = ("en", "ja")
@@ -23,6 +23,7 @@ def add_report_flags(parser: argparse.ArgumentParser) -> None:
         help="language of the report (default: the one that the reader's browser asks for)",
     )
     add_vectors(parser)
+    add_across(parser)
     add_passages(parser, " suggestion", "")
 
 

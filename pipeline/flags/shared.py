@@ -31,6 +31,16 @@ def add_vectors(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_across(parser: argparse.ArgumentParser) -> None:
+    """With which other outputs."""
+    parser.add_argument(
+        "--across", metavar="OUTPUT[,OUTPUT]", help="join other outputs of the same recipe"
+    )
+    parser.add_argument(
+        "--not_within", action="store_true", help="nothing from a document's own project or file"
+    )
+
+
 def add_passages(parser: argparse.ArgumentParser, where: str, many: str) -> None:
     """How many pairs of passages to show."""
     parser.add_argument(

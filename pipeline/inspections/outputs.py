@@ -214,7 +214,8 @@ def _table(folder: str, name: str, files: Sequence[Mapping[str, Any]]) -> TableR
 
 def _column(field: pa.Field) -> ColumnType:
     if pa.types.is_fixed_size_list(field.type):
-        numbers = f"float{field.type.value_type.bit_width}"
+        kind = field.type.value_type
+        numbers = f"float{kind.bit_width}" if pa.types.is_floating(kind) else str(kind)
         return ColumnType(field.name, numbers, field.type.list_size)
     is_map = pa.types.is_map(field.type)
     return ColumnType(field.name, "map<string, string>" if is_map else str(field.type), None)
@@ -238,4 +239,6 @@ def _rows(folder: str, files: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
 
 def _finite(value: float) -> float | None:
     """JSON has no other numbers. Seven digits are all that a float32 has."""
+    if isinstance(value, int):
+        return value
     return float(f"{value:.7g}") if math.isfinite(value) else None

@@ -20,7 +20,7 @@ from corpusvec.pipeline.inspections.output_facts import (
     SnapshotReport,
     TableReport,
 )
-from corpusvec.pipeline.terminal.formats import bytes_text, counted
+from corpusvec.pipeline.terminal.formats import bytes_text, counted, number
 from corpusvec.transforms.models.saved_models.choices import shape_text
 from corpusvec.transforms.specs import Tensor
 
@@ -43,11 +43,11 @@ _TOKENIZERS: Mapping[str, str] = {
 
 def lines(reports: Sequence[Any]) -> Iterator[str]:
     """One block for each `ModelReport` or `OutputReport`."""
-    for number, report in enumerate(reports):
-        if number:
+    for place, report in enumerate(reports):
+        if place:
             yield ""
         if len(reports) > 1:
-            yield f"reading {number + 1} of {len(reports)}"
+            yield f"reading {place + 1} of {len(reports)}"
         is_model = report.what == "model"
         for label, paragraphs in _of_model(report) if is_model else _of_output(report):
             yield from _aligned(label, paragraphs)
@@ -111,9 +111,9 @@ def _shape(report: ModelReport) -> Iterator[_Entry]:
         numbers["vocabulary"] = report.vocabulary_size
     if not report.layers:
         numbers["layers"] = report.layer_count
-    for label, number in numbers.items():
-        if number is not None:
-            yield label, [f"{number:,}"]
+    for label, count in numbers.items():
+        if count is not None:
+            yield label, [f"{count:,}"]
 
 
 def _vectors(report: ModelReport) -> Iterator[_Entry]:
@@ -274,7 +274,7 @@ def _snapshot(snapshot: SnapshotReport) -> Iterator[_Entry]:
     for row in snapshot.rows:
         rows.append(f"{row.id}  {row.text}")
         for column, vector in row.vectors.items():
-            numbers = ", ".join("NaN" if n is None else f"{n:.4f}" for n in vector.start)
+            numbers = ", ".join("NaN" if n is None else number(n) for n in vector.start)
             rows.append(f"  {column}: [{numbers}, … {vector.width}]")
     if rows:
         yield "first rows", rows

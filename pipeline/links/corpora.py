@@ -31,8 +31,10 @@ from corpusvec.transforms.links.neighbours import Vectors
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.manifests import files_of
 from corpusvec.transforms.snapshots.schemas import SENTENCES
+from corpusvec.transforms.specs import Quantization
 from corpusvec.transforms.storage.files import join, open_file
 from corpusvec.transforms.storage.stores import is_remote
+from corpusvec.transforms.vectors.quantizations import Restored, quantization_in, restored
 
 if TYPE_CHECKING:
     from corpusvec.pipeline.links.searches import Searcher
@@ -65,6 +67,7 @@ class Corpus:
         self._folder = Snapshot(output, self.snapshot).folder
         self._files = [one for one in files_of(manifest) if one.table == SENTENCES and one.rows]
         self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self._stored: dict[str, np.ndarray] = {}
         self._matrices: dict[str, np.ndarray] = {}
         self._vectors: dict[str, Vectors] = {}
         self.searchers: dict[str, Searcher] = {}  # by column, once they are asked for
@@ -197,25 +200,47 @@ class Corpus:
         return column
 
     def matrix(self, column: str | None = None) -> np.ndarray:
-        """The vectors of all documents, [N, D] float32, mapped from a disk where they are many."""
+        """The vectors of all documents, [N, D] float32, mapped from a disk where they are many.
+        Those of bytes or bits are restored.
+        """
         name = self.column_named(column)
+        how, stored = self.quantization(name), self.stored(name)
+        if how is None:
+            return stored
         if name not in self._matrices:
+            found = self._empty((len(stored), how.dimensions), np.float32)
+            for row in range(0, len(stored), _BATCH):
+                found[row : row + _BATCH] = restored(stored[row : row + _BATCH], how)
+            self._matrices[name] = found
+        return self._matrices[name]
+
+    def stored(self, column: str | None = None) -> np.ndarray:
+        """As `matrix`, but bytes or bits as they are in the files: [N, D] int8, or [N, D / 8]."""
+        name = self.column_named(column)
+        if name not in self._stored:
             found: np.ndarray | None = None
+            dtype = None if self.quantization(name) else np.float32
             for row, batch in self._read(name):
                 values = batch[name].flatten().to_numpy(zero_copy_only=False)
                 values = values.reshape(len(batch), -1)
                 if found is None:
-                    found = self._empty((len(self), values.shape[1]), np.float32)
+                    found = self._empty((len(self), values.shape[1]), dtype or values.dtype)
                 found[row : row + len(values)] = values
             assert found is not None, "there is a row at least"
-            self._matrices[name] = found
-        return self._matrices[name]
+            self._stored[name] = found
+        return self._stored[name]
+
+    def quantization(self, column: str | None = None) -> Quantization | None:
+        """How a column of bytes or bits was made; None for floats."""
+        return quantization_in(self.manifest.get("run") or {}, self.column_named(column))
 
     def vectors(self, column: str | None = None) -> Vectors:
         """The vectors of all documents, ready to be searched."""
         name = self.column_named(column)
         if name not in self._vectors:
-            self._vectors[name] = Vectors(self.matrix(name), self.order, self._empty)
+            how, stored = self.quantization(name), self.stored(name)
+            matrix = stored if how is None else Restored(stored, how)
+            self._vectors[name] = Vectors(matrix, self.order, self._empty)
         return self._vectors[name]
 
     @cached_property

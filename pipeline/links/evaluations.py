@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import operator
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,27 +15,42 @@ from corpusvec.pipeline.links import rankings
 from corpusvec.pipeline.links.kept import KeptVectors, folder_of, keep_weights
 from corpusvec.pipeline.links.models import PassageModel
 from corpusvec.pipeline.links.pages import Pages
-from corpusvec.pipeline.links.rankings import HYBRID, LEXICAL, MENTIONS, PASSAGES, VECTORS, Rankings
+from corpusvec.pipeline.links.rankings import (
+    HYBRID,
+    LEXICAL,
+    LINKS,
+    MENTIONS,
+    PASSAGES,
+    VECTORS,
+    Rankings,
+)
 from corpusvec.transforms.documents.scrapbox_markup import title_key
 from corpusvec.transforms.links.evaluations import (
     AT,
     Found,
+    best_weights,
     found_links,
+    gain,
+    held_out,
     masked,
     parse_pairs,
     pearson,
     spearman,
 )
-from corpusvec.transforms.links.fusions import ranks, shares
+from corpusvec.transforms.links.fusions import shares
 from corpusvec.transforms.links.lexical import EXTRA, LexicalIndex, is_installed
 from corpusvec.transforms.links.passages import passages_of
 
 _TRIED = {
-    VECTORS: (0.0, 0.1, 0.5),
+    VECTORS: (0.0, 0.1, 0.3),
     LEXICAL: (1.0,),
-    MENTIONS: (0.0, 0.3, 1.0),
-    PASSAGES: (1.0, 0.5, 0.0),
+    MENTIONS: (0.3, 1.0, 2.0),
+    PASSAGES: (0.0, 0.3, 1.0),
+    LINKS: (0.0, 0.3, 1.0),
 }
+_MEASURED = 5_000  # pages at most whose links are looked for
+_FOLDS = 5
+_EQUAL = 1e-6  # numbers that differ by less: it is what float32 rounds away
 _FEWEST = 20  # pages with links, to choose weights by
 
 
@@ -81,9 +95,11 @@ def evaluate(pages: Pages, model: str | None) -> Evaluation:
             f"{pages.corpora[0].output}: its documents do not link to each other; give pairs of"
             " texts and their scores with --pairs"
         )
+    links = dict([*links.items()][:: -(-len(links) // _MEASURED)])
     ranked = _rankings(pages, model)
+    asking = [*links]
     singles = {
-        name: found_links(_ranks_by(ranked.each[name]), links) for name in (VECTORS, LEXICAL)
+        name: found_links(ranked.each[name][asking], links.values()) for name in (VECTORS, LEXICAL)
     }
     hybrid, weights = _held_out(ranked, links)
     _keep(pages, weights)
@@ -94,10 +110,6 @@ def evaluate(pages: Pages, model: str | None) -> Evaluation:
 def _keep(pages: Pages, weights: Mapping[str, float]) -> None:
     first = pages.corpora[0]
     keep_weights(folder_of(first.output, first.snapshot, pages.column), weights)
-
-
-def _ranks_by(ranks: Mapping[int, Mapping[int, int]]) -> Callable[[int], Mapping[int, int]]:
-    return lambda row: ranks.get(row, {})
 
 
 def _in_project(of: str, there: Container[tuple[str, str]]) -> Callable[[str], bool]:
@@ -114,13 +126,15 @@ def _rankings(pages: Pages, model: str | None) -> Rankings:
     embedder = PassageModel(pages.corpora[0].manifest, pages.column, model)
     first = pages.corpora[0]
     kept = KeptVectors(folder_of(first.output, first.snapshot, pages.column), embedder)
-    theirs = _passages(kept, pages.texts, pages.scrapbox)
-    mine = _passages(KeptVectors(None, embedder), texts, [False] * len(texts))
     ranked = Rankings()
     ranked.each[VECTORS] = rankings.by_vectors(pages.vectors, asked=embedder.embed(texts))
     ranked.each[LEXICAL] = rankings.by_words(LexicalIndex.of(pages.texts), texts)
     ranked.each[MENTIONS] = rankings.by_mentions(pages.titles, pages.texts, texts)
-    ranked.each[PASSAGES] = rankings.by_passages(mine, theirs, ranked.pools())
+    if len(pages) <= rankings.MOST_EMBEDDED:
+        theirs = _passages(kept, pages.texts, pages.scrapbox)
+        mine = _passages(KeptVectors(None, embedder), texts, [False] * len(texts))
+        ranked.each[PASSAGES] = rankings.by_passages(mine, theirs, ranked.pools())
+    ranked.each[LINKS] = rankings.by_links(ranked.each, pages.graph)
     return ranked
 
 
@@ -136,28 +150,21 @@ def _passages(
 def _held_out(
     ranked: Rankings, links: Mapping[int, Sequence[int]]
 ) -> tuple[Found, Mapping[str, float]]:
-    """The pages are halved: with the weights that do best with one half the other is measured."""
-    tried = [dict(zip(_TRIED, values)) for values in itertools.product(*_TRIED.values())]
+    """What is found with weights that the pages asked had no part in, and the weights that do best
+    for all of them.
+    """
+    names = [*ranked.each]
+    tried = [dict(zip(names, one)) for one in itertools.product(*map(_TRIED.__getitem__, names))]
     if len(links) < _FEWEST:
         tried = [dict(rankings.WEIGHTS)]
-    names = [*ranked.each]
-    given = {row: shares([*ranked.each.values()], row, both_ways=True) for row in links}
-    halves = [{row: links[row] for row in list(links)[part::2]} for part in (0, 1)]
-    measured = []  # of each weights both halves
-    for weights in tried:
-        values = [weights[name] for name in names]
-
-        def ranking(row: int, values: Sequence[float] = values) -> Mapping[int, int]:
-            return ranks(at for at, _ in given[row].fused(values))
-
-        measured.append([found_links(ranking, half) for half in halves])
-    sizes = [sum(map(len, half.values())) for half in halves]
-    best = [max(measured, key=operator.itemgetter(part)) for part in (0, 1)]
-    others = [best[1][0], best[0][1]]
-    part_of = np.array(sizes) / sum(sizes)
-    found = Found(*(float(part_of @ [one[at] for one in others]) for at in (0, 1)))
-    overall = max(zip(measured, tried), key=lambda one: float(part_of @ [f.recall for f in one[0]]))
-    return found, overall[1]
+    gains = np.zeros((len(tried), len(links), 2))
+    for page, (row, targets) in enumerate(links.items()):
+        given = shares([*ranked.each.values()], row, both_ways=True)
+        for place, weights in enumerate(tried):
+            rows, _ = given.fused([weights[name] for name in names])
+            gains[place, page] = gain(rows, targets)
+    found = held_out(gains, _FOLDS) / sum(map(len, links.values()))
+    return Found(*found.tolist()), tried[best_weights(gains)]
 
 
 def compare_pairs(
@@ -169,8 +176,16 @@ def compare_pairs(
     vectors = embedder.embed([text for one, other, _ in pairs for text in (one, other)])
     cosines = np.einsum("nd,nd->n", vectors[::2], vectors[1::2], dtype=np.float64)
     scores = np.array([score for _, _, score in pairs])
+    _check_vary(f"--pairs={path}", scores, cosines)
     both = {"spearman": spearman(cosines, scores), "pearson": pearson(cosines, scores)}
     return {"pairs": len(pairs), **{name: round(value, 4) for name, value in both.items()}}
+
+
+def _check_vary(name: str, scores: np.ndarray, cosines: np.ndarray) -> None:
+    """Raises `UsageError` where no order can be compared, since one side has none."""
+    for values, what in ((scores, "all scores are equal"), (cosines, "all cosines are equal")):
+        if np.ptp(values) < _EQUAL:
+            raise UsageError(f"{name}: {what}, so they agree with nothing; add pairs that differ")
 
 
 def told(found: Evaluation | dict[str, Any], as_json: bool) -> Iterator[str]:

@@ -107,13 +107,14 @@ def keep_weights(folder: str | None, weights: Mapping[str, float]) -> None:
             write(os.path.join(folder, _WEIGHTS), json.dumps(dict(weights)).encode())
 
 
-def kept_weights(folder: str | None) -> Mapping[str, float] | None:
-    """The weights that were kept; None if there are none."""
+def kept_weights(folder: str | None) -> Mapping[str, float]:
+    """The weights that were kept, by the names of rankings; none where there are none."""
     path = os.path.join(folder, _WEIGHTS) if folder else None
     if path and os.path.exists(path):
         with contextlib.suppress(OSError, ValueError):
-            return read_json(Path(path))
-    return None
+            found = read_json(Path(path))
+            return found if isinstance(found, dict) else {}
+    return {}
 
 
 def lexical_index(folder: str | None, read: Callable[[], Sequence[str]]) -> LexicalIndex:

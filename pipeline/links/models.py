@@ -57,7 +57,7 @@ class PassageModel:
                 elif False in self._loaded:
                     self._loaded[True] = self._loaded[False]
                     return self._loaded[True]
-            self._loaded[questions] = LoadedModel(recipe)
+            self._loaded[questions] = LoadedModel(recipe.in_float32())
         return self._loaded[questions]
 
     def _check_same(self, spec: ModelSpec) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusvec.pipeline.flags.parsing import UsageError
+from corpusvec.pipeline.links import corpora
 from corpusvec.pipeline.links.corpora import Corpus
 from corpusvec.transforms.links.link_graphs import LinkGraph
 from corpusvec.transforms.links.neighbours import Vectors
@@ -132,6 +133,12 @@ class Pages:
                 f"{named}: is the title of {len(found)} documents; name one by id: {ids}"
             )
         raise UsageError(f"{named}: {there} has no such document, neither by id nor by title")
+
+
+def opened(output: str, snapshot: str | None, across: str | None, column: str | None) -> Pages:
+    """Those of an output, and of others whose names have commas between."""
+    others = [part for part in (across or "").split(",") if part.strip()]
+    return Pages([corpora.open(output, snapshot), *map(corpora.open, others)], column)
 
 
 def is_scrapbox(corpus: Corpus) -> bool:

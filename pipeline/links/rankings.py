@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from corpusvec.transforms.links.fusions import Ranking, fused, ranks
-from corpusvec.transforms.links.lexical import LexicalIndex, normalized
+from corpusvec.transforms.links.fusions import Ranking, fused, joined, ranking_of
+from corpusvec.transforms.links.lexical import LexicalIndex
+from corpusvec.transforms.links.link_graphs import LinkGraph
+from corpusvec.transforms.links.names import Names
 from corpusvec.transforms.links.neighbours import Vectors, nearest
 from corpusvec.transforms.links.passages import likeness
 
 VECTORS, LEXICAL, HYBRID = "vectors", "lexical", "hybrid"
-PASSAGES, MENTIONS = "passages", "mentions"
-_SHORTEST = 3  # characters of a title that is looked for in texts
+PASSAGES, MENTIONS, LINKS = "passages", "mentions", "links"
 POOL = 100  # of each ranking that are fused
-MOST = 5_000  # pages; of more, all that words and passages have to be compared takes too long
-WEIGHTS: Mapping[str, float] = {VECTORS: 0.1, LEXICAL: 1.0, PASSAGES: 1.0, MENTIONS: 0.5}
+MOST = 100_000  # pages; of more, comparing their words takes too long
+MOST_EMBEDDED = 5_000  # pages; of more, the model is not asked for vectors of all passages
+WEIGHTS: Mapping[str, float] = {
+    VECTORS: 0.1,
+    LEXICAL: 1.0,
+    PASSAGES: 0.3,
+    MENTIONS: 1.0,
+    LINKS: 0.3,
+}
+_LINKING = 20  # pages near to one whose links are looked at
+_COMMON = 0.1  # of the texts: a title that stands in more says nothing
 Hidden = Callable[[int], np.ndarray]
 
 
@@ -32,18 +42,17 @@ def by_vectors(
     """The pages nearest to each by cosine; `asked` [N, D] are asked in their stead."""
     count = min(POOL, max(1, len(vectors) - 1))
     if asked is None:
-        found = nearest(vectors, count, left_out=hidden)
-    else:
-        found = nearest(vectors, count, asked, lambda row: np.union1d(hidden(row), [row]))
-    return {row: ranks(places[places >= 0].tolist()) for row, places in enumerate(found.places)}
+        return nearest(vectors, count, left_out=hidden).places
+    return nearest(vectors, count, asked, lambda row: np.union1d(hidden(row), [row])).places
 
 
-def by_words(index: LexicalIndex, texts: Sequence[str], hidden: Hidden = nothing_hidden) -> Ranking:
+def by_words(index: LexicalIndex, texts: Iterable[str], hidden: Hidden = nothing_hidden) -> Ranking:
     """Those that answer best to each page's text."""
-    return {
-        row: ranks(index.best(text, POOL, np.union1d(hidden(row), [row]).astype(np.int64)))
+    found = [
+        np.array(index.best(text, POOL, np.union1d(hidden(row), [row])), np.int32)
         for row, text in enumerate(texts)
-    }
+    ]
+    return ranking_of(found, POOL)
 
 
 def by_mentions(
@@ -55,45 +64,66 @@ def by_mentions(
     """Those whose title stands in a page's text, or whose text has the page's title: titles that
     stand in few texts first, of these the longest. `asked` are the texts of the pages that ask.
     """
-    names = [normalized(title) for title in titles]
-    known = [at for at, name in enumerate(names) if len(name) >= _SHORTEST]
-    read, told = list(map(normalized, texts)), list(map(normalized, asked))
-    found: list[dict[int, tuple[int, int, int]]] = [{} for _ in titles]
-    for at in known:
-        name = names[at]
-        having = [row for row, text in enumerate(read) if name in text and row != at]
-        rank = (len(having), -len(name))
-        for row in having:
-            found[at][row] = min((*rank, row), found[at].get(row, (*rank, row)))
-        for row, text in enumerate(told):
-            if name in text and row != at:
-                found[row][at] = min((*rank, at), found[row].get(at, (*rank, at)))
-    ranking = {}
-    for row, near in enumerate(found):
-        out = set(hidden(row).tolist())
-        ranking[row] = ranks(
-            [at for at in sorted(near, key=near.__getitem__) if at not in out][:POOL]
-        )
-    return ranking
+    names = Names(titles)
+    having, held = _standing(names, texts)
+    asking, told = (having, held) if asked is texts else _standing(names, asked)
+    counts = np.bincount(held, minlength=len(titles))
+    askers, near = np.concatenate([held, asking]), np.concatenate([having, told])
+    by = np.concatenate([held, told])  # the title that joins both
+    lengths = np.array([len(name) for name in names.names])
+    kept = np.flatnonzero(counts[by] <= max(POOL, _COMMON * len(titles)))
+    kept = kept[np.lexsort((near[kept], -lengths[by[kept]], counts[by[kept]], askers[kept]))]
+    starts = np.searchsorted(askers[kept], np.arange(len(titles) + 1))
+    found = []
+    for row, (start, stop) in enumerate(zip(starts, starts[1:])):
+        rows = near[kept[start:stop]]
+        rows = rows[~np.isin(rows, hidden(row))]
+        found.append(rows[np.sort(np.unique(rows, return_index=True)[1])])
+    return ranking_of(found, POOL)
+
+
+def _standing(names: Names, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Pages, and titles of others that stand in their texts."""
+    within = list(map(names.within, texts))
+    rows = np.repeat(np.arange(len(within)), [len(some) for some in within])
+    held = np.concatenate([*within, np.empty(0, np.int64)])
+    return rows[rows != held], held[rows != held]
 
 
 def by_passages(
-    mine: Sequence[np.ndarray],
-    theirs: Sequence[np.ndarray],
-    pools: Mapping[int, Sequence[int]],
+    mine: Sequence[np.ndarray], theirs: Sequence[np.ndarray], pools: Iterable[np.ndarray]
 ) -> Ranking:
     """Those of a pool that have the passage nearest to one of a page's own; vectors are those of
     each page's passages, of length 1: of pages as they ask, and as they are found.
     """
-    found = {}
-    for row, pool in pools.items():
-        near = likeness(mine[row], [theirs[other] for other in pool])
-        best = near.max(axis=0) if len(near) else np.zeros(len(pool))
-        there = [at for at, other in enumerate(pool) if len(near) and len(theirs[other])]
-        found[row] = ranks(
-            pool[at] for at in sorted(there, key=lambda at: (-best[at], pool[at]))[:POOL]
-        )
-    return found
+    found = []
+    for own, pool in zip(mine, pools):
+        there = pool[[len(theirs[other]) > 0 for other in pool]] if len(own) else pool[:0]
+        near = likeness(own, [theirs[other] for other in there])
+        found.append(there[np.lexsort((there, -near.max(axis=0)))] if len(there) else there)
+    return ranking_of(found, POOL)
+
+
+def by_links(
+    each: Mapping[str, Ranking], graph: LinkGraph, hidden: Hidden = nothing_hidden
+) -> Ranking:
+    """Those that the pages near to each are linked with: first those linked with many, with near
+    ones, and with such as have few links. No link of the page itself has a part in it.
+    """
+    found = []
+    for row in range(graph.size):
+        near = [place for place, _ in fused(each, WEIGHTS, row, both_ways=True)[:_LINKING]]
+        linked = [graph.linked(place) for place in near]
+        given = [
+            1 / (_LINKING + rank) / max(len(some), 1) ** 0.5 for rank, some in enumerate(linked)
+        ]
+        shares = np.repeat(given, [len(some) for some in linked])
+        rows, which = np.unique(np.concatenate([*linked, [row]]), return_inverse=True)
+        scores = np.bincount(which[:-1], shares, len(rows))
+        scores[np.isin(rows, np.union1d(hidden(row), [row]))] = 0
+        best = np.lexsort((rows, -scores))[:POOL]
+        found.append(rows[best[scores[best] > 0]])
+    return ranking_of(found, POOL)
 
 
 @dataclass(slots=True)
@@ -103,13 +133,10 @@ class Rankings:
     each: dict[str, Ranking] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=lambda: dict(WEIGHTS))
 
-    def pools(self) -> dict[int, list[int]]:
+    def pools(self) -> Iterator[np.ndarray]:
         """The pages that any of them found, for each page."""
-        found: dict[int, set[int]] = {}
-        for ranking in self.each.values():
-            for row, places in ranking.items():
-                found.setdefault(row, set()).update(places)
-        return {row: sorted(places) for row, places in found.items()}
+        rankings = [*self.each.values()]
+        return (joined(rankings, row) for row in range(len(rankings[0])))
 
     def fused(self, row: int) -> list[tuple[int, float]]:
         """Those near to one page by all of them, with scores from 0 to 1."""

@@ -16,8 +16,17 @@ from corpusvec.pipeline.links.choices import Pair
 from corpusvec.pipeline.links.kept import KeptVectors, folder_of, kept_weights, lexical_index
 from corpusvec.pipeline.links.models import PassageModel
 from corpusvec.pipeline.links.pages import Pages, is_of_lines
-from corpusvec.pipeline.links.rankings import HYBRID, LEXICAL, MENTIONS, PASSAGES, VECTORS, Rankings
+from corpusvec.pipeline.links.rankings import (
+    HYBRID,
+    LEXICAL,
+    LINKS,
+    MENTIONS,
+    PASSAGES,
+    VECTORS,
+    Rankings,
+)
 from corpusvec.transforms.links.lexical import EXTRA, is_installed, normalized
+from corpusvec.transforms.links.names import Names
 from corpusvec.transforms.links.neighbours import nearest, pairs_above
 from corpusvec.transforms.links.passages import passages_of, reasons
 from corpusvec.transforms.links.suggestions import Reason, Suggestion
@@ -28,7 +37,6 @@ if TYPE_CHECKING:
 EXCLUDE, ONLY, KEEP = "exclude", "only", "keep"
 REASONS = 3  # pairs of passages that a suggestion shows
 _EXPLAINED = 2_000  # pages; of more, embedding passages of all takes too long to do unasked
-_SHORTEST_RED = 3  # characters of a red link's name that is looked for in texts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,26 +81,35 @@ class Finder:
         self._folder = self._folder if len(pages.corpora) == 1 else None
         self._kept = KeptVectors(self._folder, PassageModel(first.manifest, pages.column, model))
         for corpus in filter(is_of_lines, pages.corpora):
-            self._kept.take(corpus.texts(), corpus.vectors(pages.column).unit)
+            if corpus.quantization(pages.column):
+                continue  # the others would be compared with them as if they were as exact
+            self._kept.take(corpus.texts(), np.asarray(corpus.vectors(pages.column).unit))
         self._only = pages.row(asked.of) if asked.of is not None else None
         self.by = self._chosen_way()
 
     def _chosen_way(self) -> str:
-        by, many = self.asked.by, len(self.pages) > rankings.MOST
+        by, count = self.asked.by, len(self.pages)
+        many = count > rankings.MOST
         if by in (HYBRID, LEXICAL) and not is_installed():
             raise UsageError(f"--by={by}: needs a package that is not installed: {EXTRA}")
         if by in (HYBRID, LEXICAL) and many:
             raise UsageError(
-                f"--by={by}: compares the words of up to {rankings.MOST:,} pages, and there are"
-                f" {len(self.pages):,}; use --by=vectors"
+                f"--by={by}: compares the words of up to {rankings.MOST:,} documents, and there are"
+                f" {count:,}; --by=vectors compares all of them, by their vectors alone"
             )
         if by is not None:
             return by
         plain = self.asked.above is not None or self.asked.links == ONLY
-        linked = not plain and not many and any(self.pages.links)
-        if linked and not is_installed():
+        if plain or not any(self.pages.links):
+            return VECTORS
+        if many:
+            self.notes.append(
+                f"by vectors alone: words are compared for up to {rankings.MOST:,} documents, and"
+                f" there are {count:,}"
+            )
+        elif not is_installed():
             self.notes.append(f"by vectors alone: to compare words too, run: {EXTRA}")
-        return HYBRID if linked and is_installed() else VECTORS
+        return HYBRID if is_installed() and not many else VECTORS
 
     @cached_property
     def _targets(self) -> np.ndarray:
@@ -217,29 +234,23 @@ class Finder:
             yield row, found[: self.asked.top]
 
     def _reds(self, row: int, near: dict[int, float]) -> Iterator[tuple[int, float]]:
-        """Red links whose names stand in a page as words, and are links in pages that are near."""
-        graph, text = self.pages.graph, self._normalized[row]
-        for node in self._red_nodes:
-            if self._names[node] in text and node not in graph.neighbours(row):
-                score = max(
-                    (near.get(at, 0.0) for at in graph.neighbours(node).tolist()), default=0
-                )
-                if score and (row, node) not in self._chosen_reds:
-                    yield node, score
+        """Red links of a page's own project whose names stand in it as words, and are links in
+        pages that are near.
+        """
+        graph, project = self.pages.graph, self.pages.projects[row]
+        for number in self._red_names.within(self.pages.texts[row]).tolist():
+            node = len(self.pages) + number
+            own = graph.reds[number][0] == project
+            if not own or node in graph.neighbours(row) or (row, node) in self._chosen_reds:
+                continue
+            score = max((near.get(at, 0.0) for at in graph.neighbours(node).tolist()), default=0)
+            if score:
+                yield node, score
 
     @cached_property
-    def _normalized(self) -> list[str]:
-        return [normalized(text) for text in self.pages.texts]
-
-    @cached_property
-    def _names(self) -> dict[int, str]:
-        """Of each red link, by its node, the name as it may stand in a text."""
-        reds = enumerate(self.pages.graph.reds, len(self.pages))
-        return {node: normalized(key.replace("_", " ")) for node, (_, key) in reds}
-
-    @cached_property
-    def _red_nodes(self) -> list[int]:
-        return [node for node, name in self._names.items() if len(name) >= _SHORTEST_RED]
+    def _red_names(self) -> Names:
+        """Those of the red links, as they may stand in a text."""
+        return Names([key.replace("_", " ") for _, key in self.pages.graph.reds])
 
     @cached_property
     def _chosen_reds(self) -> set[tuple[int, int]]:
@@ -253,7 +264,7 @@ class Finder:
     def all_rankings(self) -> Rankings:
         """Of all pages, by all that is asked for."""
         pages, hidden = self.pages, self.hidden if self._hides else rankings.nothing_hidden
-        ranked = Rankings(weights=kept_weights(self._folder) or dict(rankings.WEIGHTS))
+        ranked = Rankings(weights={**rankings.WEIGHTS, **kept_weights(self._folder)})
         index = lexical_index(self._folder, lambda: pages.texts)
         ranked.each[LEXICAL] = rankings.by_words(index, pages.texts, hidden)
         if self.by == HYBRID:
@@ -261,12 +272,24 @@ class Finder:
             ranked.each[MENTIONS] = rankings.by_mentions(
                 pages.titles, pages.texts, pages.texts, hidden
             )
-            if self.asked.passages != 0 and self._embeddable(range(len(pages))):
+            if self._compares_passages() and self._embeddable(range(len(pages))):
                 vectors = [self._vectors_of(row) for row in range(len(pages))]
                 ranked.each[PASSAGES] = rankings.by_passages(vectors, vectors, ranked.pools())
+            ranked.each[LINKS] = rankings.by_links(ranked.each, pages.graph, hidden)
         return ranked
 
     # ---------------------------------------------------------------------- passages
+
+    def _compares_passages(self) -> bool:
+        if self.asked.passages == 0:
+            return False
+        few = len(self.pages) <= rankings.MOST_EMBEDDED
+        if not few:
+            self.notes.append(
+                f"passages are compared for up to {rankings.MOST_EMBEDDED:,} documents; of these"
+                f" {len(self.pages):,} words, titles and vectors are"
+            )
+        return few
 
     def _passages_wanted(self) -> int:
         if self.asked.passages is not None:
@@ -327,7 +350,7 @@ class Finder:
 
     def _red(self, row: int, node: int, score: float) -> Suggestion:
         """With a line of the page, and one of a page that has the link."""
-        name = self._names[node]
+        name = self._red_names.names[node - len(self.pages)]
         linking = [at for at in self.pages.graph.neighbours(node).tolist() if at < len(self.pages)]
         mine, theirs = (
             next((part for part in parts if name in normalized(part)), "")

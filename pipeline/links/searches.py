@@ -5,6 +5,7 @@ and its words are looked up; both rankings are fused.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +16,7 @@ from corpusvec.pipeline.links.kept import folder_of, lexical_index
 from corpusvec.pipeline.links.models import PassageModel
 from corpusvec.pipeline.links.pages import is_scrapbox
 from corpusvec.pipeline.links.rankings import HYBRID, LEXICAL, POOL, VECTORS
-from corpusvec.transforms.links.fusions import Ranking, fused, ranks
+from corpusvec.transforms.links.fusions import Ranking, fused, ranking_of
 from corpusvec.transforms.links.lexical import EXTRA, LexicalIndex, is_installed, terms
 from corpusvec.transforms.links.neighbours import nearest
 from corpusvec.transforms.links.passages import passages_of
@@ -41,9 +42,15 @@ class Searcher:
         self._model = PassageModel(corpus.manifest, self.column, model)
 
     def load(self) -> None:
-        """All that the first search would wait for."""
+        """What the first search would wait for: the corpus is read while the model is loaded."""
+        with ThreadPoolExecutor(1) as beside:
+            read = beside.submit(self._read)
+            if self.by != LEXICAL:
+                self._model.load(questions=True)
+            read.result()
+
+    def _read(self) -> None:
         if self.by != LEXICAL:
-            self._model.load(questions=True)
             self.corpus.vectors(self.column)
         if self.by != VECTORS:
             self._index  # noqa: B018
@@ -106,16 +113,12 @@ class Searcher:
             if asked.shape[1] != vectors.matrix.shape[1]:
                 raise UsageError(f"no vector: the model finds no word in {queries[0]!r:.60}")
             found = nearest(vectors, min(count, len(self.corpus)), asked)
-            rankings[VECTORS] = {
-                query: ranks(places[places >= 0].tolist())
-                for query, places in enumerate(found.places)
-            }
+            rankings[VECTORS] = found.places
             for query, row in np.argwhere(found.places >= 0).tolist():
                 cosines[query, int(found.places[query, row])] = float(found.scores[query, row])
         if self.by != VECTORS:
-            rankings[LEXICAL] = {
-                query: ranks(self._index.best(text, count)) for query, text in enumerate(queries)
-            }
+            best = [self._index.best(text, count) for text in queries]
+            rankings[LEXICAL] = ranking_of(best, count)
         return rankings, cosines
 
 

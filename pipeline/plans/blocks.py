@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
+from corpusvec.transforms.columns import Records
 from corpusvec.transforms.documents.formats import (
     FORMATS,
     Reading,
@@ -64,7 +65,7 @@ class Source:
     def _reader(self, file: InputFile) -> _Lines | _FromStart:
         read = reader_for(file.path, self.reading)
 
-        def records(open_: Callable[[], BinaryIO], name: str) -> Iterator[Record]:
+        def records(open_: Callable[[], BinaryIO], name: str) -> Iterator[Records]:
             return read(open_, file.path, name)
 
         kind = _FromStart if only_from_start(file, self.reading.input_format) else _Lines
@@ -77,7 +78,7 @@ def only_from_start(file: InputFile, input_format: str) -> bool:
     return uncompressed(path) != path or FORMATS[format_of(path, input_format)].splits != "lines"
 
 
-_Records = Callable[[Callable[[], BinaryIO], str], Iterator[Record]]
+_Records = Callable[[Callable[[], BinaryIO], str], Iterator[Records]]
 
 
 def _blocks(file: InputFile) -> int:
@@ -95,7 +96,8 @@ class _Lines:
         # Ids of lines hold their numbers, which nobody knows in the middle.
         name = f"{self._file.name}:{start}" if start else self._file.name
         lines = self._lines(start)
-        return Part(min(BLOCK, size - start), list(self._records(lambda: io.BytesIO(lines), name)))
+        records = itertools.chain.from_iterable(self._records(lambda: io.BytesIO(lines), name))
+        return Part(min(BLOCK, size - start), list(records))
 
     def close(self) -> None:
         """Nothing is open between blocks."""
@@ -125,11 +127,11 @@ class _FromStart:
     def part(self, number: int) -> Part:
         self._visits += 1
         records, self._carried, end = self._carried, [], self._asked
-        for record in self._records:
+        for some in self._records:
             if end and self._asked > end and self._visits < self.blocks:
-                self._carried = [record]
+                self._carried = list(some)
                 return self._up_to(end, records)
-            records.append(record)
+            records += some
             end = end or self._asked
         return self._up_to(self._file.size, records)
 

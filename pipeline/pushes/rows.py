@@ -145,8 +145,8 @@ def _vector(name: str, there: Mapping[str, pa.DataType]) -> pa.Field:
     value, size = there[name].value_type, there[name].list_size
     if value not in (pa.float32(), pa.float16()):
         raise ValueError(
-            f"--column: {name} is {value}[{size}]; stores get float32 and float16, so name columns"
-            " of these"
+            f"--column: {name} is {value}[{size}]; stores get float32 and float16, so push an"
+            " output of `embed` without --vector_dtype=int8, binary or ubinary"
         )
     if name in (*_TEXTS, DIGEST):
         raise ValueError(f"--column={name}: a table has another column of that name; omit it")

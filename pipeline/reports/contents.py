@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -216,16 +216,21 @@ def _links(shown: _Shown) -> dict[int, str]:
 
 
 def _facts(shown: _Shown) -> dict[str, Any]:
-    corpus, pages = shown.first, shown.pages
+    corpora, pages = shown.pages.corpora, shown.pages
+    firsts = np.cumsum([0, *map(len, corpora)])  # of each corpus, where its rows begin
     places = {
-        line: shown.places[row]
+        int(firsts[number]) + line: shown.places[row]
         for row, (number, lines) in enumerate(pages.parts)
         for line in lines
-        if number == 0 and row in shown.places
+        if row in shown.places
     }
-    batches = corpus.dataset.to_batches(columns=list(COLUMNS))
-    told = facts(batches, corpus.manifest["counts"], places)
-    rejected = list(islice(snapshots.rejected(corpus.output, corpus.manifest), _LISTED))
+    batches = chain.from_iterable(one.dataset.to_batches(columns=list(COLUMNS)) for one in corpora)
+    counts: Counter[str] = Counter()
+    for corpus in corpora:
+        counts.update(corpus.manifest["counts"])
+    told = facts(batches, counts, places)
+    lists = (snapshots.rejected(corpus.output, corpus.manifest) for corpus in corpora)
+    rejected = list(islice(chain.from_iterable(lists), _LISTED))
     links = None
     if len(pages.graph.edges):
         count = sum(map(len, pages.links))
@@ -261,8 +266,11 @@ def _changes(shown: _Shown) -> dict[str, Any] | None:
 
 def _made(shown: _Shown) -> dict[str, str]:
     manifest = shown.first.manifest
-    asked = manifest.get("configuration") or {}
-    names = [path.rstrip("/").rpartition("/")[2] for path in asked.get("input") or ()]
+    every = [one.manifest.get("configuration") or {} for one in shown.pages.corpora]
+    asked = every[0]
+    names = [
+        path.rstrip("/").rpartition("/")[2] for one in every for path in one.get("input") or ()
+    ]
     return {
         "finished": manifest["finished"],
         "snapshot": manifest["id"],

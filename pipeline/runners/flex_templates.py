@@ -24,6 +24,7 @@ _SHAPES: Mapping[str, str] = {
     "input": r"gs://[^,\n\r]+(, *gs://[^,\n\r]+)*",
     "output": _BUCKET,
     "previous": _BUCKET,
+    "vector_ranges": rf"({_BUCKET}|{_IN_IMAGE})",
     "max_shrink": r"(0(\.[0-9]+)?|1(\.0+)?)",
     "max_input_age": r"0*[1-9][0-9]{0,5}[smhdw]",
     "id_root": _BUCKET,

@@ -17,6 +17,11 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def number(value: float) -> str:
+    """Of a vector: whole, or with four digits."""
+    return str(value) if isinstance(value, int) else f"{float(value):.4f}"
+
+
 def clock(seconds: float) -> str:
     """`1:05`, `2:01:05`"""
     minutes, second = divmod(round(seconds), 60)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from corpusvec.transforms.documents.inputs import PIECE, REPORT_EVERY
+from corpusvec.transforms.columns import DOCUMENTS
+from corpusvec.transforms.documents.inputs import PIECE
 
 _SECONDS, _PIECES = 5.0, 4
 
@@ -40,7 +41,7 @@ class Pace:
     def __init__(self, size: int, limit: int | None = None):
         self._size, self._limit = size, limit
         pieces = [PIECE / size] if size else []
-        pieces += [REPORT_EVERY / limit] if limit else []
+        pieces += [DOCUMENTS / limit] if limit else []
         self._piece = max(pieces, default=1.0)
         self._loaded: float | None = None
         self._first: _Seen | None = None

@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from corpusvec.pipeline.first_models import Languages, Model, is_same
@@ -17,7 +16,7 @@ from corpusvec.pipeline.flags.embed import EMBED_FLAGS
 from corpusvec.pipeline.flags.parsing import command
 from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.runners.options import LOCAL
-from corpusvec.pipeline.terminal.formats import shortened
+from corpusvec.pipeline.terminal.formats import number, shortened
 from corpusvec.pipeline.terminal.logs import Line
 from corpusvec.transforms.documents import ages
 from corpusvec.transforms.models import devices
@@ -201,7 +200,7 @@ def _rows(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
         rows = next(pq.ParquetFile(stream).iter_batches(batch_size=_ROWS)).to_pylist()
     for row in rows:
         name = list(row)[-1] if "vector" not in row else "vector"
-        start = ", ".join(f"{value:.4f}" for value in np.array(row[name][:3], np.float32))
+        start = ", ".join(map(number, row[name][:3]))
         text = shortened(row["text"])
         yield f"  {shortened(row['id'])}  {text}  {name}: [{start}, … {len(row[name])}]"
 

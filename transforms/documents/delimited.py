@@ -13,11 +13,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import BinaryIO
 
+from corpusvec.transforms.columns import Records, Row, gathered
 from corpusvec.transforms.documents.encodings import marked
 from corpusvec.transforms.documents.formats import ALL_FIELDS, Fields, Open
 from corpusvec.transforms.documents.streams import BrokenInput, from_start
-from corpusvec.transforms.documents.tables import Row, columns_of
-from corpusvec.transforms.elements import Record
+from corpusvec.transforms.documents.tables import Table, columns_of
+from corpusvec.transforms.elements import Failure
 
 _DELIMITERS = (",", ";", "\t", "|")
 _LONGEST = 1 << 26  # characters of a field: a longer one has a quote that is never closed
@@ -25,21 +26,21 @@ _LONGEST = 1 << 26  # characters of a field: a longer one has a quote that is ne
 
 def read_csv(
     open_: Open, source: str, name: str, fields: Fields = ALL_FIELDS, skipped: int = 0
-) -> Iterator[Record]:
-    """Separated by commas, or what the header has: semicolons, tabs, bars. See `_read`."""
-    return _read(open_, source, name, fields, skipped, _DELIMITERS)
+) -> Iterator[Records]:
+    """Separated by commas, or what the header has: semicolons, tabs, bars. See `_rows`."""
+    return gathered(_rows(open_, source, name, fields, skipped, _DELIMITERS))
 
 
 def read_tsv(
     open_: Open, source: str, name: str, fields: Fields = ALL_FIELDS, skipped: int = 0
-) -> Iterator[Record]:
-    """Separated by tabs, quoted as in CSV. See `_read`."""
-    return _read(open_, source, name, fields, skipped, ("\t",))
+) -> Iterator[Records]:
+    """Separated by tabs, quoted as in CSV. See `_rows`."""
+    return gathered(_rows(open_, source, name, fields, skipped, ("\t",)))
 
 
-def _read(
+def _rows(
     open_: Open, source: str, name: str, fields: Fields, skipped: int, delimiters: Sequence[str]
-) -> Iterator[Record]:
+) -> Iterator[Row | Failure]:
     """An id is `name:line`, of the line where the row begins, where no column has it. A row with
     more or fewer values than the header is a failure, as is one whose quotes do not match. Blank
     lines are no rows; `skipped` lines below the header are not in what is opened.
@@ -59,22 +60,23 @@ def _read(
             raise BrokenInput(f"{source}: its header is no CSV ({error}); correct it") from error
         if not header:
             raise BrokenInput(f"{source}: has no header; its first line must name the columns")
-        columns = columns_of(header, fields, source)
+        places = {column: at for at, column in enumerate(header)}
+        table = Table(source, name, columns_of(header, fields, source), places)
         while True:
-            row = Row(source, name, skipped + rows.line_num + 1)
+            number = skipped + rows.line_num + 1
             try:
                 values = next(rows)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield row.failure(_said(error, skipped + rows.line_num))
+                yield table.failure(number, _said(error, skipped + rows.line_num))
                 continue
             if not values:
                 continue
             if problem := _problem(values, header):
-                yield row.failure(problem)
+                yield table.failure(number, problem)
             else:
-                yield columns.record(dict(zip(header, values, strict=True)), row)
+                yield table.record(number, values)
 
 
 def _as_text(stream: BinaryIO, source: str) -> io.TextIOWrapper:

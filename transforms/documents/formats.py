@@ -12,11 +12,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
-    from corpusvec.transforms.elements import Record
+    from corpusvec.transforms.columns import Records
 
 Open = Callable[[], BinaryIO]
 # How to open a file, its path, its name in ids. Each record is exactly one document or failure.
-Reader = Callable[[Open, str, str], "Iterator[Record]"]
+Reader = Callable[[Open, str, str], "Iterator[Records]"]
 
 UNITS = ("page", "line", "section")
 

@@ -1,5 +1,5 @@
 """Input files on any of Beam's file systems: which there are, their names in ids, their bytes, and
-whether they are still what they were.
+whether they are still what they were. A run's list of them is a file, since there may be millions.
 """
 
 from __future__ import annotations
@@ -7,8 +7,9 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from typing import Any, BinaryIO
 
@@ -16,6 +17,7 @@ from corpusvec.transforms.documents.streams import BrokenInput, decompress
 from corpusvec.transforms.storage.files import (
     FileState,
     as_expression,
+    create,
     exists,
     listed,
     open_file,
@@ -38,7 +40,7 @@ from corpusvec.transforms.storage.stores import (
 _WILDCARD = re.compile(r"[*?\[]")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 PIECE = 1 << 16  # bytes, as they are read and counted
-REPORT_EVERY = 64  # records
+_LISTED = 10_000  # files of a row group of a list
 
 # One of each kind of file that an output folder holds.
 _SNAPSHOT = "snapshots/20250102T030405.678Z-0a1b2c3d"
@@ -114,6 +116,33 @@ def match_inputs(
     if unique_names:
         check_names(files)
     return files
+
+
+def write_list(path: str, files: Sequence[InputFile]) -> None:
+    """A list of files, as Parquet with a column for each field."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = [field.name for field in fields(InputFile)]
+    table = pa.table({name: [getattr(file, name) for file in files] for name in names})
+    with create(path) as stream:
+        pq.write_table(table, stream, row_group_size=_LISTED)
+
+
+def groups_listed(n: int) -> range:
+    """The row groups of a list of `n` files."""
+    return range(-(-n // _LISTED))
+
+
+def read_list(path: str, groups: Iterable[int]) -> Iterator[InputFile]:
+    """The files in some row groups of a list."""
+    import pyarrow.parquet as pq
+
+    with closing(open_file(path)) as stream:
+        listed = pq.ParquetFile(stream)
+        for group in groups:
+            columns = listed.read_row_group(group).columns
+            yield from map(InputFile, *(column.to_pylist() for column in columns))
 
 
 def open_input(

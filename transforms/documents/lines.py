@@ -11,24 +11,48 @@ import json
 import re
 from collections.abc import Collection, Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
+from corpusvec.transforms.columns import Documents, Records, Row, gathered
 from corpusvec.transforms.documents.encodings import legacy_of, undecoded
 from corpusvec.transforms.documents.formats import ALL_FIELDS, Fields, Open
 from corpusvec.transforms.documents.streams import from_start
-from corpusvec.transforms.elements import Document, Failure, Record
+from corpusvec.transforms.elements import Failure
 
 _SEPARATOR = " ||| "
 _BOM = b"\xef\xbb\xbf"
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SHOWN = 40  # characters of a key in an error
+_TOGETHER = 1 << 16  # bytes of lines, about
 
 
-def read_text(open_: Open, source: str, name: str, skipped: int = 0) -> Iterator[Record]:
+def read_text(open_: Open, source: str, name: str, skipped: int = 0) -> Iterator[Records]:
     """One document for each line, its id `name:line`, from 1; `skipped` lines of the file come
     before what is opened.
     """
-    for row, line in _lines(open_, source, skipped):
+    for first, lines in _lines(open_, source, skipped):
+        if (texts := _texts_of(lines)) is None:
+            yield from gathered(_each_text(lines, source, name, first))
+        else:
+            ids = [f"{name}:{row}" for row in range(first, first + len(texts))]
+            yield Records(Documents.of_texts(ids, texts, source, first))
+
+
+def _texts_of(lines: bytes) -> list[str] | None:
+    """Of all lines at once; None where one of them may be no text."""
+    if undecoded(lines):
+        return None
+    try:
+        text = lines.decode()
+    except UnicodeDecodeError:
+        return None
+    return list(map(str.strip, text.split("\n")))
+
+
+def _each_text(lines: bytes, source: str, name: str, first: int) -> Iterator[Row | Failure]:
+    for row, line in enumerate(lines.split(b"\n"), first):
+        line = line.removesuffix(b"\r")
         try:
             text = line.decode().strip()
         except UnicodeDecodeError as error:
@@ -37,44 +61,53 @@ def read_text(open_: Open, source: str, name: str, skipped: int = 0) -> Iterator
         if odd := undecoded(line):
             yield _failure(source, name, row, odd)
         else:
-            yield Document(f"{name}:{row}", text, None, source, row)
+            yield f"{name}:{row}", text, None, source, row, {}, None, ()
 
 
-def read_pairs(open_: Open, source: str, name: str, skipped: int = 0) -> Iterator[Record]:
+def read_pairs(open_: Open, source: str, name: str, skipped: int = 0) -> Iterator[Records]:
     """As `read_text`, but the last ` ||| ` of a line separates a pair of texts."""
-    for record in read_text(open_, source, name, skipped):
-        if isinstance(record, Document) and has_pair_separator(record.text):
-            text, _, pair = record.text.rpartition(_SEPARATOR)
-            yield Document(record.id, text, pair, source, record.source_row)
-        else:
-            yield record
+    for records in read_text(open_, source, name, skipped):
+        documents = records.documents
+        texts, pairs = zip(*map(_pair_of, documents.texts)) if len(documents) else ((), ())
+        yield replace(records, documents=replace(documents, texts=texts, pairs=pairs))
+
+
+def _pair_of(text: str) -> tuple[str, str | None]:
+    if not has_pair_separator(text):
+        return text, None
+    first, _, second = text.rpartition(_SEPARATOR)
+    return first, second
 
 
 def read_jsonl(
     open_: Open, source: str, name: str, fields: Fields = ALL_FIELDS, skipped: int = 0
-) -> Iterator[Record]:
+) -> Iterator[Records]:
     """One document for each line: `text`, perhaps `id` and `pair`; all else is metadata. `fields`
     names others.
     """
+    for first, lines in _lines(open_, source, skipped):
+        rows = enumerate(lines.split(b"\n"), first)
+        yield from gathered(_json_record(line, source, name, row, fields) for row, line in rows)
+
+
+def _json_record(line: bytes, source: str, name: str, row: int, fields: Fields) -> Row | Failure:
     id_, pair = fields.id or "id", fields.pair or "pair"
-    used = {fields.text, id_, pair}
-    for row, line in _lines(open_, source, skipped):
-        record_id = f"{name}:{row}"
-        if not line.strip():
-            yield Document(record_id, "", None, source, row)
-            continue
-        try:
-            record = _json_object(line)
-            if (given := record.get(id_)) is not None:
-                record_id = _record_id(id_, given)
-            texts = _texts(record, fields.text, pair)
-            yield Document(record_id, *texts, source, row, _metadata(record, used, fields.metadata))
-        except UnicodeDecodeError as error:
-            yield _failure(source, name, row, _undecoded(error))
-        except RecursionError:
-            yield _failure(source, name, row, "the JSON is nested too deeply", record_id)
-        except ValueError as error:
-            yield _failure(source, name, row, str(error), record_id)
+    record_id = f"{name}:{row}"
+    if not line.strip():
+        return record_id, "", None, source, row, {}, None, ()
+    try:
+        record = _json_object(line.removesuffix(b"\r"))
+        if (given := record.get(id_)) is not None:
+            record_id = _record_id(id_, given)
+        texts = _texts(record, fields.text, pair)
+        metadata = _metadata(record, (fields.text, id_, pair), fields.metadata)
+        return record_id, *texts, source, row, metadata, None, ()
+    except UnicodeDecodeError as error:
+        return _failure(source, name, row, _undecoded(error))
+    except RecursionError:
+        return _failure(source, name, row, "the JSON is nested too deeply", record_id)
+    except ValueError as error:
+        return _failure(source, name, row, str(error), record_id)
 
 
 def has_pair_separator(text: str) -> bool:
@@ -83,15 +116,18 @@ def has_pair_separator(text: str) -> bool:
 
 
 def _lines(open_: Open, source: str, skipped: int) -> Iterator[tuple[int, bytes]]:
-    r"""The lines of a file, counted from 1; a line ends at b"\n" only.
+    r"""Whole lines of a file, some at a time, and the number of the first of them, from 1; a line
+    ends at b"\n" only, and the last one has no end.
 
     Raises: BrokenInput for a file that is not UTF-8 from its start on.
     """
+    row = skipped + 1
     with closing(open_()) as opened:
         stream = opened if skipped else from_start(opened, source)
-        for row, line in enumerate(stream, skipped + 1):
-            line = line.removesuffix(b"\n").removesuffix(b"\r")
-            yield row, line.removeprefix(_BOM) if row == 1 else line
+        while data := stream.read(_TOGETHER) + stream.readline():
+            lines = data.removesuffix(b"\n")
+            yield row, lines.removeprefix(_BOM) if row == 1 else lines
+            row += 1 + lines.count(b"\n")
 
 
 def _json_object(line: bytes) -> dict[str, Any]:

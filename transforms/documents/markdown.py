@@ -11,17 +11,18 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from corpusvec.transforms.columns import Records, Row, gathered
 from corpusvec.transforms.documents.encodings import ENOUGH, foreign, marked, undecoded
 from corpusvec.transforms.documents.formats import Open
 from corpusvec.transforms.documents.markdown_markup import headings, strip_notation
-from corpusvec.transforms.elements import Alignment, Document, Failure, Record
+from corpusvec.transforms.elements import Alignment, Failure
 
 _FRONT = re.compile(r"---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.M)
 
 
 def read_markdown(
     open_: Open, source: str, name: str, unit: str = "page", markup: str = "strip"
-) -> Iterator[Record]:
+) -> Iterator[Records]:
     """One result for a note (`unit="page"`), whose id is the name of its file, or for each section
     of it (`"section"`): `name`, then `name#heading` (`name#heading-2` where it is there again).
 
@@ -30,6 +31,12 @@ def read_markdown(
     """
     with closing(open_()) as stream:
         data = stream.read()
+    yield from gathered(_records(data, source, name, unit, markup))
+
+
+def _records(
+    data: bytes, source: str, name: str, unit: str, markup: str
+) -> Iterator[Row | Failure]:
     try:
         note = _note(data, name)
     except ValueError as error:
@@ -41,7 +48,7 @@ def read_markdown(
         document_id = _unique(f"{name}#{part.heading}" if part.heading else name, taken)
         metadata = {**note.metadata} | ({"heading": part.heading} if part.heading else {})
         alignment = _alignment(part.text) if markup == "strip" else None
-        yield Document(document_id, part.text, None, source, part.line, metadata, alignment)
+        yield document_id, part.text, None, source, part.line, metadata, alignment, ()
 
 
 def _alignment(text: str) -> Alignment | None:

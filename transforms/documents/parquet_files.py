@@ -10,10 +10,11 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpusvec.transforms.columns import Records, Row, gathered
 from corpusvec.transforms.documents.formats import ALL_FIELDS, Fields, Open
 from corpusvec.transforms.documents.streams import BrokenInput
-from corpusvec.transforms.documents.tables import Columns, Row, columns_of
-from corpusvec.transforms.elements import Failure, Record
+from corpusvec.transforms.documents.tables import Columns, Table, columns_of
+from corpusvec.transforms.elements import Failure
 
 _ROWS = 1024  # of a row group that are made Python objects at once
 
@@ -25,7 +26,7 @@ def read_parquet(
     fields: Fields = ALL_FIELDS,
     groups: Iterable[int] | None = None,
     skipped: int = 0,
-) -> Iterator[Record]:
+) -> Iterator[Records]:
     """One document for each row, its id `name:row`, from 1, where no column has it. Columns of
     simple types that are nothing else are metadata; others are if `fields` names them, as JSON. Of
     `groups` of rows alone, `skipped` rows are before them.
@@ -41,12 +42,12 @@ def read_parquet(
         file = pq.ParquetFile(stream)
         columns = columns_of(_simple(file.schema_arrow, fields), fields, source)
         _check_types(file.schema_arrow, columns, source)
-        row = skipped
+        table = Table(source, name, columns, {name: at for at, name in enumerate(columns.all)})
         for batch in _batches(file, columns, groups):
-            parts = {column: _values(batch.column(column)) for column in columns.all}
-            for values in zip(*parts.values(), strict=True):
-                row += 1
-                yield _record(columns, dict(zip(parts, values, strict=True)), source, name, row)
+            rows = zip(*(_values(batch.column(column)) for column in columns.all), strict=True)
+            numbered = enumerate(rows, skipped + 1)
+            yield from gathered(_record(table, number, values) for number, values in numbered)
+            skipped += len(batch)
 
 
 def group_sizes(stream: BinaryIO, source: str) -> list[tuple[int, int]]:
@@ -143,8 +144,8 @@ def _decoded(value: bytes | None) -> str | bytes | None:
         return value
 
 
-def _record(columns: Columns, values: dict[str, Any], source: str, name: str, row: int) -> Record:
-    bad = [column for column, value in values.items() if isinstance(value, bytes)]
-    if bad:
-        return Failure("read", f"{name}:{row}", source, row, f"`{bad[0]}` is not UTF-8")
-    return columns.record(values, Row(source, name, row))
+def _record(table: Table, number: int, values: Sequence[Any]) -> Row | Failure:
+    if bytes in map(type, values):
+        bad = next(name for name, at in table.places.items() if isinstance(values[at], bytes))
+        return table.failure(number, f"`{bad}` is not UTF-8")
+    return table.record(number, values)

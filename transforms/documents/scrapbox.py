@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 import ijson
 
+from corpusvec.transforms.columns import Records, Row, gathered
 from corpusvec.transforms.documents.ages import Dates, as_seconds
 from corpusvec.transforms.documents.scrapbox_markup import link_targets, links_of, strip_lines
 from corpusvec.transforms.documents.streams import BrokenInput, MendedJson, from_start
@@ -127,7 +128,7 @@ def read_scrapbox(
     unit: str = "page",
     markup: str = "strip",
     dates: Dates | None = None,
-) -> Iterator[Document | Failure]:
+) -> Iterator[Records]:
     """One result for each page (`unit="page"`) or line (`unit="line"`) of the export, in order.
 
     `name` is not used: an id is `project/title` or `project/title#line`. With `markup="strip"` the
@@ -149,11 +150,11 @@ def read_scrapbox(
         for ordinal, page in _pages(_Watched(mended, source, dates), mended, source, pages):
             dates.see_page(page.get("updated") if isinstance(page, dict) else None)
             if unit == "page":
-                yield _page_result(export, page, ordinal)
+                yield from gathered([_page_result(export, page, ordinal)])
                 continue
-            for result in _line_results(export, page, ordinal, row):
-                row += 1
-                yield result
+            for records in gathered(_line_results(export, page, ordinal, row)):
+                row += len(records)
+                yield records
 
 
 def _pages(
@@ -255,7 +256,7 @@ def _no_export(source: str, why: str) -> BrokenInput:
     )
 
 
-def _page_result(export: _Export, page: Any, ordinal: int) -> Document | Failure:
+def _page_result(export: _Export, page: Any, ordinal: int) -> Row | Failure:
     """One document of all lines, joined by newlines."""
     page_id = export.page_id(page, ordinal)
     try:
@@ -269,12 +270,10 @@ def _page_result(export: _Export, page: Any, ordinal: int) -> Document | Failure
     text = "\n".join(texts)
     alignment = _joined(texts, strip_lines(texts)) if export.strip else None
     links = link_targets(itertools.chain.from_iterable(links_of(texts)))
-    return Document(page_id, text, None, export.source, ordinal, metadata, alignment, links)
+    return page_id, text, None, export.source, ordinal, metadata, alignment, links
 
 
-def _line_results(
-    export: _Export, page: Any, ordinal: int, row: int
-) -> Iterator[Document | Failure]:
+def _line_results(export: _Export, page: Any, ordinal: int, row: int) -> Iterator[Row | Failure]:
     """One document for each line; `row` lines of the file were before them."""
     page_id = export.page_id(page, ordinal)
     try:
@@ -300,7 +299,7 @@ def _line_results(
         alignment = _joined([text], [runs]) if export.strip else None
         place = (export.source, row + number + 1)
         targets = link_targets(links[number])
-        yield Document(line_id, text, None, *place, {**metadata, **own}, alignment, targets)
+        yield line_id, text, None, *place, {**metadata, **own}, alignment, targets
 
 
 def _page_parts(export: _Export, page: Any) -> tuple[dict[str, str], Sequence[Any]]:

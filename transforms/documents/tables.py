@@ -6,29 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from corpusvec.transforms.columns import Row
 from corpusvec.transforms.documents.formats import Fields
 from corpusvec.transforms.documents.streams import BrokenInput
-from corpusvec.transforms.elements import Document, Failure, Record
+from corpusvec.transforms.elements import Failure
 
 _SHOWN = 20  # columns in a message
 _LONG = 60  # characters of one: a file without a header has a text there
-
-
-class Row(NamedTuple):
-    """Where a row stands: its file, the name of that in ids, its number."""
-
-    source: str
-    name: str
-    number: int
-
-    @property
-    def id(self) -> str:
-        """Where no column has one."""
-        return f"{self.name}:{self.number}"
-
-    def failure(self, error: str, document_id: str = "") -> Failure:
-        """It is no document, and why."""
-        return Failure("read", document_id or self.id, self.source, self.number, error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +30,39 @@ class Columns:
         named = (self.text, self.id, self.pair, *self.metadata)
         return dict.fromkeys(name for name in named if name is not None)
 
-    def record(self, values: Mapping[str, str | None], row: Row) -> Record:
+
+class Table(NamedTuple):
+    """A table of a file: its path, the name of that in ids, its columns, and where in a row their
+    values are.
+    """
+
+    source: str
+    name: str
+    columns: Columns
+    places: Mapping[str, int]
+
+    def record(self, number: int, values: Sequence[str | None]) -> Row | Failure:
         """The document of a row."""
-        text, document_id = values[self.text], row.id
-        if self.id is not None and (given := values[self.id]) is not None:
+        columns, places = self.columns, self.places
+        text, document_id = values[places[columns.text]], f"{self.name}:{number}"
+        if columns.id is not None and (given := values[places[columns.id]]) is not None:
             if not given:
-                return row.failure(f"`{self.id}` is an empty string; omit it or fill it in")
+                error = f"`{columns.id}` is an empty string; omit it or fill it in"
+                return self.failure(number, error)
             document_id = given
         if text is None:
-            return row.failure(f"`{self.text}` is null; it must be a string", document_id)
-        metadata = {key: value for key in self.metadata if (value := values[key]) is not None}
-        pair = None if self.pair is None else values[self.pair]
-        return Document(document_id, text, pair, row.source, row.number, metadata)
+            return self.failure(
+                number, f"`{columns.text}` is null; it must be a string", document_id
+            )
+        metadata = {
+            key: value for key in columns.metadata if (value := values[places[key]]) is not None
+        }
+        pair = None if columns.pair is None else values[places[columns.pair]]
+        return document_id, text, pair, self.source, number, metadata, None, ()
+
+    def failure(self, number: int, error: str, document_id: str = "") -> Failure:
+        """A row is no document, and why."""
+        return Failure("read", document_id or f"{self.name}:{number}", self.source, number, error)
 
 
 def columns_of(names: Sequence[str], fields: Fields, source: str) -> Columns:

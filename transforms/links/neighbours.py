@@ -1,7 +1,8 @@
 """The nearest vectors to each of many, exactly: by blocks of matrix products on all cores.
 
 A block of float32 products finds candidates. The few that are left are measured again in float64,
-so that the order is that of brute force, and equal scores are in the order of ids.
+so that the order is that of brute force, and equal scores are in the order of ids. Products of
+signs, which stand for bits, are whole numbers: the order is that of Hamming distances.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from corpusvec.transforms.vectors.quantizations import Restored
+
 ROWS, COLUMNS = 1024, 8192  # of a block of products
 _SPARE = 16  # candidates beside those wanted: rounding may have swapped neighbours
 _DECIMALS = 12  # of scores: closer than that, two are equal
 _GATHERED = 1 << 23  # numbers of candidates' vectors that are in memory at once
-_MOVED = 1 << 16  # rows that are made unit at once
+_MOVED = 1 << 13  # rows that are made unit at once
 LeftOut = Callable[[int], np.ndarray]
 
 
@@ -35,19 +38,24 @@ class Vectors:
     among all when they are sorted by id.
 
     `unit` has rows of length 1: the matrix itself where they have it, else `empty` makes room for
-    them, in memory or on a disk.
+    them, in memory or on a disk. What is stored small stays so, and is restored a block at a time.
     """
 
     def __init__(
         self,
-        matrix: np.ndarray,
+        matrix: np.ndarray | Restored,
         order: np.ndarray,
         empty: Callable[..., np.ndarray] = np.empty,
     ):
         self.matrix, self.order = matrix, order
         self.norms = _norms(matrix)
+        self.signs = isinstance(matrix, Restored) and matrix.signs
         ones = np.abs(self.norms - 1) < 1e-6
-        self.unit = matrix if ones.all() else _unit(matrix, self.norms, empty)
+        self.unit: np.ndarray | Restored
+        if isinstance(matrix, Restored):
+            self.unit = matrix.unit(self.norms)
+        else:
+            self.unit = matrix if ones.all() else _unit(matrix, self.norms, empty)
         # What a float32 product may be off by, at most.
         self.slack = 4e-6 + (matrix.shape[1] + 8) * 2.0**-24
 
@@ -78,8 +86,10 @@ def nearest(
     out. `left_out` tells which rows are not to be found by a query, by its number.
     """
     own = queries is None
-    asked = vectors.matrix if queries is None else queries
-    unit = vectors.unit if queries is None else _unit(asked, _norms(asked), np.empty)
+    asked: np.ndarray | Restored = vectors.matrix
+    unit: np.ndarray | Restored = vectors.unit
+    if queries is not None:
+        asked, unit = queries, _unit(queries, _norms(queries), np.empty)
     most = min(count, len(vectors) - own)
     places = np.full((len(asked), count), -1, np.int64)
     scores = np.full((len(asked), count), np.nan)
@@ -131,19 +141,19 @@ class _Search:
     ):
         self._vectors, self._asked, self._unit = vectors, asked, unit
         self._hidden, self._threads = hidden, threads
+        self._exact = vectors.signs and bool((np.abs(asked) == 1).all())
         self._products = np.empty((len(asked), min(COLUMNS, len(vectors))), np.float32)
 
     def best(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Places and cosines, [Q, count] each."""
         wide = min(count + _SPARE, len(self._vectors))
-        scores = np.full((len(self._asked), wide), -np.inf, np.float32)
+        kind = np.float64 if self._exact else np.float32
+        scores = np.full((len(self._asked), wide), -np.inf, kind)
         places = np.full((len(self._asked), wide), -1, np.int64)
         share = -(-len(self._asked) // (os.cpu_count() or 1))
         parts = [slice(at, at + share) for at in range(0, len(self._asked), share)]
         for first in range(0, len(self._vectors), COLUMNS):
-            columns = self._vectors.unit[first : first + COLUMNS]
-            products = self._products[:, : len(columns)]
-            np.matmul(self._unit, columns.T, out=products)
+            products = self._multiplied(slice(first, first + COLUMNS))
             self._hide(products, first)
             done = [
                 self._threads.submit(_merge, scores[part], places[part], products[part], first)
@@ -152,6 +162,16 @@ class _Search:
             for one in done:
                 one.result()
         return self._settled(count, scores, places)
+
+    def _multiplied(self, rows: slice) -> np.ndarray:
+        """Products with a block of rows. To those of signs the order of ids is added as a fraction,
+        so that no two are equal.
+        """
+        vectors = self._vectors
+        columns = vectors.matrix[rows] if self._exact else vectors.unit[rows]
+        products = self._products[:, : len(columns)]
+        np.matmul(self._asked if self._exact else self._unit, columns.T, out=products)
+        return products - vectors.order[rows] / len(vectors) if self._exact else products
 
     def _hide(self, products: np.ndarray, first: int) -> None:
         for row, hidden in enumerate(self._hidden):
@@ -171,7 +191,7 @@ class _Search:
         ranks = np.lexsort((order, -exact), axis=1)[:, :count]
         found = np.take_along_axis(places, ranks, 1)
         best = np.take_along_axis(exact, ranks, 1)
-        if scores.shape[1] < len(self._vectors):
+        if scores.shape[1] < len(self._vectors) and not self._exact:
             near = best[:, -1] <= scores.min(axis=1) + self._vectors.slack
             for row in np.flatnonzero(near & there.all(axis=1)):
                 found[row], best[row] = self._again(int(row), float(best[row, -1]), count)
@@ -181,7 +201,9 @@ class _Search:
 
     def _again(self, row: int, least: float, count: int) -> tuple[np.ndarray, np.ndarray]:
         """One query among all rows that may score `least`; equal vectors are measured once."""
-        products = self._vectors.unit @ self._unit[row]
+        unit, n = self._vectors.unit, len(self._vectors)
+        blocks = (unit[at : at + COLUMNS] @ self._unit[row] for at in range(0, n, COLUMNS))
+        products = np.concatenate([*blocks])
         products[self._hidden[row]] = -np.inf
         near = np.flatnonzero(products >= least - self._vectors.slack)
         _, first, which = np.unique(
@@ -209,7 +231,7 @@ def _merge(scores: np.ndarray, places: np.ndarray, products: np.ndarray, first: 
     own, counts = np.unique(rows, return_counts=True)
     at = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     line = np.repeat(np.arange(len(own)), counts)
-    values = np.full((len(own), counts.max()), -np.inf, np.float32)
+    values = np.full((len(own), counts.max()), -np.inf, products.dtype)
     found = np.full(values.shape, -1, np.int64)
     values[line, at], found[line, at] = products[rows, columns], columns + first
     _replace(scores, places, own, values, found)
@@ -230,7 +252,7 @@ def _replace(
     places[rows] = np.take_along_axis(found, best, 1)
 
 
-def _norms(matrix: np.ndarray) -> np.ndarray:
+def _norms(matrix: np.ndarray | Restored) -> np.ndarray:
     """[N] float64."""
     found = np.empty(len(matrix))
     for start in range(0, len(matrix), _MOVED):

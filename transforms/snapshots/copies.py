@@ -6,22 +6,32 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corpusvec.transforms.elements import Copies, Known, Place
-from corpusvec.transforms.snapshots.schemas import links_column, metadata_column
+from corpusvec.transforms.elements import Place
+from corpusvec.transforms.ranges import places_of
 from corpusvec.transforms.storage.files import open_file
 
 _GROUP_BYTES = 6 << 20  # of a table that is given out
-# Of copies that wait in memory, and about of one without metadata.
-_HELD_BYTES, _COPY_BYTES = 64 << 20, 800
-_Copy = tuple[Known, Place]
+# Of copies that wait in memory, and about of a table beside its columns.
+_HELD_BYTES, _TABLE_BYTES = 64 << 20, 4 << 10
+
+
+class Copies(NamedTuple):
+    """Documents whose vectors are in one file of sentences: a row for each, with what is fresh of
+    it and the fields of its `Place`.
+    """
+
+    file: str
+    rows: pa.Table
 
 
 class Waiting:
@@ -30,102 +40,96 @@ class Waiting:
     """
 
     def __init__(self) -> None:
-        self._files: dict[str, list[_Copy]] = {}
+        self._files: dict[str, list[pa.Table]] = {}
         self._bytes = 0
         self._spilled: dict[str, Path] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
-    def add(self, known: Known, place: Place) -> None:
-        """One more."""
-        copy = (known, place)
-        self._files.setdefault(place.file, []).append(copy)
-        self._bytes += _size_of(copy)
+    def add(self, about: pa.Table, places: pa.Table) -> None:
+        """More of them: what is fresh, and the `Place` of each."""
+        rows = about
+        for name in places.column_names:
+            rows = rows.append_column(name, places[name])
+        for file, some in _parts_of(rows, "file"):
+            self._files.setdefault(file, []).append(some)
+            self._bytes += some.nbytes + _TABLE_BYTES
         if self._bytes > _HELD_BYTES:
             self._spill()
 
     def _spill(self) -> None:
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="corpusvec-copies-")
-        for file, copies in self._files.items():
+        for file, tables in self._files.items():
             number = str(len(self._spilled))
             path = self._spilled.setdefault(file, Path(self._folder.name, number))
             with path.open("ab") as stream:
-                pickle.dump(copies, stream, pickle.HIGHEST_PROTOCOL)
+                pickle.dump(pa.concat_tables(tables), stream, pickle.HIGHEST_PROTOCOL)
         self._files, self._bytes = {}, 0
 
     def all(self) -> Iterator[Copies]:
         """All of them, which then wait no more; of a file as many at once as may be in memory."""
         if self._folder is None:
-            yield from (Copies(file, copies) for file, copies in self._files.items())
+            yield from (Copies(file, pa.concat_tables(some)) for file, some in self._files.items())
             self._files, self._bytes = {}, 0
             return
         self._spill()
         for file, path in self._spilled.items():
-            yield from (Copies(file, copies) for copies in _unspilled(path))
+            yield from (Copies(file, rows) for rows in _unspilled(path))
         self._spilled = {}
         self._folder.cleanup()
         self._folder = None
 
 
-def _size_of(copy: _Copy) -> int:
-    metadata = copy[0].metadata
-    return _COPY_BYTES + (2 * sum(map(len, metadata.values())) if metadata else 0)
-
-
-def _unspilled(path: Path) -> Iterator[list[_Copy]]:
-    held: list[_Copy] = []
-    size = 0
+def _unspilled(path: Path) -> Iterator[pa.Table]:
+    held: list[pa.Table] = []
     with path.open("rb") as stream:
         while stream.peek(1):
-            copies = pickle.load(stream)
-            held += copies
-            size += sum(map(_size_of, copies))
-            if size > _HELD_BYTES:
-                yield held
-                held, size = [], 0
+            held.append(pickle.load(stream))
+            if sum(rows.nbytes for rows in held) > _HELD_BYTES:
+                yield pa.concat_tables(held)
+                held = []
     if held:
-        yield held
+        yield pa.concat_tables(held)
 
 
-def copied_sentences(path: str, copies: Sequence[_Copy]) -> Iterator[pa.Table]:
-    """The rows of `copies` out of a file of sentences, in the file's order."""
-    copies = sorted(copies, key=lambda copy: copy[1].row)
-    starts = np.array([place.row for _, place in copies])
-    for group, rows in _taken(path, starts, np.ones(len(copies), np.int64)):
-        known = [copies[at][0] for at in range(*group)]
-        fresh = {
-            "id": pa.array([one.id for one in known], pa.string()),
-            "source": pa.array([one.source for one in known], pa.string()),
-            "source_row": pa.array([one.source_row for one in known], pa.int64()),
-            "metadata": metadata_column([one.metadata for one in known]),
-            "links": links_column([one.links for one in known]),
-        }
-        yield _with(rows, fresh)
-        del rows
+def _parts_of(rows: pa.Table, name: str) -> Iterator[tuple[str, pa.Table]]:
+    """Rows by what they have in a column of few strings."""
+    values = rows[name].unique()
+    if len(values) == 1:
+        yield values[0].as_py(), rows
+        return
+    for value in values:
+        yield value.as_py(), rows.filter(pc.equal(rows[name], value))
 
 
-def copied_tokens(path: str, copies: Sequence[_Copy]) -> Iterator[pa.Table]:
-    """The rows of `copies` out of a file of tokens, in the file's order; a document's together."""
-    copies = sorted(copies, key=lambda copy: copy[1].tokens_row)
-    starts = np.array([place.tokens_row for _, place in copies])
-    lengths = np.array([place.n_tokens for _, place in copies])
-    for (first, last), rows in _taken(path, starts, lengths):
-        ids = pa.array([known.id for known, _ in copies[first:last]], pa.string())
-        which = np.repeat(np.arange(last - first, dtype=np.int32), lengths[first:last])
-        yield _with(rows, {"id": pa.DictionaryArray.from_arrays(which, ids).cast(pa.string())})
-        del rows
+def copied_sentences(path: str, rows: pa.Table) -> Iterator[pa.Table]:
+    """The rows of a file of sentences that `Copies` name, in the file's order."""
+    rows = rows.sort_by("row").combine_chunks()
+    starts = rows["row"].to_numpy()
+    fresh = rows.drop_columns(list(Place._fields))
+    for (first, last), taken in _taken(path, starts, np.ones(len(rows), np.int64)):
+        some = fresh.slice(first, last - first)
+        yield _with(taken, {name: some[name] for name in some.column_names})
+        del taken
 
 
-def by_tokens_file(copies: Sequence[_Copy]) -> Iterator[tuple[str, list[_Copy]]]:
-    """The copies that have tokens, by the file where these are."""
-    files: dict[str, list[_Copy]] = {}
-    for copy in copies:
-        if path := copy[1].tokens_file:
-            files.setdefault(path, []).append(copy)
-    yield from sorted(files.items(), key=itemgetter(0))
+def copied_tokens(path: str, rows: pa.Table) -> Iterator[pa.Table]:
+    """The like of a file of tokens; a document's together."""
+    rows = rows.sort_by("tokens_row").combine_chunks()
+    starts, lengths = (rows[name].to_numpy() for name in ("tokens_row", "n_tokens"))
+    for (first, last), taken in _taken(path, starts, lengths):
+        which = np.repeat(np.arange(first, last), lengths[first:last])
+        yield _with(taken, {"id": rows["id"].take(pa.array(which))})
+        del taken
 
 
-def _with(table: pa.Table, fresh: dict[str, pa.Array]) -> pa.Table:
+def by_tokens_file(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """Those that have tokens, by the file where these are."""
+    parts = ((path, some) for path, some in _parts_of(rows, "tokens_file") if path)
+    yield from sorted(parts, key=itemgetter(0))
+
+
+def _with(table: pa.Table, fresh: Mapping[str, pa.ChunkedArray]) -> pa.Table:
     at = -1
     for name, values in fresh.items():
         before, at = at, table.schema.get_field_index(name)
@@ -156,7 +160,7 @@ def _taken(
             table = held(begin, int(np.searchsorted(ends, stop, side="left")))
             offset = ends[begin] - sizes[begin]
             last = first + _fitting(lengths[first:last], table)
-            rows = _rows(starts[first:last] - offset, lengths[first:last])
+            rows = places_of(starts[first:last] - offset, lengths[first:last])
             whole = len(rows) == len(table) and bool((rows == np.arange(len(rows))).all())
             yield (first, last), table if whole else table.take(pa.array(rows))
             first = last
@@ -180,9 +184,3 @@ def _fitting(lengths: np.ndarray, table: pa.Table) -> int:
     """How many of the ranges make a table of the size wanted: one at least."""
     rows = max(len(table), _GROUP_BYTES * len(table) // max(table.nbytes, 1))
     return max(1, int(np.searchsorted(np.cumsum(lengths), rows, side="right")))
-
-
-def _rows(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The rows of ranges, one after the other."""
-    before = np.cumsum(lengths) - lengths
-    return np.arange(lengths.sum()) + np.repeat(starts - before, lengths)

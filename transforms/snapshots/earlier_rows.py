@@ -189,13 +189,12 @@ class EarlierRows:
                 return np.where(alike, at, -1)
             at[other] += 1  # half of a key may be that of another
 
-    def places(self, at: np.ndarray) -> list[Place]:
-        """Where rows are, and their tokens."""
-        files, token_files = self._files, self._token_files
-        return [
-            Place(files[file], row, token_files[tokens_file], *tokens)
-            for file, row, tokens_file, *tokens in self._where[at].tolist()
-        ]
+    def places(self, at: np.ndarray) -> pa.Table:
+        """Where rows are, and their tokens: the `Place` of each."""
+        file, row, tokens_file, *tokens = map(pa.array, self._where[at].T.astype(np.int64))
+        columns = (pa.array(self._files).take(file), row)
+        token_files = pa.array(self._token_files).take(tokens_file)
+        return pa.table([*columns, token_files, *tokens], names=Place._fields)
 
     def _parts(self, earlier: Earlier) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Keys [N, 2] and places [N, 5] of each file of sentences."""

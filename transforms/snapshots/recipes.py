@@ -13,6 +13,7 @@ _FLAGS = {
     "model": ["model", "signature", "output_key"],
     "tokenizer": ["tokenizer", "do_lower_case"],
     "vectors": ["vectors", "output_key"],
+    "quantization": ["vector_ranges"],
 }
 _LONGEST = 60  # characters of a flag's value that are shown
 
@@ -58,6 +59,8 @@ def _settings(before: Mapping[str, Any], made: Mapping[str, Any]) -> Iterator[st
             yield from asked
         elif name == "model.digest" and _is_replaced(before, made):
             yield f"--model: other files in {made['configuration']['model']}"
+        elif part == "quantization" and (path := made["configuration"].get("vector_ranges")):
+            yield f"--vector_ranges: other numbers in {path}"
 
 
 def _is_replaced(before: Mapping[str, Any], made: Mapping[str, Any]) -> bool:

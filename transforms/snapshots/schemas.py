@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusvec.transforms.columns import Sentences, TokenRows
+from corpusvec.transforms.columns import Documents, Sentences, TokenRows
 from corpusvec.transforms.elements import Failure
 from corpusvec.transforms.ranges import places_of
 from corpusvec.transforms.storage.digests import model_text_digests, text_digests
@@ -27,14 +27,15 @@ _JSON = json.JSONEncoder(ensure_ascii=False)
 def sentence_table(rows: Sentences) -> pa.Table:
     """One row for each document: where it is from, what was counted, its vectors."""
     documents = rows.documents
+    about = about_documents(documents)
     columns: dict[str, pa.Array] = {
-        "id": pa.array(documents.ids, pa.string()),
-        "source": pa.array(documents.sources, pa.string()),
-        "source_row": pa.array(documents.source_rows, pa.int64()),
+        "id": about["id"],
+        "source": about["source"],
+        "source_row": about["source_row"],
         "text": pa.array(documents.texts, pa.string()),
         "pair": pa.array(documents.pairs, pa.string()),
-        "metadata": metadata_column(documents.metadata),
-        "links": links_column(documents.links),
+        "metadata": about["metadata"],
+        "links": about["links"],
         "text_sha256": pa.array([one.hex() for one in text_digests(documents)], pa.string()),
         "model_text_sha256": pa.array(model_text_digests(documents), pa.string()),
         "n_tokens": _numbers(rows.n_tokens, len(rows)),
@@ -47,6 +48,19 @@ def sentence_table(rows: Sentences) -> pa.Table:
     return pa.table(columns)
 
 
+def about_documents(documents: Documents) -> pa.Table:
+    """What may be new of a document whose vectors are there already."""
+    return pa.table(
+        {
+            "id": pa.array(documents.ids, pa.string()),
+            "source": pa.array(documents.sources, pa.string()),
+            "source_row": pa.array(documents.source_rows, pa.int64()),
+            "metadata": metadata_column(documents.metadata),
+            "links": pa.array(documents.links, pa.list_(pa.string())),
+        }
+    )
+
+
 def _numbers(values: np.ndarray | None, rows: int) -> pa.Array:
     return pa.nulls(rows, pa.int32()) if values is None else pa.array(values).cast(pa.int32())
 
@@ -57,11 +71,6 @@ def metadata_column(metadata: Sequence[Mapping[str, str]]) -> pa.Array:
     Not a map: Hugging Face `datasets` refuses a table with one, and fastparquet reads nulls.
     """
     return pa.array([_JSON.encode(one) if one else "{}" for one in metadata], pa.string())
-
-
-def links_column(links: Sequence[Sequence[str]]) -> pa.Array:
-    """Each as a list, empty where there is none."""
-    return pa.array(links, pa.list_(pa.string()))
 
 
 def token_table(rows: TokenRows) -> pa.Table:
@@ -84,7 +93,7 @@ def token_table(rows: TokenRows) -> pa.Table:
 
 
 def _vectors(values: np.ndarray) -> pa.FixedSizeListArray:
-    """[N, D] float32 or float16 -> a column of lists of D."""
+    """[N, D], as the files have them -> a column of lists of D."""
     flat = pa.array(np.ascontiguousarray(values).reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
@@ -97,21 +106,23 @@ def with_metadata(table: pa.Table, about: Mapping[str, Any]) -> pa.Table:
 def parquet_options(schema: pa.Schema, encoding: str = PLAIN) -> dict[str, Any]:
     """How columns are stored. `encoding` is that of the vectors: split by significance their bytes
     take 9 % less, and fewer programs read them. Level 1 of zstd is the smallest and the fastest for
-    vectors. Lists in pages of version 2 are beyond fastparquet. Dictionaries are for strings alone,
-    and the smallest and largest value are not kept of vectors: for float16 they take as long as all
+    vectors. Lists in pages of version 2 are beyond fastparquet. Dictionaries are for strings, and
+    for vectors of bytes: there each number takes a byte in place of the four that Parquet has for
+    it. The smallest and largest value are not kept of vectors: for float16 they take as long as all
     the rest.
     """
-    vectors = [
-        f"{column.name}.list.element"
-        for column in schema
-        if pa.types.is_fixed_size_list(column.type)
+    lists = {f.name: f.type for f in schema if pa.types.is_fixed_size_list(f.type)}
+    vectors = [f"{name}.list.element" for name in lists]
+    of_bytes = [
+        f"{name}.list.element" for name in lists if pa.types.is_integer(lists[name].value_type)
     ]
     return {
         "compression": "zstd",
         "compression_level": 1,
         "data_page_version": "1.0",
         "use_byte_stream_split": vectors if encoding == BYTE_STREAM_SPLIT else False,
-        "use_dictionary": [name for name in schema.names if name in ("id", "source", "token")],
+        "use_dictionary": of_bytes
+        + [name for name in schema.names if name in ("id", "source", "token")],
         "write_statistics": [field.name for field in schema if not pa.types.is_nested(field.type)],
     }
 

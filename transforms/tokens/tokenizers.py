@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from corpusvec.transforms.ranges import edges_of
 from corpusvec.transforms.specs import TokenizerSpec
-from corpusvec.transforms.tokens import japanese_words, sentence_pieces, words
+from corpusvec.transforms.tokens import conversions, japanese_words, sentence_pieces, words
 from corpusvec.transforms.tokens import spans as span_maps
 from corpusvec.transforms.tokens.tokens import Named, TokenColumns, Tokenizer, Tokens
 
@@ -32,7 +32,7 @@ CLS, SEP, UNKNOWN = "[CLS]", "[SEP]", "[UNK]"
 STRUCTURE = frozenset({CLS, SEP, UNKNOWN, "[PAD]", "[MASK]"}) | {
     f"<{name}>" for name in ("s", "/s", "pad", "unk", "mask")
 }
-HUGGING_FACES = ("tokenizer.json", "bert_fast", "xlm_roberta")  # kinds of the `TOKENIZERS`
+HUGGING_FACES = ("tokenizer.json", "xlm_roberta", *conversions.KINDS)  # kinds of the `TOKENIZERS`
 MARK = "\ufdd0"  # a noncharacter, which begins the names that no text has
 
 
@@ -195,34 +195,6 @@ def _word_piece(spec: TokenizerSpec) -> Tokenizer:
     return _Library(tokenizer, dict(enumerate(lines)), special, see=stand_ins.see)
 
 
-def _bert_fast(spec: TokenizerSpec) -> Tokenizer:
-    """Hugging Face's BertTokenizerFast from `vocab.txt`, whose words have up to 100 characters.
-
-    Source: transformers, tokenization_bert.py, load_vocab: lines end as in any text file and keep
-    their white space.
-    """
-    from tokenizers import normalizers
-
-    lines = Path(spec.path).read_text("utf-8").removesuffix("\n").split("\n")
-    normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=spec.chinese_characters is not False,
-        strip_accents=spec.strip_accents,
-        lowercase=bool(spec.lowercase),
-    )
-    vocabulary, special = _numbered(lines, spec)
-    normalizer = _lowered_first(normalizer, spec)
-    hidden = _to_hide(spec, _library(vocabulary, UNKNOWN, 100, normalizer), {})
-    for token in hidden:
-        vocabulary[_hidden(token)] = vocabulary.pop(token)
-    tokenizer = _library(vocabulary, _hidden(UNKNOWN), 100, normalizer)
-    tokenizer.add_special_tokens([_findable(token, None) for token in hidden])
-    found = () if spec.split_special else hidden
-    library = _Library(tokenizer, dict(enumerate(lines)), special, found)
-    library.segments = spec.segments
-    return library
-
-
 def _numbered(
     lines: Sequence[str], spec: TokenizerSpec
 ) -> tuple[dict[str, int], tuple[int, int, int]]:
@@ -253,7 +225,15 @@ def _tokenizer_json(spec: TokenizerSpec) -> Tokenizer:
     """`tokenizer.json` has all rules, but for what `tokenizer_config.json` says otherwise."""
     from tokenizers import Tokenizer as Library
 
-    tokenizer = Library.from_file(spec.path)
+    return _by_its_rules(Library.from_file(spec.path), spec)
+
+
+def _converted(spec: TokenizerSpec) -> Tokenizer:
+    """Older files, as transformers reads them."""
+    return _by_its_rules(conversions.KINDS[spec.kind](spec), spec)
+
+
+def _by_its_rules(tokenizer, spec: TokenizerSpec) -> Tokenizer:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     around = (None, None) if spec.bare else _around(tokenizer, spec)
@@ -457,7 +437,6 @@ def _lowered_first(normalizer, spec: TokenizerSpec):
 
 TOKENIZERS: Mapping[str, Callable[[TokenizerSpec], Tokenizer]] = {
     "wordpiece": _word_piece,
-    "bert_fast": _bert_fast,
     "tokenizer.json": _tokenizer_json,
     "mecab": japanese_words.mecab,
     "sentencepiece": sentence_pieces.bert_japanese,
@@ -465,4 +444,5 @@ TOKENIZERS: Mapping[str, Callable[[TokenizerSpec], Tokenizer]] = {
     "sentencepiece_ids": sentence_pieces.own_numbers,
     "pieces": sentence_pieces.plain,
     "words": words.split_at_spaces,
+    **dict.fromkeys(conversions.KINDS, _converted),
 }

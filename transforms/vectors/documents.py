@@ -14,32 +14,18 @@ from corpusvec.transforms.columns import (
     Documents,
     Encoded,
     Sentences,
+    State,
     TokenRows,
     Windows,
     joined_batches,
 )
 from corpusvec.transforms.elements import Failure
 from corpusvec.transforms.ranges import edges_of, places_of
-from corpusvec.transforms.specs import Layer, VectorColumn
+from corpusvec.transforms.specs import VectorPlan
 from corpusvec.transforms.vectors import poolings
 from corpusvec.transforms.vectors.dense_layers import load_steps, normalized
-from corpusvec.transforms.vectors.poolings import Owned, State
-
-
-@dataclass(frozen=True, slots=True)
-class VectorPlan:
-    """Which vectors to make of a document.
-
-    `token_layers` is column name and layer of every token table column, empty for no token table;
-    `normalize` is for all sentence vectors, beside what a column says of itself; `dtype` is float32
-    or float16.
-    """
-
-    columns: tuple[VectorColumn, ...]
-    token_layers: tuple[tuple[str, Layer], ...] = ()
-    normalize: bool = False
-    mask_special: bool = False
-    dtype: str = "float32"
+from corpusvec.transforms.vectors.poolings import Owned
+from corpusvec.transforms.vectors.quantizations import FLOATS, quantized
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +88,7 @@ class DocumentVectors:
 
     def __init__(self, plan: VectorPlan):
         self._plan = plan
+        self._floats = plan.dtype if plan.dtype in FLOATS else "float32"
         self._steps: list[list[Callable[[np.ndarray], np.ndarray]]] = [
             load_steps(column.modules) + ([normalized] if plan.normalize else [])
             for column in plan.columns
@@ -136,6 +123,8 @@ class DocumentVectors:
             for step in steps:
                 found = step(found)
             vectors[column.name] = self._narrowed(found, column.name, failures)
+        for column, how in zip(self._plan.columns, self._plan.quantizations):
+            vectors[column.name] = quantized(vectors[column.name], how)
         tokens = self._tokens(parts, starts, failures) if self._plan.token_layers else None
         n_tokens = None if windows.texts else np.add.reduceat(windows.owned, starts)
         unknown = windows.unknown
@@ -177,11 +166,11 @@ class DocumentVectors:
         failures: dict[int, str],
         lengths: np.ndarray | None = None,
     ) -> np.ndarray:
-        """[N, D] in the type of the files; what that cannot hold is told of its document, of which
-        so many rows are (None: one each).
+        """[N, D] in the floats of the files; what these cannot hold is told of its document, of
+        which so many rows are (None: one each).
         """
         with np.errstate(over="ignore"):
-            narrow = values.astype(self._plan.dtype, copy=False)
+            narrow = values.astype(self._floats, copy=False)
         if np.isfinite(narrow).all():
             return narrow
         rows = np.flatnonzero(~np.isfinite(narrow).all(axis=1))
@@ -191,7 +180,7 @@ class DocumentVectors:
             what = f"{name} has a value that is not finite"
             if np.isfinite(own).all():
                 what = (
-                    f"{name} has a value of {np.abs(own).max():g}, more than {self._plan.dtype}"
+                    f"{name} has a value of {np.abs(own).max():g}, more than {self._floats}"
                     " holds; use --vector_dtype=float32"
                 )
             failures.setdefault(row, what)

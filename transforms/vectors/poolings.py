@@ -8,41 +8,39 @@ tokens.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from corpusvec.transforms.columns import Encoded, Windows
+from corpusvec.transforms.columns import Encoded, State, Windows
 from corpusvec.transforms.elements import OWN, SPECIAL
 from corpusvec.transforms.ranges import edges_of, places_of
 from corpusvec.transforms.specs import OUTPUT, VectorColumn
 
 
-class State(NamedTuple):
-    """What is known of some tokens, a row for each group of them: `values` [N, H], and `weights`
-    [N], which are 0 where no token of a group counts.
-    """
-
-    values: np.ndarray
-    weights: np.ndarray
-
-    def take(self, rows: np.ndarray) -> State:
-        """Of some groups, as arrays of their own."""
-        return State(self.values[rows], self.weights[rows])
-
-
 class Strategy(Protocol):
     """Three small functions over groups of rows: those from `starts` [N] to `stops` [N], none
     empty.
+
+    A graph does what `start` does by `shares`: of each dimension the sum of all vectors times their
+    shares, or the `largest` of those that have one. The shares' sum is the state's weight.
     """
+
+    largest: bool
 
     def start(
         self, vectors: np.ndarray, positions: np.ndarray, starts: np.ndarray, stops: np.ndarray
     ) -> State:
         """`vectors` [T, H] float32 of tokens, `positions` [T] of each in its document -> the state
         of each group; no view of the vectors, which are a whole batch's.
+        """
+
+    def shares(self, counts: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Which tokens of windows count, [W, T] bool, and the `positions` of all -> what each is
+        multiplied by, [W, T].
         """
 
     def merge(self, state: State, starts: np.ndarray, stops: np.ndarray) -> State:
@@ -61,8 +59,13 @@ def _by_group(function, rows: np.ndarray, starts: np.ndarray, stops: np.ndarray)
 class First:
     """The first token that counts."""
 
+    largest = False
+
     def start(self, vectors, positions, starts, stops):
         return State(vectors[starts], stops - starts)
+
+    def shares(self, counts, positions):
+        return counts & (counts.cumsum(axis=1) == 1)
 
     def merge(self, state, starts, stops):
         return State(state.values[starts], state.weights[starts])
@@ -77,6 +80,9 @@ class Last(First):
     def start(self, vectors, positions, starts, stops):
         return State(vectors[stops - 1], stops - starts)
 
+    def shares(self, counts, positions):
+        return counts & (counts.cumsum(axis=1) == counts.sum(axis=1, keepdims=True))
+
     def merge(self, state, starts, stops):
         return State(state.values[stops - 1], state.weights[stops - 1])
 
@@ -84,8 +90,13 @@ class Last(First):
 class Max(First):
     """The largest value of each dimension."""
 
+    largest = True
+
     def start(self, vectors, positions, starts, stops):
         return State(_by_group(_largest, vectors, starts, stops), stops - starts)
+
+    def shares(self, counts, positions):
+        return counts
 
     def merge(self, state, starts, stops):
         return State(_by_group(_largest, state.values, starts, stops), state.weights[starts])
@@ -94,8 +105,13 @@ class Max(First):
 class Mean:
     """Mean over the tokens of all windows: exactly the mean over the unsplit document."""
 
+    largest = False
+
     def start(self, vectors, positions, starts, stops):
         return State(_by_group(_sum, vectors, starts, stops), stops - starts)
+
+    def shares(self, counts, positions):
+        return counts
 
     def merge(self, state, starts, stops):
         return State(
@@ -135,6 +151,9 @@ class WeightedMean(Mean):
             np.array([weights[start:stop].sum() for start, stop in groups]),
         )
 
+    def shares(self, counts, positions):
+        return counts * (positions + 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Pooling:
@@ -164,6 +183,13 @@ class Pooling:
             found = self.strategy.start(vectors, positions, starts[some], stops[some])
             values[some], weights[some] = found
         return State(values, weights)
+
+    def shares(self, owned: Owned, column: VectorColumn, mask_special: bool) -> np.ndarray:
+        """What a graph needs to do the same: [W, T]."""
+        keep = self._kept(owned, column, mask_special)
+        counts = np.zeros((len(owned.starts), owned.width), bool)
+        counts.reshape(-1)[owned.places if keep is None else owned.places[keep]] = True
+        return self.strategy.shares(counts, owned.positions.reshape(counts.shape))
 
     def finish(self, state: State, starts: np.ndarray) -> np.ndarray:
         """States of windows in order, those of a document together, and where each document begins
@@ -218,13 +244,15 @@ def rows_of(layer: np.ndarray) -> np.ndarray:
     return layer.reshape(-1, layer.shape[-1])
 
 
-def combine(layers: Sequence[np.ndarray], how: str) -> np.ndarray:
-    """Layers of the same tokens, each [T, H]: `concat` [T, n * H], `sum` or `mean` [T, H]."""
+def combine(layers: Sequence[Any], how: str, concatenate: Callable = np.concatenate) -> Any:
+    """Layers of the same tokens, each [..., H], arrays or what is like them: `concat` [..., n * H],
+    `sum` or `mean` [..., H].
+    """
     if len(layers) == 1:
         return layers[0]
     if how == "concat":
-        return np.concatenate(layers, axis=1)
-    total = functools.reduce(np.add, layers)
+        return concatenate(layers, axis=-1)
+    total = functools.reduce(operator.add, layers)
     return total if how == "sum" else total / np.float32(len(layers))
 
 
@@ -234,7 +262,7 @@ class Owned:
     """
 
     def __init__(self, windows: Windows, width: int):
-        self._windows = windows
+        self._windows, self.width = windows, width
         rows, local = np.arange(len(windows)) * width, windows.opened - windows.starts
         self.lengths = windows.owned
         self.starts = rows + windows.own_starts + local
@@ -266,11 +294,32 @@ class Owned:
 
 def start(column: VectorColumn, encoded: Encoded, owned: Owned, mask_special: bool) -> list[State]:
     """A batch's part of a column: for each of its poolings the windows' states."""
+    if column.name in encoded.states:
+        return list(encoded.states[column.name])
     if column.pooling == OUTPUT:
         first = (encoded.windows.indices == 0).astype(np.int64)
         return [State(encoded.outputs[column.output], first)]
     rows = combine([rows_of(encoded.layers[layer]) for layer in column.layers], column.combine)
     return [pooling.start(rows, owned, column, mask_special) for pooling in poolings_of(column)]
+
+
+def shares(columns: Sequence[VectorColumn], owned: Owned, mask_special: bool) -> np.ndarray:
+    """What a graph needs to pool layers for `columns`: for each pooling of theirs, one column's
+    after the other's, what each token is multiplied by, [poolings, W, T] float32.
+    """
+    poolings = [(pooling, column) for column in columns for pooling in poolings_of(column)]
+    found = np.zeros((len(poolings), len(owned.starts), owned.width), np.float32)
+    for place, (pooling, column) in enumerate(poolings):
+        found[place] = pooling.shares(owned, column, mask_special)
+    return found
+
+
+def states(
+    columns: Sequence[VectorColumn], found: Iterable[np.ndarray], shares: np.ndarray
+) -> dict[str, list[State]]:
+    """What a graph made by these shares, [W, H] for each, as `start` has it; by columns' names."""
+    of_all = map(State, found, shares.sum(axis=2, dtype=np.float64))
+    return {column.name: [next(of_all) for _ in poolings_of(column)] for column in columns}
 
 
 def finish(column: VectorColumn, states: Sequence[State], starts: np.ndarray) -> np.ndarray:

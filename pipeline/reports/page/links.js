@@ -1,8 +1,10 @@
 "use strict";
-// Suggested links, grouped by the page that they are for, and the tray of those that are chosen.
+// Suggested links, grouped by the page that they are for, and the tray of those that are chosen or dismissed.
 
 const CHUNK = 25; // groups that are made at once, as the reader comes near
 const chosen = new Map(); // key of a suggestion -> the suggestion
+const dismissed = new Map(); // likewise: not to be seen again
+const VERDICTS = { chosen, dismissed };
 let groups = [], shown = 0;
 
 const keyOf = (suggestion) => `${report.documents.id[suggestion.from]}\n${suggestion.to === null ? suggestion.title : report.documents.id[suggestion.to]}`;
@@ -24,7 +26,9 @@ function startLinks() {
   for (const group of groups) group.best = Math.max(...group.suggestions.map((one) => one.score));
   $("links-count").textContent = say(report.suggestions.length < report.suggested ? "links_some" : "links_count", { links: report.suggestions.length, pages: groups.length, all: report.suggested });
   const known = new Map(report.suggestions.map((one) => [keyOf(one), one]));
-  for (const key of remembered("chosen") || []) if (known.has(key)) chosen.set(key, known.get(key));
+  for (const [name, map] of Object.entries(VERDICTS)) {
+    for (const key of remembered(name) || []) if (known.has(key)) map.set(key, known.get(key));
+  }
   const orders = Object.keys(ORDERS).filter((name) => name === "nearest" || groups.some(ORDERS[name]));
   $("order").setAttribute("aria-label", say("order"));
   $("order").append(...orders.map((name, at) => make("label", {},
@@ -66,12 +70,19 @@ function suggestionView(suggestion) {
   const target = targetOf(suggestion);
   const box = make("input", {
     type: "checkbox", checked: chosen.has(key), "aria-label": say("choose", { from: titleOf(suggestion.from), to: target }),
-    onchange: () => choose(suggestion, box.checked),
+    onchange: () => { put(chosen, suggestion, box.checked); put(dismissed, suggestion, false); look(); },
   });
+  const not = make("button", { type: "button", className: "plain dismiss", "aria-label": say("dismiss_this", { from: titleOf(suggestion.from), to: target }),
+    onclick: () => { put(dismissed, suggestion, !dismissed.has(key)); put(chosen, suggestion, false); box.checked = false; look(); } });
+  const look = () => {
+    view.classList.toggle("dismissed", dismissed.has(key));
+    not.setAttribute("aria-pressed", dismissed.has(key));
+    not.textContent = say(dismissed.has(key) ? "undo" : "dismiss");
+  };
   const name = suggestion.to === null ? make("span", {}, target) : titleButton(suggestion.to);
   const view = make("div", { className: "suggestion" }, box,
     make("div", { className: "target" }, make("span", { className: "arrow", "aria-hidden": "true" }, "→"), name),
-    factsView(suggestion));
+    factsView(suggestion, not));
   const [first, ...others] = suggestion.why;
   if (first) view.append(make("div", { className: "passages" }, ...pairView(first)));
   if (others.length) {
@@ -81,25 +92,30 @@ function suggestionView(suggestion) {
     } }, say("more_passages", { n: others.length }));
     view.append(again);
   }
+  look();
   return view;
 }
 
-function factsView({ to, score, far }) {
+function factsView({ to, score, far }, not) {
   const bar = make("i");
   bar.style.width = `${Math.round(Math.max(0, Math.min(1, score)) * 100)}%`;
   const distance = to === null ? say("red_link") : far ? say("apart", { n: far }) : say("unconnected");
   return make("div", { className: "facts" }, make("span", {}, distance),
     make("span", { className: "likeness", "aria-hidden": "true" }, bar),
-    make("span", { title: say("likeness") }, score.toFixed(2)));
+    make("span", { title: say("likeness") }, score.toFixed(2)), not);
 }
 
 const pairView = ([here, there, phrase]) => [here, there].map((text) => make("blockquote", {}, ...marked(text, phrase)));
 
-function choose(suggestion, on) {
-  if (on) chosen.set(keyOf(suggestion), suggestion);
-  else chosen.delete(keyOf(suggestion));
-  remember("chosen", [...chosen.keys()]);
+function put(map, suggestion, on) {
+  if (on) map.set(keyOf(suggestion), suggestion);
+  else map.delete(keyOf(suggestion));
+  keepVerdicts();
   showTray();
+}
+
+function keepVerdicts() {
+  for (const [name, map] of Object.entries(VERDICTS)) remember(name, [...map.keys()]);
 }
 
 // How a page is linked to in its notes' notation, from a page that may be of another project.
@@ -130,32 +146,42 @@ const NOTATIONS = {
   },
 };
 
+// A line of `related --choices`.
+const verdictLine = (said, one) => [said, ...keyOf(one).split("\n")].join("\t");
+NOTATIONS.choices = () => [
+  ...[...chosen.values()].map((one) => verdictLine("accepted", one)),
+  ...[...dismissed.values()].map((one) => verdictLine("dismissed", one)),
+].join("\n");
+
 const trayText = () => NOTATIONS[$("notation").value]([...chosen.values()]) + "\n";
 
 function startTray() {
   $("tray").setAttribute("aria-label", say("tray"));
-  $("notation").append(...Object.keys(NOTATIONS).map((name) => make("option", { value: name }, say(`as_${name}${report.scrapbox ? "" : "_plain"}`))));
+  $("notation").append(...Object.keys(NOTATIONS).map((name) => make("option", { value: name }, say(`as_${name}${report.scrapbox || name === "choices" ? "" : "_plain"}`))));
   $("notation").setAttribute("aria-label", say("notation"));
   $("notation").onchange = showTray;
   $("copy").onclick = copy;
   $("save").onclick = save;
   $("clear").onclick = () => {
-    chosen.clear();
-    remember("chosen", []);
-    for (const box of document.querySelectorAll("#groups input:checked")) box.checked = false;
+    for (const map of Object.values(VERDICTS)) map.clear();
+    keepVerdicts();
+    const order = document.querySelector("#order input:checked");
+    showGroups(order ? order.value : "nearest");
     showTray();
     $("links").focus();
   };
   for (const name of ["copy", "save", "clear"]) $(name).textContent = say(name);
   $("preview").firstChild.textContent = say("preview");
   $("text").setAttribute("aria-label", say("preview"));
+  $("hint").textContent = say("choices_hint");
   showTray();
 }
 
 function showTray() {
-  $("tray").hidden = !chosen.size;
-  $("chosen").textContent = say("chosen", { n: chosen.size });
-  $("text").value = chosen.size ? trayText() : "";
+  $("tray").hidden = !chosen.size && !dismissed.size;
+  $("chosen").textContent = [say("chosen", { n: chosen.size }), ...(dismissed.size ? [say("dismissed", { n: dismissed.size })] : [])].join(" · ");
+  $("text").value = $("tray").hidden ? "" : trayText();
+  $("hint").hidden = $("notation").value !== "choices";
   $("copy").textContent = say("copy");
 }
 
@@ -174,6 +200,6 @@ async function copy() {
 
 function save() {
   const address = URL.createObjectURL(new Blob([trayText()], { type: "text/plain" }));
-  make("a", { href: address, download: "links.txt" }).click();
+  make("a", { href: address, download: $("notation").value === "choices" ? "choices.tsv" : "links.txt" }).click();
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }

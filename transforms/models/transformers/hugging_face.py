@@ -77,7 +77,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     lowercase_first = bool(modules and modules.lowercase and lowercase is not False)
     rules = tokenizer_files.describe(tokenizer_file, said, values, lowercase, lowercase_first)
     library = fitting_tokenizer(rules, config.vocab_size)
-    files = [config_file, *weight_files, *_files_beside(tokenizer_file, modules)]
+    files = [config_file, *weight_files, *_files_beside(rules, modules)]
     around = of_tokenizer(library)
     specials = around["specials"] + around["separators"]
     return ModelSpec(
@@ -103,11 +103,12 @@ def describe(path: str, asked: Asked) -> ModelSpec:
 
 
 def _files_beside(
-    tokenizer_file: Path, modules: sentence_modules.SentenceModules | None
+    rules: TokenizerSpec, modules: sentence_modules.SentenceModules | None
 ) -> list[Path]:
     """All that decide vectors, but configuration and weights."""
-    added = [file for file in [tokenizer_file.with_name("added_tokens.json")] if file.is_file()]
-    return [tokenizer_file, *added, *(modules.files if modules else ())]
+    own = [Path(file) for file in (rules.path, rules.vocabulary) if file]
+    added = [file for file in [own[0].with_name("added_tokens.json")] if file.is_file()]
+    return [*own, *added, *(modules.files if modules else ())]
 
 
 def _checked_weights(

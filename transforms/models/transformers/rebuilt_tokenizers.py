@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from corpusvec.transforms.models.transformers import piece_models
 from corpusvec.transforms.models.transformers.tokenizer_settings import named, outline, unheld
 from corpusvec.transforms.specs import TokenizerSpec
 from corpusvec.transforms.storage.json_files import read_json
+from corpusvec.transforms.tokens import conversions, piece_models
 from corpusvec.transforms.tokens.tokens import Tokenizer
 
 _PROBES = (
@@ -39,6 +39,8 @@ def notes(
 ) -> Iterator[str]:
     """A note where transformers 5 has other tokens; `name` is the class, `tokenizer` ours."""
     file = Path(spec.path)
+    if spec.kind in conversions.OF_PIECES:
+        yield from _of_pieces(spec.kind, file)
     if name not in _REBUILT:
         return
     if file.name == "sentencepiece.bpe.model" and name != "XLMRobertaTokenizer":
@@ -69,6 +71,20 @@ def notes(
         yield (
             f"{file.name}: transformers 5 builds its {name} from this file, which has other"
             f" tokens{shown}; here they are {here}"
+        )
+
+
+def _of_pieces(kind: str, file: Path) -> Iterator[str]:
+    """A note on a SentencePiece model that is read as by version 4."""
+    characters = piece_models.read(file).normalizer_spec.precompiled_charsmap
+    where = {
+        "albert": "of texts that end with a space, and beside pieces that the file has found first",
+        "deberta_v2": "of characters for which the file has rules" if characters else "",
+    }.get(kind, "" if characters else "of tabs and line ends in a text")
+    if where:
+        yield (
+            f"{file.name}: transformers 5 has other tokens {where}; here they are as in"
+            " transformers 4"
         )
 
 

@@ -6,11 +6,10 @@ Source: transformers 4.57 and 5.23, `_from_pretrained` and the classes of BERT a
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from corpusvec.transforms.models.transformers import piece_models
 from corpusvec.transforms.storage.json_files import read_json, setting
 from corpusvec.transforms.tokens.tokenizers import STRUCTURE
 
@@ -40,6 +39,7 @@ _WITHOUT_EFFECT = {
     *("response_template", "revision", "sp_model_kwargs", "special_tokens_map_file", "stride"),
     *("tokenizer_file", "tokenizer_type", "transformers_version", "trim_offsets"),
     *("truncation_strategy", "trust_remote_code", "use_fast", "verbose", "vocab_file"),
+    "vocab_type",
     *("wordpieces_prefix", "_commit_hash", "_name_or_path"),
     "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output",
 }
@@ -83,13 +83,13 @@ def notes(file: Path, said: Mapping[str, Any]) -> Iterator[str]:
     """What nobody here knows."""
     for key in sorted(said.keys() - _APPLIED - _WITHOUT_EFFECT):
         if not _is_token(key, said[key]):
-            yield f"{_source(file, key).name}: {key} is unknown to corpusvec, which ignores it"
+            yield f"{source(file, key).name}: {key} is unknown to corpusvec, which ignores it"
     if file.name == "tokenizer.json":
         for key in sorted(outline(file).keys() - _OF_TOKENIZER_JSON):
             yield f"{file.name}: {key} is unknown to corpusvec, which ignores it"
 
 
-def _source(file: Path, key: str) -> Path:
+def source(file: Path, key: str) -> Path:
     """The file beside the tokenizer's that says what `read` found by a key."""
     about, names = file.with_name(CONFIG), file.with_name(MAP)
     said = read_json(about) if about.is_file() else {}
@@ -101,7 +101,7 @@ def named(said: Mapping[str, Any], file: Path) -> dict[str, str]:
     """The special tokens that have a name of their own, as `cls_token`."""
     found = {}
     for key in NAMES:
-        if token := setting(said, key, str | dict, _source(file, key)):
+        if token := setting(said, key, str | dict, source(file, key)):
             found[key] = content(token)
     return found
 
@@ -111,8 +111,10 @@ def content(token: Any) -> str:
     return str(token.get("content")) if isinstance(token, dict) else str(token)
 
 
-def check(file: Path, said: Mapping[str, Any]) -> None:
-    """Raises `ValueError` where the files ask for what is not implemented."""
+def check(file: Path, said: Mapping[str, Any], more: Collection[str] = ()) -> None:
+    """Raises `ValueError` where the files ask for what is not implemented. `more` are tokens that
+    a kind of tokenizer has beside those of its file.
+    """
     about = file.with_name(CONFIG)
     code = said.get("auto_map")
     if code and (not isinstance(code, dict) or code.get("AutoTokenizer")):
@@ -126,7 +128,7 @@ def check(file: Path, said: Mapping[str, Any]) -> None:
                 f"{about}: fast_tokenizer_files has {name} for some versions of transformers;"
                 " keep one of the files as tokenizer.json, and remove the key"
             )
-    _check_added(file, said)
+    _check_added(file, said, more)
     if file.name == "tokenizer.json":
         model = outline(file).get("model")
         if isinstance(model, dict) and model.get("dropout"):
@@ -139,48 +141,31 @@ def check(file: Path, said: Mapping[str, Any]) -> None:
                 f"{file}: model.unk_id is null: no text with an unknown character would have"
                 " tokens; set it to the number of the unknown token"
             )
-    else:
-        _check_names(file, named(said, file))
-        if file.name != "vocab.txt":
-            piece_models.check(file)
 
 
-def _check_names(file: Path, found: Mapping[str, str]) -> None:
-    """Raises `ValueError` where a vocabulary alone is to have other tokens around a text."""
-    ours = {"cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]"}
-    if file.name != "vocab.txt":
-        ours = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-    for key, token in ours.items():
-        if found.get(key, token) != token:
-            raise ValueError(
-                f"{_source(file, key)}: {key} is {found[key]!r}; {file.name} is read with"
-                f" {token} alone; save the tokenizer again, with a tokenizer.json"
-            )
-
-
-def _check_added(file: Path, said: Mapping[str, Any]) -> None:
+def _check_added(file: Path, said: Mapping[str, Any], more: Collection[str]) -> None:
     """Raises `ValueError` where files beside the tokenizer's add a token that this does not hold,
     or holds otherwise: transformers finds such a token in a text before its rules are asked.
     """
-    _check_decoder(said, _source(file, "added_tokens_decoder"))
-    structure = STRUCTURE.union(named(said, file).values(), _ENTITIES)
-    others = [(t, source) for t, source in _added(file, said) if content(t) not in structure]
+    _check_decoder(said, source(file, "added_tokens_decoder"))
+    structure = STRUCTURE.union(named(said, file).values(), _ENTITIES, more)
+    others = [(t, where) for t, where in _added(file, said) if content(t) not in structure]
     if not others:
         return
     held: dict[str, Mapping[str, Any]] = {}
     if file.name == "tokenizer.json":
         held = {content(token): token for token in outline(file).get("added_tokens") or []}
-    for token, source in others:
+    for token, where in others:
         name = content(token)
         if name not in held:
             raise ValueError(
-                f"{source}: adds the token {name!r}, which {file.name} does not hold among its"
+                f"{where}: adds the token {name!r}, which {file.name} does not hold among its"
                 " own; save the tokenizer again, with a tokenizer.json"
             )
         for flag in _FLAGS if isinstance(token, dict) else ():
             if flag in token and bool(token[flag]) != bool(held[name].get(flag)):
                 raise ValueError(
-                    f"{source}: {flag} of the token {name!r} is {token[flag]!r}, and"
+                    f"{where}: {flag} of the token {name!r} is {token[flag]!r}, and"
                     f" {held[name].get(flag)!r} in {file.name}; save the tokenizer again"
                 )
 
@@ -200,9 +185,9 @@ def _check_decoder(said: Mapping[str, Any], source: Path) -> None:
 def _added(file: Path, said: Mapping[str, Any]) -> Iterator[tuple[Any, Path]]:
     """Tokens that are found in a text, and the file that says so."""
     for key in ("added_tokens_decoder", *_LISTS):
-        more = setting(said, key, list | dict, _source(file, key)) or []
+        more = setting(said, key, list | dict, source(file, key)) or []
         for token in more.values() if isinstance(more, dict) else more:
-            yield token, _source(file, key)
+            yield token, source(file, key)
     if (beside := file.with_name(ADDED)).is_file():
         for token in read_json(beside):
             yield token, beside

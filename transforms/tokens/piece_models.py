@@ -7,6 +7,7 @@ convert_slow_tokenizer.py, which rebuild a model for the tokenizers library.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ _FIELDS = {
         ("model_type", 3, "INT32", "1"),
         ("split_by_whitespace", 22, "BOOL", "true"),
         ("treat_whitespace_as_suffix", 24, "BOOL", "false"),
+        ("unk_id", 40, "INT32", "0"),
     ),
     "NormalizerSpec": (
         ("precompiled_charsmap", 2, "BYTES", ""),
@@ -31,7 +33,8 @@ _FIELDS = {
     ),
 }
 _PARTS = ((_PIECES, "SentencePiece"), (_TRAINED, "TrainerSpec"), (_NORMALIZED, "NormalizerSpec"))
-_UNIGRAM, _USER_DEFINED, _UNUSED, _BYTE = 1, 4, 5, 6
+_UNIGRAM = 1
+_CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 3, 4, 5, 6
 
 
 @functools.lru_cache(maxsize=1)
@@ -61,8 +64,8 @@ def _message():
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("corpusvec.Model"))
 
 
-def _read(file: Path):
-    """Raises `ValueError` where it is no model."""
+def read(file: Path):
+    """The message. Raises `ValueError` where it is no model."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
@@ -71,15 +74,26 @@ def _read(file: Path):
         raise ValueError(f"{file}: cannot be read as a SentencePiece model ({error})") from error
 
 
+def is_unigram(model) -> bool:
+    return model.trainer_spec.model_type == _UNIGRAM
+
+
+def found_first(model) -> Iterator[tuple[str, bool]]:
+    """Pieces that are found in a text before its rules are asked, and whether they are special."""
+    for piece in model.pieces:
+        if piece.type in (_CONTROL, _USER_DEFINED):
+            yield piece.piece, piece.type == _CONTROL
+
+
 def check(file: Path) -> None:
     """Raises `ValueError` where a model was trained with what transformers leaves out when it
     rebuilds it.
     """
-    model = _read(file)
+    model = read(file)
     trained, normalized = model.trainer_spec, model.normalizer_spec
     types = {piece.type for piece in model.pieces}
     otherwise = {
-        f"{_TRAINED}.model_type": trained.model_type != _UNIGRAM,
+        f"{_TRAINED}.model_type": not is_unigram(model),
         f"{_TRAINED}.user_defined_symbols": _USER_DEFINED in types,
         f"{_TRAINED}.byte_fallback": _BYTE in types,
         f"{_TRAINED}.split_by_whitespace": not trained.split_by_whitespace,
@@ -101,7 +115,7 @@ def as_tokenizer_json(file: Path) -> dict[str, Any]:
     """What transformers 5 makes of XLM-R's model, as a `tokenizer.json` says it."""
     import base64
 
-    model = _read(file)
+    model = read(file)
     special = [(token, 0.0) for token in ("<s>", "<pad>", "</s>", "<unk>")]
     pieces = [(piece.piece, piece.score) for piece in model.pieces[3:]]
     characters = model.normalizer_spec.precompiled_charsmap

@@ -1,0 +1,115 @@
+"""Ranges for vectors of eight bits, before a run: those of the snapshots that it follows, so that
+nights are alike, else measured on documents of its input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from corpusvec.pipeline.embedders import LoadedModel
+from corpusvec.pipeline.settings import Recipe
+from corpusvec.transforms.documents.formats import Reading, reader_for
+from corpusvec.transforms.documents.inputs import InputFile, open_input
+from corpusvec.transforms.elements import Document, SentenceVector
+from corpusvec.transforms.snapshots.layouts import latest, read_manifest, snapshot_ids
+from corpusvec.transforms.snapshots.recipes import differences
+from corpusvec.transforms.specs import Ranges
+from corpusvec.transforms.vectors.quantizations import quantization_in, ranges_of
+
+_DOCUMENTS = 1000
+_FEW = 100  # sentence-transformers warns of fewer
+_MOST_SNAPSHOTS = 10  # whose manifests are read
+
+
+def settled(
+    recipe: Recipe,
+    outputs: Sequence[str],
+    files: Sequence[InputFile],
+    reading: Reading,
+    limit: int | None,
+) -> Recipe:
+    """The recipe with its ranges; `outputs` are those whose rows it may take over. Raises as
+    `measured_ranges`.
+    """
+    if not recipe.lacks_ranges:
+        return recipe
+    if ranges := _earlier(outputs, recipe.describe(reading.markup)):
+        return recipe.with_ranges(ranges)
+    ranges, note = measured_ranges(recipe, files, reading, limit)
+    return replace(recipe.with_ranges(ranges), notes=(*recipe.notes, note))
+
+
+def _earlier(outputs: Sequence[str], run: Mapping[str, Any]) -> dict[str, Ranges] | None:
+    """Those of the published snapshot of the first output that has one of this recipe, which
+    describes itself in `run` without ranges; else of its newest one that was not published.
+    """
+    asked = json.loads(json.dumps(run))
+    for output in outputs:
+        newest = snapshot_ids(output)[: -_MOST_SNAPSHOTS - 1 : -1]
+        for one in (latest(output), *newest):
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+                made = read_manifest(output, one or "")["run"]
+                if {*differences(made, asked | {"quantization": None})} <= {"quantization"}:
+                    stored = {name: quantization_in(made, name) for name in made["quantization"]}
+                    return {name: how.ranges for name, how in stored.items() if how and how.ranges}
+    return None
+
+
+def measured_ranges(
+    recipe: Recipe, files: Sequence[InputFile], reading: Reading, limit: int | None
+) -> tuple[dict[str, Ranges], str]:
+    """Of a sample of the input, and a note that says so. Raises `ValueError` where it is too small
+    to say anything, `BrokenModel` where the model fails on everything.
+    """
+    documents = _sample(files, reading, limit)
+    rows = LoadedModel(recipe.in_float32()).embed(documents) if documents else []
+    made = [row.vectors for row in rows if isinstance(row, SentenceVector)]
+    if len(made) < 2:
+        raise ValueError(
+            "--vector_dtype=int8: ranges are measured on two documents at least, and of the first"
+            f" records of the input {len(made)} got a vector; give ranges with --vector_ranges"
+        )
+    note = f"--vector_dtype=int8: ranges measured on {len(made):,} documents"
+    if len(made) < _FEW:
+        note += f"; those of {_FEW} or more hold better for others"
+    return {name: ranges_of(np.stack([one[name] for one in made])) for name in made[0]}, note
+
+
+def _sample(files: Sequence[InputFile], reading: Reading, limit: int | None) -> list[Document]:
+    """The first documents of files all over the input, of each as many as there must be for the
+    sample; with a limit those within it.
+    """
+    if limit is not None:
+        records = (document for file in files for document in _documents(file, reading))
+        return list(islice(records, min(limit, _DOCUMENTS)))
+    chosen = [files[at] for at in _evenly(len(files), _DOCUMENTS)]
+    quota = -(-_DOCUMENTS // len(chosen))
+    while True:
+        found = [list(islice(_documents(file, reading), quota)) for file in chosen]
+        if sum(map(len, found)) >= _DOCUMENTS or all(len(some) < quota for some in found):
+            break
+        quota *= 2
+    every = [document for some in found for document in some]
+    return [every[at] for at in _evenly(len(every), _DOCUMENTS)]
+
+
+def _evenly(length: int, count: int) -> list[int]:
+    """`count` places of so many, or all."""
+    return (
+        [place * length // count for place in range(count)] if length > count else [*range(length)]
+    )
+
+
+def _documents(file: InputFile, reading: Reading) -> Iterator[Document]:
+    read = reader_for(file.path, reading)
+    with closing(read(lambda: open_input(file.opened), file.path, file.name)) as records:  # type: ignore[type-var]
+        for some in records:
+            yield from some.documents

@@ -1,0 +1,125 @@
+"""Poolings where the model is: the vectors are those of NumPy, and no layer leaves the device but
+for the token table, in the type of the files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from corpusvec.transforms.elements import Document
+from corpusvec.transforms.models.isolation import encode_each
+from corpusvec.transforms.models.kinds import KINDS, describe_model
+from corpusvec.transforms.models.transformers.weights import shapes
+from corpusvec.transforms.specs import VectorColumn, VectorPlan, Wanted
+from corpusvec.transforms.vectors.documents import DocumentVectors
+from tests.elements import together, window
+from tests.models import hugging_face_folder
+
+COLUMNS = (
+    VectorColumn("mean", "mean", (2,)),
+    VectorColumn("both", "mean_max", (1, 2), "concat"),
+    VectorColumn("weighted", "weighted_mean", (1, 2), "mean"),
+    VectorColumn("ends", "cls+last", (0,)),
+    VectorColumn("own", "output", output="pooler"),
+)
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    return describe_model(str(hugging_face_folder(tmp_path_factory.mktemp("model") / "m")))
+
+
+def loaded(spec, plan, like_gpu, change=lambda arrays: arrays):
+    from corpusvec.transforms.models.transformers.forward import TransformerEncoder
+
+    read = KINDS[spec.kind].load_module().read_arrays(spec, True)
+    arrays = {name: read[name] for name in shapes(spec.transformer, True)}
+    layers = {layer for column in plan.columns for layer in column.layers}
+    layers |= {layer for _, layer in plan.token_layers}
+    wanted = Wanted(tuple(sorted(layers)), spec.outputs, pooled=plan)
+    return TransformerEncoder(spec, wanted, change(arrays), devices=["CPU:0"] if like_gpu else [])
+
+
+def some_windows(spec, lengths=(5, 16, 1, 9)):
+    generator = np.random.default_rng(3)
+    count = spec.transformer.vocab_size
+    ids = [generator.integers(0, count, length) for length in lengths]
+    parts = [window(one, document=Document(str(n), "")) for n, one in enumerate(ids)]
+    return together([replace(one, spans=np.zeros((len(one), 2), np.int32)) for one in parts])
+
+
+@pytest.mark.parametrize("mask_special", [False, True])
+def test_vectors_are_those_of_numpy(spec, mask_special):
+    plan = VectorPlan(COLUMNS, mask_special=mask_special)
+    windows = some_windows(spec)
+    there, here = (loaded(spec, plan, like_gpu).encode(windows) for like_gpu in (True, False))
+    assert not there.layers
+    assert sorted(here.layers) == [0, 1, 2]
+    vectors = DocumentVectors(plan)
+    found, expected = (vectors.finish(vectors.parts(one)).sentences for one in (there, here))
+    for column in COLUMNS:
+        assert found.vectors[column.name].dtype == np.float32
+        np.testing.assert_allclose(
+            found.vectors[column.name], expected.vectors[column.name], rtol=0, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_layers_of_the_token_table_leave_in_the_type_of_the_files(spec, dtype):
+    plan = VectorPlan(COLUMNS, (("layer@1", 1),), dtype=dtype)
+    windows = some_windows(spec)
+    there, here = (loaded(spec, plan, like_gpu).encode(windows) for like_gpu in (True, False))
+    assert list(there.layers) == [1]
+    assert there.layers[1].dtype == dtype
+    vectors = DocumentVectors(plan)
+    found, expected = (vectors.finish(vectors.parts(one)).tokens for one in (there, here))
+    close = {"float32": 1e-6, "float16": 2e-3}[dtype]
+    np.testing.assert_allclose(
+        found.layers["layer@1"], expected.layers["layer@1"], rtol=0, atol=close
+    )
+
+
+def _times(factor):
+    def change(arrays):
+        name = "layer_0/output/LayerNorm/gamma"
+        (key,) = (one for one in arrays if one.endswith(name))
+        return {**arrays, key: arrays[key] * np.float32(factor)}
+
+    return change
+
+
+def test_what_float16_does_not_hold_leaves_as_it_is(spec):
+    """So that its document's failure says how large it was."""
+    plan = VectorPlan(COLUMNS[:1], (("layer@1", 1),), dtype="float16")
+    encoder = loaded(spec, plan, True, _times(1e6))
+    found = encoder.encode(some_windows(spec))
+    assert found.layers[1].dtype == np.float32
+    assert np.abs(found.layers[1]).max() > 65504
+    vectors = DocumentVectors(plan)
+    failures = vectors.finish(vectors.parts(found)).failures
+    assert all("more than float16 holds" in why for why in failures.values())
+    assert failures
+
+
+def test_values_that_are_not_finite_are_found_though_no_layer_leaves(spec):
+    """Also those of tokens that no pooling counts: the layer is named, as it is elsewhere."""
+    plan = VectorPlan((VectorColumn("cls", "cls", (1,)),))
+
+    def change(arrays):
+        (key,) = (one for one in arrays if one.endswith("embeddings/word_embeddings"))
+        broken = arrays[key].copy()
+        broken[7] = np.nan
+        return {**arrays, key: broken}
+
+    windows = together(
+        [window(ids, document=Document(str(ids), "")) for ids in ([1, 2, 7], [1, 2, 3], [4])]
+    )
+    said = []
+    for like_gpu in (True, False):
+        (found,) = encode_each(loaded(spec, plan, like_gpu, change), windows)
+        said.append({row: failure.error for row, failure in found.failures.items()})
+    assert said[0] == {0: "the model gave values that are not finite in layer 1"}
+    assert said[0] == said[1]
