@@ -141,7 +141,8 @@ def test_choices_and_defaults_are_the_flags_own():
 def test_a_number_is_one_for_both(value):
     numbers = [name for name, about in PARAMETERS.items() if about["paramType"] == "NUMBER"]
     assert numbers == [
-        *("limit", "max_rejected", "keep", "dimensions", "max_seq_length", "window_overlap")
+        *("limit", "max_rejected", "keep", "dimensions", "max_seq_length", "window_overlap"),
+        "chunk_tokens",
     ]
     for name in numbers:
         try:

@@ -61,8 +61,9 @@ def mixed(tmp_path) -> str:
         ("--long_text=error", "--max_seq_length=16"),
         ("--limit=310",),
         ("--unit=line", "--scrapbox_markup=keep", "--prompt=cat: "),
+        ("--unit=window", "--chunk_tokens=16"),
     ],
-    ids=["as it is", "windows", "truncated", "too long", "limit", "lines and a prompt"],
+    ids=["as it is", "windows", "truncated", "too long", "limit", "lines and a prompt", "chunks"],
 )
 def test_what_is_all_read_has_the_counts_of_the_run(flags, plan, embed, tiny, mixed):
     found = plan(tiny, mixed, *flags)

@@ -98,7 +98,7 @@ def _report(
         TOKENS: counts["tokens"] * speeds.tokens.bytes,
     }
     stored = {table: round(size) for table, size in written.items() if size}
-    names = [name for name in counts if name != "size"]
+    names = [name for name in counts if name not in ("size", "cut")]
     return Report(
         files=len(job.files),
         input_bytes=sum(file.size for file in job.files),

@@ -18,7 +18,8 @@ Open = Callable[[], BinaryIO]
 # How to open a file, its path, its name in ids. Each record is exactly one document or failure.
 Reader = Callable[[Open, str, str], "Iterator[Records]"]
 
-UNITS = ("page", "line", "section")
+CHUNKS = "window"  # the unit of documents that are cut after they are read
+UNITS = ("page", "line", "section", CHUNKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Format:
     reader: str
     suffixes: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
-    units: tuple[str, ...] = ("page",)
+    units: tuple[str, ...] = ("page", CHUNKS)
     splits: str = ""
     names_files: bool = True
 
@@ -74,13 +75,17 @@ FORMATS: Mapping[str, Format] = {
         "scrapbox:read_scrapbox",
         (".json",),
         ("unit", "markup", "dates"),
-        ("page", "line"),
+        ("page", "line", CHUNKS),
         names_files=False,
     ),
-    "text": Format("lines:read_text", (".txt",), ("skipped",), ("page", "line"), "lines"),
+    "text": Format("lines:read_text", (".txt",), ("skipped",), ("page", "line", CHUNKS), "lines"),
     "pairs": Format("lines:read_pairs", (), ("skipped",), ("page", "line"), "lines"),
     "jsonl": Format(
-        "lines:read_jsonl", (".jsonl", ".ndjson"), ("fields", "skipped"), ("page", "line"), "lines"
+        "lines:read_jsonl",
+        (".jsonl", ".ndjson"),
+        ("fields", "skipped"),
+        ("page", "line", CHUNKS),
+        "lines",
     ),
     "parquet": Format(
         "parquet_files:read_parquet",
@@ -91,7 +96,10 @@ FORMATS: Mapping[str, Format] = {
     "csv": Format("delimited:read_csv", (".csv",), ("fields", "skipped"), splits="rows"),
     "tsv": Format("delimited:read_tsv", (".tsv", ".tab"), ("fields", "skipped"), splits="rows"),
     "markdown": Format(
-        "markdown:read_markdown", (".md", ".markdown"), ("unit", "markup"), ("page", "section")
+        "markdown:read_markdown",
+        (".md", ".markdown"),
+        ("unit", "markup"),
+        ("page", "section", CHUNKS),
     ),
 }
 SUFFIXES = {suffix: name for name, row in FORMATS.items() for suffix in row.suffixes}
