@@ -97,7 +97,7 @@ class FindRepeated(beam.PTransform):
 
 
 class FindRepeatedByText(beam.PTransform):
-    """The like with the places of rows in place of files: in many processes."""
+    """The same with the places of rows in place of files: in many processes."""
 
     def expand(self, parts):
         repeats, places, failures, empty = parts
@@ -243,7 +243,7 @@ class _SettleFn(beam.DoFn):
 
 
 def _settle_of_text(group: tuple[bytes, Iterable[Known | Place | Failure | None]]) -> Iterator:
-    """The like of all repeats of a text, and where it has rows or why not."""
+    """The same of all repeats of a text, and where it has rows or why not."""
     key, found = group
     place = next((one for one in found if isinstance(one, Place)), None)
     why = [one for one in found if one is None or isinstance(one, Failure)]

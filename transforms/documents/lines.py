@@ -212,7 +212,7 @@ def _metadata(
 def _compact(key: str, value: Any) -> str:
     try:
         return _COMPACT.encode(value)
-    except ValueError as error:  # `NaN` and the like are refused before
+    except ValueError as error:  # `NaN` and infinities are refused before
         raise ValueError(f"`{key}` has a number that is too large") from error
 
 

@@ -119,7 +119,7 @@ def copied_sentences(path: str, rows: pa.Table) -> Iterator[pa.Table]:
 
 
 def copied_tokens(path: str, rows: pa.Table) -> Iterator[pa.Table]:
-    """The like of a file of tokens; a document's together."""
+    """The same of a file of tokens; a document's rows stay together."""
     rows = rows.sort_by("tokens_row").combine_chunks()
     starts, lengths = (rows[name].to_numpy() for name in ("tokens_row", "n_tokens"))
     for (first, last), taken in _taken(path, starts, lengths):
