@@ -175,6 +175,9 @@ _JSON = json.JSONDecoder(
 )
 
 
+_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def _record_id(key: str, given: Any) -> str:
     if isinstance(given, int) and not isinstance(given, bool):
         return str(given)
@@ -208,7 +211,7 @@ def _metadata(
 
 def _compact(key: str, value: Any) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return _COMPACT.encode(value)
     except ValueError as error:  # `NaN` and the like are refused before
         raise ValueError(f"`{key}` has a number that is too large") from error
 
