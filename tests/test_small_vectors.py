@@ -189,10 +189,10 @@ def test_related_and_search_find_what_plain_numpy_finds(made, tiny, dtype):
     np.testing.assert_array_equal(corpus.stored(), rows[in_order])
     for row in (0, 17, 40):
         found = [one.target for one in corpus.related(ids[row], top=12)]
-        assert found == brute(restored, row, ids, 12)
+        assert found == brute(floats, row, ids, 12)
     asked = corpusvec.Embedder(model=tiny, vectors="mean@-1").embed(["the rain 3"])
     hits = Searcher(corpus, "vector", by="vectors").search("the rain 3", top=5)
-    with_question = np.concatenate([asked, restored])
+    with_question = np.concatenate([asked, floats])
     assert [hit.document for hit in hits] == brute(with_question, 0, ["", *ids], 5)
 
 
