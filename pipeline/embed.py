@@ -9,16 +9,19 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import pyarrow as pa
 
 from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.settings import Recipe, Settings, complete, takes
 from corpusvec.transforms.batch import BatchBySize
 from corpusvec.transforms.batches import batch_budget
+from corpusvec.transforms.columns import Documents, Sentences, TokenRows, Windows
 from corpusvec.transforms.compare import CompareSnapshots
 from corpusvec.transforms.elements import Count, WrittenFile, to_document
 from corpusvec.transforms.encode import Encode
 from corpusvec.transforms.gather import GatherDocuments
 from corpusvec.transforms.locate import LocateEarlier, LocateRows
+from corpusvec.transforms.measures.batch_coders import as_batches
 from corpusvec.transforms.measures.beam_times import each_stamped
 from corpusvec.transforms.measures.stages import CountElements
 from corpusvec.transforms.pool import Pool
@@ -31,10 +34,12 @@ from corpusvec.transforms.reuse import (
     Found,
     Settled,
 )
+from corpusvec.transforms.snapshots.copies import Copies
 from corpusvec.transforms.snapshots.earlier_rows import EarlierFile
 from corpusvec.transforms.snapshots.manifests import REPEATED, REUSED
 from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
 from corpusvec.transforms.tokenize import CutChunks, Tokenize
+from corpusvec.transforms.vectors.documents import Parts
 from corpusvec.transforms.write import CommitSnapshot, CopyRows, WriteRejected, WriteTable
 
 _WIDE = 1024  # dimensions of layers of which nobody says it
@@ -96,6 +101,12 @@ def _embed(documents: beam.PCollection, recipe: Recipe) -> tuple[Embedded, beam.
         model=recipe.spec, wanted=recipe.wanted, plan=recipe.vectors, origin=recipe.origin
     )
     pooled = encoded.parts | Pool(plan=recipe.vectors, origin=recipe.origin)
+    as_batches(documents, Documents)
+    as_batches(tokenized.windows, Windows)
+    as_batches(batches, Windows)
+    as_batches(encoded.parts, Parts)
+    as_batches(pooled.sentences, Sentences)
+    as_batches(pooled.tokens, TokenRows)
     failures = (tokenized.failures, pooled.failures) | "Failures" >> beam.Flatten()
     embedded = Embedded(pooled.sentences, pooled.tokens, failures, tokenized.empty)
     work = (tokenized.counts, encoded.counts, pooled.counts) | "Work" >> beam.Flatten()
@@ -169,7 +180,10 @@ def _find(documents: beam.PCollection, job: Job) -> tuple[Found, beam.PCollectio
     how: dict[str, Any] = {"earlier": job.earlier, "spare": job.spare}
     how["tokens"] = TOKENS in job.tables
     if not job.apart:
+        as_batches(documents, Documents)
         found = documents | FindVectors(**how)
+        as_batches(found.repeats, pa.Table)
+        as_batches(found.copies, Copies)
         return Found(found.new, found.repeats, found.copies), found.notes
     located = documents.pipeline | LocateEarlier(**how)
     return (documents, located.places) | FindVectorsByText(), located.notes

@@ -16,12 +16,11 @@ import pyarrow.compute as pc
 from corpusvec.transforms.columns import Documents, Sentences, TokenRows
 from corpusvec.transforms.elements import Failure
 from corpusvec.transforms.ranges import places_of
-from corpusvec.transforms.storage.digests import model_text_digests, text_digests
+from corpusvec.transforms.storage.digests import model_text_digests, quoted, text_digests
 
 SENTENCES, TOKENS, REJECTED, CHANGES = "sentences", "tokens", "rejected", "changes"
 METADATA_KEY = b"corpusvec"
 PLAIN, BYTE_STREAM_SPLIT = "plain", "byte_stream_split"  # how vectors are stored
-_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
 def sentence_table(rows: Sentences) -> pa.Table:
@@ -74,7 +73,11 @@ def metadata_column(metadata: Sequence[Mapping[str, str]]) -> pa.Array:
 
     Not a map: Hugging Face `datasets` refuses a table with one, and fastparquet reads nulls.
     """
-    return pa.array([_JSON.encode(one) if one else "{}" for one in metadata], pa.string())
+    return pa.array([_object(one) if one else "{}" for one in metadata], pa.string())
+
+
+def _object(values: Mapping[str, str]) -> str:
+    return "{" + ", ".join([f"{quoted(key)}: {quoted(text)}" for key, text in values.items()]) + "}"
 
 
 def token_table(rows: TokenRows) -> pa.Table:
