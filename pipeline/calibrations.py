@@ -28,7 +28,7 @@ from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 from corpusvec.transforms.vectors.quantizations import quantization_in, ranges_of
 
 _DOCUMENTS = 1000
-_FEW = 100  # sentence-transformers warns of fewer
+FEW = 100  # sentence-transformers warns of fewer
 _MOST_SNAPSHOTS = 10  # whose manifests are read
 
 
@@ -90,8 +90,8 @@ def measured_ranges(
             f" records of the input {len(made)} got a vector; give ranges with --vector_ranges"
         )
     note = f"--vector_dtype=int8: ranges measured on {len(made):,} documents"
-    if len(made) < _FEW:
-        note += f"; those of {_FEW} or more hold better for others"
+    if len(made) < FEW:
+        note += f"; those of {FEW} or more hold better for others"
     return {name: ranges_of(np.stack([one[name] for one in made])) for name in made[0]}, note
 
 

@@ -96,17 +96,17 @@ def from_flags(
     """
     spread = flags.runner != LOCAL
     _make_whole(flags, spread)
-    patterns = _patterns(flags)
     reading = _reading(flags)
     notes: list[str] = []
-    files = _files(patterns, flags, reading, notes)
+    files = _files(flags, reading, notes)
     recipe, chunks = _recipe(flags)
     outputs = [place for place in (flags.previous, flags.output) if place]
-    how = (recipe, outputs, files, reading, flags.limit, chunks)
+    sampled = flags.limit if held else calibrations.FEW  # where nothing is written few will do
+    how = (recipe, outputs, files, reading, sampled, chunks)
     begun = _begin(flags, started, partial(calibrations.settled, *how), held)
     if begun.late:  # by now there may be others
         notes = []
-        files = _files(patterns, flags, reading, notes)
+        files = _files(flags, reading, notes)
     before, recipe = begun.before, begun.recipe
     return Job(
         files=files,
@@ -237,12 +237,11 @@ def _begin(
     return _Begun(snapshot, now if late else begun, recipe, before, late, claims)
 
 
-def _files(
-    patterns: list[str], flags: argparse.Namespace, reading: Reading, notes: list[str]
-) -> list[InputFile]:
+def _files(flags: argparse.Namespace, reading: Reading, notes: list[str]) -> list[InputFile]:
     """Formats are looked at before names: ids of Scrapbox pages hold no file name, so theirs may be
     the same.
     """
+    patterns = _patterns(flags)
     named = [pattern for pattern in patterns if pattern != PIPE]
     files = match_inputs(named, flags.id_root, unique_names=False, notes=notes)
     if len(named) < len(patterns):

@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -59,6 +59,7 @@ def test_sentence_transformers_still_makes_them(tmp_path):
             assert_same(made[name], golden[name])
 
 
+@settings(deadline=None)
 @given(MATRICES)
 def test_a_restored_number_is_half_a_bucket_away_at_most(vectors):
     how = Quantization("int8", vectors.shape[1], ranges_of(vectors))
@@ -71,6 +72,7 @@ def test_a_restored_number_is_half_a_bucket_away_at_most(vectors):
     assert (np.abs(again - vectors) <= (greatest - least) / 255 / 2 + slack).all()
 
 
+@settings(deadline=None)
 @given(MATRICES, st.sampled_from(["binary", "ubinary"]))
 def test_a_restored_bit_is_the_sign(vectors, dtype):
     how = Quantization(dtype, vectors.shape[1])
@@ -79,6 +81,7 @@ def test_a_restored_bit_is_the_sign(vectors, dtype):
     np.testing.assert_array_equal(restored(stored, how), np.where(vectors > 0, 1, -1))
 
 
+@settings(deadline=None)
 @given(MATRICES, st.sampled_from(SMALL), st.data())
 def test_rows_are_restored_as_they_are_taken(vectors, dtype, data):
     how = quantization(dtype, vectors.shape[1], np.array(ranges_of(vectors)))
