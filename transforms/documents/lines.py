@@ -100,7 +100,7 @@ def _json_record(line: bytes, source: str, name: str, row: int, fields: Fields) 
         if (given := record.get(id_)) is not None:
             record_id = _record_id(id_, given)
         texts = _texts(record, fields.text, pair)
-        metadata = _metadata(record, (fields.text, id_, pair), fields.metadata)
+        metadata = _metadata(record, {fields.text, id_, pair}, fields.metadata)
         return record_id, *texts, source, row, metadata, None, ()
     except UnicodeDecodeError as error:
         return _failure(source, name, row, _undecoded(error))

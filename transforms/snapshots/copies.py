@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +32,11 @@ class Copies(NamedTuple):
 
     file: str
     rows: pa.Table
+
+
+def places_table(places: Sequence[Place]) -> pa.Table:
+    """Their fields as columns."""
+    return pa.table(list(map(pa.array, zip(*places))), names=Place._fields)
 
 
 class Waiting:
