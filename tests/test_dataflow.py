@@ -157,10 +157,11 @@ def test_the_template_s_job_is_not_waited_for_and_publishes_nothing_yet(bucket, 
     monkeypatch.setenv(dataflow.IMAGE, IMAGE)
     before = written(bucket)
     made(bucket)
-    # The job's licence to commit, and that nobody here knows whether it lives.
-    begun, over = sorted(written(bucket) - before)
+    # Its licence to commit, that nobody here knows whether it lives, and what it is to read.
+    begun, over, listed = sorted(written(bucket) - before)
     assert begun.endswith("/.begun")
     assert over.endswith("/.handed_over")
+    assert listed.endswith("/inputs.parquet")
 
 
 def test_what_the_user_says_wins(bucket):
