@@ -281,7 +281,7 @@ def anchors(text: str) -> set[str]:
 
 @pytest.mark.parametrize("page", LINKED, ids=str)
 def test_links_lead_somewhere(page):
-    text = (ROOT / page).read_text("utf-8")
+    text = re.sub(r"`[^`\n]+`", "", (ROOT / page).read_text("utf-8"))  # in code there is no link
     dead = []
     for link in re.findall(r"\]\(((?!https?:)[^)\s]+)\)", text):
         path, _, anchor = link.partition("#")

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 import corpusvec
 from corpusvec.pipeline.cli import main
+from corpusvec.pipeline.flags import links as flags_of_links
 from tests.conftest import ROOT
 from tests.test_old_outputs import OLD
 
@@ -469,9 +471,8 @@ def test_assistants_are_served(place):
     assert "neither by id nor by title" in told["get4"][0]
 
 
-def test_every_form_can_be_asked_for():
-    from corpusvec.pipeline.flags.links import FORMAT_NAMES
-    from corpusvec.pipeline.links.formats import FORMATS
-    from corpusvec.pipeline.reports.exchanges import FORMS
-
-    assert {*FORMATS, *FORMS} == {*FORMAT_NAMES}
+def test_every_form_is_made_by_the_function_that_its_row_names():
+    for name, form in flags_of_links.FORMS.items():
+        module, _, function = form.make.partition(":")
+        assert function == f"as_{name}"
+        assert callable(getattr(import_module(f"corpusvec.pipeline.{module}"), function))

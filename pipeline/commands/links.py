@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import json
 import sys
@@ -10,22 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from corpusvec.pipeline.flags.links import FORMS
 from corpusvec.pipeline.flags.parsing import UsageError
 from corpusvec.pipeline.links import choices, corpora, evaluations
-from corpusvec.pipeline.links.formats import FORMATS
 from corpusvec.pipeline.links.pages import Pages, opened
 from corpusvec.pipeline.links.rankings import MOST_EMBEDDED, VECTORS
 from corpusvec.pipeline.links.related import Asked, Finder
 from corpusvec.pipeline.links.searches import Searcher
 from corpusvec.pipeline.links.servers import Tools, check_installed, serve
-from corpusvec.pipeline.reports.exchanges import FORMS, PROJECTOR, exchange
 from corpusvec.pipeline.terminal import logs
 from corpusvec.pipeline.terminal.exits import say
 from corpusvec.pipeline.terminal.formats import counted, shortened
-from corpusvec.transforms.links.suggestions import Hit
+from corpusvec.transforms.links.suggestions import Hit, Suggestion
 from corpusvec.transforms.storage.files import join
-
-_BINARY = ("parquet",)
 
 
 def related(flags: argparse.Namespace) -> None:
@@ -34,29 +32,31 @@ def related(flags: argparse.Namespace) -> None:
     if any(one is not None for one in (flags.accept, flags.dismiss, flags.choices)):
         say(_choose(pages, flags))
         return
-    text = flags.file is None
-    if text and flags.format in _BINARY and sys.stdout.isatty():
+    form = FORMS[flags.format]
+    if not form.text and flags.file is None and sys.stdout.isatty():
         raise UsageError(f"--format={flags.format}: is no text; name a --file to write it to")
-    if flags.format == PROJECTOR:
-        say(exchange(flags.format, pages, [], flags.file))
-        return
+    found = _suggestions(pages, flags) if form.suggests else []
+    module, _, name = form.make.partition(":")
+    make = getattr(importlib.import_module(f"corpusvec.pipeline.{module}"), name)
+    if form.files:
+        say(make(pages, found, flags.file, (flags.public or "").split(",")))
+    elif flags.file is not None:
+        _write(flags.file, make(pages, found))
+        say([f"{flags.file} is written"])
+    elif form.text:
+        say(make(pages, found).decode().splitlines())
+    else:
+        sys.stdout.buffer.write(make(pages, found))
+
+
+def _suggestions(pages: Pages, flags: argparse.Namespace) -> list[Suggestion]:
     finder = Finder(pages, _asked(flags, pages.corpora[0].output), flags.model)
     if finder.by != VECTORS and len(pages) > MOST_EMBEDDED:
         logs.say(f"comparing the words and titles of {len(pages):,} documents takes minutes")
-    if flags.format in FORMS:
-        public = (flags.public or "").split(",")
-        say(exchange(flags.format, pages, list(finder.suggestions()), flags.file, public))
-        return
-    found = FORMATS[flags.format](pages, list(finder.suggestions()))
+    found = list(finder.suggestions())
     for note in finder.notes:
         logs.say(f"note: {note}")
-    if not text:
-        _write(flags.file, found)
-        say([f"{flags.file} is written"])
-    elif flags.format in _BINARY:
-        sys.stdout.buffer.write(found)
-    else:
-        say(found.decode().splitlines())
+    return found
 
 
 def _asked(flags: argparse.Namespace, output: str) -> Asked:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from corpusvec.pipeline.flags.shared import (
     add_across,
@@ -13,7 +15,28 @@ from corpusvec.pipeline.flags.shared import (
 )
 from corpusvec.pipeline.flags.values import above_zero, share
 
-FORMAT_NAMES = ("table", "csv", "json", "parquet", "scrapbox", "userscript", "projector")
+
+class Form(NamedTuple):
+    """A form of what `related` finds, and the function that makes it, by its module in `pipeline`:
+    bytes to print, or to write where it is no `text`; or where it makes `files` lines that say
+    which. `suggests` is false for one that shows documents alone.
+    """
+
+    make: str
+    text: bool = True
+    files: bool = False
+    suggests: bool = True
+
+
+FORMS: Mapping[str, Form] = {
+    "table": Form("links.formats:as_table"),
+    "csv": Form("links.formats:as_csv"),
+    "json": Form("links.formats:as_json"),
+    "parquet": Form("links.formats:as_parquet", text=False),
+    "scrapbox": Form("reports.exchanges:as_scrapbox", files=True),
+    "userscript": Form("reports.exchanges:as_userscript", files=True),
+    "projector": Form("reports.exchanges:as_projector", files=True, suggests=False),
+}
 WAYS = ("hybrid", "vectors", "lexical")
 
 
@@ -33,7 +56,7 @@ def _ways(parser: argparse.ArgumentParser, default: str) -> None:
 
 def _forms(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--format", choices=FORMAT_NAMES, default="table", help="form of the list (default: table)"
+        "--format", choices=FORMS, default="table", help="form of the list (default: table)"
     )
     parser.add_argument("--file", metavar="PATH", help="write it there instead of printing it")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Suggestions as lines, tables and files: a row in `FORMATS` for each form."""
+"""Suggestions as lines, tables and files: the functions that `FORMS` of `flags` names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from operator import attrgetter
@@ -90,12 +90,3 @@ def as_parquet(pages: Pages, suggestions: Sequence[Suggestion]) -> bytes:
     rows = pa.Table.from_pylist(list(records(pages, suggestions)), _SCHEMA)
     pq.write_table(rows, target, compression="zstd")
     return target.getvalue().to_pybytes()
-
-
-Format = Callable[[Pages, Sequence[Suggestion]], bytes]
-FORMATS: Mapping[str, Format] = {
-    "table": as_table,
-    "csv": as_csv,
-    "json": as_json,
-    "parquet": as_parquet,
-}

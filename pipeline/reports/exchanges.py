@@ -5,7 +5,7 @@ projector.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,33 +18,42 @@ if TYPE_CHECKING:
     from corpusvec.pipeline.links.pages import Pages
     from corpusvec.transforms.links.suggestions import Suggestion
 
-SCRAPBOX, USERSCRIPT, PROJECTOR = "scrapbox", "userscript", "projector"
-FORMS = (SCRAPBOX, USERSCRIPT, PROJECTOR)
+    _ByProject = Mapping[str, Sequence[Suggestion]]
+
 _WHAT = {".json": "to be given to Scrapbox", ".txt": "the same, to be pasted"}
 _TENSORS, _LABELS, _CONFIG = "tensors.tsv", "metadata.tsv", "projector_config.pbtxt"
 
 
-def exchange(
+def as_scrapbox(
+    pages: Pages, suggestions: Sequence[Suggestion], file: str | None, public: Collection[str] = ()
+) -> Iterator[str]:
+    """The lines to print: an import itself without a `file`, else which files were written. Of the
+    projects that are not `public` each has its own alone.
+    """
+    return _exchanged("scrapbox", _scrapbox, pages, suggestions, file, public)
+
+
+def as_userscript(
+    pages: Pages, suggestions: Sequence[Suggestion], file: str | None, public: Collection[str] = ()
+) -> Iterator[str]:
+    """As `as_scrapbox`: what is related to each page, for the script that shows it there."""
+    return _exchanged("userscript", _userscript, pages, suggestions, file, public)
+
+
+def _exchanged(
     form: str,
+    made: Callable[[Pages, _ByProject], dict[str, dict[str, str]]],
     pages: Pages,
     suggestions: Sequence[Suggestion],
     file: str | None,
-    public: Collection[str] = (),
+    public: Collection[str],
 ) -> Iterator[str]:
-    """The lines to print: the text itself without a `file`, else which files were written. Of the
-    projects that are not `public` each has its own alone.
-    """
-    if form == PROJECTOR:
-        yield from _projector(pages, file)
-        return
     if not all(pages.scrapbox):
         raise UsageError(
             f"--format={form}: {pages.corpora[0].output} was not made of Scrapbox exports alone;"
             " choose csv or json"
         )
-    texts = (_scrapbox if form == SCRAPBOX else _userscript)(
-        pages, scrapbox_pages.by_project(pages, suggestions, public)
-    )
+    texts = made(pages, scrapbox_pages.by_project(pages, suggestions, public))
     if file is None:
         yield _only(form, texts)
         return
@@ -53,9 +62,7 @@ def exchange(
         yield from _write(_named(target, project, projects), parts)
 
 
-def _scrapbox(
-    pages: Pages, suggestions: Mapping[str, Sequence[Suggestion]]
-) -> dict[str, dict[str, str]]:
+def _scrapbox(pages: Pages, suggestions: _ByProject) -> dict[str, dict[str, str]]:
     """Of each project an import, and the same pages as text."""
     taken = scrapbox_pages.titles_taken(pages)
     name = f"Related pages {pages.corpora[0].manifest['finished'][:10]}"
@@ -67,9 +74,7 @@ def _scrapbox(
     return texts
 
 
-def _userscript(
-    pages: Pages, suggestions: Mapping[str, Sequence[Suggestion]]
-) -> dict[str, dict[str, str]]:
+def _userscript(pages: Pages, suggestions: _ByProject) -> dict[str, dict[str, str]]:
     """Of each project what is related to its pages."""
     related = scrapbox_pages.related
     return {project: {".json": _json(related(some))} for project, some in suggestions.items()}
@@ -103,7 +108,9 @@ def _write(file: Path, parts: Mapping[str, str]) -> Iterator[str]:
         yield f"{path}: {_WHAT[suffix]}"
 
 
-def _projector(pages: Pages, file: str | None) -> Iterator[str]:
+def as_projector(
+    pages: Pages, suggestions: Sequence[Suggestion], file: str | None, public: Collection[str] = ()
+) -> Iterator[str]:
     """Vectors and titles in the form that projector.tensorflow.org and TensorBoard load."""
     if file is None:
         raise UsageError("--format=projector: writes several files; add --file=FOLDER")
