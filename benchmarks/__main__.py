@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks import (
     encoding,
     families,
+    gpu,
     machine,
     many_files,
     memory,
@@ -50,6 +51,7 @@ GROUPS: Mapping[str, Callable[[Plan], list[rows.Row]]] = {
     "flink": sharing.measure,
     "reruns": reruns.measure,
     "null": null.measure,
+    "gpu": gpu.measure,
 }
 
 

@@ -29,7 +29,7 @@ def measure(plan: Plan) -> list[Row]:
         plan.folder / "english.txt"
     )
     programs = {
-        precision: _program(precision, plan.folder / "out", _ours(plan.model, lines, precision))
+        precision: program(precision, plan.folder / "out", ours(plan.model, lines, precision))
         for precision in ("float32", "bfloat16")
         if precision == "float32" or machine.has_bfloat16()
     }
@@ -39,7 +39,8 @@ def measure(plan: Plan) -> list[Row]:
     return [*_rows(found), *_speeds(found, plan.scaled(_TEXTS))]
 
 
-def _ours(model: str, lines: Path, precision: str) -> Callable[[Path], list[str]]:
+def ours(model: str, lines: Path, precision: str) -> Callable[[Path], list[str]]:
+    """Our command, for a folder that it writes into."""
     command = [sys.executable, "-m", "pipeline", "embed", f"--model={model}", f"--input={lines}"]
     return lambda folder: [*command, f"--precision={precision}", f"--output={folder / 'out'}"]
 
@@ -54,11 +55,11 @@ def _peers(plan: Plan, lines: Path) -> dict[str, Callable[[], float]]:
         _SENTENCE_TRANSFORMERS: with_script("embed_sentence_transformers.py"),
     }
     return {
-        name: _program(name, plan.folder / "theirs", command) for name, command in commands.items()
+        name: program(name, plan.folder / "theirs", command) for name, command in commands.items()
     }
 
 
-def _program(
+def program(
     name: str, folder: Path, command: Callable[[Path], Sequence[str]]
 ) -> Callable[[], float]:
     """What runs a program, which writes into a folder, and gives its seconds."""
@@ -102,10 +103,10 @@ def _best(settings: Sequence[Sequence[float]]) -> Sequence[float] | None:
 
 
 def _speeds(found: Mapping[str, Sequence[float]], texts: int) -> list[Row]:
-    def ours(name: str) -> str:
+    def named(name: str) -> str:
         return f"ours {name}" if name.endswith(("32", "16")) else name
 
     return [
-        Row(f"whole program, {ours(name)}", f"{texts / statistics.median(times):,.0f} lines/s")
+        Row(f"whole program, {named(name)}", f"{texts / statistics.median(times):,.0f} lines/s")
         for name, times in found.items()
     ]

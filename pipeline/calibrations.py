@@ -16,12 +16,15 @@ import numpy as np
 
 from corpusvec.pipeline.embedders import LoadedModel
 from corpusvec.pipeline.settings import Recipe
+from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.documents.formats import Reading, reader_for
 from corpusvec.transforms.documents.inputs import InputFile, open_input
 from corpusvec.transforms.elements import Document, SentenceVector
 from corpusvec.transforms.snapshots.layouts import latest, read_manifest, snapshot_ids
 from corpusvec.transforms.snapshots.recipes import differences
 from corpusvec.transforms.specs import Ranges
+from corpusvec.transforms.tokens.chunks import ChunkPlan, cut_chunks
+from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 from corpusvec.transforms.vectors.quantizations import quantization_in, ranges_of
 
 _DOCUMENTS = 1000
@@ -35,6 +38,7 @@ def settled(
     files: Sequence[InputFile],
     reading: Reading,
     limit: int | None,
+    chunks: ChunkPlan | None = None,
 ) -> Recipe:
     """The recipe with its ranges; `outputs` are those whose rows it may take over. Raises as
     `measured_ranges`.
@@ -43,7 +47,7 @@ def settled(
         return recipe
     if ranges := _earlier(outputs, recipe.describe(reading.markup)):
         return recipe.with_ranges(ranges)
-    ranges, note = measured_ranges(recipe, files, reading, limit)
+    ranges, note = measured_ranges(recipe, files, reading, limit, chunks)
     return replace(recipe.with_ranges(ranges), notes=(*recipe.notes, note))
 
 
@@ -64,12 +68,20 @@ def _earlier(outputs: Sequence[str], run: Mapping[str, Any]) -> dict[str, Ranges
 
 
 def measured_ranges(
-    recipe: Recipe, files: Sequence[InputFile], reading: Reading, limit: int | None
+    recipe: Recipe,
+    files: Sequence[InputFile],
+    reading: Reading,
+    limit: int | None,
+    chunks: ChunkPlan | None = None,
 ) -> tuple[dict[str, Ranges], str]:
     """Of a sample of the input, and a note that says so. Raises `ValueError` where it is too small
     to say anything, `BrokenModel` where the model fails on everything.
     """
     documents = _sample(files, reading, limit)
+    if chunks and recipe.spec.tokenizer:
+        tokenizer = load_tokenizer(recipe.spec.tokenizer)
+        cut = cut_chunks(Documents.of(documents), tokenizer, chunks).documents
+        documents = [cut[at] for at in _evenly(len(cut), _DOCUMENTS)]
     rows = LoadedModel(recipe.in_float32()).embed(documents) if documents else []
     made = [row.vectors for row in rows if isinstance(row, SentenceVector)]
     if len(made) < 2:

@@ -9,16 +9,19 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import pyarrow as pa
 
 from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.settings import Recipe, Settings, complete, takes
 from corpusvec.transforms.batch import BatchBySize
 from corpusvec.transforms.batches import batch_budget
+from corpusvec.transforms.columns import Documents, Sentences, TokenRows, Windows
 from corpusvec.transforms.compare import CompareSnapshots
 from corpusvec.transforms.elements import Count, WrittenFile, to_document
 from corpusvec.transforms.encode import Encode
 from corpusvec.transforms.gather import GatherDocuments
 from corpusvec.transforms.locate import LocateEarlier, LocateRows
+from corpusvec.transforms.measures.batch_coders import as_batches
 from corpusvec.transforms.measures.beam_times import each_stamped
 from corpusvec.transforms.measures.stages import CountElements
 from corpusvec.transforms.pool import Pool
@@ -31,10 +34,12 @@ from corpusvec.transforms.reuse import (
     Found,
     Settled,
 )
+from corpusvec.transforms.snapshots.copies import Copies
 from corpusvec.transforms.snapshots.earlier_rows import EarlierFile
 from corpusvec.transforms.snapshots.manifests import REPEATED, REUSED
 from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
-from corpusvec.transforms.tokenize import Tokenize
+from corpusvec.transforms.tokenize import CutChunks, Tokenize
+from corpusvec.transforms.vectors.documents import Parts
 from corpusvec.transforms.write import CommitSnapshot, CopyRows, WriteRejected, WriteTable
 
 _WIDE = 1024  # dimensions of layers of which nobody says it
@@ -96,6 +101,12 @@ def _embed(documents: beam.PCollection, recipe: Recipe) -> tuple[Embedded, beam.
         model=recipe.spec, wanted=recipe.wanted, plan=recipe.vectors, origin=recipe.origin
     )
     pooled = encoded.parts | Pool(plan=recipe.vectors, origin=recipe.origin)
+    as_batches(documents, Documents)
+    as_batches(tokenized.windows, Windows)
+    as_batches(batches, Windows)
+    as_batches(encoded.parts, Parts)
+    as_batches(pooled.sentences, Sentences)
+    as_batches(pooled.tokens, TokenRows)
     failures = (tokenized.failures, pooled.failures) | "Failures" >> beam.Flatten()
     embedded = Embedded(pooled.sentences, pooled.tokens, failures, tokenized.empty)
     work = (tokenized.counts, encoded.counts, pooled.counts) | "Work" >> beam.Flatten()
@@ -111,7 +122,8 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
         limit=job.limit,
         spread=job.spread,
     )
-    found, notes = _find(read.documents, job)
+    documents, uncut, cutting = _chunks(read.documents, job)
+    found, notes = _find(documents, job)
     new = found.new | GatherDocuments() if job.apart else found.new
     embedded, work = _embed(new, job.recipe)
     about, snapshot, tables = job.recipe.describe(job.reading.markup), job.snapshot, job.tables
@@ -127,7 +139,8 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
     copy = functools.partial(CopyRows, tables=tables, **how)
     copied = [found.copies | copy(made=REUSED, spare=job.spare)]
     copied.append(settled.copies | "CopyRepeated" >> copy(made=REPEATED))
-    rejected = (read.failures, embedded.failures, settled.failures) | "Rejected" >> beam.Flatten()
+    failures = [read.failures, *uncut, embedded.failures, settled.failures]
+    rejected = failures | "Rejected" >> beam.Flatten()
     empty = embedded.empty | CountElements(name="empty")
     sentences = (*fresh, *copied) | "Sentences" >> beam.Flatten() | beam.Filter(_of_sentences)
     changes, unread = sentences | CompareSnapshots(
@@ -135,11 +148,27 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
     )
     notes = (notes, unread) | "Notes" >> beam.Flatten()
     reports = [*fresh, *copied, changes, rejected | WriteRejected(snapshot=snapshot)]
-    reports += [read.counts, work, empty, settled.counts, notes]
+    reports += [read.counts, *cutting, work, empty, settled.counts, notes]
     commit = CommitSnapshot(
         snapshot=snapshot, about=job.manifest | {"run": about}, limits=job.limits
     )
     reports | "Reports" >> beam.Flatten() | commit
+
+
+_Parts = Sequence[beam.PCollection]
+
+
+def _chunks(documents: beam.PCollection, job: Job) -> tuple[beam.PCollection, _Parts, _Parts]:
+    """Documents, as their chunks where the job has such; those that cannot be cut; counts."""
+    if job.chunks is None or job.recipe.spec.tokenizer is None:
+        return documents, [], []
+    cut = CutChunks(tokenizer=job.recipe.spec.tokenizer, plan=job.chunks, origin=job.recipe.origin)
+    if not job.apart:
+        found = documents | cut
+        return found.chunks, [found.failures], [found.counts]
+    found = documents | "GatherWhole" >> GatherDocuments() | cut
+    each = found.chunks | "EachChunk" >> beam.FlatMap(list)
+    return each, [found.failures], [found.counts]
 
 
 def _of_sentences(report: WrittenFile | Count) -> bool:
@@ -151,7 +180,10 @@ def _find(documents: beam.PCollection, job: Job) -> tuple[Found, beam.PCollectio
     how: dict[str, Any] = {"earlier": job.earlier, "spare": job.spare}
     how["tokens"] = TOKENS in job.tables
     if not job.apart:
+        as_batches(documents, Documents)
         found = documents | FindVectors(**how)
+        as_batches(found.repeats, pa.Table)
+        as_batches(found.copies, Copies)
         return Found(found.new, found.repeats, found.copies), found.notes
     located = documents.pipeline | LocateEarlier(**how)
     return (documents, located.places) | FindVectorsByText(), located.notes

@@ -24,8 +24,9 @@ from corpusvec.transforms.elements import (
     TokenVectors,
     to_document,
 )
+from corpusvec.transforms.models.capacities import THIS_PROCESS
 from corpusvec.transforms.models.isolation import encode_each
-from corpusvec.transforms.models.kinds import load_encoder, tokens_at_once
+from corpusvec.transforms.models.kinds import load_encoder
 from corpusvec.transforms.storage.digests import failure_of
 from corpusvec.transforms.tokens.tokenizers import Tokenizer, load_tokenizer
 from corpusvec.transforms.tokens.windows import EMPTY, Cut, cut
@@ -115,7 +116,7 @@ class LoadedModel:
     def __init__(self, recipe: Recipe):
         self.recipe = recipe
         self.encoder = load_encoder(recipe.spec, recipe.wanted)
-        self.at_once = tokens_at_once() if recipe.spec.padding else 0
+        self.at_once = THIS_PROCESS.tokens if recipe.spec.padding else 0
         self.seconds = 0.0
 
     @cached_property
@@ -151,7 +152,8 @@ class LoadedModel:
         """As a run cuts them."""
         spec = self.recipe.spec
         budget = max(batch_budget(spec), self.at_once)
-        return list(cut_batches(windows, budget, spec.padding, spec.longest_padded))
+        few = THIS_PROCESS.few_shapes
+        return list(cut_batches(windows, budget, spec.padding, spec.longest_padded, few))
 
     def pooled(
         self, batches: Sequence[Windows], made: DocumentVectors, company: int = 0

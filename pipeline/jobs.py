@@ -17,8 +17,15 @@ from typing import Any, NamedTuple
 from corpusvec.pipeline import __version__, calibrations
 from corpusvec.pipeline.previous import Previous, previous
 from corpusvec.pipeline.runners.options import LOCAL
-from corpusvec.pipeline.settings import Recipe, Settings
-from corpusvec.transforms.documents.formats import Fields, Reading, check_reading, format_of
+from corpusvec.pipeline.settings import Recipe, Settings, chunk_plan
+from corpusvec.transforms.documents.formats import (
+    CHUNKS,
+    FORMATS,
+    Fields,
+    Reading,
+    check_reading,
+    format_of,
+)
 from corpusvec.transforms.documents.inputs import (
     InputFile,
     check_names,
@@ -37,6 +44,7 @@ from corpusvec.transforms.snapshots.layouts import latest
 from corpusvec.transforms.snapshots.manifests import DEFAULT_LIMITS, Limits
 from corpusvec.transforms.snapshots.schemas import PLAIN, SENTENCES, TOKENS
 from corpusvec.transforms.storage.files import join
+from corpusvec.transforms.tokens.chunks import ChunkPlan
 from corpusvec.transforms.vectors.quantizations import FLOATS
 
 _LIBRARIES = ("apache-beam", "tensorflow", "tokenizers", "sentencepiece", "pyarrow", "numpy")
@@ -51,6 +59,7 @@ class Job:
     limit: int | None
     spread: bool = False  # over workers: reading by file, all else by document
     recipe: Recipe
+    chunks: ChunkPlan | None = None  # what documents are cut into
     snapshot: Snapshot
     earlier: Sequence[Earlier] = ()  # rows to reuse
     spare: Sequence[Earlier] = ()  # those of damaged files, the newest first
@@ -91,7 +100,10 @@ def from_flags(
     reading = _reading(flags)
     notes: list[str] = []
     files = _files(patterns, flags, reading, notes)
-    begun = _begin(flags, started, _recipe(flags, files, reading), held)
+    recipe, chunks = _recipe(flags)
+    outputs = [place for place in (flags.previous, flags.output) if place]
+    how = (recipe, outputs, files, reading, flags.limit, chunks)
+    begun = _begin(flags, started, partial(calibrations.settled, *how), held)
     if begun.late:  # by now there may be others
         notes = []
         files = _files(patterns, flags, reading, notes)
@@ -102,6 +114,7 @@ def from_flags(
         limit=flags.limit,
         spread=spread,
         recipe=recipe,
+        chunks=chunks,
         snapshot=begun.snapshot,
         earlier=before.earlier,
         spare=before.spare,
@@ -113,21 +126,6 @@ def from_flags(
         | {"previous": before.id, "notes": [*recipe.notes, *notes, *before.notes]},
         claims=begun.claims,
     )
-
-
-def _recipe(
-    flags: argparse.Namespace, files: Sequence[InputFile], reading: Reading
-) -> Callable[[], Recipe]:
-    """What makes it complete once the output is claimed. Raises `ValueError` before that."""
-    if flags.vector_encoding != PLAIN and flags.vector_dtype not in FLOATS:
-        raise ValueError(
-            f"--vector_encoding={flags.vector_encoding}: is for floats, and --vector_dtype is"
-            f" {flags.vector_dtype}; omit the flag"
-        )
-    settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
-    recipe = Settings(**settings).resolve()
-    outputs = [place for place in (flags.previous, flags.output) if place]
-    return partial(calibrations.settled, recipe, outputs, files, reading, flags.limit)
 
 
 def _make_whole(flags: argparse.Namespace, spread: bool) -> None:
@@ -165,6 +163,27 @@ def _reading(flags: argparse.Namespace) -> Reading:
         None if metadata is None else tuple(part for part in metadata.split(",") if part),
     )
     return Reading(flags.input_format, flags.unit, flags.scrapbox_markup, fields)
+
+
+def _recipe(flags: argparse.Namespace) -> tuple[Recipe, ChunkPlan | None]:
+    """What makes vectors, and what documents are cut into before. Chunks fit into a window, so what
+    windows share is of no account to their vectors.
+    """
+    if flags.vector_encoding != PLAIN and flags.vector_dtype not in FLOATS:
+        raise ValueError(
+            f"--vector_encoding={flags.vector_encoding}: is for floats, and --vector_dtype is"
+            f" {flags.vector_dtype}; omit the flag"
+        )
+    settings = {name: getattr(flags, name) for name in Settings.__dataclass_fields__}
+    if flags.unit != CHUNKS:
+        if flags.chunk_tokens is not None:
+            raise ValueError(
+                f"--chunk_tokens={flags.chunk_tokens}: chunks are made with --unit={CHUNKS} alone;"
+                " add it, or omit the flag"
+            )
+        return Settings(**settings).resolve(), None
+    recipe = Settings(**settings | {"window_overlap": None}).resolve()
+    return recipe, chunk_plan(recipe, flags.chunk_tokens, flags.window_overlap)
 
 
 def _absolute(path: str) -> str:
@@ -235,7 +254,7 @@ def _files(
         files.append(piped(flags.input_format))
     check_reading(reading, (file.path for file in files))
     formats = {format_of(file.path, flags.input_format) for file in files}
-    if formats != {"scrapbox"}:
+    if any(FORMATS[name].names_files for name in formats):
         check_names(files)
     if flags.runner == LOCAL:
         return files
@@ -246,7 +265,7 @@ def _about(
     flags: argparse.Namespace, begun: datetime, files: Sequence[InputFile], recipe: Recipe
 ) -> dict[str, Any]:
     """What the manifest says beside counts, files and what `recipe` describes."""
-    asked = {name: value for name, value in vars(flags).items() if not callable(value)}
+    asked = dict(vars(flags))
     asked["model"] = without_secrets(flags.model) if "://" in flags.model else flags.model
     return {
         "started": begun.isoformat(timespec="milliseconds"),

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Concatenate, ParamSpec
 
 from corpusvec.pipeline import card_prompts
+from corpusvec.transforms.documents.formats import CHUNKS
 from corpusvec.transforms.models.placements import Origin, described
 from corpusvec.transforms.models.saved_models.choices import (
     given_by,
@@ -31,6 +32,7 @@ from corpusvec.transforms.specs import (
     Wanted,
 )
 from corpusvec.transforms.storage.files import exists, join
+from corpusvec.transforms.tokens.chunks import ChunkPlan
 from corpusvec.transforms.tokens.tokenizers import HUGGING_FACES, load_tokenizer
 from corpusvec.transforms.tokens.windows import LONG_TEXT, WindowPlan, prompted
 from corpusvec.transforms.vectors.columns import parse_layers, parse_vectors
@@ -272,7 +274,8 @@ def poolings_for(spec: ModelSpec) -> tuple[str, ...]:
     """The poolings that a model's layers can have."""
     if not spec.layers:
         return ()
-    return tuple(name for name in POOLINGS if spec.specials or name not in ("cls", "sep"))
+    of_specials = {name for name in POOLINGS if any(part.over == "all" for part in POOLINGS[name])}
+    return tuple(name for name in POOLINGS if spec.specials or name not in of_specials)
 
 
 def _width(column: VectorColumn, spec: ModelSpec) -> int | None:
@@ -365,6 +368,44 @@ def _check_windows(plan: WindowPlan, spec: ModelSpec) -> None:
             f"--prompt: takes {tokens} of the {room} tokens that --max_seq_length"
             f"={plan.max_seq_length} leaves; no text would fit"
         )
+
+
+def chunk_plan(recipe: Recipe, tokens: int | None, overlap: int | None) -> ChunkPlan:
+    """How documents become chunks that the model of a recipe reads in one window each.
+
+    Raises `ValueError` where it cannot.
+    """
+    spec, plan = recipe.spec, recipe.windows
+    if spec.tokenizer is None:
+        raise ValueError(
+            f"--unit={CHUNKS}: the model takes whole strings, so nobody knows where they would fit;"
+            " use another --unit"
+        )
+    if plan.long_text != "window":
+        raise ValueError(f"--long_text={plan.long_text}: no chunk is too long; omit the flag")
+    longest = plan.max_seq_length
+    if (tokens := tokens or longest) is None:
+        raise ValueError(
+            f"--unit={CHUNKS}: the model takes texts of any length; say with --chunk_tokens how"
+            " long a chunk may be"
+        )
+    if longest is not None and tokens > longest:
+        raise ValueError(
+            f"--chunk_tokens={tokens}: the model sees {longest} tokens at once; use that or less"
+        )
+    tokenizer = load_tokenizer(spec.tokenizer)
+    around = (tokenizer.cls is not None) + (tokenizer.sep is not None)
+    room = tokens - around - prompted(plan, tokenizer).prompt_tokens
+    if room < 1:
+        raise ValueError(
+            f"--chunk_tokens={tokens}: special tokens and the prompt take {tokens - room}; use at"
+            f" least {tokens - room + 1}"
+        )
+    if overlap is not None and overlap >= room:
+        raise ValueError(
+            f"--window_overlap={overlap}: a chunk has room for {room} tokens; use 0..{room - 1}"
+        )
+    return ChunkPlan(tokens, overlap, plan)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,23 +6,14 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-LIBRARY, PROGRAM = "corpusvec.transforms", "corpusvec.pipeline"
-PACKAGE = ROOT / "corpusvec"
-FILES = [*PACKAGE.glob("*.py"), *PACKAGE.glob("pipeline/**/*.py")]
-FILES = sorted([*FILES, *PACKAGE.glob("transforms/**/*.py")])
-PATHS = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in FILES
-}
-ROOMS = {name for name, path in PATHS.items() if path.stem == "__init__"}
+from scripts import rooms
+from scripts.rooms import FILES, LIBRARY, PATHS, PROGRAM, ROOMS, ROOT, imports, room
+
 BOTH = list(PATHS.items())
 # Beam is for the stages, which are the modules of `transforms` itself, for the graph and the
 # program that runs it, and for two rooms that work with its files and counters.
@@ -31,37 +22,9 @@ TENSORFLOW = {"tensorflow", "tensorflow_hub"}
 BEAM |= {PROGRAM, f"{PROGRAM}.runners", f"{PROGRAM}.runners.flink"}
 
 
-def room(name: str) -> str:
-    """The room that a module stands in."""
-    return name if name in ROOMS else name.rpartition(".")[0]
-
-
-@cache
-def imports(name: str, at_once: bool = False) -> frozenset[str]:
-    """The modules that a module imports; `at_once` those alone that come with it."""
-    tree = ast.parse(PATHS[name].read_text("utf-8"))
-    found = set()
-    for node in _at_once(tree) if at_once else ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {module for module in inner if module in PATHS} or {node.module}
-    return frozenset(found)
-
-
 def place(module: str) -> str:
     """Its room; of the two folders themselves the module."""
     return module if room(module) in (LIBRARY, PROGRAM) else room(module)
-
-
-def _at_once(node: ast.AST) -> Iterator[ast.AST]:
-    """What runs when a module is imported."""
-    yield node
-    late = isinstance(node, ast.FunctionDef)
-    late |= isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-    for child in () if late else ast.iter_child_nodes(node):
-        yield from _at_once(child)
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -76,11 +39,7 @@ def test_imports_go_one_way(name):
 
 
 def test_stages_import_no_stages():
-    stages = {
-        name
-        for name in PATHS
-        if room(name) == LIBRARY and "apache_beam" in "".join(sorted(imports(name)))
-    }
+    stages = rooms.stages()
     assert {f"{LIBRARY}.{verb}" for verb in ("read", "encode", "write")} <= stages
     for name in stages:
         assert not imports(name) & stages, name
@@ -98,6 +57,16 @@ def test_rooms_have_no_circles():
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(" <- ".join(error.args[1]))
+
+
+def test_the_drawing_is_of_today_and_its_arrows_go_down():
+    text = rooms.PAGE.read_text("utf-8")
+    assert rooms.page(text) == text, "run: python scripts/rooms.py --write"
+    lines = [line.partition(" -> ") for line in rooms.drawing().splitlines()]
+    places = [place.strip() for place, _, _ in lines]
+    assert len(places) > 30
+    for row, (_, _, below) in enumerate(lines):
+        assert {*below.split(", ")} - {""} <= {*places[row + 1 :]}
 
 
 @pytest.mark.parametrize("name", sorted(ROOMS))

@@ -1,12 +1,14 @@
 """The stage loses no window, and its batches go out while the next ones are gathered."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusvec.transforms import batch as batching
 from corpusvec.transforms.batch import _BatchFn
-from corpusvec.transforms.batches import padded_length
+from corpusvec.transforms.batches import padded_length, padded_rows
+from corpusvec.transforms.models.capacities import Capacity
 from corpusvec.transforms.models.probes import id_windows
 
 
@@ -47,18 +49,23 @@ def test_batches_go_out_at_the_rate_of_what_comes_in(monkeypatch):
             went += sum(len(w) for batch in batches for w in batch)
 
 
-def test_a_gpu_is_given_large_batches_with_little_padding(monkeypatch):
+@pytest.mark.parametrize("tokens", [1 << 14, 1 << 16])
+def test_a_gpu_is_given_large_batches_of_few_shapes_with_little_padding(monkeypatch, tokens):
     """More is sorted for them: of 2,048 windows, six batches would have a third of padding."""
-    monkeypatch.setattr(batching, "tokens_at_once", lambda: 1 << 14)
-    drawn = np.random.default_rng(1).lognormal(np.log(35) - 0.18, 0.6, 32_768)
+    machine = Capacity()
+    machine.want(tokens, few_shapes=True)
+    monkeypatch.setattr(batching, "THIS_PROCESS", machine)
+    drawn = np.random.default_rng(1).lognormal(np.log(35) - 0.18, 0.6, 2 * tokens)
     lengths = np.clip(drawn.round(), 4, 256).astype(int)
     stage = _BatchFn(1024, padding=True, longest=256)
     stage.start_bundle()
     some = [id_windows(*([0] * n for n in part)) for part in np.array_split(lengths, 64)]
     outputs = [out.value for windows in some for out in stage.process(windows)]
     outputs += [out.value for out in stage.finish_bundle()]
-    padded = [len(batch) * padded_length(batch, 256) for batch in outputs]
+    shapes = [(padded_rows(batch, True), padded_length(batch, 256, True)) for batch in outputs]
+    padded = [rows * length for rows, length in shapes]
     assert sum(map(len, outputs)) == len(lengths)
-    assert max(padded) <= 1 << 14
-    assert np.mean(padded) > 15_000
+    assert max(padded) <= tokens
+    assert np.mean(padded) > 0.7 * tokens
     assert sum(padded) <= 1.06 * lengths.sum()
+    assert len(set(shapes)) < 40

@@ -22,6 +22,7 @@ from benchmarks import (
     corpora,
     encoding,
     families,
+    gpu,
     machine,
     memory,
     observed,
@@ -234,6 +235,27 @@ def small(tiny, tmp_path_factory) -> str:
 
 
 @pytest.mark.slow
+def test_rows_of_a_gpu_say_that_there_is_none(monkeypatch):
+    monkeypatch.setattr(gpu, "run", lambda name, command: "0\n")
+    rows = gpu.measure(SimpleNamespace())
+    assert len(rows) == 4
+    for row in rows:
+        assert row.figure == "not measured: TensorFlow has no GPU here"
+        assert row.target
+        assert row.met is None
+
+
+def test_padding_and_compiling_are_told_of_the_batches_of_a_run(tiny, tmp_path):
+    windows = tmp_path / "windows.json"
+    windows.write_text(json.dumps([[5] * length for length in (3, 8, 8, 8)]))
+    assert gpu.batches(tiny, str(windows), "float32") == {"padding": 1 - 27 / 32, "seconds": []}
+
+
+def test_a_card_is_watched_from_its_first_second_of_work_to_its_last():
+    assert gpu._mean([0, 0, 0.5, 0, 1.0, 0]) == 0.5
+    assert gpu._mean([0, 0]) == 0
+
+
 def test_some_groups_alone_print_a_table_and_leave_the_readme(small, capsys):
     before = program.README.read_text("utf-8")
     flags = [f"--model={small}", f"--base={small}", "--size=0.001", "--rounds=1"]

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from corpusvec.pipeline import cli, first_models
+from corpusvec.pipeline import first_models
 from corpusvec.pipeline.cli import main
+from corpusvec.pipeline.commands import embed as commands
 from corpusvec.pipeline.flags import parsing
 from corpusvec.pipeline.flags.embed import add_embed_flags
 from corpusvec.pipeline.runners.options import beam_flags
@@ -322,7 +323,7 @@ def test_an_english_model_on_japanese_is_a_warning_with_a_command(
     assert program == "./run it.sh"
     assert " --prompt='query: '" in said[1]
     asked = []
-    monkeypatch.setattr(cli, "embed", lambda _, flags, *rest: asked.append(flags) or 0)
+    monkeypatch.setattr(commands, "embed", lambda flags: asked.append(flags) or 0)
     assert main(arguments) == 0
     (flags,) = asked
     assert flags.input == [pattern]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 
 from corpusvec.transforms.models import devices
+from tests.models import hugging_face_folder
 
 
 @pytest.fixture
@@ -14,6 +17,7 @@ def driver(tmp_path, monkeypatch):
     """The driver's folder with two GPUs, and no other program of it."""
     monkeypatch.setattr(devices.shutil, "which", lambda name: None)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    devices._asked.cache_clear()
     for number in range(2):
         folder = tmp_path / f"0000:0{number}:00.0"
         folder.mkdir()
@@ -45,6 +49,8 @@ def test_a_program_of_the_driver_tells_the_memory(driver, monkeypatch, tmp_path)
     program.chmod(0o755)
     monkeypatch.setattr(devices.shutil, "which", lambda name: str(program))
     assert devices.nvidia_gpus(driver) == ["NVIDIA H100 80GB HBM3, 79 GiB"]
+    assert devices.gpu_memory() == 81559 << 20
+    devices._asked.cache_clear()
     program.write_text("#!/bin/sh\nexit 9\n")
     assert devices.nvidia_gpus(driver) == ["NVIDIA L4", "NVIDIA L4"]
 
@@ -56,3 +62,34 @@ def test_a_run_says_what_computed(embed, tiny, tmp_path):
     assert re.search(r"^device: (cpu, \d+ cores?|.*GiB)$", told.out, re.MULTILINE), told.out
     again = embed(tiny, source)
     assert "device: " not in again.out  # nothing was computed
+
+
+_TWO = """
+import tensorflow as tf
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from corpusvec.transforms.models.kinds import describe_model, KINDS
+from corpusvec.transforms.models.probes import id_windows
+from corpusvec.transforms.models.transformers.forward import TransformerEncoder
+from corpusvec.transforms.specs import VectorColumn, VectorPlan, Wanted
+
+spec = describe_model({folder!r})
+wanted = Wanted((1,), pooled=VectorPlan((VectorColumn("v", "mean", (1,)),)))
+arrays = KINDS[spec.kind].load_module().read_arrays(spec, False)
+encoder = TransformerEncoder(spec, wanted, arrays, devices=["CPU:0", "CPU:1"])
+found = [encoder.encode(id_windows([1, 2, 3], [4])).states["v"][0].values for _ in range(2)]
+print((found[0] == found[1]).all())
+for graphs in encoder.graphs:
+    inputs = [*graphs.usual.begin.captured_inputs, *graphs.usual.layers[0][0].captured_inputs]
+    print({{one.device[-5:] for one in [graphs.words, *inputs]}}, len(graphs.compiled.seconds))
+"""
+
+
+def test_each_device_has_the_model_and_its_turn(tmp_path):
+    """Two devices of a CPU, which TensorFlow makes only before it starts."""
+    folder = hugging_face_folder(tmp_path / "m", layers=1)
+    script = _TWO.format(folder=str(folder))
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300
+    )
+    assert ran.stdout.splitlines() == ["True", "{'CPU:0'} 1", "{'CPU:1'} 1"], ran.stderr

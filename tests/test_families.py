@@ -194,6 +194,7 @@ SPELLINGS = {
         {"rope_theta": 10000.0, "torch_dtype": "float32"},
         ("rope_parameters", "layer_types", "dtype"),
     ),
+    "qwen3 with rope_scaling beside them": ("qwen3", {"rope_scaling": {"type": "default"}}, ()),
     "gemma3 before rope_parameters": (
         "gemma3_text",
         {"rope_theta": 1e6, "rope_local_base_freq": 1e4, "sliding_window_pattern": 3},

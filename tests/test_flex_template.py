@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from corpusvec.pipeline.flags import parsing
+from corpusvec.pipeline.flags.commands import COMMANDS
 from corpusvec.pipeline.flags.embed import add_embed_flags
 from corpusvec.pipeline.runners import dataflow
 from corpusvec.pipeline.runners.flex_templates import flags_of, metadata
@@ -113,10 +114,10 @@ def test_what_is_needed_is_what_the_program_misses():
         flags = parser().parse_args([])
         vars(flags).update(given)
         if parameter["isOptional"]:
-            parsing.refuse_incomplete(flags)
+            parsing.refuse_incomplete(flags, COMMANDS["embed"].needs)
         else:
             with pytest.raises(parsing.UsageError, match=f"--{name} is missing"):
-                parsing.refuse_incomplete(flags)
+                parsing.refuse_incomplete(flags, COMMANDS["embed"].needs)
 
 
 def test_choices_and_defaults_are_the_flags_own():
@@ -140,7 +141,8 @@ def test_choices_and_defaults_are_the_flags_own():
 def test_a_number_is_one_for_both(value):
     numbers = [name for name, about in PARAMETERS.items() if about["paramType"] == "NUMBER"]
     assert numbers == [
-        *("limit", "max_rejected", "keep", "dimensions", "max_seq_length", "window_overlap")
+        *("limit", "max_rejected", "keep", "dimensions", "max_seq_length", "window_overlap"),
+        "chunk_tokens",
     ]
     for name in numbers:
         try:

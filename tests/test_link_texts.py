@@ -13,7 +13,6 @@ from corpusvec.transforms.links.evaluations import (
     best_weights,
     found_links,
     held_out,
-    masked,
     parse_pairs,
     pearson,
     spearman,
@@ -22,6 +21,7 @@ from corpusvec.transforms.links.fusions import fused, ranking_of
 from corpusvec.transforms.links.lexical import LexicalIndex, terms
 from corpusvec.transforms.links.link_graphs import LinkGraph
 from corpusvec.transforms.links.names import SHORTEST, Names
+from corpusvec.transforms.links.notations import MARKDOWN, PLAIN, SCRAPBOX, shown
 from corpusvec.transforms.links.passages import (
     LONGEST,
     likeness,
@@ -34,13 +34,14 @@ from corpusvec.transforms.links.passages import (
 
 def test_passages_are_lines_as_a_reader_sees_them():
     text = "Title\n[a] and #b\n\nTitle\nhttps://example.com/long\ncode:x\n [yes]"
-    assert passages_of(text, True) == ["Title", "a and b", "[yes]"]
-    assert passages_of("[a] b", False) == ["[a] b"]
+    assert passages_of(text, SCRAPBOX) == ["Title", "a and b", "[yes]"]
+    assert passages_of("- [[a]] *b*", MARKDOWN) == ["a b"]
+    assert passages_of("[a] b", PLAIN) == ["[a] b"]
 
 
 @pytest.mark.parametrize("text", ["A sentence. " * 60, "長い文。" * 200, "x" * 1_000])
 def test_long_lines_are_cut_and_nothing_is_lost(text):
-    parts = passages_of(f"{text}end", False)
+    parts = passages_of(f"{text}end", PLAIN)
     assert all(len(part) <= LONGEST for part in parts)
     assert set("".join(parts).replace(" ", "")) == set(f"{text}end".replace(" ", ""))
 
@@ -161,9 +162,16 @@ def test_names_within_are_those_of_python(names, text):
     assert Names(names).within(text).tolist() == found
 
 
+def is_there(page: str) -> bool:
+    return page.lower().removeprefix("./") == "there"
+
+
 def test_words_of_links_to_pages_that_are_there_are_masked():
     text = "Home\n[There] is [gone] and #there [x.icon]"
-    assert masked(text, lambda page: page.lower() == "there") == "Home\n is gone and  "
+    assert shown(text, SCRAPBOX, is_there) == "Home\n is gone and  "
+    text = "# Home\n[[There|over there]] is [[gone]] and [*this*](there.md) ![[there]]"
+    assert shown(text, MARKDOWN, is_there) == "Home\n is gone and  "
+    assert shown("[there]", PLAIN, is_there) == "[there]"
 
 
 def test_recall_and_mrr():

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpusvec.transforms.documents.markdown import read_markdown
-from corpusvec.transforms.documents.markdown_markup import headings, strip_notation
+from corpusvec.transforms.documents.markdown_markup import headings, parsed
 from corpusvec.transforms.elements import Failure
 
 
@@ -22,7 +22,7 @@ def read(data: bytes | str, unit: str = "page", markup: str = "strip"):
 
 
 def shown(text: str) -> str:
-    return "".join(text[start:stop] for start, stop in strip_notation(text))
+    return "".join(text[start:stop] for start, stop in parsed(text).runs)
 
 
 SHOWN = {
@@ -61,13 +61,53 @@ def test_what_the_model_reads(text, expected):
     assert shown(text) == expected
 
 
+LINKS = {
+    "of a wiki": (
+        "[[One note]] [[b|c]] [[d#e|f]] [[g^h]] [[i.md]]",
+        ["One note", "b", "d", "g", "i"],
+    ),
+    "in a table": ("| [[a\\|b]] |\n|--|", ["a"]),
+    "a heading of the note itself": ("[[#a]] [b](#c)", []),
+    "shown in the place": ("![[a#b|c]] ![[d.png]] [[e.pdf]] ![f](g.md)", ["a"]),
+    "relative": (
+        "[a *b*](c.md) [d](<e f.md>) [g](../h%20i.md#j 'k') [l](/m.markdown)",
+        ["./c", "./e f", "../h i", "/m"],
+    ),
+    "defined elsewhere": ("[a][b]\n\n[b]: c/d.md", ["./c/d"]),
+    "addresses and other files": (
+        "[a](https://b/c.md) [d](e.txt) [f](//g/h.md) <https://i.md>",
+        [],
+    ),
+    "tags": ("#a #b/c, x#d #1 #2024年 # e (#f)", ["a", "b/c", "2024年"]),
+    "within other notation": ("# [[a]]\n- **[[b]]** ==[[c]]==\n> [[d]]", ["a", "b", "c", "d"]),
+    "code": ("`[[a]]`\n```\n[[b]] #c\n```", []),
+    "comments": ("%%[[a]]%% <!-- [[b]]\n#c --> [[d]]", ["d"]),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), LINKS.values(), ids=LINKS)
+def test_links_and_tags_of_a_note(text, expected):
+    assert [link.page for link in parsed(text).links] == expected
+
+
+def test_links_are_keys_and_relative_ones_paths_in_the_vault():
+    first = "# H\n[[Two Words]] [x](B.md) [y](../C.md) [z](/D.md) [[./E]]"
+    text = f"---\ntags: [Red, '#big']\n---\n{first}\n# I\n[[e\u0301]]"
+    (note,) = read(text)
+    expected = ("two_words", "a/b", "c", "d", "a/e", "\u00e9", "red", "big")
+    assert note.links == expected
+    first, second = read(text, "section")
+    assert (*first.links, *second.links) == (*expected[:5], "red", "big", "\u00e9")
+
+
 @given(st.text("ab *_~=`[]()!<>#|\\-+>\n^%$:1.", max_size=60))
 def test_what_stays_are_ascending_runs_of_any_text(text):
-    runs = strip_notation(text)
+    runs, links = parsed(text)
     flat = [place for run in runs for place in run]
     assert flat == sorted(set(flat))
     assert all(0 <= place <= len(text) for place in flat)
     assert all(text[start : start + 1] for start, _ in headings(text))
+    assert all(0 <= link.start <= link.stop <= len(text) for link in links)
 
 
 @given(st.text("abc \n", max_size=40))

@@ -6,11 +6,12 @@ import gzip
 import json
 import os
 import random
+import re
 
 import pytest
 
 from corpusvec.pipeline.cli import main
-from corpusvec.pipeline.plans import blocks
+from corpusvec.pipeline.plans import blocks, trials
 from tests import saved_models
 
 COUNTS = ("records", "documents", "rejected", "empty", "tokens", "windows")
@@ -60,8 +61,9 @@ def mixed(tmp_path) -> str:
         ("--long_text=error", "--max_seq_length=16"),
         ("--limit=310",),
         ("--unit=line", "--scrapbox_markup=keep", "--prompt=cat: "),
+        ("--unit=window", "--chunk_tokens=16"),
     ],
-    ids=["as it is", "windows", "truncated", "too long", "limit", "lines and a prompt"],
+    ids=["as it is", "windows", "truncated", "too long", "limit", "lines and a prompt", "chunks"],
 )
 def test_what_is_all_read_has_the_counts_of_the_run(flags, plan, embed, tiny, mixed):
     found = plan(tiny, mixed, *flags)
@@ -122,7 +124,7 @@ def test_what_it_prints(capsys, tiny, mixed):
     said = capsys.readouterr().out.splitlines()
     labels = [line[:13].strip() for line in said[: said.index("")]]
     assert labels[:4] == ["input", "documents", "tokens", "windows"]
-    assert labels[-3:] == ["to write", "memory", "speed"]
+    assert [one for one in labels if one != "precision"][-3:] == ["to write", "memory", "speed"]
     table = said[said.index("") + 1 :]
     table = table[: table.index("")]
     assert [line.split("  ")[0] for line in table] == ["workers", "this machine", "3", "1,000"]
@@ -130,6 +132,32 @@ def test_what_it_prints(capsys, tiny, mixed):
     assert len({len(line) for line in table}) == 1
     assert "From all 3" in said[-3]
     assert max(map(len, said)) <= 100
+
+
+@pytest.mark.parametrize("asked", ["float32", "bfloat16"])
+def test_both_number_types_are_timed_where_the_processor_has_both(
+    asked, plan, capsys, tiny, mixed, monkeypatch
+):
+    from corpusvec.transforms.models import hardware
+
+    monkeypatch.setattr(trials, "_SECONDS", 0.2)
+    monkeypatch.setattr(trials, "_OTHER_SECONDS", 0.2)
+    monkeypatch.setattr(hardware, "may_gain_by_bfloat16", lambda: True)
+    found = plan(tiny, mixed, f"--precision={asked}")
+    rates = found["by_precision"]
+    assert sorted(rates) == ["bfloat16", "float32"]
+    assert rates[asked] == found["speed"]
+    assert main(["plan", f"--model={tiny}", f"--input={mixed}", f"--precision={asked}"]) == 0
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if one.startswith("precision ")]
+    assert re.search(r"bfloat16 [\d,]+, float32 [\d,]+ tokens/s; --precision=\w+ is faster", line)
+
+
+def test_no_number_type_is_timed_where_there_is_no_choice(plan, tiny, mixed, monkeypatch):
+    from corpusvec.transforms.models import hardware
+
+    monkeypatch.setattr(trials, "_SECONDS", 0.2)
+    monkeypatch.setattr(hardware, "may_gain_by_bfloat16", lambda: False)
+    assert plan(tiny, mixed)["by_precision"] == {}
 
 
 def test_workers_and_what_they_cost(plan, tiny, mixed):

@@ -72,7 +72,7 @@ def window(tmp_path_factory) -> Iterator[Tab]:
 
 @pytest.fixture
 def tab(window, written) -> Iterator[Tab]:
-    """The report, opened anew; nothing may go wrong in it."""
+    """The report, opened again; nothing may go wrong in it."""
     window.look(1280, 900)
     window.open(written.as_uri(), READY)
     window.run("localStorage.clear()")

@@ -23,9 +23,10 @@ import pytest
 import yaml
 from cronsim import CronSim, CronSimError
 
-from corpusvec.pipeline.cli import DONE, FAILED, INTERRUPTED, NOT_PUBLISHED, WRONG_USAGE
 from corpusvec.pipeline.flags import embed as embed_flags
 from corpusvec.pipeline.flags import parsing, snapshots
+from corpusvec.pipeline.flags.commands import COMMANDS
+from corpusvec.pipeline.terminal.exits import DONE, FAILED, INTERRUPTED, NOT_PUBLISHED, WRONG_USAGE
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "deploy" / "schedule"
@@ -143,7 +144,7 @@ def embed_call(words: list[str]) -> argparse.Namespace:
     if "--if_running" not in parser._option_string_actions:
         parser.add_argument("--if_running", choices=("wait", "fail"))
     flags = parser.parse_args(words[2:])
-    parsing.refuse_incomplete(flags)
+    parsing.refuse_incomplete(flags, COMMANDS["embed"].needs)
     parsing.refuse_twice(flags, words)
     return flags
 

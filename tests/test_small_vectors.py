@@ -101,6 +101,7 @@ def test_a_night_embeds_what_is_new_and_keeps_the_ranges(embed, tiny, source, dt
     # Values that the first night did not have are outside its ranges.
     write_lines(source, [*source.read_text().splitlines(), "zebra " * 40, "a b c d e f"])
     second = embed(tiny, source, f"--vector_dtype={dtype}")
+    assert second.code == 0, second.err
     counts = manifest_of(second)["counts"]
     assert (counts["embedded"], counts["reused"]) == (2, len(before))
     assert manifest_of(second)["run"] == run
@@ -188,10 +189,10 @@ def test_related_and_search_find_what_plain_numpy_finds(made, tiny, dtype):
     np.testing.assert_array_equal(corpus.stored(), rows[in_order])
     for row in (0, 17, 40):
         found = [one.target for one in corpus.related(ids[row], top=12)]
-        assert found == brute(restored, row, ids, 12)
+        assert found == brute(floats, row, ids, 12)
     asked = corpusvec.Embedder(model=tiny, vectors="mean@-1").embed(["the rain 3"])
     hits = Searcher(corpus, "vector", by="vectors").search("the rain 3", top=5)
-    with_question = np.concatenate([asked, restored])
+    with_question = np.concatenate([asked, floats])
     assert [hit.document for hit in hits] == brute(with_question, 0, ["", *ids], 5)
 
 

@@ -10,12 +10,11 @@ import apache_beam as beam
 from corpusvec.transforms.batches import cut_batches
 from corpusvec.transforms.columns import Windows, joined_windows
 from corpusvec.transforms.measures.beam_times import stamp_of, stamped
-from corpusvec.transforms.models.kinds import tokens_at_once
+from corpusvec.transforms.models.capacities import THIS_PROCESS
 
 # What is sorted at once: enough for little padding, little enough for memory. A bundle may be a
 # whole partition, and most of its documents may be longer than what the model reads of them.
 _WINDOWS, _SIZE, _CHARACTERS = 2048, 1 << 18, 1 << 24
-_TIMES = 16  # so much of that where batches are as large as a GPU wants them
 _KEPT_BYTES = 128 << 20
 
 
@@ -77,7 +76,8 @@ class _BatchFn(beam.DoFn):
             return True  # sorted by length, a document's last window comes long after its first
         if self._windows < _WINDOWS and self._size < _SIZE:
             return False
-        times = _TIMES if self._wanted() else 1
+        # More, as batches are larger on a GPU.
+        times = max(1, self._wanted() // self._limits[0])
         return self._windows >= times * _WINDOWS or self._size >= times * _SIZE
 
     def _wanted(self) -> int:
@@ -85,13 +85,14 @@ class _BatchFn(beam.DoFn):
         the first batches have come to the model.
         """
         _, padding, _ = self._limits
-        return tokens_at_once() if padding else 0
+        return THIS_PROCESS.tokens if padding else 0
 
     def _sort(self):
         if self._waiting:
             budget, padding, longest = self._limits
             windows, budget = joined_windows(self._waiting), max(budget, self._wanted())
-            self._ready.extend(cut_batches(windows, budget, padding, longest))
+            few = THIS_PROCESS.few_shapes
+            self._ready.extend(cut_batches(windows, budget, padding, longest, few))
         self._waiting, self._windows, self._size, self._sent = [], 0, 0, 0
         self._characters = self._cut = 0
 

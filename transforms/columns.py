@@ -29,7 +29,7 @@ from corpusvec.transforms.elements import (
 from corpusvec.transforms.ranges import edges_of, places_of
 
 DOCUMENTS, CHARACTERS = 512, 1 << 20  # of a batch, about: the tokenizer is fastest on many
-Row = tuple[Any, ...]  # the fields of a `Document`, in their order
+Row = tuple[Any, ...]  # the fields of a `Document`, in their order; that of chunks may lack
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,7 @@ class Documents(Sequence[Document]):
     metadata: Sequence[Mapping[str, str]]
     alignments: Sequence[Alignment | None]
     links: Sequence[tuple[str, ...]]
+    spans: Sequence[tuple[int, int] | None]
     stamps: Sequence[Any]
     digests: Sequence[bytes] | None = None  # of the texts, where they were needed before
 
@@ -57,7 +58,8 @@ class Documents(Sequence[Document]):
     @classmethod
     def of_rows(cls, rows: Sequence[Row], stamps: Sequence[Any] | None = None) -> Documents:
         """Those of rows."""
-        columns: list[Any] = [list(column) for column in zip(*rows)] or [[] for _ in _FIELDS]
+        columns: list[Any] = [list(column) for column in zip(*rows)]
+        columns += [[None] * len(rows)] * (len(_FIELDS) - len(columns))
         columns.append([None] * len(rows) if stamps is None else stamps)
         return cls(*columns)
 
@@ -69,7 +71,8 @@ class Documents(Sequence[Document]):
         n = len(texts)
         rows, no_metadata = range(first, first + n), [_NO_METADATA] * n
         nothing = [None] * n
-        return cls(ids, texts, nothing, [source] * n, rows, no_metadata, nothing, [()] * n, nothing)
+        told = (no_metadata, nothing, [()] * n, nothing)
+        return cls(ids, texts, nothing, [source] * n, rows, *told, nothing)
 
     def __len__(self) -> int:
         return len(self.ids)

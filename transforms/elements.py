@@ -37,6 +37,7 @@ class Document:
     `id` is unique in a run and stable between runs. `text` is the record as it stands in the
     source; `alignment` says which parts of it the model reads (None: all of it). `source` and
     `source_row` restore the input's order. `links` are the pages that it links to, by their keys.
+    `span` is the place of a chunk in the text that it was cut from; None for what is whole.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Document:
     metadata: Mapping[str, str] = field(default_factory=dict)
     alignment: Alignment | None = None
     links: tuple[str, ...] = ()
+    span: tuple[int, int] | None = None
 
     @property
     def characters(self) -> int:
@@ -124,6 +126,7 @@ class Known(NamedTuple):
     source_row: int
     metadata: Mapping[str, str]
     links: tuple[str, ...] = ()
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

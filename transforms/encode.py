@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
-from corpusvec.transforms.batches import padded_length
+from corpusvec.transforms.batches import padded_length, padded_rows
 from corpusvec.transforms.columns import Windows
 from corpusvec.transforms.elements import Count
 from corpusvec.transforms.measures import counters
 from corpusvec.transforms.measures.beam_times import Stamp, stamp_of, stamped
 from corpusvec.transforms.measures.clocks import PEAK_MEMORY, peak_memory
+from corpusvec.transforms.models.capacities import THIS_PROCESS
 from corpusvec.transforms.models.isolation import encode_each
 from corpusvec.transforms.models.kinds import Encoder, load_encoder
 from corpusvec.transforms.models.placements import Origin, on_this_machine
@@ -111,8 +112,9 @@ class _EncodeFn(beam.DoFn):
             self._tally.count("model_load_ms", milliseconds)
         self._tally.count("batches")
         if self._model.tokenizer:
-            padded = len(batch) * padded_length(batch, self._model.longest_padded)
-            self._tally.count("padded_tokens", padded)
+            few = THIS_PROCESS.few_shapes
+            length = padded_length(batch, self._model.longest_padded, few)
+            self._tally.count("padded_tokens", padded_rows(batch, few) * length)
         self._in_flight.append((batch, loaded.threads.submit(loaded.encode, batch)))
         if len(self._in_flight) > self._limit:
             yield from self._oldest()

@@ -1,4 +1,4 @@
-"""Documents -> Windows."""
+"""Documents -> Windows; and before that long ones -> chunks, where these are wanted."""
 
 from __future__ import annotations
 
@@ -14,12 +14,59 @@ import apache_beam as beam
 from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.elements import HALVED, Count
 from corpusvec.transforms.measures import counters
-from corpusvec.transforms.measures.beam_times import Stamp, stamp_of, stamped
+from corpusvec.transforms.measures.beam_times import OF_THE_RUN, Stamp, stamp_of, stamped
+from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.models.placements import Origin, on_this_machine
 from corpusvec.transforms.specs import TokenizerSpec
 from corpusvec.transforms.storage.digests import failure_of
+from corpusvec.transforms.tokens.chunks import ChunkPlan, cut_chunks
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 from corpusvec.transforms.tokens.windows import EMPTY, Cut, WindowPlan, cut
+
+
+@dataclass(kw_only=True, eq=False)
+class CutChunks(beam.PTransform):
+    """`PCollection[Documents]` -> `chunks` (`Documents`), `failures` of those that cannot be cut,
+    and `counts`: of `records`, which each chunk then is, and of the milliseconds it took.
+
+    Stands before vectors are looked for, so that for all that follows a chunk is a document.
+    """
+
+    tokenizer: TokenizerSpec
+    plan: ChunkPlan
+    origin: Origin | None = None
+
+    def expand(self, documents):
+        chunk = _ChunkFn(self.tokenizer, self.plan, self.origin)
+        return documents | beam.ParDo(chunk).with_outputs("failures", "counts", main="chunks")
+
+
+class _ChunkFn(beam.DoFn):
+    def __init__(self, spec: TokenizerSpec, plan: ChunkPlan, origin: Origin | None):
+        self._spec, self._plan, self._origin = spec, plan, origin
+
+    def setup(self):
+        self._tokenizer = load_tokenizer(on_this_machine(self._spec, self._origin))
+
+    def start_bundle(self):
+        self._spent, self._more = Spent("tokenize_ms"), 0
+
+    def process(self, documents: Documents):
+        yield from self._spent.during(self._chunks(documents))
+
+    def finish_bundle(self):
+        for count in (Count("records", self._more), *self._spent.reports()):
+            yield stamped(count, OF_THE_RUN, "counts")
+
+    def _chunks(self, documents: Documents) -> Iterator:
+        found = cut_chunks(documents, self._tokenizer, self._plan)
+        chunks = found.documents
+        self._more += len(chunks) + len(found.refused) - len(documents)
+        for row, why in found.refused:
+            failure = failure_of("tokenize", documents[row], why)
+            yield stamped(failure, stamp_of(documents, row), "failures")
+        if len(chunks):
+            yield chunks
 
 
 @dataclass(kw_only=True, eq=False)

@@ -6,16 +6,11 @@ import argparse
 import contextlib
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from corpusvec.pipeline.flags import parsing
-from corpusvec.pipeline.runners.options import (
-    beam_flags,
-    check_runner,
-    open_file_systems,
-    refuse_misread,
-)
+from corpusvec.pipeline.runners.options import check_runner, open_file_systems, refuse_misread
 from corpusvec.pipeline.terminal import logs
 from corpusvec.pipeline.terminal.exits import DONE, INTERRUPTED, NOT_PUBLISHED, failed, say
 from corpusvec.pipeline.terminal.metrics_files import MetricsFile
@@ -24,14 +19,10 @@ if TYPE_CHECKING:
     from corpusvec.pipeline.jobs import Job
 
 
-def embed(
-    metrics: MetricsFile, flags: argparse.Namespace, rest: list[str], arguments: Sequence[str]
-) -> int:
+def embed(flags: parsing.Typed) -> int:
     """Run it -> exit code. Raises what is to be said in one line."""
-    parsing.refuse_unknown(rest, flags, beam_flags)
-    parsing.refuse_incomplete(flags)
-    parsing.refuse_twice(flags, arguments)
-    refuse_misread(rest)
+    metrics: MetricsFile = flags.metrics
+    refuse_misread(flags.beam)
     parsing.refuse_contradictions(flags)
     from corpusvec.pipeline import jobs
     from corpusvec.pipeline.run import beam_arguments
@@ -39,7 +30,7 @@ def embed(
     from corpusvec.transforms.snapshots.layouts import latest
 
     check_runner(flags)
-    rest = beam_arguments(flags, rest)
+    rest = beam_arguments(flags, flags.beam)
     metrics.check(rest)
     open_file_systems(rest)
     job = None
@@ -104,13 +95,12 @@ def _prune(job: Job, keep: int) -> int:
     from corpusvec.pipeline.commands import snapshots
 
     snapshot = job.snapshot
-    asked = {"action": "prune", "keep": keep, "handed_over": False, "dry_run": False}
+    asked = {"keep": keep, "handed_over": False, "dry_run": False}
     try:
         with _interruptible():
             for claim in job.claims:
                 claim.tell(snapshot.id, [])  # what was read for this run is not needed any more
-            lines, _ = snapshots.run(argparse.Namespace(**asked, output=snapshot.output))
-        say(lines)
+            snapshots.prune(argparse.Namespace(**asked, output=snapshot.output))
     except KeyboardInterrupt:
         told = f"interrupted while it pruned, after {snapshot.folder} was published"
         return failed(told, INTERRUPTED, "interrupted", snapshot=snapshot.id)

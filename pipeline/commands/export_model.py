@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import tempfile
@@ -10,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpusvec.pipeline.settings import Recipe, Settings
+from corpusvec.transforms.models.kinds import check_whole
 from corpusvec.transforms.models.sources.archives import SUFFIXES, pack
+from corpusvec.transforms.models.sources.handles import local_model
 from corpusvec.transforms.models.transformers import checkpoints
 from corpusvec.transforms.specs import Asked
 
@@ -18,6 +21,15 @@ _BERTS = (
     "a transformer that corpusvec runs itself (a TensorFlow 1 checkpoint or a Hugging Face folder),"
     " or a text file of word vectors"
 )
+
+
+def run(flags: argparse.Namespace) -> list[str]:
+    """What the command says; its source may be named by a handle."""
+    asked = vars(flags)
+    names = ("target", "strings", "archive", "vectors", "normalize", "oov_buckets")
+    settings = {name: asked[name] for name in (*names, "tokenizer", "do_lower_case")}
+    source = local_model(flags.source, flags.model_cache, flags.refresh_model, check_whole)
+    return export_model(source, **settings)
 
 
 def export_model(

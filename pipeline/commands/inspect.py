@@ -8,6 +8,7 @@ objects for other models in the same place. The first one is what `embed` would 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -165,7 +166,8 @@ def _models(path: str, question: _Question) -> list[ModelReport]:
     errors: list[ValueError] = []
     for kind in kinds:
         try:
-            reports += _READERS[kind](path, question, kind == kinds[0])
+            read = _READERS.get(kind, functools.partial(_as_described, kind))
+            reports += read(path, question, kind == kinds[0])
         except ValueError as error:
             errors.append(error)
             key = kind if kind in KINDS else None
@@ -230,8 +232,8 @@ def _hugging_face(path: str, question: _Question, first: bool) -> Iterator[Model
     yield replace(report, architecture=values.get("model_type"))
 
 
-def _static(path: str, question: _Question, first: bool) -> Iterator[ModelReport]:
-    spec = _describe("static", path, question.asked, first)
+def _as_described(kind: str, path: str, question: _Question, first: bool) -> Iterator[ModelReport]:
+    spec = _describe(kind, path, question.asked, first)
     yield models.of_spec(spec, question.place, None, question.command())
 
 
@@ -253,9 +255,8 @@ def _saved_model(path: str, question: _Question, first: bool) -> Iterator[ModelR
     yield models.of_spec(spec, question.place, model, question.command())
 
 
-_READERS = {
+_READERS = {  # of kinds of which there is more to tell
     "checkpoint": _checkpoint,
     "hugging_face": _hugging_face,
-    "static": _static,
     "saved_model": _saved_model,
 }

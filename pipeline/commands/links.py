@@ -6,7 +6,7 @@ import argparse
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -171,11 +171,3 @@ def _text_of(flag: str, path: str) -> str:
         return Path(path).expanduser().read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{flag}={path}: cannot be read ({error})") from error
-
-
-COMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {
-    "related": related,
-    "search": search,
-    "evaluate": evaluate,
-    "mcp": mcp,
-}

@@ -13,6 +13,7 @@ from dataclasses import asdict
 
 from corpusvec.pipeline import jobs
 from corpusvec.pipeline.first_models import Languages, is_same
+from corpusvec.pipeline.flags.parsing import Typed
 from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.plans import texts
 from corpusvec.pipeline.plans.blocks import only_from_start
@@ -20,7 +21,7 @@ from corpusvec.pipeline.plans.estimates import Corpus, Work, corpus, cost
 from corpusvec.pipeline.plans.reports import Report, Run
 from corpusvec.pipeline.plans.samples import Sample, take_sample
 from corpusvec.pipeline.plans.trials import Speeds, try_out
-from corpusvec.transforms.measures.clocks import peak_memory
+from corpusvec.pipeline.runners.options import check_runner
 from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
 from corpusvec.transforms.snapshots.tables import FILE_BYTES
 
@@ -30,11 +31,13 @@ _ID_BYTES = 16  # that a local run keeps of every document
 _RUNNER_SECONDS = 4e-6  # that stages take to hand a window on, many together
 
 
-def plan(flags: argparse.Namespace, started: float) -> Iterable[str]:
+def plan(flags: Typed) -> Iterable[str]:
     """The lines to print. Raises `ValueError` where `embed` would, and where no document is
     found.
     """
+    check_runner(flags)
     flags.output = flags.output or _NO_OUTPUT
+    started = flags.metrics.started
     job = jobs.from_flags(flags, started)
     ready = time.time() - started
     sample = take_sample(job)
@@ -95,7 +98,7 @@ def _report(
         TOKENS: counts["tokens"] * speeds.tokens.bytes,
     }
     stored = {table: round(size) for table, size in written.items() if size}
-    names = [name for name in counts if name != "size"]
+    names = [name for name in counts if name not in ("size", "cut")]
     return Report(
         files=len(job.files),
         input_bytes=sum(file.size for file in job.files),
@@ -103,9 +106,10 @@ def _report(
         margins={name: whole.margins[name] for name in names},
         bytes=stored,
         output_files={table: math.ceil(size / FILE_BYTES) for table, size in stored.items()},
-        memory_bytes=round(peak_memory() + _ID_BYTES * counts["documents"]),
+        memory_bytes=round(speeds.memory + _ID_BYTES * counts["documents"]),
         unit="tokens" if job.recipe.spec.tokenizer else "bytes",
         speed=speeds.rate,
+        by_precision=speeds.by_precision,
         start_seconds=work.start,
         runs=_runs(work, flags),
         price=flags.price,

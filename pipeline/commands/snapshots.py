@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from corpusvec.pipeline.flags.compare_models import embeds
 from corpusvec.pipeline.flags.parsing import UsageError, command
 from corpusvec.pipeline.inspections import outputs, texts
-from corpusvec.pipeline.outputs import differences, listings, prunings
+from corpusvec.pipeline.outputs import differences, listings, prunings, verifications
 from corpusvec.pipeline.outputs.named_snapshots import (
     manifest_of,
     one_sentence,
     output_typed,
     snapshot_named,
 )
-from corpusvec.pipeline.outputs.verifications import Verified, verify
+from corpusvec.pipeline.terminal.exits import DONE, FAILED, say
 from corpusvec.pipeline.terminal.formats import bytes_text, counted
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.earlier_rows import Damaged, EarlierFile, check_file
@@ -37,28 +39,35 @@ from corpusvec.transforms.storage.files import files_in, join
 _Said = tuple[Iterable[str], bool]
 
 
-def run(flags: argparse.Namespace) -> _Said:
-    """The command that `flags.action` names -> what it says, and whether what it looked at is
-    whole. Raises `ValueError` for what is not there.
-    """
-    flags.output = output_typed(flags.output)
-    with one_sentence(flags.output):
-        lines, whole = _COMMANDS[flags.action](flags)
-        return list(lines), whole
+def _of_output(command: Callable[[argparse.Namespace], _Said]) -> Callable[..., int]:
+    """A command -> the same with what it says printed, and its exit code."""
+
+    @functools.wraps(command)
+    def run(flags: argparse.Namespace) -> int:
+        flags.output = output_typed(flags.output)
+        with one_sentence(flags.output):
+            lines, whole = command(flags)
+            lines = list(lines)
+        say(lines)
+        return DONE if whole else FAILED
+
+    return run
 
 
 def _json(value: Any) -> list[str]:
     return [json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)]
 
 
-def _list(flags: argparse.Namespace) -> _Said:
+@_of_output
+def list_all(flags: argparse.Namespace) -> _Said:
     found = listings.listing(flags.output)
     if not (found.snapshots or found.attempts or found.latest or found.running):
         raise UsageError(f"{flags.output}: holds no snapshot; is it an --output of `embed`?")
     return _json(found.as_json()) if flags.json else listings.lines(found), True
 
 
-def _show(flags: argparse.Namespace) -> _Said:
+@_of_output
+def show(flags: argparse.Namespace) -> _Said:
     one = snapshot_named(flags.output, flags.snapshot)
     manifest_of(flags.output, one)
     report = outputs.read(Snapshot(flags.output, one).folder)
@@ -67,7 +76,8 @@ def _show(flags: argparse.Namespace) -> _Said:
     return _json(asdict(report)) if flags.json else texts.lines([report]), True
 
 
-def _diff(flags: argparse.Namespace) -> _Said:
+@_of_output
+def diff(flags: argparse.Namespace) -> _Said:
     new = manifest_of(flags.output, snapshot_named(flags.output, flags.new))
     old = snapshot_named(flags.output, flags.old) if flags.old else _before(flags.output, new)
     found = differences.changes_between(flags.output, manifest_of(flags.output, old), new)
@@ -90,8 +100,9 @@ def _before(output: str, manifest: Mapping[str, Any]) -> str:
     raise UsageError(f"{output}: has no published snapshot before {manifest['id']}{instead}")
 
 
-def _verify(flags: argparse.Namespace) -> _Said:
-    found = verify(flags.output, snapshot_named(flags.output, flags.snapshot))
+@_of_output
+def _verify_files(flags: argparse.Namespace) -> _Said:
+    found = verifications.verify(flags.output, snapshot_named(flags.output, flags.snapshot))
     if flags.json:
         whole = {"whole": not found.problems}
         problems = [problem._asdict() for problem in found.problems]
@@ -99,7 +110,7 @@ def _verify(flags: argparse.Namespace) -> _Said:
     return _verified(found), not found.problems
 
 
-def _verified(found: Verified) -> Iterator[str]:
+def _verified(found: verifications.Verified) -> Iterator[str]:
     yield from map(str, found.problems)
     name = f"{found.snapshot}{' (LATEST names it)' if found.is_latest else ''}"
     if found.problems:
@@ -112,7 +123,8 @@ def _verified(found: Verified) -> Iterator[str]:
     )
 
 
-def _publish(flags: argparse.Namespace) -> _Said:
+@_of_output
+def publish(flags: argparse.Namespace) -> _Said:
     # What `embed` prints is the snapshot's folder: its name will do, and so will all of it.
     snapshot = Snapshot(flags.output, flags.snapshot.rstrip("/").rpartition("/")[2])
     manifest = read_manifest(snapshot.output, snapshot.id)
@@ -129,7 +141,8 @@ def _publish(flags: argparse.Namespace) -> _Said:
     return [f"{snapshot.folder} is published: {snapshot.output}/{LATEST} names it"], True
 
 
-def _rollback(flags: argparse.Namespace) -> _Said:
+@_of_output
+def rollback(flags: argparse.Namespace) -> _Said:
     output, named = flags.output, latest(flags.output)
     if named is None:
         raise UsageError(f"{output}: nothing is published; there is nothing to go back from")
@@ -204,7 +217,8 @@ def _what_lacks(output: str, one: str, fast: bool) -> str:
     return ""
 
 
-def _prune(flags: argparse.Namespace) -> _Said:
+@_of_output
+def prune(flags: argparse.Namespace) -> _Said:
     output = flags.output
     there: Sequence[str] = snapshot_ids(output)
     if not there and not leftovers(output) and latest(output) is None:
@@ -213,12 +227,10 @@ def _prune(flags: argparse.Namespace) -> _Said:
     return prunings.lines(output, found, flags.dry_run), True
 
 
-_COMMANDS: Mapping[str, Callable[[argparse.Namespace], _Said]] = {
-    "list": _list,
-    "show": _show,
-    "diff": _diff,
-    "verify": _verify,
-    "publish": _publish,
-    "rollback": _rollback,
-    "prune": _prune,
-}
+def verify(flags: argparse.Namespace) -> int:
+    """The files, or with a model the vectors."""
+    if not embeds(flags):
+        return _verify_files(flags)
+    from corpusvec.pipeline.commands import compare_models
+
+    return compare_models.run(flags)

@@ -37,16 +37,12 @@ def change(
     tolerance: float,
     how: Quantization | None = None,
 ) -> ColumnChange:
-    """Of the documents whose old vector is finite. `how` the new ones would be stored: what is
-    compared is what would be read again.
-    """
-    finite = np.isfinite(sample.vectors[name]).all(axis=1)
-    places = np.flatnonzero(finite).tolist()
+    """Of the documents whose old vector is finite; new ones are compared as `how` stores them."""
+    places = np.flatnonzero(np.isfinite(sample.vectors[name]).all(axis=1)).tolist()
     old = sample.vectors[name][places]
     there = np.array([isinstance(rows[place], SentenceVector) for place in places], np.bool_)
     given = [row for place in places if isinstance(row := rows[place], SentenceVector)]
     new = _read_again([row.vectors[name] for row in given], how)
-    ids = [sample.documents[place].id for place in places]
     whole = np.zeros((len(places), new.shape[1]), np.float32)
     whole[there] = new
     found = ColumnChange(
@@ -64,7 +60,7 @@ def change(
     )
     if not len(new) or old.shape[1] != new.shape[1]:
         return found
-    those = [ids[place] for place in np.flatnonzero(there)]
+    those = [sample.documents[places[place]].id for place in np.flatnonzero(there)]
     apart = np.abs(old[there] - new).max(axis=1)
     largest = float(apart.max())
     return replace(

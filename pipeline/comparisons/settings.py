@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from corpusvec.pipeline.flags.compare_models import SETTINGS
 from corpusvec.pipeline.settings import Recipe, Settings
+from corpusvec.transforms.documents.formats import CHUNKS
 from corpusvec.transforms.models.sources.downloads import without_secrets
 
 _OF_THE_MODEL = ("tokenizer", "do_lower_case", "signature", "output_key")
@@ -32,7 +33,8 @@ def settings_of(manifest: Mapping[str, Any], flags: argparse.Namespace) -> Again
     """
     was = manifest["configuration"]
     given = {name: value for name in SETTINGS if (value := getattr(flags, name)) is not None}
-    left = (*_OF_THE_MACHINE, *_IN_THE_MANIFEST)
+    of_chunks = ["window_overlap"] if was.get("unit") == CHUNKS else []
+    left = (*_OF_THE_MACHINE, *_IN_THE_MANIFEST, *of_chunks)
     kept = {name: was[name] for name in SETTINGS if name in was and name not in left}
     notes = []
     model = flags.model or was["model"]

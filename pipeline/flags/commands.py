@@ -84,6 +84,8 @@ COMMANDS: Mapping[str, Command] = {
         "embed a corpus",
         "Embed a corpus: read, tokenize, encode, and write vectors to Parquet.",
         add_embed_flags,
+        run="embed:embed",
+        needs=("input", "output", "model"),
     ),
     "plan": Command(
         "estimate what embedding a corpus takes",
@@ -91,24 +93,29 @@ COMMANDS: Mapping[str, Command] = {
         " same flags would read and write, and how long it would take. Nothing is written; omit"
         " --output if you like.",
         add_plan_flags,
+        run="plan:plan",
+        needs=("input", "model"),
     ),
     "report": REPORT,
     "inspect": Command(
         "show what a model, or an output folder, holds",
         "Show what is inside a model, and how it would be run; or what an output of `embed` holds.",
         add_inspect_flags,
+        run="inspect:inspect",
     ),
     "related": Command(
         "find the documents nearest to each, and why",
         "For each document of an output, find those nearest to it that it is not linked with, and"
         " show the passages of both that are near.",
         add_related_flags,
+        run="links:related",
     ),
     "search": Command(
         "find documents by a text",
         "Find the documents of an output that are nearest to a text in meaning and words. Without a"
         " text, each line that is typed is one.",
         add_search_flags,
+        run="links:search",
     ),
     "evaluate": Command(
         "measure how many of a corpus's own links are found",
@@ -116,17 +123,20 @@ COMMANDS: Mapping[str, Command] = {
         " documents are among the ten nearest: by vectors, by words, and by both. Or compare the"
         " scores of a file of pairs with the model's.",
         add_evaluate_flags,
+        run="links:evaluate",
     ),
     "mcp": Command(
         "serve an output to assistants",
         "Serve search, related and get over the Model Context Protocol, on stdin and stdout.",
         add_mcp_flags,
+        run="links:mcp",
     ),
     "export-model": Command(
         "make a SavedModel of a BERT, or of a file of word vectors",
         "Make a TensorFlow 2 SavedModel of a BERT, or a lookup table of a text file of word"
         " vectors.",
         add_export_flags,
+        run="export_model:run",
     ),
     "snapshots": Command(
         "manage the snapshots of an output",
@@ -142,5 +152,6 @@ COMMANDS: Mapping[str, Command] = {
         " written, those that are gone are removed, all others stay. After a push that was"
         " interrupted only what is missing is sent.",
         add_push_flags,
+        run="push:push",
     ),
 }

@@ -35,7 +35,8 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "choices": UNITS,
             "default": "page",
             "help": "what is a document: a page of a Scrapbox export or a line of it; a Markdown"
-            " note (page) or a section below a heading of it (default: page)",
+            " note (page) or a section below a heading of it; or a chunk of any record (window),"
+            " short enough for one window of the model (default: page)",
         },
         "scrapbox_markup": {
             "choices": ("strip", "keep"),
@@ -228,8 +229,14 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
         "window_overlap": {
             "type": count,
             "metavar": "N",
-            "help": "number of tokens that neighbouring windows share (default: a quarter of a"
-            " window, at most 64)",
+            "help": "number of tokens that neighbouring windows share; with --unit=window so many"
+            " or fewer (default: a quarter of a window, at most 64)",
+        },
+        "chunk_tokens": {
+            "type": above_zero,
+            "metavar": "N",
+            "help": "with --unit=window: number of tokens of a chunk at most, with special ones and"
+            " the prompt (default: --max_seq_length)",
         },
     },
     "the run": {

@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 # What Beam's job server for Flink knows, and Beam itself passes on.
 _FLINK = {
@@ -21,11 +21,22 @@ _FLINK = {
 TYPED = "CORPUSVEC_TYPED"  # the environment variable
 _NAME = "corpusvec"
 # What is given without a flag.
-_PLACES = {"command", "action", "place", "source", "target", "snapshot", "old", "new", "text"}
+_PLACES = {"place", "source", "target", "snapshot", "old", "new", "text"}
+
+
+_NEEDED = {"input": "files to read", "output": "a folder", "model": "a model"}
 
 
 class UsageError(ValueError):
     """A command line that asks for what cannot be."""
+
+
+class Typed(argparse.Namespace):
+    """The flags of a command line; beside them what it has for Beam, and the metrics of the run."""
+
+    __slots__ = ("beam", "metrics")
+    beam: list[str]
+    metrics: Any
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,19 +74,23 @@ def value_of(name: str, arguments: Sequence[str]) -> str | None:
     return found
 
 
-def refuse_unknown(
-    rest: Sequence[str], flags: argparse.Namespace, of_beam: Callable[[], set[str]]
-) -> None:
+def take_text(flags: Typed) -> None:
+    """A text may stand behind flags, where argparse does not look for it."""
+    if getattr(flags, "text", "") is None and flags.beam and not flags.beam[0].startswith("-"):
+        flags.text = flags.beam.pop(0)
+
+
+def refuse_unknown(flags: Typed, of_beam: Callable[[], set[str]]) -> None:
     """Raises `UsageError` for what is no flag of the command, nor one `of_beam`, naming the nearest
     one: Beam would drop it.
     """
-    if not rest:
+    if not flags.beam:
         return  # Beam takes a second to import
     known = {f"--{name}" for name in vars(flags).keys() - _PLACES}
     known |= of_beam()
     known |= _FLINK if getattr(flags, "runner", "") == "flink" else set()
     value_may_follow = False
-    for argument in rest:
+    for argument in flags.beam:
         name = argument.split("=", 1)[0]
         if name in known:
             value_may_follow = "=" not in argument
@@ -98,13 +113,10 @@ def refuse_contradictions(flags: argparse.Namespace) -> None:
         raise UsageError("--full embeds everything again, --previous reuses: give one of them")
 
 
-def refuse_incomplete(flags: argparse.Namespace, output: bool = True) -> None:
-    """Raises `UsageError` where a flag that `embed` needs is missing or empty; `plan` needs no
-    `output`.
-    """
-    for name, what in (("input", "files to read"), ("output", "a folder"), ("model", "a model")):
-        if name == "output" and not output:
-            continue
+def refuse_incomplete(flags: argparse.Namespace, needs: Sequence[str]) -> None:
+    """Raises `UsageError` where a flag that a command needs is missing or empty."""
+    for name in needs:
+        what = _NEEDED[name]
         if getattr(flags, name) is None:
             raise UsageError(f"--{name} is missing: {what} (--help lists all flags)")
         if not "".join(getattr(flags, name)).strip():

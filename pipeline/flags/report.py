@@ -33,4 +33,5 @@ REPORT = Command(
     " of all documents, what the corpus is, and what changed since the snapshot before. It works"
     " from the disk, without a server or a network.",
     add_report_flags,
+    run="report:report",
 )

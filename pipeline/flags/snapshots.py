@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from corpusvec.pipeline.flags.compare_models import add_swap_flags
@@ -12,14 +12,19 @@ from corpusvec.pipeline.flags.values import above_zero
 
 
 class Command(NamedTuple):
-    """A command of the program: what it is for, in few words and in more, and its flags, or its
-    parts.
+    """A command of the program: what it is for, in few words and in more, its flags, and those it
+    needs.
+
+    `run` is a module of `commands` and a function in it, `plan:plan`: flags -> lines to say, or an
+    exit code. Instead of it there may be `parts`, commands of its own.
     """
 
     help: str
     description: str
     add_flags: Callable[[argparse.ArgumentParser], None] = lambda parser: None
-    parts: Mapping[str, Command] = {}  # commands of its own
+    run: str = ""
+    needs: Sequence[str] = ()
+    parts: Mapping[str, Command] = {}
 
 
 def add_list_flags(parser: argparse.ArgumentParser) -> None:
@@ -102,17 +107,20 @@ SNAPSHOTS: Mapping[str, Command] = {
         "List snapshots, oldest first: when each was finished, what it contains, whether it is"
         " published; then running attempts, and what attempts left that ended early.",
         add_list_flags,
+        run="snapshots:list_all",
     ),
     "show": Command(
         "show what a snapshot contains",
         "Show the settings, counts, columns and a few rows of a snapshot, as `inspect` does.",
         add_show_flags,
+        run="snapshots:show",
     ),
     "diff": Command(
         "show what changed between two snapshots",
         "Show which documents were added, changed, removed or moved between two snapshots (default:"
         " the one that LATEST names, and the one before), and which settings differ.",
         add_diff_flags,
+        run="snapshots:diff",
     ),
     "verify": Command(
         "check a snapshot's files, or compare its vectors with another model's",
@@ -121,22 +129,26 @@ SNAPSHOTS: Mapping[str, Command] = {
         " again instead, and report what is the same and what changed. Nothing is written. Exit"
         " codes: 0 complete or compared, 1 damaged, 3 fewer neighbours kept than --min_neighbours.",
         add_verify_flags,
+        run="snapshots:verify",
     ),
     "publish": Command(
         "publish a snapshot that its run did not publish",
         "Accept a finished snapshot, rejected records and all; nothing is embedded.",
         add_publish_flags,
+        run="snapshots:publish",
     ),
     "rollback": Command(
         "go back to an earlier published snapshot",
         "Let LATEST name a snapshot that was published earlier and is not damaged: its files are"
         " read again. The next run of `embed` publishes as usual.",
         add_rollback_flags,
+        run="snapshots:rollback",
     ),
     "prune": Command(
         "remove old snapshots and what killed runs left",
         "Remove snapshots older than the newest --keep, and the attempts of runs that ended early."
         " The snapshot that LATEST names stays, and so does whatever a run reads.",
         add_prune_flags,
+        run="snapshots:prune",
     ),
 }

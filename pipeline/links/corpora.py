@@ -178,6 +178,12 @@ class Corpus:
         """The pages that each document links to, by their keys."""
         return [tuple(one or ()) for one in self._column("links")]
 
+    @cached_property
+    def spans(self) -> list[tuple[int, int] | None]:
+        """Where each chunk stands in the text that it was cut from; None for what is whole."""
+        bounds = zip(self._column("start"), self._column("end"))
+        return [None if start is None else (start, end) for start, end in bounds]
+
     def texts(self, rows: Sequence[int] | None = None) -> list[str]:
         """The texts of some rows, or of all."""
         if rows is None:

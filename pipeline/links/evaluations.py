@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,6 @@ from corpusvec.pipeline.links.rankings import (
     VECTORS,
     Rankings,
 )
-from corpusvec.transforms.documents.scrapbox_markup import title_key
 from corpusvec.transforms.links.evaluations import (
     AT,
     Found,
@@ -32,13 +32,13 @@ from corpusvec.transforms.links.evaluations import (
     found_links,
     gain,
     held_out,
-    masked,
     parse_pairs,
     pearson,
     spearman,
 )
 from corpusvec.transforms.links.fusions import shares
 from corpusvec.transforms.links.lexical import EXTRA, LexicalIndex, is_installed
+from corpusvec.transforms.links.notations import PLAIN, shown
 from corpusvec.transforms.links.passages import passages_of
 
 _TRIED = {
@@ -48,7 +48,7 @@ _TRIED = {
     PASSAGES: (0.0, 0.3, 1.0),
     LINKS: (0.0, 0.3, 1.0),
 }
-_MEASURED = 5_000  # pages at most whose links are looked for
+_MEASURED = 5_000  # pages at most whose links are evaluated
 _FOLDS = 5
 _EQUAL = 1e-6  # numbers that differ by less: it is what float32 rounds away
 _FEWEST = 20  # pages with links, to choose weights by
@@ -112,16 +112,11 @@ def _keep(pages: Pages, weights: Mapping[str, float]) -> None:
     keep_weights(folder_of(first.output, first.snapshot, pages.column), weights)
 
 
-def _in_project(of: str, there: Container[tuple[str, str]]) -> Callable[[str], bool]:
-    return lambda page: (of, title_key(page)) in there
-
-
 def _rankings(pages: Pages, model: str | None) -> Rankings:
     """Of all pages: each asks with its masked text, and the others are as they stand."""
-    there = {(of, title_key(title)) for of, title in zip(pages.projects, pages.titles)}
     texts = [
-        masked(text, _in_project(of, there)) if scrapbox else text
-        for text, of, scrapbox in zip(pages.texts, pages.projects, pages.scrapbox)
+        shown(text, notation, functools.partial(pages.has_target, row))
+        for row, (text, notation) in enumerate(zip(pages.texts, pages.notations))
     ]
     embedder = PassageModel(pages.corpora[0].manifest, pages.column, model)
     first = pages.corpora[0]
@@ -131,18 +126,18 @@ def _rankings(pages: Pages, model: str | None) -> Rankings:
     ranked.each[LEXICAL] = rankings.by_words(LexicalIndex.of(pages.texts), texts)
     ranked.each[MENTIONS] = rankings.by_mentions(pages.titles, pages.texts, texts)
     if len(pages) <= rankings.MOST_EMBEDDED:
-        theirs = _passages(kept, pages.texts, pages.scrapbox)
-        mine = _passages(KeptVectors(None, embedder), texts, [False] * len(texts))
+        theirs = _passages(kept, pages.texts, pages.notations)
+        mine = _passages(KeptVectors(None, embedder), texts, [PLAIN] * len(texts))
         ranked.each[PASSAGES] = rankings.by_passages(mine, theirs, ranked.pools())
     ranked.each[LINKS] = rankings.by_links(ranked.each, pages.graph)
     return ranked
 
 
 def _passages(
-    kept: KeptVectors, texts: Sequence[str], scrapbox: Sequence[bool]
+    kept: KeptVectors, texts: Sequence[str], notations: Sequence[str]
 ) -> list[np.ndarray]:
     """The vectors of the passages of each text."""
-    parts = [passages_of(text, marks) for text, marks in zip(texts, scrapbox)]
+    parts = [passages_of(text, notation) for text, notation in zip(texts, notations)]
     kept.add(list(itertools.chain.from_iterable(parts)))
     return [kept.of(some) for some in parts]
 

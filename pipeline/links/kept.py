@@ -17,6 +17,7 @@ import numpy as np
 
 from corpusvec.pipeline.links.models import PassageModel
 from corpusvec.transforms.links.lexical import LexicalIndex
+from corpusvec.transforms.links.notations import SCRAPBOX
 from corpusvec.transforms.links.passages import passages_of
 from corpusvec.transforms.snapshots.layouts import snapshot_ids
 from corpusvec.transforms.storage.files import write
@@ -76,7 +77,7 @@ class KeptVectors:
 
     def take(self, lines: Sequence[str], vectors: np.ndarray) -> None:
         """Vectors of lines that a snapshot has; what is kept on the disk is the others."""
-        parts = [passages_of(line, True) for line in lines]
+        parts = [passages_of(line, SCRAPBOX) for line in lines]
         whole = [at for at, part in enumerate(parts) if len(part) == 1]
         before = len(self._vectors)
         none = np.zeros((0, vectors.shape[1]), np.float32)

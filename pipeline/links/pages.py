@@ -13,30 +13,36 @@ import pyarrow.compute as pc
 from corpusvec.pipeline.flags.parsing import UsageError
 from corpusvec.pipeline.links import corpora
 from corpusvec.pipeline.links.corpora import Corpus
+from corpusvec.transforms.documents.formats import CHUNKS, format_of
+from corpusvec.transforms.documents.markdown import link_key, listed, without_suffix
+from corpusvec.transforms.documents.scrapbox_markup import title_key
 from corpusvec.transforms.links.link_graphs import LinkGraph
 from corpusvec.transforms.links.neighbours import Vectors
+from corpusvec.transforms.links.notations import MARKDOWN, PLAIN, SCRAPBOX
+from corpusvec.transforms.links.vaults import Vault
 
-_LINE = re.compile(r"(.+)#\d+", re.DOTALL)
+_PART = re.compile(r"(.+)#\d+", re.DOTALL)
+_PARTS = ("line", CHUNKS)  # units that are smaller than a page
 
 
 class Pages:
-    """The documents of corpora, in their order; where a snapshot is of lines, the pages that the
-    lines are of, each with the mean of its lines' vectors. An id that stands in two corpora is that
-    of the first.
+    """The documents of corpora, in their order; where a snapshot is of lines, or of chunks, the
+    pages that these are parts of, each with the mean of its parts' vectors. An id that stands in
+    two corpora is that of the first.
     """
 
     def __init__(self, corpora: Sequence[Corpus], column: str | None = None):
         _check_alike(corpora)
         self.corpora, self.column = corpora, corpora[0].column_named(column)
         self.ids: list[str] = []
-        self._lines: list[tuple[int, list[int]]] = []  # of each page its corpus, and its rows
+        self._parts: list[tuple[int, list[int]]] = []  # of each page its corpus, and its rows
         known: set[str] = set()
         for number, corpus in enumerate(corpora):
             for id_, rows in _rows_of_pages(corpus).items():
                 if id_ not in known:
                     known.add(id_)
                     self.ids.append(id_)
-                    self._lines.append((number, rows))
+                    self._parts.append((number, rows))
         self.rows = {id_: row for row, id_ in enumerate(self.ids)}
 
     def __len__(self) -> int:
@@ -45,47 +51,113 @@ class Pages:
     @cached_property
     def whole(self) -> bool:
         """Whether they are the documents of one corpus, each a page."""
-        return len(self.corpora) == 1 and not is_of_lines(self.corpora[0])
+        return len(self.corpora) == 1 and unit_of(self.corpora[0]) not in _PARTS
 
     @property
     def parts(self) -> list[tuple[int, list[int]]]:
         """Of each page the number of its corpus, and its rows there."""
-        return self._lines
+        return self._parts
 
     @cached_property
     def titles(self) -> list[str]:
-        return [self.corpora[at].titles[rows[0]] for at, rows in self._lines]
+        found = []
+        for page, (at, rows) in zip(self.ids, self._parts):
+            title, part = self.corpora[at].titles[rows[0]], self.corpora[at].ids[rows[0]]
+            found.append(page if title == part else title)
+        return found
 
     @cached_property
     def projects(self) -> list[str]:
-        """The Scrapbox project that each page is of; of other documents the file."""
+        """The Scrapbox project that each page is of; of a Markdown note the folder of its vault, of
+        other documents the file.
+        """
         found = []
-        for id_, title, (at, rows) in zip(self.ids, self.titles, self._lines):
-            project = id_.removesuffix(f"/{title}")
-            found.append(project if project != id_ else self.corpora[at].sources[rows[0]])
+        for row, (at, rows) in enumerate(self._parts):
+            source = self.corpora[at].sources[rows[0]]
+            if self.notations[row] == SCRAPBOX:
+                found.append(self.ids[row].removesuffix(f"/{self.titles[row]}"))
+            elif self.notations[row] == MARKDOWN:
+                found.append(source.removesuffix(note_of(self.ids[row], source)).rstrip("/") or ".")
+            else:
+                found.append(source)
         return found
+
+    @cached_property
+    def notations(self) -> list[str]:
+        """What each page is written in."""
+        markdown = [markdown_files(corpus) for corpus in self.corpora]
+        return [
+            MARKDOWN
+            if self.corpora[at].sources[rows[0]] in markdown[at]
+            else SCRAPBOX
+            if id_.endswith(f"/{title}")
+            else PLAIN
+            for id_, title, (at, rows) in zip(self.ids, self.titles, self._parts)
+        ]
 
     @cached_property
     def scrapbox(self) -> list[bool]:
         """Whether each is a page of an export: its text has Scrapbox's notation."""
-        return [id_ == f"{of}/{t}" for id_, of, t in zip(self.ids, self.projects, self.titles)]
+        return [notation == SCRAPBOX for notation in self.notations]
 
     @cached_property
     def links(self) -> list[tuple[str, ...]]:
         return [
             tuple(dict.fromkeys(link for row in rows for link in self.corpora[at].links[row]))
-            for at, rows in self._lines
+            for at, rows in self._parts
         ]
 
     @cached_property
+    def _notes(self) -> list[str]:
+        """Of each Markdown note its path in the vault, as links name it; of other pages nothing."""
+        found = []
+        for row, (at, rows) in enumerate(self._parts):
+            path = note_of(self.ids[row], self.corpora[at].sources[rows[0]])
+            is_note = self.notations[row] == MARKDOWN
+            found.append(link_key(without_suffix(path), "") if is_note else "")
+        return found
+
+    @cached_property
+    def _vaults(self) -> dict[str, Vault]:
+        """By project."""
+        notes: dict[str, dict[str, list[str]]] = {}
+        for row, (at, rows) in enumerate(self._parts):
+            if path := self._notes[row]:
+                told = self.corpora[at].metadata[rows[0]]
+                names = [*listed(told.get("aliases", told.get("alias", ""))), self.titles[row]]
+                vault = notes.setdefault(self.projects[row], {})
+                vault.setdefault(path, [link_key(name, "") for name in names])
+        return {project: Vault(found) for project, found in notes.items()}
+
+    @cached_property
     def graph(self) -> LinkGraph:
-        return LinkGraph(self.projects, self.titles, self.links)
+        names, links = list(self.titles), list(self.links)
+        for row, note in enumerate(self._notes):
+            if note:
+                vault = self._vaults[self.projects[row]]
+                names[row] = note
+                links[row] = tuple(vault.find(link, note) or link for link in links[row])
+        return LinkGraph(self.projects, names, links)
+
+    @cached_property
+    def _known(self) -> set[tuple[str, str]]:
+        return {(of, title_key(title)) for of, title in zip(self.projects, self.titles)}
+
+    def has_target(self, row: int, link: str) -> bool:
+        """Whether what a link of a page names, as it is written there, is a page that is there."""
+        if note := self._notes[row]:
+            return self._vaults[self.projects[row]].find(link_key(link, note), note) is not None
+        return (self.projects[row], title_key(link)) in self._known
 
     @cached_property
     def texts(self) -> list[str]:
-        """Of all pages; of lines joined in the order of their numbers."""
+        """Of all pages, put together from their parts."""
         every = [corpus.texts() for corpus in self.corpora]
-        return ["\n".join(every[at][row] for row in rows) for at, rows in self._lines]
+        found = []
+        for at, rows in self._parts:
+            spans = self.corpora[at].spans
+            found.append(_together([(every[at][row], spans[row]) for row in rows]))
+        return found
 
     def some_texts(self, rows: Sequence[int]) -> list[str]:
         """The texts of some pages, without reading those of all."""
@@ -99,7 +171,7 @@ class Pages:
             return self.corpora[0].vectors(self.column)
         units = [corpus.vectors(self.column).unit for corpus in self.corpora]
         means = np.empty((len(self), units[0].shape[1]), np.float32)
-        for row, (at, lines) in enumerate(self._lines):
+        for row, (at, lines) in enumerate(self._parts):
             means[row] = units[at][lines].mean(axis=0)
         return Vectors(means, self.order)
 
@@ -114,15 +186,20 @@ class Pages:
     def first(self) -> list[int]:
         """The rows in the order of the input."""
         places = []
-        for row, (at, rows) in enumerate(self._lines):
+        for row, (at, rows) in enumerate(self._parts):
             corpus = self.corpora[at]
             places.append((at, corpus.sources[rows[0]], corpus.source_rows[rows[0]], row))
         return [place[-1] for place in sorted(places)]
 
     def row(self, named: str) -> int:
-        """That of an id, or of a title that one page alone has. Raises `UsageError`."""
+        """That of an id, of a page or a part of one, or of a title that one page alone has. Raises
+        `UsageError`.
+        """
         if named in self.rows:
             return self.rows[named]
+        page = named.rpartition("#")[0]
+        if page in self.rows and any(named in corpus.rows for corpus in self.corpora):
+            return self.rows[page]
         found = [row for row, title in enumerate(self.titles) if title == named]
         if len(found) == 1:
             return found[0]
@@ -141,28 +218,57 @@ def opened(output: str, snapshot: str | None, across: str | None, column: str | 
     return Pages([corpora.open(output, snapshot), *map(corpora.open, others)], column)
 
 
-def is_scrapbox(corpus: Corpus) -> bool:
-    """Whether its texts have Scrapbox's notation: those of its first document, at least."""
+def notation_of(corpus: Corpus) -> str:
+    """What its texts are written in: that of its first document, at least."""
     title = corpus.titles[0]
-    return title != corpus.ids[0] and f"/{title}" in corpus.ids[0]
+    if corpus.sources[0] in markdown_files(corpus):
+        return MARKDOWN
+    return SCRAPBOX if title != corpus.ids[0] and f"/{title}" in corpus.ids[0] else PLAIN
 
 
-def is_of_lines(corpus: Corpus) -> bool:
-    """Whether its documents are lines of Scrapbox pages."""
-    return corpus.manifest.get("configuration", {}).get("unit") == "line"
+def markdown_files(corpus: Corpus) -> set[str]:
+    """Those of its sources that hold Markdown notes."""
+    asked = corpus.manifest.get("configuration", {}).get("input_format", "auto")
+    if MARKDOWN not in corpus.manifest.get("input", {}).get("formats", ()):
+        return set()
+    return {source for source in set(corpus.sources) if format_of(source, asked) == MARKDOWN}
+
+
+def note_of(id: str, source: str) -> str:
+    """The path of a note's file from its vault's folder on, by the id of the note or a section."""
+    while id and not source.endswith(id):
+        id = id.rpartition("#")[0]
+    return id or source
+
+
+def unit_of(corpus: Corpus) -> str:
+    """What its documents are."""
+    return corpus.manifest.get("configuration", {}).get("unit") or "page"
+
+
+def _together(parts: Sequence[tuple[str, tuple[int, int] | None]]) -> str:
+    """The text of lines, or of chunks, which may share some of it."""
+    found, covered = [], 0
+    for text, span in parts:
+        if span is None:
+            return "\n".join(text for text, _ in parts)
+        found.append(text[max(0, covered - span[0]) :])
+        covered = span[1]
+    return "".join(found)
 
 
 def _rows_of_pages(corpus: Corpus) -> dict[str, list[int]]:
     """The rows of each page, by its id."""
-    if not is_of_lines(corpus):
+    if (unit := unit_of(corpus)) not in _PARTS:
         return {id_: [row] for row, id_ in enumerate(corpus.ids)}
     found: dict[str, list[int]] = {}
-    numbers = corpus.source_rows
-    for row in sorted(range(len(corpus)), key=lambda row: (corpus.sources[row], numbers[row])):
+    spans = (span or (0, 0) for span in corpus.spans)
+    places = list(zip(corpus.sources, corpus.source_rows, spans))
+    for row in sorted(range(len(corpus)), key=places.__getitem__):
         id_ = corpus.ids[row]
-        line = _LINE.fullmatch(id_)
-        page = line[1] if line and line[1].endswith(f"/{corpus.titles[row]}") else id_
-        found.setdefault(page, []).append(row)
+        part = _PART.fullmatch(id_)
+        is_of_page = part and (unit == CHUNKS or part[1].endswith(f"/{corpus.titles[row]}"))
+        found.setdefault(part[1] if part and is_of_page else id_, []).append(row)
     return found
 
 

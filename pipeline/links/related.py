@@ -15,7 +15,7 @@ from corpusvec.pipeline.links import rankings
 from corpusvec.pipeline.links.choices import Pair
 from corpusvec.pipeline.links.kept import KeptVectors, folder_of, kept_weights, lexical_index
 from corpusvec.pipeline.links.models import PassageModel
-from corpusvec.pipeline.links.pages import Pages, is_of_lines
+from corpusvec.pipeline.links.pages import Pages, unit_of
 from corpusvec.pipeline.links.rankings import (
     HYBRID,
     LEXICAL,
@@ -80,7 +80,7 @@ class Finder:
         self._folder = folder_of(first.output, first.snapshot, pages.column)
         self._folder = self._folder if len(pages.corpora) == 1 else None
         self._kept = KeptVectors(self._folder, PassageModel(first.manifest, pages.column, model))
-        for corpus in filter(is_of_lines, pages.corpora):
+        for corpus in (one for one in pages.corpora if unit_of(one) == "line"):
             if corpus.quantization(pages.column):
                 continue  # the others would be compared with them as if they were as exact
             self._kept.take(corpus.texts(), np.asarray(corpus.vectors(pages.column).unit))
@@ -310,7 +310,7 @@ class Finder:
         """The passages of some pages."""
         new = [row for row in rows if row not in self._passages]
         for row, text in zip(new, self.pages.some_texts(new) if new else []):
-            self._passages[row] = passages_of(text, self.pages.scrapbox[row])
+            self._passages[row] = passages_of(text, self.pages.notations[row])
         return [self._passages[row] for row in rows]
 
     def _embeddable(self, rows: Sequence[int]) -> bool:

@@ -14,7 +14,7 @@ from corpusvec.pipeline.flags.parsing import UsageError
 from corpusvec.pipeline.links.corpora import Corpus
 from corpusvec.pipeline.links.kept import folder_of, lexical_index
 from corpusvec.pipeline.links.models import PassageModel
-from corpusvec.pipeline.links.pages import is_scrapbox
+from corpusvec.pipeline.links.pages import notation_of
 from corpusvec.pipeline.links.rankings import HYBRID, LEXICAL, POOL, VECTORS
 from corpusvec.transforms.links.fusions import Ranking, fused, ranking_of
 from corpusvec.transforms.links.lexical import EXTRA, LexicalIndex, is_installed, terms
@@ -77,7 +77,7 @@ class Searcher:
         """As `search`, with each passage of a long text. A document has the score of the passage
         that finds it best.
         """
-        parts = passages_of(text, is_scrapbox(self.corpus))
+        parts = passages_of(text, notation_of(self.corpus))
         if not parts:
             raise UsageError("the draft has no passage to search with")
         return self._found(parts, top)
@@ -94,12 +94,12 @@ class Searcher:
         order = self.corpus.order
         rows = sorted(best, key=lambda row: (-best[row][0], order[row]))[:top]
         texts = self.corpus.texts(rows) if rows else []
-        scrapbox = is_scrapbox(self.corpus)
+        notation = notation_of(self.corpus)
         return [
             Hit(self.corpus.ids[row], best[row][0], _nearest(queries[best[row][1]], parts), query)
             for row, text in zip(rows, texts)
             for query in [queries[best[row][1]]]
-            for parts in [passages_of(text, scrapbox)]
+            for parts in [passages_of(text, notation)]
         ]
 
     def _rankings(

@@ -49,8 +49,8 @@ def corpus(
         sampled.update(block.counts)
     # Nothing is known where the sample has no byte; it is all there is where it is larger.
     scale = 1.0 if whole or not read else max(1.0, total_bytes / read)
-    if limit is not None and sampled["records"]:
-        scale = max(1.0, min(scale, limit / sampled["records"]))
+    if limit is not None and (records := sampled["records"] - sampled["cut"]):
+        scale = max(1.0, min(scale, limit / records))
     exact = scale == 1
     return Corpus(
         counts={name: count * scale for name, count in sampled.items()},

@@ -24,7 +24,8 @@ class Run:
 class Report:
     """A plan. `counts` and `bytes` (by table) are of the whole; `margins` how far counts may be
     off, relatively, in 95 % of all samples (0: all was read; None: unknown). `unit` is what `speed`
-    counts by the second, `advice` what to type where the texts are in a language that the model
+    counts by the second, as does `by_precision` for each number type where the processor leaves a
+    choice; `advice` what to type where the texts are in a language that the model
     does not know.
     """
 
@@ -37,6 +38,7 @@ class Report:
     memory_bytes: int
     unit: str
     speed: float
+    by_precision: Mapping[str, float]
     start_seconds: float
     runs: Sequence[Run]
     price: float | None

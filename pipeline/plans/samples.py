@@ -15,19 +15,19 @@ from corpusvec.pipeline.first_models import Languages
 from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.plans.blocks import Source
 from corpusvec.pipeline.plans.estimates import Block
-from corpusvec.pipeline.settings import Recipe
 from corpusvec.transforms.columns import Documents, Windows, compacted, joined_windows
 from corpusvec.transforms.elements import Document, Failure
 from corpusvec.transforms.snapshots.manifests import REPEATED
 from corpusvec.transforms.storage.digests import DigestSet, keys_of
+from corpusvec.transforms.tokens.chunks import cut_chunks
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 from corpusvec.transforms.tokens.windows import cut
 
 # What is counted; `long` are documents in several windows, `repeated` those whose text one before
-# has, `size` is what the encoder is given.
+# has, `size` is what the encoder is given, `cut` how many records chunks are beyond those read.
 COUNTS = (
     *("records", "documents", "empty", "rejected", "tokens", "windows", "long", REPEATED),
-    *("dropped_tokens", "unknown_tokens", "size"),
+    *("dropped_tokens", "unknown_tokens", "size", "cut"),
 )
 _SECONDS = 4.0
 _TOGETHER = 256  # documents that are tokenized at once
@@ -67,7 +67,7 @@ def take_sample(job: Job, seconds: float = _SECONDS) -> Sample:
     """Blocks of the job's files, tokenized, until the time is over; with a limit the first ones,
     up to it.
     """
-    sample, tokenizer = Sample(), _Tokenizer(job.recipe)
+    sample, tokenizer = Sample(), _Tokenizer(job)
     source = Source(job.files, job.reading)
     left, started = job.limit, time.monotonic()
     with closing(source.parts(in_order=job.limit is not None)) as parts:
@@ -92,9 +92,9 @@ def take_sample(job: Job, seconds: float = _SECONDS) -> Sample:
 class _Tokenizer:
     """Counts what documents become, and keeps some of their windows."""
 
-    def __init__(self, recipe: Recipe):
-        self._plan = recipe.windows
-        spec = recipe.spec.tokenizer
+    def __init__(self, job: Job):
+        self._plan, self._chunks = job.recipe.windows, job.chunks
+        spec = job.recipe.spec.tokenizer
         self._tokenizer = load_tokenizer(spec) if spec else None
         self._ids, self._texts, self._chance = DigestSet(), DigestSet(), random.Random(0)
         self._seen = 0
@@ -107,11 +107,17 @@ class _Tokenizer:
         counts["rejected"] = len(records) - len(new)
         for start in range(0, len(new), _TOGETHER):
             documents = Documents.of(new[start : start + _TOGETHER])
+            if self._chunks and self._tokenizer:
+                chunks, uncut = cut_chunks(documents, self._tokenizer, self._chunks)
+                counts["rejected"] += len(uncut)
+                counts["cut"] += len(chunks) + len(uncut) - len(documents)
+                documents = chunks
             found = cut(documents, self._tokenizer, self._plan)
             counts["empty"] += len(found.empty)
             counts["rejected"] += len(found.refused)
             if len(found.windows):
                 self._count(found.windows, counts)
+        counts["records"] += counts["cut"]
         return counts
 
     def _count(self, windows: Windows, counts: Counter[str]) -> None:

@@ -55,6 +55,10 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "memory", f"{bytes_text(report.memory_bytes)} a process"
     speed = f"{report.speed:,.0f} {report.unit}/s"
     yield "speed", f"{speed} on this machine, after {report.start_seconds:.1f} s to start"
+    if rates := report.by_precision:
+        best = max(rates, key=rates.__getitem__)
+        listed = ", ".join(f"{name} {rate:,.0f}" for name, rate in sorted(rates.items()))
+        yield "precision", f"{listed} {report.unit}/s; --precision={best} is faster here"
 
 
 def _about(report: Report, name: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import io
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -20,6 +20,7 @@ from corpusvec.pipeline.plans.samples import Clock
 from corpusvec.pipeline.settings import Recipe
 from corpusvec.transforms.columns import Documents, Encoded, Sentences, Windows
 from corpusvec.transforms.elements import Document
+from corpusvec.transforms.measures.clocks import peak_memory
 from corpusvec.transforms.models.isolation import encode_each
 from corpusvec.transforms.models.kinds import Encoder
 from corpusvec.transforms.snapshots.schemas import (
@@ -31,7 +32,8 @@ from corpusvec.transforms.snapshots.schemas import (
 from corpusvec.transforms.specs import VectorPlan
 from corpusvec.transforms.vectors.documents import DocumentVectors
 
-_SECONDS, _FIRST_SECONDS = 5.0, 1.0
+_SECONDS, _FIRST_SECONDS, _OTHER_SECONDS = 5.0, 1.0, 2.0
+_CHOICES = ("float32", "bfloat16")  # of a processor
 _SIZE = 1 << 18  # of all windows: what a run sorts at once
 _ROUNDS = 3  # of all batches, where there are few
 
@@ -50,8 +52,9 @@ class Stored:
 class Speeds:
     """What the machine does: in `start` seconds it loads the model and encodes a first batch, and
     then `rate` tokens a second (bytes, where the model takes strings), all its streams busy, by
-    `size` of them in `seconds`. `texts` is of a document without vectors, `vectors` of a window's,
-    `tokens` of a token with its own.
+    `size` of them in `seconds`, with at most `memory` bytes. `texts` is of a document without
+    vectors, `vectors` of a window's, `tokens` of a token with its own. `by_precision` has the rates
+    of the number types among which the processor leaves a choice.
     """
 
     start: float
@@ -63,6 +66,8 @@ class Speeds:
     texts: Stored
     vectors: Stored
     tokens: Stored
+    memory: int
+    by_precision: Mapping[str, float]
 
 
 def try_out(recipe: Recipe, windows: Windows, encoding: str = PLAIN) -> Speeds:
@@ -75,13 +80,13 @@ def try_out(recipe: Recipe, windows: Windows, encoding: str = PLAIN) -> Speeds:
     started = time.perf_counter()
     model = LoadedModel(recipe)
     loaded = time.perf_counter() - started
-    encoder, batches = model.encoder, model.batches(chosen)
-    random.Random(0).shuffle(batches)
+    encoder, batches = model.encoder, _shuffled(model, chosen)
     with ThreadPoolExecutor(encoder.streams) as threads:
         first, encoded = _warm_up(encoder, batches, threads)
         vectors, tokens = _stored(recipe.vectors, encoded, encoding)
-        rate, size, seconds = _rate(encoder, batches, threads)
+        rate, size, seconds = _rate(encoder, batches, threads, _SECONDS)
     usual = int(batches[0].sizes.sum()) * encoder.streams / rate
+    memory = peak_memory()  # before there is a second model
     return Speeds(
         start=loaded + max(0.0, first - usual),
         rate=rate,
@@ -92,7 +97,40 @@ def try_out(recipe: Recipe, windows: Windows, encoding: str = PLAIN) -> Speeds:
         texts=_texts(chosen),
         vectors=vectors,
         tokens=tokens,
+        memory=memory,
+        by_precision=_other_precisions(recipe, chosen, rate),
     )
+
+
+def _shuffled(model: LoadedModel, windows: Windows) -> list[Windows]:
+    batches = model.batches(windows)
+    random.Random(0).shuffle(batches)
+    return batches
+
+
+def _other_precisions(recipe: Recipe, windows: Windows, rate: float) -> dict[str, float]:
+    """The rates with float32 and with bfloat16, where the processor has that; with the recipe's it
+    is known.
+    """
+    asked = recipe.wanted.precision
+    if recipe.spec.kind == "static" or asked not in _CHOICES or not _has_choice():
+        return {}
+    rates = {asked: rate}
+    for other in _CHOICES:
+        if other not in rates:
+            wanted = replace(recipe.wanted, precision=other)
+            model = LoadedModel(replace(recipe, wanted=wanted))
+            batches = _shuffled(model, windows)
+            with ThreadPoolExecutor(model.encoder.streams) as threads:
+                _warm_up(model.encoder, batches, threads)
+                rates[other], _, _ = _rate(model.encoder, batches, threads, _OTHER_SECONDS)
+    return rates
+
+
+def _has_choice() -> bool:
+    from corpusvec.transforms.models.hardware import may_gain_by_bfloat16
+
+    return may_gain_by_bfloat16()
 
 
 def _within_size(windows: Windows) -> Windows:
@@ -120,7 +158,7 @@ def _warm_up(
 
 
 def _rate(
-    encoder: Encoder, batches: Sequence[Windows], threads: ThreadPoolExecutor
+    encoder: Encoder, batches: Sequence[Windows], threads: ThreadPoolExecutor, most: float
 ) -> tuple[float, int, float]:
     """Tokens a second of all streams together, each until the time is over or nothing is left; the
     tokens, and the seconds.
@@ -130,7 +168,7 @@ def _rate(
 
     def stream(_: int) -> tuple[int, float]:
         size = 0
-        while time.perf_counter() - started < _SECONDS and (batch := next(work, None)):
+        while time.perf_counter() - started < most and (batch := next(work, None)):
             encode_each(encoder, batch)
             size += int(batch.sizes.sum())
         return size, time.perf_counter() - started

@@ -16,9 +16,9 @@ import numpy as np
 from corpusvec.pipeline.reports import snapshots
 from corpusvec.pipeline.reports.distances import distances
 from corpusvec.pipeline.reports.facts import COLUMNS, facts
-from corpusvec.transforms.documents.scrapbox_markup import strip_lines
 from corpusvec.transforms.documents.scrapbox_notation import link_to
 from corpusvec.transforms.links.neighbours import Vectors, nearest
+from corpusvec.transforms.links.notations import shown as without_notation
 from corpusvec.transforms.maps.clusters import clusters, how_many
 from corpusvec.transforms.maps.positions import method, positions
 from corpusvec.transforms.maps.words import distinguishing_words
@@ -180,17 +180,15 @@ def _suggestions(shown: _Shown) -> list[dict[str, Any]]:
 
 def _passages(shown: _Shown, document: str, why: Reason) -> tuple[str, str, str]:
     """Both as they are read, and the phrase that they share."""
-    read = _stripped if shown.pages.scrapbox[shown.pages.rows[document]] else str
-    mine, theirs = (around(read(part), why.phrase) for part in (why.mine, why.theirs))
+    notation = shown.pages.notations[shown.pages.rows[document]]
+    parts = (_stripped(part, notation) for part in (why.mine, why.theirs))
+    mine, theirs = (around(part, why.phrase) for part in parts)
     return mine, theirs, why.phrase
 
 
-def _stripped(passage: str) -> str:
-    """What Scrapbox shows of a passage; all of it where that is nothing, as of pictures."""
-    lines = passage.split("\n")
-    kept = zip(lines, strip_lines(lines))
-    shown = "\n".join("".join(line[a:b] for a, b in runs) for line, runs in kept)
-    return shown.strip() or passage
+def _stripped(passage: str, notation: str) -> str:
+    """What a reader sees of a passage; all of it where that is nothing, as of pictures."""
+    return without_notation(passage, notation).strip() or passage
 
 
 def around(passage: str, phrase: str) -> str:

@@ -8,9 +8,10 @@ _LAST_LINE = re.compile(r"^(?P<kind>[\w.]+): (?P<message>.*)$")
 
 # Errors whose messages are sentences for a user.
 _SPEAKING = (
-    *("BrokenInput", "ChangedInput", "BrokenModel", "BrokenOutput", "Outage"),
+    *("BrokenInput", "ChangedInput", "BrokenModel", "BrokenOutput", "Outage", "NoGpu"),
     *("ValueError", "RuntimeError"),
 )
+_LASTING = ("BrokenInput", "NoGpu")
 
 _WHILE = re.compile(r"\s*\[while running '(?P<stage>[^']*)'\]")
 
@@ -20,7 +21,7 @@ class RunFailed(RuntimeError):
 
 
 class InputFailed(RunFailed, ValueError):
-    """One that ends so again until the user mends a file."""
+    """One that ends so again until the user corrects a file or a flag."""
 
 
 class OutOfSight(RunFailed):
@@ -30,7 +31,7 @@ class OutOfSight(RunFailed):
 def run_failed(error: BaseException) -> RunFailed:
     """What to raise for an error that Beam carried over from a worker."""
     kind, _ = kind_and_message(error)
-    return (InputFailed if kind == "BrokenInput" else RunFailed)(explanation(error))
+    return (InputFailed if kind in _LASTING else RunFailed)(explanation(error))
 
 
 def explanation(error: BaseException) -> str:

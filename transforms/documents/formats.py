@@ -18,7 +18,8 @@ Open = Callable[[], BinaryIO]
 # How to open a file, its path, its name in ids. Each record is exactly one document or failure.
 Reader = Callable[[Open, str, str], "Iterator[Records]"]
 
-UNITS = ("page", "line", "section")
+CHUNKS = "window"  # the unit of documents that are cut after they are read
+UNITS = ("page", "line", "section", CHUNKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +50,17 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class Format:
     """A format: where its `reader` is, by what suffixes `auto` knows it, which further arguments
-    the reader takes (of `Reading`, `dates`, or of a part of a file), which units it has, and by
-    what a large file `splits`: `lines`, `rows` below a header, `groups` of rows; or not at all.
+    the reader takes (of `Reading`, `dates`, or of a part of a file), which units it has, by what a
+    large file `splits`: `lines`, `rows` below a header, `groups` of rows, or not at all; and
+    whether a file's name is a part of its ids.
     """
 
     reader: str
     suffixes: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
-    units: tuple[str, ...] = ("page",)
+    units: tuple[str, ...] = ("page", CHUNKS)
     splits: str = ""
+    names_files: bool = True
 
     def read(self, reading: Reading, **more: object) -> Reader:
         """The reader, told what it takes: of `reading`, and what `more` has."""
@@ -69,12 +72,20 @@ class Format:
 
 FORMATS: Mapping[str, Format] = {
     "scrapbox": Format(
-        "scrapbox:read_scrapbox", (".json",), ("unit", "markup", "dates"), ("page", "line")
+        "scrapbox:read_scrapbox",
+        (".json",),
+        ("unit", "markup", "dates"),
+        ("page", "line", CHUNKS),
+        names_files=False,
     ),
-    "text": Format("lines:read_text", (".txt",), ("skipped",), ("page", "line"), "lines"),
+    "text": Format("lines:read_text", (".txt",), ("skipped",), ("page", "line", CHUNKS), "lines"),
     "pairs": Format("lines:read_pairs", (), ("skipped",), ("page", "line"), "lines"),
     "jsonl": Format(
-        "lines:read_jsonl", (".jsonl", ".ndjson"), ("fields", "skipped"), ("page", "line"), "lines"
+        "lines:read_jsonl",
+        (".jsonl", ".ndjson"),
+        ("fields", "skipped"),
+        ("page", "line", CHUNKS),
+        "lines",
     ),
     "parquet": Format(
         "parquet_files:read_parquet",
@@ -85,7 +96,10 @@ FORMATS: Mapping[str, Format] = {
     "csv": Format("delimited:read_csv", (".csv",), ("fields", "skipped"), splits="rows"),
     "tsv": Format("delimited:read_tsv", (".tsv", ".tab"), ("fields", "skipped"), splits="rows"),
     "markdown": Format(
-        "markdown:read_markdown", (".md", ".markdown"), ("unit", "markup"), ("page", "section")
+        "markdown:read_markdown",
+        (".md", ".markdown"),
+        ("unit", "markup"),
+        ("page", "section", CHUNKS),
     ),
 }
 SUFFIXES = {suffix: name for name, row in FORMATS.items() for suffix in row.suffixes}

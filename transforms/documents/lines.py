@@ -100,7 +100,7 @@ def _json_record(line: bytes, source: str, name: str, row: int, fields: Fields) 
         if (given := record.get(id_)) is not None:
             record_id = _record_id(id_, given)
         texts = _texts(record, fields.text, pair)
-        metadata = _metadata(record, (fields.text, id_, pair), fields.metadata)
+        metadata = _metadata(record, {fields.text, id_, pair}, fields.metadata)
         return record_id, *texts, source, row, metadata, None, ()
     except UnicodeDecodeError as error:
         return _failure(source, name, row, _undecoded(error))
@@ -175,6 +175,9 @@ _JSON = json.JSONDecoder(
 )
 
 
+_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def _record_id(key: str, given: Any) -> str:
     if isinstance(given, int) and not isinstance(given, bool):
         return str(given)
@@ -208,8 +211,8 @@ def _metadata(
 
 def _compact(key: str, value: Any) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError as error:  # `NaN` and the like are refused before
+        return _COMPACT.encode(value)
+    except ValueError as error:  # `NaN` and infinities are refused before
         raise ValueError(f"`{key}` has a number that is too large") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any, NamedTuple
@@ -14,7 +15,8 @@ import yaml
 from corpusvec.transforms.columns import Records, Row, gathered
 from corpusvec.transforms.documents.encodings import ENOUGH, foreign, marked, undecoded
 from corpusvec.transforms.documents.formats import Open
-from corpusvec.transforms.documents.markdown_markup import headings, strip_notation
+from corpusvec.transforms.documents.markdown_markup import Parsed, headings, parsed
+from corpusvec.transforms.documents.scrapbox_markup import title_key
 from corpusvec.transforms.elements import Alignment, Failure
 
 _FRONT = re.compile(r"---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.M)
@@ -27,7 +29,8 @@ def read_markdown(
     of it (`"section"`): `name`, then `name#heading` (`name#heading-2` where it is there again).
 
     YAML in front of the note becomes metadata, beside `title`, the file's name without its suffix.
-    With `markup="strip"` the alignment of a document leaves notation out.
+    With `markup="strip"` the alignment of a document leaves notation out. `links` are the keys of
+    links and tags, the tags in front of the note among those of its first document.
     """
     with closing(open_()) as stream:
         data = stream.read()
@@ -44,16 +47,47 @@ def _records(
         return
     parts = _sections(note) if unit == "section" else [_Part("", note.text, 1)]
     taken: dict[str, int] = {}
+    tags = [tag.lstrip("#") for tag in listed(note.metadata.get("tags", ""))]
     for part in parts:
         document_id = _unique(f"{name}#{part.heading}" if part.heading else name, taken)
         metadata = {**note.metadata} | ({"heading": part.heading} if part.heading else {})
-        alignment = _alignment(part.text) if markup == "strip" else None
-        yield document_id, part.text, None, source, part.line, metadata, alignment, ()
+        notation = parsed(part.text)
+        alignment = _alignment(part.text, notation) if markup == "strip" else None
+        found = [*(link.page for link in notation.links), *tags]
+        links = tuple(dict.fromkeys(link_key(link, name) for link in found))
+        yield document_id, part.text, None, source, part.line, metadata, alignment, links
+        tags = []
 
 
-def _alignment(text: str) -> Alignment | None:
+def link_key(link: str, note: str) -> str:
+    """What a link of the file `note` names, from the folder of the vault on: what paths and names
+    of notes have in common with links to them.
+    """
+    if link.startswith(("./", "../")):
+        link = posixpath.normpath(posixpath.join(posixpath.dirname(note), link))
+    return title_key(unicodedata.normalize("NFC", link.lstrip("/")))
+
+
+def without_suffix(path: str) -> str:
+    """The path of a note as links name it."""
+    for suffix in (".gz", ".bz2", ".zst", ".md", ".markdown"):
+        path = path.removesuffix(suffix)
+    return path
+
+
+def listed(value: str) -> list[str]:
+    """The parts of a value of front matter, a list or one text with commas."""
+    try:
+        parts = json.loads(value)
+    except ValueError:
+        parts = value
+    parts = parts if isinstance(parts, list) else str(value).split(",")
+    return [part for one in parts if (part := str(one).strip())]
+
+
+def _alignment(text: str, notation: Parsed) -> Alignment | None:
     """None where nothing goes."""
-    alignment = Alignment(strip_notation(text))
+    alignment = Alignment(notation.runs)
     return None if alignment.apply(text) == text else alignment
 
 
@@ -82,9 +116,7 @@ def _note(data: bytes, name: str) -> _Note:
         raise ValueError(f"the note is not UTF-8 ({bad}); save it as UTF-8") from error
     if odd := undecoded(data):
         raise ValueError(odd.replace("the line", "the note"))
-    title = posixpath.basename(name)
-    for suffix in (".gz", ".bz2", ".zst", ".md", ".markdown"):
-        title = title.removesuffix(suffix)
+    title = posixpath.basename(without_suffix(name))
     front = _FRONT.match(text)
     if front is None:
         return _Note(text.strip(), {"title": title}, _blank_lines(text))

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
+from urllib.parse import unquote
 
+from corpusvec.transforms.documents.scrapbox_markup import Link
 from corpusvec.transforms.ranges import Run, rest_of
 
 _FENCE = re.compile(r"(?P<before>[ \t]*(?:>[ \t]?)*[ \t]*)(?P<marks>`{3,}|~{3,})(?P<info>[^\n]*)")
@@ -17,7 +20,7 @@ _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+|$)(.*?)(?:[ \t]+#+)?[ \t]*$")
 _UNDERLINE = re.compile(r" {0,3}(?:=+|-+)[ \t]*$")
 _RULE = re.compile(r" {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})$")
 _TABLE_RULE = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
-_DEFINITION = re.compile(r" {0,3}\[(?!\^)[^\]\n]+\]:[ \t]*\S+.*$")
+_DEFINITION = re.compile(r" {0,3}\[(?!\^)[^\]\n]+\]:[ \t]*(\S+.*)$")
 # What a line begins with: quotes (a callout's kind with them), bullets, numbers, boxes to tick.
 _LEAD = re.compile(
     r"[ \t]*(?:>[ \t]?)*(?:\[![\w-]+\][+-]?[ \t]*)?[ \t]*"
@@ -26,7 +29,7 @@ _LEAD = re.compile(
 _INLINE = re.compile(
     r"""(?P<escape>\\[!-/:-@\[-`{-~])
     |(?P<code>`+)
-    |(?P<embed>!\[\[[^\[\]\n]*\]\])
+    |!\[\[(?P<embed>[^\[\]\n]*)\]\]
     |\[\[(?P<wiki>[^\[\]\n|]*)(?:\|(?P<alias>[^\[\]\n]*))?\]\]
     |(?P<image>!)?\[(?P<words>(?:[^\[\]\\\n]|\\.|!?\[(?:[^\[\]\\\n]|\\.)*\](?:\([^()\n]*\))?)*)\]
         (?P<target>\((?:[^()\n\\]|\\.|\([^()\n]*\))*\)|\[[^\[\]\n]*\])
@@ -42,19 +45,48 @@ _INLINE = re.compile(
 )
 
 
-def strip_notation(text: str) -> tuple[Run, ...]:
-    """What stays of a note: ascending, disjoint, maximal runs of code points."""
+# What a link names: a note, without its heading or block and without `.md`; no address, no picture.
+_TARGET = re.compile(r"\(?[ \t]*(?:<([^<>\n]*)>|((?:[^\s()]|\([^\s()]*\))*))")
+_NOTE = re.compile(r"(?![A-Za-z][A-Za-z0-9+.-]*:|//)([^#?]+)\.(?:md|markdown)(?:[#?].*)?", re.I)
+_FILE = re.compile(
+    r".*\.(?:png|jpe?g|gif|svg|webp|bmp|avif|pdf|mp[34]|m4a|wav|ogg|flac|3gp|web[mp]|mov|mkv|ogv"
+    r"|canvas|base)",
+    re.I,
+)
+_TAG = re.compile(r"[\w/-]+")
+
+
+class Parsed(NamedTuple):
+    """What stays of a note: ascending, disjoint, maximal `runs` of code points. Its `links` to
+    notes and its tags, in order, each with the place of its words, which is empty for what has
+    none; `./` or `../` begins what is relative to the note's folder. Code and comments have no
+    links.
+    """
+
+    runs: tuple[Run, ...]
+    links: list[Link]
+
+
+def parsed(text: str) -> Parsed:
+    """A note, its notation told from its words."""
     cuts: list[Run] = []
+    links: list[Link] = []
     code = _code_blocks(text)
     for start, line, in_code in _lines(text, code):
         if in_code is None:
             cuts.append((start, min(start + len(line) + 1, len(text))))
         elif not in_code:
-            cuts += _line_cuts(text, start, line)
-    for comment in _COMMENT.finditer(text):
-        if not any(start <= comment.start() < stop for start, stop, _ in code):
-            cuts.append(comment.span())
-    return rest_of(len(text), cuts)
+            cuts += _line_cuts(text, start, line, links)
+    comments = [
+        comment.span()
+        for comment in _COMMENT.finditer(text)
+        if not any(start <= comment.start() < stop for start, stop, _ in code)
+    ]
+    seen = (
+        link for link in links if not any(start <= link.start < stop for start, stop in comments)
+    )
+    runs = rest_of(len(text), [*cuts, *comments])
+    return Parsed(runs, sorted(seen, key=lambda link: link.start))
 
 
 def headings(text: str) -> list[tuple[int, str]]:
@@ -76,7 +108,7 @@ def headings(text: str) -> list[tuple[int, str]]:
 
 
 def _words(line: str) -> str:
-    return "".join(line[start:stop] for start, stop in strip_notation(line)).strip()
+    return "".join(line[start:stop] for start, stop in parsed(line).runs).strip()
 
 
 def _is_paragraph(line: str) -> bool:
@@ -125,11 +157,14 @@ def _lines(text: str, code: list[tuple[int, int, int]]) -> Iterator[tuple[int, s
         at = end + 1
 
 
-def _line_cuts(text: str, start: int, line: str) -> Iterator[Run]:
+def _line_cuts(text: str, start: int, line: str, links: list[Link]) -> Iterator[Run]:
     """What goes of an ordinary line, which begins at `start`."""
     end = start + len(line)
     bare = line.removesuffix("\r")
-    if _RULE.match(bare) or _DEFINITION.match(bare):
+    definition = _DEFINITION.match(bare)
+    if definition:
+        _note_target(definition[1], (start, start), links)
+    if definition or _RULE.match(bare):
         yield start, end
         return
     if _UNDERLINE.match(bare) or ("|" in bare and _TABLE_RULE.match(bare)):
@@ -143,10 +178,10 @@ def _line_cuts(text: str, start: int, line: str) -> Iterator[Run]:
     else:
         first, last = _LEAD.match(bare).end(), len(bare)  # type: ignore[union-attr]
         yield start, start + first
-    yield from _inline_cuts(text, start + first, start + last)
+    yield from _inline_cuts(text, start + first, start + last, links)
 
 
-def _inline_cuts(text: str, start: int, stop: int) -> Iterator[Run]:
+def _inline_cuts(text: str, start: int, stop: int, links: list[Link]) -> Iterator[Run]:
     at = start
     while found := _INLINE.search(text, at, stop):
         here, at = found.span()
@@ -159,27 +194,51 @@ def _inline_cuts(text: str, start: int, stop: int) -> Iterator[Run]:
         elif found["escape"]:
             yield here, here + 1
         elif found["words"] is not None:
-            yield from _link_cuts(text, found)
+            yield from _link_cuts(text, found, links)
         elif found["wiki"] is not None:
             words = "alias" if found["alias"] else "wiki"
+            _note_page(found["wiki"], found.span(words), links)
             yield here, found.start(words)
             yield found.end(words), at
         elif found["bright"]:
             yield here, here + 2
-            yield from _inline_cuts(text, *found.span("bright"))
+            yield from _inline_cuts(text, *found.span("bright"), links)
             yield at - 2, at
         elif found["address"]:
             yield here, here + 1
             yield at - 1, at
         else:  # marks, tags, HTML, images, notes: all of it goes
             yield here, at
+            if found["embed"]:
+                _note_page(found["embed"].partition("|")[0], (here, here), links)
+            elif found["tag"] and (tag := _TAG.match(text, at, stop)):
+                links.append(Link(tag[0].rstrip("/"), *tag.span()))
 
 
-def _link_cuts(text: str, found: re.Match[str]) -> Iterator[Run]:
+def _link_cuts(text: str, found: re.Match[str], links: list[Link]) -> Iterator[Run]:
     """A link keeps its words; an image goes with them."""
     if found["image"]:
         yield found.span()
         return
     yield found.start(), found.start("words")
-    yield from _inline_cuts(text, *found.span("words"))
+    if found["target"].startswith("("):
+        _note_target(found["target"], found.span("words"), links)
+    yield from _inline_cuts(text, *found.span("words"), links)
     yield found.end("words"), found.end()
+
+
+def _note_page(page: str, words: Run, links: list[Link]) -> None:
+    """Add what stands in double brackets."""
+    name = re.split(r"[#^]", page.rstrip("\\"), maxsplit=1)[0].strip()
+    name = re.sub(r"\.md\Z", "", name, flags=re.I)
+    if name and not _FILE.fullmatch(name):
+        links.append(Link(name, *words))
+
+
+def _note_target(target: str, words: Run, links: list[Link]) -> None:
+    """Add the file of a note that a target names."""
+    written = _TARGET.match(target)
+    path = unquote((written[1] or written[2] or "") if written else "")
+    if note := _NOTE.fullmatch(path):
+        name = note[1]
+        links.append(Link(name if name.startswith(("/", "./", "../")) else f"./{name}", *words))

@@ -129,7 +129,7 @@ def read_scrapbox(
     markup: str = "strip",
     dates: Dates | None = None,
 ) -> Iterator[Records]:
-    """One result for each page (`unit="page"`) or line (`unit="line"`) of the export, in order.
+    """One result for each page of the export, or each line (`unit="line"`), in order.
 
     `name` is not used: an id is `project/title` or `project/title#line`. With `markup="strip"` the
     alignment of a document leaves its notation out. `open_` is called at least twice: for the head
@@ -149,7 +149,7 @@ def read_scrapbox(
         row = 0
         for ordinal, page in _pages(_Watched(mended, source, dates), mended, source, pages):
             dates.see_page(page.get("updated") if isinstance(page, dict) else None)
-            if unit == "page":
+            if unit != "line":
                 yield from gathered([_page_result(export, page, ordinal)])
                 continue
             for records in gathered(_line_results(export, page, ordinal, row)):

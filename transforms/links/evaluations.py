@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-
-from corpusvec.transforms.documents.scrapbox_markup import links_of, strip_lines
 
 AT = 10
 
@@ -22,20 +20,6 @@ class Found(NamedTuple):
 
     def as_json(self) -> dict[str, float]:
         return {f"recall@{AT}": round(self.recall, 4), "mrr": round(self.mrr, 4)}
-
-
-def masked(text: str, is_there: Callable[[str], bool]) -> str:
-    """What a reader sees of a page, without the words of its links to pages that are there."""
-    lines = text.split("\n")
-    found = []
-    for line, links, runs in zip(lines, links_of(lines), strip_lines(lines)):
-        hidden = np.zeros(len(line), np.bool_)
-        for link in links:
-            if is_there(link.page):
-                hidden[link.start : link.stop] = True
-        kept = (line[at] for start, stop in runs for at in range(start, stop) if not hidden[at])
-        found.append("".join(kept))
-    return "\n".join(found)
 
 
 def gain(ranking: np.ndarray, targets: Sequence[int]) -> tuple[int, float]:

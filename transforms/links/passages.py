@@ -8,8 +8,8 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
-from corpusvec.transforms.documents.scrapbox_markup import strip_lines
 from corpusvec.transforms.links.lexical import normalized
+from corpusvec.transforms.links.notations import shown
 from corpusvec.transforms.links.suggestions import Reason
 
 LONGEST = 240  # characters of a passage
@@ -19,18 +19,15 @@ _SAYS = re.compile(r"\w.*\w", re.DOTALL)
 _ADDRESS = re.compile(r"https?://\S+")
 _DENSE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _TELLING, _PHRASE = 8, 20  # characters of a passage that says something; of a long phrase
-_TRIED = 16  # pairs whose phrases are looked for
-_WORD = 5  # letters of a phrase at least; of Japanese and the like 3
+_TRIED = 16  # pairs in which phrases are sought
+_WORD = 5  # letters of a phrase at least; 3 in scripts without spaces, such as Japanese
 
 
-def passages_of(text: str, scrapbox: bool) -> list[str]:
-    """The lines of a text, each once; long ones are cut at the ends of sentences. Of Scrapbox pages
-    as a reader sees them.
+def passages_of(text: str, notation: str) -> list[str]:
+    """The lines of a text as a reader sees them, each once; long ones are cut at the ends of
+    sentences.
     """
-    lines = text.replace("\0", " ").split("\n")
-    if scrapbox:
-        kept = strip_lines(lines)
-        lines = ["".join(line[a:b] for a, b in runs) for line, runs in zip(lines, kept)]
+    lines = shown(text.replace("\0", " "), notation).split("\n")
     found = [part for line in lines for part in _cut(line.strip())]
     return list(dict.fromkeys(part for part in found if _SAYS.search(_ADDRESS.sub("", part))))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import shutil
 import subprocess
@@ -13,6 +15,10 @@ from corpusvec.transforms.models.cores import available
 
 _DRIVER = Path("/proc/driver/nvidia/gpus")
 _SECONDS = 10  # that nvidia-smi may take
+
+
+class NoGpu(ValueError):
+    """What only a GPU does is asked of a machine that has none; the message names the flag."""
 
 
 def in_use() -> str | None:
@@ -44,15 +50,25 @@ def nvidia_gpus(root: Path = _DRIVER) -> list[str]:
     """Those of this machine, as its driver calls them, with their memory where that can be had."""
     if not root.is_dir():
         return []
-    if program := shutil.which("nvidia-smi"):
-        query = [program, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
-        try:
-            said = subprocess.run(query, capture_output=True, text=True, timeout=_SECONDS).stdout
-            rows = [line.rsplit(",", 1) for line in said.splitlines() if "," in line]
-            if rows:
-                return [f"{name.strip()}, {int(mib) // 1024} GiB" for name, mib in rows]
-        except (OSError, ValueError, subprocess.TimeoutExpired):
-            pass  # the driver still knows the names
+    if asked := _asked():
+        return [f"{name}, {mib // 1024} GiB" for name, mib in asked]
     told = [file.read_text() for file in sorted(root.glob("*/information"))]
     models = [line for text in told for line in text.splitlines() if line.startswith("Model:")]
     return [model.partition(":")[2].strip() for model in models]
+
+
+def gpu_memory() -> int:
+    """Bytes of the smallest of this machine; 0 where nobody tells."""
+    return min((mib for _, mib in _asked()), default=0) << 20
+
+
+@functools.cache
+def _asked() -> tuple[tuple[str, int], ...]:
+    """The GPUs' names and MiB of memory, as a program of the driver tells them."""
+    if program := shutil.which("nvidia-smi"):
+        query = [program, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+        with contextlib.suppress(OSError, ValueError, subprocess.TimeoutExpired):
+            said = subprocess.run(query, capture_output=True, text=True, timeout=_SECONDS).stdout
+            rows = [line.rsplit(",", 1) for line in said.splitlines() if "," in line]
+            return tuple((name.strip(), int(mib)) for name, mib in rows)
+    return ()

@@ -7,35 +7,49 @@ import ctypes
 import functools
 import os
 import sys
+import time
 from pathlib import Path
 
+from corpusvec.transforms.models.capacities import THIS_PROCESS, USUAL
 from corpusvec.transforms.models.cores import available
-from corpusvec.transforms.models.devices import unused
+from corpusvec.transforms.models.devices import NoGpu, unused
 from corpusvec.transforms.models.libraries.tensorflow import tf
 from corpusvec.transforms.specs import TF32
 
+_STREAMS = 3  # of a GPU
+_SLOWER = 1.2  # times: less is chance
 _ARENA_MAX = -8  # of mallopt(), in glibc's malloc.h
 
-__all__ = ["has_amx", "has_gpu", "prepare_threads", "tf"]
+__all__ = ["gpus", "has_amx", "has_gpu", "may_gain_by_bfloat16", "prepare_threads", "tf"]
 
 
 def prepare_threads(precision: str) -> int:
-    """One stream a core, each with one thread, or one for a GPU -> the number of streams.
+    """One stream a core, each with one thread, or three for each GPU: while one computes, the next
+    batch is put together and copied, and what is done is taken -> the number of streams.
 
     TensorFlow takes it only before it starts: in someone's own program, where it is running
-    already, its threads stay as they are.
+    already, its threads stay as they are. Raises `NoGpu` for a precision that only GPUs have, where
+    there is none.
     """
     _say_unused()
     if has_gpu():
         # float32 means float32, unless the user says otherwise.
         tf.config.experimental.enable_tensor_float_32_execution(precision == TF32)
         _share_gpus()
-        return 1
+        THIS_PROCESS.want(USUAL)
+        return _STREAMS * len(gpus())
+    if precision == TF32:
+        raise NoGpu(
+            f"--precision={TF32}: is for GPUs, and TensorFlow has none here; use float32, of which"
+            f" {TF32} is a faster form there"
+        )
     cores = _cores()
     _share_heaps(cores)
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(cores)
+    if precision == "bfloat16":
+        _say_slower()
     return cores
 
 
@@ -67,14 +81,54 @@ def _say_unused() -> None:
         print(f"note: {told}", file=sys.stderr)
 
 
+@functools.cache  # once a process
+def _say_slower() -> None:
+    """A processor may have bfloat16 and be slower with it."""
+    times = [_product_seconds(dtype) for dtype in (tf.float32, tf.bfloat16)]
+    if (factor := times[1] / times[0]) > _SLOWER:
+        print(
+            "note: --precision=bfloat16 is slower than float32 on this processor: a product takes"
+            f" {factor:.1f} times as long; `plan` times the model with both",
+            file=sys.stderr,
+        )
+
+
+def _product_seconds(dtype: tf.DType) -> float:
+    """The least that one of a usual size takes: a tenth of a second is enough to know."""
+    rows, weights = tf.ones([512, 768], dtype), tf.ones([768, 3072], dtype)
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        tf.matmul(rows, weights).numpy()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def gpus() -> list[str]:
+    """The names of those that TensorFlow can use."""
+    found = tf.config.get_visible_devices("GPU")
+    return [f"GPU:{number}" for number in range(len(found))]
+
+
 def has_gpu() -> bool:
     """Whether TensorFlow sees one that it can use."""
-    return bool(tf.config.get_visible_devices("GPU"))
+    return bool(gpus())
 
 
 def has_amx() -> bool:
     """Whether the processor multiplies matrices of bfloat16 as such (Linux tells)."""
+    return _has(" amx_bf16")
+
+
+def may_gain_by_bfloat16() -> bool:
+    """Whether it is a processor's that computes in bfloat16, which may be the faster or the
+    slower.
+    """
+    return not has_gpu() and (has_amx() or _has(" avx512_bf16"))
+
+
+def _has(feature: str) -> bool:
     try:
-        return " amx_bf16" in Path("/proc/cpuinfo").read_text()
+        return feature in Path("/proc/cpuinfo").read_text()
     except OSError:
         return False

@@ -10,6 +10,7 @@ import numpy as np
 
 from corpusvec.transforms.columns import Encoded, Windows
 from corpusvec.transforms.elements import Failure
+from corpusvec.transforms.models.capacities import THIS_PROCESS
 from corpusvec.transforms.models.kinds import Encoder
 from corpusvec.transforms.models.probes import id_windows, text_windows
 from corpusvec.transforms.storage.digests import failure_of
@@ -21,6 +22,9 @@ _EMPTY = re.compile(
 )
 
 
+_NO_MEMORY = "ResourceExhaustedError"  # TensorFlow's, which not every model needs
+
+
 class BrokenModel(RuntimeError):
     """The model fails on anything: no document is to blame."""
 
@@ -29,10 +33,12 @@ def encode_each(encoder: Encoder, windows: Windows) -> list[Encoded]:
     """What the encoder makes of a batch; a window that cannot be encoded, or gives values that are
     not finite, has a failure. A batch that fails is halved, down to single windows.
 
+    So is one that is too much for the device's memory, and from then on each that is as large.
     Raises `BrokenModel` where the model fails on a probe too.
     """
     try:
-        return [_checked(encoder.encode(windows))]
+        if THIS_PROCESS.fits(windows):
+            return [_checked(encoder.encode(windows))]
     except (
         Exception
     ) as error:  # whatever the model raises: what matters is whether it raises on a single window
@@ -40,6 +46,8 @@ def encode_each(encoder: Encoder, windows: Windows) -> list[Encoded]:
             _check_model(encoder, windows, error)
             failure = _failed(windows, 0, *kind_and_reason(error))
             return [Encoded(windows, {}, {}, {0: failure})]
+        if type(error).__name__ == _NO_MEMORY:
+            THIS_PROCESS.was_exceeded_by(windows)
     middle = len(windows) // 2
     halves = windows.take(slice(middle)), windows.take(slice(middle, None))
     return [found for half in halves for found in encode_each(encoder, half)]

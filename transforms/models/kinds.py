@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,17 +138,6 @@ def load_encoder(spec: ModelSpec, wanted: Wanted) -> Encoder:
     process.
     """
     return KINDS[spec.kind].load_module().load(spec, wanted)
-
-
-def tokens_at_once() -> int:
-    """Padded tokens that a call should have where it can, once a model is loaded: on a GPU, which
-    idles through small batches; 0 where batches are good as they come.
-    """
-    if "tensorflow" not in sys.modules:  # the model does not need it
-        return 0
-    from corpusvec.transforms.models.hardware import has_gpu
-
-    return 1 << 14 if has_gpu() else 0
 
 
 _MODULE = re.compile(r"\d+_")  # the folder of a module of sentence-transformers

@@ -16,12 +16,11 @@ import pyarrow.compute as pc
 from corpusvec.transforms.columns import Documents, Sentences, TokenRows
 from corpusvec.transforms.elements import Failure
 from corpusvec.transforms.ranges import places_of
-from corpusvec.transforms.storage.digests import model_text_digests, text_digests
+from corpusvec.transforms.storage.digests import model_text_digests, quoted, text_digests
 
 SENTENCES, TOKENS, REJECTED, CHANGES = "sentences", "tokens", "rejected", "changes"
 METADATA_KEY = b"corpusvec"
 PLAIN, BYTE_STREAM_SPLIT = "plain", "byte_stream_split"  # how vectors are stored
-_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
 def sentence_table(rows: Sentences) -> pa.Table:
@@ -36,6 +35,8 @@ def sentence_table(rows: Sentences) -> pa.Table:
         "pair": pa.array(documents.pairs, pa.string()),
         "metadata": about["metadata"],
         "links": about["links"],
+        "start": about["start"],
+        "end": about["end"],
         "text_sha256": pa.array([one.hex() for one in text_digests(documents)], pa.string()),
         "model_text_sha256": pa.array(model_text_digests(documents), pa.string()),
         "n_tokens": _numbers(rows.n_tokens, len(rows)),
@@ -44,7 +45,7 @@ def sentence_table(rows: Sentences) -> pa.Table:
         "n_unknown": _numbers(rows.n_unknown, len(rows)),
     }
     for name, vectors in rows.vectors.items():
-        columns[name] = _vectors(vectors)
+        columns[name] = vectors_column(vectors)
     return pa.table(columns)
 
 
@@ -57,6 +58,8 @@ def about_documents(documents: Documents) -> pa.Table:
             "source_row": pa.array(documents.source_rows, pa.int64()),
             "metadata": metadata_column(documents.metadata),
             "links": pa.array(documents.links, pa.list_(pa.string())),
+            "start": pa.array([span and span[0] for span in documents.spans], pa.int64()),
+            "end": pa.array([span and span[1] for span in documents.spans], pa.int64()),
         }
     )
 
@@ -70,7 +73,11 @@ def metadata_column(metadata: Sequence[Mapping[str, str]]) -> pa.Array:
 
     Not a map: Hugging Face `datasets` refuses a table with one, and fastparquet reads nulls.
     """
-    return pa.array([_JSON.encode(one) if one else "{}" for one in metadata], pa.string())
+    return pa.array([_object(one) if one else "{}" for one in metadata], pa.string())
+
+
+def _object(values: Mapping[str, str]) -> str:
+    return "{" + ", ".join([f"{quoted(key)}: {quoted(text)}" for key, text in values.items()]) + "}"
 
 
 def token_table(rows: TokenRows) -> pa.Table:
@@ -88,11 +95,11 @@ def token_table(rows: TokenRows) -> pa.Table:
         "segment": pa.array(rows.segments),
     }
     for name, vectors in rows.layers.items():
-        columns[name] = _vectors(vectors)
+        columns[name] = vectors_column(vectors)
     return pa.table(columns)
 
 
-def _vectors(values: np.ndarray) -> pa.FixedSizeListArray:
+def vectors_column(values: np.ndarray) -> pa.FixedSizeListArray:
     """[N, D], as the files have them -> a column of lists of D."""
     flat = pa.array(np.ascontiguousarray(values).reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])

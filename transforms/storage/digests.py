@@ -15,7 +15,7 @@ import pyarrow as pa
 from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.elements import Alignment, Document, Failure
 
-_quoted = json.encoder.encode_basestring  # as JSON, without escapes beyond those that it needs
+quoted = json.encoder.encode_basestring  # as JSON, without escapes beyond those that it needs
 _WIDTH = 16  # bytes; two of a billion strings share a digest with a probability below 10**-20
 _PACKED = 100_000  # rows
 _KEY = pa.binary(_WIDTH)
@@ -31,8 +31,8 @@ def text_sha256(text: str, pair: str | None) -> str:
 
 
 def _of_text(text: str, pair: str | None):
-    second = "null" if pair is None else _quoted(pair)
-    return sha256(f"[{_quoted(text)},{second}]".encode("utf-8", "surrogatepass"))
+    second = "null" if pair is None else quoted(pair)
+    return sha256(f"[{quoted(text)},{second}]".encode("utf-8", "surrogatepass"))
 
 
 def text_digests(documents: Documents) -> Sequence[bytes]:

@@ -18,6 +18,8 @@ RESERVED = frozenset(
         "pair",
         "metadata",
         "links",
+        "start",
+        "end",
         "text_sha256",
         "model_text_sha256",
     }

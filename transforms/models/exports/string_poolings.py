@@ -83,7 +83,13 @@ class Column:
 
     @classmethod
     def of(cls, column: VectorColumn, normalize: bool) -> Column:
-        """Raises `ValueError` where a dense layer cannot be read."""
+        """Raises `ValueError` where a dense layer cannot be read, or a graph lacks a pooling."""
+        named = [] if column.pooling == OUTPUT else column.pooling.split("+")
+        if lacking := [name for name in named if name not in POOLINGS]:
+            raise ValueError(
+                f"--vectors: {lacking[0]} cannot be computed inside a SavedModel; use"
+                f" {', '.join(POOLINGS)}, or omit --strings"
+            )
         variables = {}
         for step in dense_folders(column.modules):
             dense = read_dense(Path(step))

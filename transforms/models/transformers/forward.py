@@ -8,6 +8,7 @@ small. Exported models run the same functions, with their weights in variables.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -16,9 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from corpusvec.transforms.architectures import AFTER, AROUND, Reach, Transformer
-from corpusvec.transforms.batches import filled, padded_length
+from corpusvec.transforms.batches import filled, padded_length, padded_rows
 from corpusvec.transforms.columns import Encoded, Windows
-from corpusvec.transforms.models.hardware import has_amx, has_gpu, prepare_threads, tf
+from corpusvec.transforms.models.capacities import THIS_PROCESS, tokens_for
+from corpusvec.transforms.models.compiled import Compiled
+from corpusvec.transforms.models.devices import gpu_memory
+from corpusvec.transforms.models.hardware import gpus, has_amx, prepare_threads, tf
 from corpusvec.transforms.models.transformers.blocks import norms
 from corpusvec.transforms.models.transformers.blocks.arrays import Arrays, Fixed, Weights, held
 from corpusvec.transforms.models.transformers.blocks.attention import attend
@@ -37,6 +41,13 @@ from corpusvec.transforms.vectors import poolings
 SMALL_HIDDEN = 512  # below that bfloat16 is faster with its weights in the graph
 LONG = 1024  # tokens, above which the attention is computed block by block
 
+# Of ids, segments, lengths and shares.
+_SIGNATURE = [
+    *[tf.TensorSpec([None, None], tf.int32)] * 2,
+    tf.TensorSpec([None], tf.int32),
+    tf.TensorSpec([None, None, None], tf.float32),
+]
+
 
 class TransformerEncoder:
     """A model with everything but what is wanted left out. Calls from several threads run side by
@@ -44,31 +55,39 @@ class TransformerEncoder:
     """
 
     def __init__(
-        self, spec: ModelSpec, wanted: Wanted, weights: Weights, like_gpu: bool | None = None
+        self, spec: ModelSpec, wanted: Wanted, weights: Weights, devices: Sequence[str] = ()
     ):
-        """`weights` by the names of `weights.shapes`; `like_gpu`, for tests, is what a GPU would
-        run.
+        """`weights` by the names of `weights.shapes`. On `devices`, for tests, it computes as on
+        GPUs.
         """
         assert spec.transformer is not None
         self.streams = prepare_threads(wanted.precision)
         self.hidden_size, self.layer_count = spec.hidden_size, spec.layer_count
         self.max_seq_length, self._longest = spec.max_seq_length, spec.longest_padded
-        self._segments = spec.segments
-        if not (has_gpu() if like_gpu is None else like_gpu):
-            wanted = replace(wanted, pooled=None)
-        self._wanted, self._graphs = wanted, Graphs.build(spec.transformer, wanted, weights)
+        self._segments, self._few = spec.segments, bool(devices or gpus())
+        self._wanted = wanted if self._few else replace(wanted, pooled=None)
+        if gpus():
+            longest, width = min(spec.max_seq_length or LONG, LONG), tf.as_dtype(wanted.dtype).size
+            tokens = tokens_for(spec.transformer, longest, width, gpu_memory())
+            THIS_PROCESS.want(tokens, few_shapes=True)
+        self.graphs = [
+            Graphs.build(spec.transformer, self._wanted, weights, device, bool(devices))
+            for device in devices or gpus() or (None,)
+        ]
+        self._next = itertools.cycle(self.graphs)
 
     def encode(self, windows: Windows) -> Encoded:
         """Layers and pooled output as TensorFlow has them; on a GPU what is pooled of them."""
-        ids, segments = filled(windows, padded_length(windows, self._longest))
+        ids, segments = filled(windows, padded_length(windows, self._longest, self._few))
         if not self._segments:
             segments[:] = 0
-        shares = self._shares(windows, ids.shape[1])
-        found = self._graphs.run(ids, segments, windows.lengths.astype(np.int32), shares)
+        lengths, shares = windows.lengths.astype(np.int32), self._shares(windows, ids.shape[1])
+        given = _with_rows(padded_rows(windows, self._few), ids, segments, lengths, shares)
+        found = next(self._next).run(*given).first(len(windows))
         return Encoded(
             windows,
             found.layers,
-            {} if found.pooler is None else {POOLER: found.pooler},
+            found.outputs,
             states=poolings.states(self._wanted.columns, found.pooled, shares),
             finite=found.finite,
         )
@@ -79,16 +98,28 @@ class TransformerEncoder:
         return poolings.shares(self._wanted.columns, owned, bool(plan and plan.mask_special))
 
 
+def _with_rows(rows: int, ids, segments, lengths, shares) -> list[np.ndarray]:
+    """With empty windows, so many that there are `rows` of them."""
+    more = (0, rows - len(ids))
+    pads = (more, (0, 0)), (more, (0, 0)), (more,), ((0, 0), more, (0, 0))
+    given = ids, segments, lengths, shares
+    return [np.pad(one, pad) if more[1] else one for one, pad in zip(given, pads)]
+
+
 class Found(NamedTuple):
     """What comes out of the graphs: tensors on the device, or arrays. Layers are rows [B*T, H]
-    there, and [B, T, H] here; `pooler` is [B, H], `pooled` [B, H] for each pooling of the columns,
+    there, and [B, T, H] here; outputs are [B, H], `pooled` [B, H] for each pooling of the columns,
     and `finite` [B] of each layer that is pooled.
     """
 
     layers: dict[Layer, Any]
-    pooler: Any
+    outputs: dict[str, Any]
     pooled: list[Any]
     finite: dict[Layer, Any]
+
+    def first(self, count: int) -> Found:
+        """Of the first windows."""
+        return tf.nest.map_structure(lambda values: values[:count], self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,22 +148,36 @@ class Graphs:
         words: tf.Tensor,
         tracing: Tracing,
         pool: Callable[..., tf.Tensor] | None,
+        device: str | None,
+        at_once: bool,
     ):
         self.wanted, self.words, self.pool = wanted, words, pool
         self.usual = tracing.stack(by_blocks=False)
+        self._device, self._run = device, functools.partial(self._compute, self.usual)
+        self.compiled = device and Compiled(self._run, _SIGNATURE, device, at_once)
         self._tracing, self._lock = tracing, Lock()
         self._long: Stack | None = None
 
     @classmethod
-    def build(cls, config: Transformer, wanted: Wanted, weights: Weights) -> Graphs:
-        """All that is wanted, no more."""
+    def build(
+        cls,
+        config: Transformer,
+        wanted: Wanted,
+        weights: Weights,
+        device: str | None = None,
+        at_once: bool = False,
+    ) -> Graphs:
+        """All that is wanted, no more; on a `device` as GPUs want it, see `Compiled`."""
         dtype = tf.as_dtype(wanted.dtype)
         count = config.layer_count if wanted.pooler else max(map(int, wanted.layers), default=0)
         config = config.lower(count)
         in_graph = dtype == tf.bfloat16 and (has_amx() or config.hidden_size < SMALL_HIDDEN)
-        tracing = Tracing(config, Fixed(weights, dtype, in_graph, norms.fuse(dtype)))
-        pool = tracing.pooler() if wanted.pooler else None
-        return cls(wanted, held(weights, WORDS, dtype), tracing, pool)
+        for_cpu = not device and in_graph, not device and norms.fuse(dtype)
+        with tf.device(device):
+            tracing = Tracing(config, Fixed(weights, dtype, *for_cpu))
+            pool = tracing.pooler() if wanted.pooler else None
+            words = held(weights, WORDS, dtype)
+            return cls(wanted, words, tracing, pool, device, at_once)
 
     def run(
         self, ids: np.ndarray, segments: np.ndarray, lengths: np.ndarray, shares: np.ndarray
@@ -141,14 +186,17 @@ class Graphs:
         pooled [poolings, B, T] float32 -> what is wanted, in float32; layers of the token table in
         the type of the files, and states of poolings in float64.
         """
-        stack = self._stack(ids.shape[1])
-        found = self._compute(stack, *map(tf.constant, (ids, segments, lengths, shares)))
-        return Found(
-            {layer: self._layer(rows, ids.shape) for layer, rows in found.layers.items()},
-            None if found.pooler is None else found.pooler.numpy(),
-            [values.numpy() for values in found.pooled],
-            {layer: good.numpy() for layer, good in found.finite.items()},
-        )
+        given = ids, segments, lengths, shares
+        if self._is_long(ids.shape[1]):
+            with tf.device(self._device):
+                found = self._compute(self._blocks(), *map(tf.constant, given))
+        elif self.compiled:
+            found = self.compiled(*given)
+        else:
+            found = self._run(*map(tf.constant, given))
+        layers = {layer: self._layer(rows, ids.shape) for layer, rows in found.layers.items()}
+        rest = tf.nest.map_structure(lambda values: values.numpy(), found._replace(layers={}))
+        return rest._replace(layers=layers)
 
     def _compute(self, stack: Stack, ids, segments, lengths, shares) -> Found:
         x, around = stack.begin(self.words, ids, segments, lengths)
@@ -159,10 +207,12 @@ class Graphs:
                 x = function(x, around[reach])
             if index in self.wanted.layers:
                 rows[index] = x
-        pooler = self.pool and tf.cast(self.pool(x, tf.shape(ids)[0]), tf.float32)
+        outputs = {}
+        if self.pool:
+            outputs[POOLER] = tf.cast(self.pool(x, tf.shape(ids)[0]), tf.float32)
         given = {layer: rows[layer] for layer in self.wanted.given}
         if not self.wanted.columns:
-            return Found(given, pooler, [], {})
+            return Found(given, outputs, [], {})
         batch, length = tf.unstack(tf.shape(ids))
         wide = {
             layer: tf.cast(tf.reshape(one, [batch, length, one.shape[1]]), tf.float32)
@@ -170,20 +220,21 @@ class Graphs:
         }
         tokens = tf.sequence_mask(lengths, length)
         inside = {layer: finite(x, tokens) for layer, x in wide.items() if layer not in given}
-        return Found(given, pooler, pooled(self.wanted.columns, wide, shares), inside)
+        return Found(given, outputs, pooled(self.wanted.columns, wide, shares), inside)
 
     def _layer(self, rows: tf.Tensor, shape: tuple[int, ...]) -> np.ndarray:
         """Rows [B*T, H] as [B, T, H], in the type of the files where that holds them."""
         plan = self.wanted.pooled
-        if plan and plan.dtype != "float32":
-            narrow = tf.cast(rows, plan.dtype).numpy()
+        if plan and plan.dtype == "float16":
+            narrow = tf.cast(rows, tf.float16).numpy()
             if np.isfinite(narrow).all():
                 return narrow.reshape(*shape, -1)
         return tf.cast(rows, tf.float32).numpy().reshape(*shape, -1)
 
-    def _stack(self, length: int) -> Stack:
-        if length <= LONG or self._tracing.config.attention.disentangled:
-            return self.usual
+    def _is_long(self, length: int) -> bool:
+        return length > LONG and not self._tracing.config.attention.disentangled
+
+    def _blocks(self) -> Stack:
         with self._lock:
             long = self._long = self._long or self._tracing.stack(by_blocks=True)
         return long

@@ -281,7 +281,8 @@ def notes(
         )
     named = _class_of(said, model, file.with_name(tokenizer_settings.CONFIG))
     name = named or _OF_MODELS.get(kind, "")
-    told_apart = tokenizer.segments and model.get("type_vocab_size", kind == "bert" and 2) > 1
+    types = model.get("type_vocab_size", 2 if kind == "bert" else 0)
+    told_apart = tokenizer.segments and isinstance(types, int) and types > 1
     if name in _UNSEGMENTED_NOW and told_apart and "model_input_names" not in said:
         yield (
             f"{file.name}: tells the texts of a pair apart by segments, as in transformers 4;"

@@ -86,7 +86,8 @@ def described(
         attention=Attention(heads, heads, size, size**-0.5),
         feed_forward=FeedForward(whole("intermediate_size"), activation),
         norm=norm,
-        reaches=(Reach(),) * whole("num_hidden_layers"),
+        reaches=(Reach(),)
+        * settings.layers("num_hidden_layers", default=defaults.get("num_hidden_layers")),
         longest=positions - first_position,
     )
 

@@ -18,7 +18,7 @@ from corpusvec.transforms.architectures import (
 )
 from corpusvec.transforms.models.transformers.families import bert
 from corpusvec.transforms.models.transformers.families.family import Family
-from corpusvec.transforms.models.transformers.families.settings import Settings
+from corpusvec.transforms.models.transformers.families.settings import MOST_DISTANCES, Settings
 
 _NAMES = bert.NAMES | {
     "embeddings/projection": "embeddings.embed_proj",
@@ -95,9 +95,12 @@ def _disentangled(
     settings: Settings, kinds: set[str], positions: int, norm: Norm
 ) -> Disentangled | None:
     furthest = settings.value("max_relative_positions", kind=int, default=-1)
+    settings.there("position_buckets", "norm_rel_ebd", "share_att_key")
     if not settings.flag("relative_attention"):
         return None
     furthest = furthest if furthest >= 1 else positions
+    if furthest > MOST_DISTANCES:
+        settings.refuse("max_relative_positions", f"a table has {MOST_DISTANCES} distances at most")
     buckets = max(settings.value("position_buckets", kind=int, default=-1), 0)
     if buckets and not 0 < buckets // 2 < furthest - 1:
         settings.refuse("position_buckets", f"half of them must be less than {furthest - 1}")

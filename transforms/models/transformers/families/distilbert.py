@@ -46,7 +46,7 @@ def _read(settings: Settings) -> Transformer:
             settings.activation("activation", default="gelu"),
         ),
         norm=norm,
-        reaches=(Reach(),) * settings.whole("n_layers", "num_hidden_layers", default=6),
+        reaches=(Reach(),) * settings.layers("n_layers", "num_hidden_layers", default=6),
         longest=positions,
     )
 

@@ -36,7 +36,7 @@ _THETAS = {
 def _read(settings: Settings) -> Transformer:
     hidden = settings.whole("hidden_size", default=2304)
     heads = settings.whole("num_attention_heads", default=8)
-    layers = settings.whole("num_hidden_layers", default=26)
+    layers = settings.layers("num_hidden_layers", default=26)
     longest = settings.whole("max_position_embeddings", default=131_072)
     norm = Norm(settings.epsilon("rms_norm_eps", default=1e-6), rms=True, beta=False)
     attention = grouped(settings, hidden, heads, groups=4, size=256)

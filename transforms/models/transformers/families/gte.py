@@ -69,7 +69,7 @@ def _read(settings: Settings) -> Transformer:
             bias=False,
         ),
         norm=norm,
-        reaches=(Reach(rotary=turned),) * settings.whole("num_hidden_layers", default=12),
+        reaches=(Reach(rotary=turned),) * settings.layers("num_hidden_layers", default=12),
         longest=longest,
     )
 

@@ -92,7 +92,8 @@ def _described(settings: Settings, defaults: dict[str, int], epsilon: float) -> 
         norm=Norm(settings.epsilon("rms_norm_eps", default=epsilon), rms=True, beta=False),
         norms=BEFORE,
         final_norm=True,
-        reaches=(Reach(rotary=turned),) * whole("num_hidden_layers"),
+        reaches=(Reach(rotary=turned),)
+        * settings.layers("num_hidden_layers", default=defaults["num_hidden_layers"]),
         longest=longest,
     )
 

@@ -53,7 +53,7 @@ def _read(settings: Settings) -> Transformer:
     hidden = settings.whole("hidden_size", default=768)
     heads = settings.whole("num_attention_heads", default=12)
     size = settings.divided("hidden_size", hidden, "num_attention_heads", heads)
-    layers = settings.whole("num_hidden_layers", default=22)
+    layers = settings.layers("num_hidden_layers", default=22)
     longest = settings.whole("max_position_embeddings", default=8192)
     norm = Norm(settings.epsilon("norm_eps", default=1e-5), beta=settings.flag("norm_bias"))
     every = settings.whole("global_attn_every_n_layers", default=3)

@@ -53,7 +53,7 @@ def _read(settings: Settings) -> Transformer:
     bias = settings.flag("qkv_proj_bias")
     norm = Norm(settings.epsilon("layer_norm_epsilon", "layer_norm_eps", default=1e-12))
     turned, longest = _turned(settings, size)
-    layers = settings.whole("n_layer", "num_hidden_layers", default=12)
+    layers = settings.layers("n_layer", "num_hidden_layers", default=12)
     return Transformer(
         hidden_size=hidden,
         embeddings=Embeddings(

@@ -28,13 +28,14 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 _ALWAYS = ("rope_type", "type", "rope_theta", "partial_rotary_factor")
+_WIDEST = 1 << 16  # of heads
 LAYER_TYPES = ("full_attention", "sliding_attention")
 
 
 def of_all_layers(settings: Settings, size: int, longest: int, theta: float) -> Rotary:
     """Where all layers turn alike. `size` is a head's, `theta` the family's own."""
-    said = settings.value("rope_scaling", kind=dict) or settings.value("rope_parameters", kind=dict)
-    found = dict(said or {})
+    older, newer = (settings.value(key, kind=dict) for key in ("rope_scaling", "rope_parameters"))
+    found = dict(older or newer or {})
     theta = settings.number("rope_theta", default=theta)
     if settings.there("partial_rotary_factor"):
         found.setdefault(
@@ -85,18 +86,22 @@ def rotary(
     if settings.there("original_max_position_embeddings"):
         before = settings.whole("original_max_position_embeddings")
         parameters = {**parameters, "original_max_position_embeddings": before}
-    if size % 2:
+    if size % 2 or size > _WIDEST:
         raise ValueError(f"{file}: heads of {size} dimensions cannot be turned pair by pair")
     given = setting(parameters, "rope_theta", int | float, file)
     base = float(theta if given is None else given)
     if not 0 < base < math.inf:
         raise ValueError(f"{file}: rope_theta must be above zero, got {base}")
     try:
-        return _KINDS[kind](parameters, size, longest, base)
-    except (KeyError, TypeError, ZeroDivisionError) as error:
+        with np.errstate(all="ignore"):
+            turned = _KINDS[kind](parameters, size, longest, base)
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{file}: the rope_parameters of a {kind} rope are not whole ({error!r})"
         ) from error
+    if not np.isfinite([*turned.frequencies, turned.factor]).all():
+        raise ValueError(f"{file}: the rope_parameters of a {kind} rope give angles without end")
+    return turned
 
 
 def _angles(base: float, size: int) -> np.ndarray:

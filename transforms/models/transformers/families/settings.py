@@ -21,6 +21,9 @@ ACTIVATIONS = {
     "swish": "silu",
     "tanh": "tanh",
 }
+# Above these a number is a mistake, and could take all memory before the weights show it.
+_MOST, _MOST_LAYERS, _MOST_NUMBER = (1 << 31) - 1, 10_000, 1e300
+MOST_DISTANCES = 1 << 24  # which a table has
 
 
 class Settings:
@@ -39,21 +42,30 @@ class Settings:
         self.known.update(keys)
         return any(self._values.get(key) is not None for key in keys)
 
-    def whole(self, *keys: str, default: int | None = None, least: int = 1) -> int:
+    def whole(
+        self, *keys: str, default: int | None = None, least: int = 1, most: int = _MOST
+    ) -> int:
         """A whole number; null is none."""
         key, value = self._found(keys, default)
-        return whole_number({key: value}, key, self.file, least)
+        found = whole_number({key: value}, key, self.file, least)
+        if found > most:
+            raise ValueError(f"{self.file}: {key} must be an integer ≤ {most}, got {found}")
+        return found
 
-    def optional(self, *keys: str, default: int | None = None, least: int = 1) -> int | None:
+    def optional(self, *keys: str, default: int | None = None) -> int | None:
         """A whole number, or None where null stands, or nothing and there is no default."""
-        key, value = self._found(keys, default)
-        return None if value is None else whole_number({key: value}, key, self.file, least)
+        _, value = self._found(keys, default)
+        return None if value is None else self.whole(*keys, default=default)
+
+    def layers(self, *keys: str, default: int | None = None) -> int:
+        """How many layers there are."""
+        return self.whole(*keys, default=default, most=_MOST_LAYERS)
 
     def number(self, *keys: str, default: float | None = None) -> float:
         key, value = self._found(keys, default)
         found = setting({key: value}, key, int | float, self.file)
-        if found is None:
-            raise ValueError(f"{self.file}: {key} must be a number, got null")
+        if found is None or not abs(found) < _MOST_NUMBER:
+            raise ValueError(f"{self.file}: {key} must be a finite number, got {found!r}")
         return float(found)
 
     def epsilon(self, *keys: str, default: float) -> float:

@@ -17,7 +17,11 @@ from corpusvec.transforms.architectures import (
     Transformer,
 )
 from corpusvec.transforms.models.transformers.families.family import Family
-from corpusvec.transforms.models.transformers.families.settings import ACTIVATIONS, Settings
+from corpusvec.transforms.models.transformers.families.settings import (
+    ACTIVATIONS,
+    MOST_DISTANCES,
+    Settings,
+)
 
 _BLOCK = "encoder.block.{}.layer"
 _NAMES = {
@@ -51,7 +55,7 @@ def _read(settings: Settings) -> Transformer:
     gated, activation = _feed_forward(settings, projection)
     buckets = Buckets(
         settings.whole("relative_attention_num_buckets", default=32, least=4),
-        settings.whole("relative_attention_max_distance", default=128),
+        settings.whole("relative_attention_max_distance", default=128, most=MOST_DISTANCES),
     )
     if buckets.furthest <= buckets.count // 4:
         settings.refuse("relative_attention_max_distance", "it must be beyond the exact distances")
@@ -65,7 +69,7 @@ def _read(settings: Settings) -> Transformer:
         norm=Norm(settings.epsilon("layer_norm_epsilon", default=1e-6), rms=True, beta=False),
         norms=BEFORE,
         final_norm=True,
-        reaches=(Reach(),) * settings.whole("num_layers", "num_hidden_layers", default=layers),
+        reaches=(Reach(),) * settings.layers("num_layers", "num_hidden_layers", default=layers),
         longest=_ANY_LENGTH,
         usual_length=settings.whole("n_positions", default=_USUAL_LENGTH),
     )

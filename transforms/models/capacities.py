@@ -1,0 +1,77 @@
+"""How much a batch may hold on this machine: what a GPU's memory has room for, and less once that
+was too much.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from threading import Lock
+
+from corpusvec.transforms.architectures import Transformer
+from corpusvec.transforms.columns import Windows
+
+MOST, USUAL, LEAST = 1 << 16, 1 << 14, 1 << 12  # tokens, padding included, that a GPU is given
+_SPARE = 6  # parts of the memory, of which a batch has one: three are computed or copied at once
+_COPIES = 3  # of what a layer makes that are there at once
+
+
+class Capacity:
+    """Of a process, which all of its threads share.
+
+    `few_shapes`: batches should be of few shapes, as each is compiled.
+    """
+
+    def __init__(self) -> None:
+        self.few_shapes = False
+        self._wanted, self._most = 0, math.inf
+        self._lock = Lock()
+
+    def want(self, tokens: int, few_shapes: bool = False) -> None:
+        """Said by a model, once it is loaded on a GPU, which idles through small batches."""
+        self._wanted, self.few_shapes = tokens, few_shapes
+
+    @property
+    def tokens(self) -> int:
+        """Padded tokens that a batch should have where it can; 0 where batches are good as they
+        come.
+        """
+        return int(min(self._wanted, self._most))
+
+    def fits(self, windows: Windows) -> bool:
+        """Whether a batch may be as large, as far as is known."""
+        return len(windows) == 1 or _padded(windows) <= self._most
+
+    def was_exceeded_by(self, windows: Windows) -> None:
+        """Said of a batch that ran out of memory: the next ones are half as large, or less. The
+        user is told the first time.
+        """
+        with self._lock:
+            first, self._most = self._most == math.inf, min(self._most, _padded(windows) // 2)
+        if first:
+            print(
+                f"note: {_padded(windows):,} tokens at once are more than the memory of the device"
+                " holds; batches are halved",
+                file=sys.stderr,
+            )
+
+
+THIS_PROCESS = Capacity()
+
+
+def _padded(windows: Windows) -> int:
+    return len(windows) * int(windows.sizes.max())
+
+
+def tokens_for(config: Transformer, longest: int, width: int, memory: int) -> int:
+    """Padded tokens of a batch, a power of two, for a GPU of so many bytes of memory (0: nobody
+    knows), in windows of the `longest`; its numbers are `width` bytes wide.
+    """
+    if not memory:
+        return USUAL
+    attention, inner = config.attention, config.feed_forward.inner
+    heads = (attention.heads + 2 * attention.groups) * attention.head_size
+    numbers = 2 * config.hidden_size + heads + (1 + config.feed_forward.gated) * inner
+    numbers += attention.heads * longest  # scores
+    room = memory / _SPARE / (_COPIES * width * numbers)
+    return min(MOST, max(LEAST, 1 << int(math.log2(max(room, 1)))))
