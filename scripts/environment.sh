@@ -41,7 +41,7 @@ make_environment() {
     fi
 }
 
-# .venv-runtime, which has what corpusvec needs to run and nothing else: made anew, so that nothing stays that is no
+# .venv-runtime, which has what corpusvec needs to run and nothing else: made from scratch, so that nothing stays that is no
 # longer asked for. Tests put the wheel into it.
 make_runtime_environment() {
     [ -e "$(mark_of .venv-runtime)" ] || rm -rf .venv-runtime

@@ -64,7 +64,7 @@ def tiny(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="session")
 def tiny_japanese(tmp_path_factory) -> str:
-    """The like as a TensorFlow 1 checkpoint with a SentencePiece model."""
+    """A BERT of the same size as a TensorFlow 1 checkpoint with a SentencePiece model."""
     folder = tmp_path_factory.mktemp("tiny_japanese") / "model"
     return str(checkpoint_folder(folder, tokenizer="sentencepiece"))
 

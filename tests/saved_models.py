@@ -405,7 +405,7 @@ def strings_saved_model(
     """A model of whole texts; `strings_reference` of the same arguments gives what it gives.
 
     "use": `__call__([None] string)` -> [None, width], of length 1, and `serving_default` with
-    `inputs` and `outputs`. "nnlm": the like with a vocabulary table from an asset. "multi": outputs
+    `inputs` and `outputs`. "nnlm": the same with a vocabulary table from an asset. "multi": outputs
     `narrow` [None, width / 2] and `wide` [None, 2 * width]. "signature_only": "use" without
     `__call__`; "batch_of_one": that with an input of [batch]. "padding_sensitive": a vector depends
     on the longest text beside it. "nan_on", "raises_on": see `NAN_WORD` and `RAISING_WORD`.

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpusvec.transforms.batches import cut_batches, padded_length
+from corpusvec.transforms.batches import cut_batches, padded_length, padded_rows
 from corpusvec.transforms.models.probes import id_windows
 
 
@@ -41,6 +41,21 @@ def test_batches_are_padded_to_few_lengths():
     assert all(n <= to < 1.125 * n for n, to in zip(lengths, padded))
     assert [padded_length(of_lengths([n]), 512) for n in lengths] == list(lengths)
     assert [padded_length(of_lengths([n, n]), None) for n in lengths] == list(lengths)
+
+
+@given(st.lists(st.integers(1, 600), min_size=1, max_size=80), st.integers(1, 2048))
+def test_batches_that_are_compiled_have_few_shapes(lengths, budget):
+    """Lengths are multiples of four, and full batches a power of two of windows."""
+    longest = 600
+    batches = list(cut_batches(of_lengths(lengths), budget, longest=longest, few=True))
+    assert sum(map(len, batches)) == len(lengths)
+    for batch in batches:
+        length, rows = padded_length(batch, longest, few=True), padded_rows(batch, few=True)
+        assert length % 4 == 0
+        assert max(map(len, batch)) <= length <= longest
+        assert rows & (rows - 1) == 0
+        assert len(batch) <= rows < 2 * len(batch)
+        assert rows == 1 or rows * length <= budget
 
 
 @given(st.lists(st.integers(1, 50), min_size=2, max_size=80), st.integers(50, 500))

@@ -197,8 +197,8 @@ def test_the_second_night_embeds_no_chunk_that_it_has(embed, tiny, source, tmp_p
     assert (counts["embedded"], counts["reused"]) == (1, len(first))
     assert {id_: row for id_, row in by_id(outcome).items() if id_ in first} == first
     assert outcome.table("changes")["id"].to_pylist() == ["n.txt:3#0"]
-    # Chunks of another size are other texts of the same recipe: those that stay are not made again.
-    outcome = embed(tiny, source, "--unit=window", "--window_overlap=0", "--max_rejected=1")
+    # Documents, and chunks of another size, are of the same recipe: the short ones have vectors.
+    outcome = embed(tiny, source, "--max_rejected=9")
     counts = json.loads((outcome.latest / "manifest.json").read_text())["counts"]
     assert counts["reused"] >= 3
 
@@ -266,6 +266,9 @@ def test_links_search_and_reports_know_the_page_of_a_chunk(embed, tiny, source, 
     assert pages.titles[pages.rows["proj/Page"]] == "Page"
     assert pages.titles[pages.rows["n.txt:1"]] == "n.txt:1"
     assert pages.texts[pages.rows["n.txt:1"]] == " ".join(TEXTS)
+    assert pages.row("n.txt:1#1") == pages.row("n.txt:1")
+    with pytest.raises(ValueError, match="has no such document"):
+        pages.row("n.txt:1#99")
     assert main(["related", str(outcome.output), "--of=proj/Page", "--format=json"]) == 0
     assert "n.txt:1" in {one["target"] for one in json.loads(capsys.readouterr().out)}
     assert main(["report", str(outcome.output), f"--file={outcome.output}/r.html"]) == 0

@@ -443,7 +443,7 @@ def test_an_error_is_one_sentence(flags, message, embed, tiny, texts, tmp_path, 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("no output", "has no published snapshot"),
+        ("no output", "nothing is published; name one of: "),
         ("version", "was made by another version of corpusvec (its format is 1"),
         ("gone", "cannot be read"),
         ("model", "it is the model that the snapshot was made with: give its present place"),

@@ -4,6 +4,7 @@ for the token table, in the type of the files.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -123,3 +124,39 @@ def test_values_that_are_not_finite_are_found_though_no_layer_leaves(spec):
         said.append({row: failure.error for row, failure in found.failures.items()})
     assert said[0] == {0: "the model gave values that are not finite in layer 1"}
     assert said[0] == said[1]
+
+
+def test_a_run_as_on_a_gpu_has_the_rows_of_another(embed, tiny, tmp_path, monkeypatch):
+    """Batches of few shapes, compiled while it runs, for windows of long documents too."""
+    from corpusvec.transforms.models import capacities, hardware
+    from corpusvec.transforms.models.transformers import forward
+    from corpusvec.transforms.models.transformers.blocks import norms
+
+    words = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]
+    source = tmp_path / "lines.txt"
+    source.write_text(
+        "".join(" ".join(words[: n % 9 + 1] * (1 + n % 40)) + "\n" for n in range(400))
+    )
+    flags = ("--layers=1", "--vectors=mean@-1,max@1", "--max_seq_length=12")
+    expected = embed(tiny, source, *flags)
+    tables = {name: expected.table(name) for name in ("sentences", "tokens")}
+    shutil.rmtree(expected.output)
+    for module in (forward, hardware):
+        monkeypatch.setattr(module, "gpus", lambda: ["CPU:0"])
+    for name in ("few_shapes", "_wanted"):
+        monkeypatch.setattr(capacities.THIS_PROCESS, name, 0)
+    norms.fuse.cache_clear()
+    found = embed(tiny, source, *flags)
+    norms.fuse.cache_clear()
+    assert found.code == expected.code == 0
+    assert capacities.THIS_PROCESS.few_shapes
+    for name, table in tables.items():
+        made = found.table(name)
+        vectors = [one for one in table.column_names if "@" in one]
+        assert len(vectors) == {"sentences": 2, "tokens": 1}[name]
+        key = [(one, "ascending") for one in ("id", "token_index") if one in table.column_names]
+        one, other = (some.sort_by(key) for some in (table, made))
+        assert one.drop_columns(vectors) == other.drop_columns(vectors)
+        for column in vectors:
+            pair = [np.array(some[column].to_pylist(), np.float32) for some in (one, other)]
+            np.testing.assert_allclose(*pair, rtol=0, atol=1e-5)

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from corpusvec.pipeline.cli import main
+from corpusvec.transforms.snapshots.schemas import parquet_options, vectors_column
 from tests.models import TEXTS
 from tests.test_end_to_end import write_lines
 
@@ -145,6 +147,33 @@ def test_it_reads_every_column(reader, kind, table, made):
         snapshots.remove(snapshots[2])  # it refuses whatever has no row
     for snapshot in snapshots:
         assert_read(READERS[reader][0](snapshot / table), snapshot / table)
+
+
+BYTES = {"int8": np.int8, "ubinary": np.uint8}
+
+
+@pytest.fixture(scope="module")
+def of_bytes(tmp_path_factory) -> Path:
+    """A folder of sentences with vectors of bytes, all of their values among them."""
+    folder = tmp_path_factory.mktemp("bytes") / "out" / "snapshots" / "one" / "sentences"
+    folder.mkdir(parents=True)
+    every = np.arange(512, dtype=np.uint8).reshape(-1, 16)
+    columns = {name: vectors_column(every.view(kind)) for name, kind in BYTES.items()}
+    table = pa.table({"id": pa.array([f"d{n:02}" for n in range(len(every))]), **columns})
+    pq.write_table(table, folder / "a.parquet", **parquet_options(table.schema))
+    return folder
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_it_reads_bytes(reader, of_bytes):
+    assert_read(READERS[reader][0](of_bytes), of_bytes)
+
+
+def test_bytes_are_in_a_dictionary_and_of_types_that_bigquery_knows(of_bytes):
+    group = pq.ParquetFile(of_bytes / "a.parquet").metadata.row_group(0)
+    for number in (1, 2):
+        assert "RLE_DICTIONARY" in group.column(number).encodings
+    assert not foreign_to_bigquery(of_bytes)
 
 
 def test_datasets_reads_the_changes_of_several_nights(made):

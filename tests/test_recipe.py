@@ -52,8 +52,8 @@ def test_every_setting_changes_the_fingerprint(tiny, change):
 
 
 def test_other_tokens_of_the_same_texts_are_other_rules(tiny, embed, tmp_path):
-    """Where this fails, and the change is meant, raise `_RULES` in `pipeline/settings.py`, and mend
-    the digest here.
+    """Where this fails, and the change is meant, raise `_RULES` in `pipeline/settings.py`, and
+    correct the digest here.
     """
     texts = [*TEXTS, "Ça va?\tnaïve ﬁne", "İstanbul 東京 ひらがな", "a" * 300, "x-y_z 3,14 €5"]
     source = write_lines(tmp_path / "in.jsonl", [json.dumps({"text": text}) for text in texts])

@@ -72,7 +72,7 @@ def window(tmp_path_factory) -> Iterator[Tab]:
 
 @pytest.fixture
 def tab(window, written) -> Iterator[Tab]:
-    """The report, opened anew; nothing may go wrong in it."""
+    """The report, opened again; nothing may go wrong in it."""
     window.look(1280, 900)
     window.open(written.as_uri(), READY)
     window.run("localStorage.clear()")
@@ -137,6 +137,11 @@ def test_orphans_come_first_or_what_was_edited_or_what_is_nearest(tab):
     best = tab.run("groups.map(group => group.best)")
     assert tab.run("document.querySelector('#order input:checked').value") == "nearest"
     assert best == sorted(best, reverse=True)
+    tab.press("ArrowRight")
+    assert tab.run("document.querySelector('#order input:checked').value") == "farthest"
+    apart = "Math.max(...group.suggestions.map(one => one.to === null ? 0 : one.far || 1000))"
+    far = tab.run(f"groups.map(group => {apart})")
+    assert far == sorted(far, reverse=True)
 
 
 def test_passages_are_side_by_side_with_the_shared_phrase_marked(tab):

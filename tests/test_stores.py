@@ -203,7 +203,7 @@ def test_a_snapshot_on_a_store_is_compared(corpus, capsys):
     assert report["swap"]["same_model"]
     assert report["swap"]["columns"][0]["same"]
     assert main(["verify", f"{corpus.address}/nowhere", model]) == 2
-    assert "has no published snapshot" in capsys.readouterr().err
+    assert "holds no snapshot" in capsys.readouterr().err
 
 
 def snapshot_in(bucket) -> Snapshot:

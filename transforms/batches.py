@@ -21,10 +21,10 @@ def padded_length(windows: Windows, longest: int | None, few: bool = False) -> i
     never padded.
 
     Each shape costs memory, as kernels are compiled for it and kept; they are still fewer where
-    they shall be `few`.
+    they shall be `few`, and there a single window is padded, too.
     """
     length = int(windows.sizes.max())
-    return length if len(windows) == 1 else _rounded(length, longest, few)
+    return length if len(windows) == 1 and not few else _rounded(length, longest, few)
 
 
 def padded_rows(windows: Windows, few: bool) -> int:

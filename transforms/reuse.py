@@ -22,7 +22,7 @@ from corpusvec.transforms.elements import (
 )
 from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
 from corpusvec.transforms.measures.clocks import Spent
-from corpusvec.transforms.snapshots.copies import Copies, Waiting
+from corpusvec.transforms.snapshots.copies import Copies, Waiting, places_table
 from corpusvec.transforms.snapshots.earlier_rows import Earlier, EarlierRows
 from corpusvec.transforms.snapshots.schemas import about_documents
 from corpusvec.transforms.storage.digests import DigestSet, as_keys, key_of, keys_of, text_digests
@@ -97,7 +97,7 @@ class FindRepeated(beam.PTransform):
 
 
 class FindRepeatedByText(beam.PTransform):
-    """The like with the places of rows in place of files: in many processes."""
+    """The same with the places of rows in place of files: in many processes."""
 
     def expand(self, parts):
         repeats, places, failures, empty = parts
@@ -127,8 +127,8 @@ def _in_parts(group: tuple[str, Iterable[tuple[Known, Place]]]) -> Iterator[Copi
     waiting, copies = Waiting(), iter(group[1])
     while some := list(itertools.islice(copies, DOCUMENTS)):
         known = [(one.id, "", None, *one[2:5], None, *one[5:]) for one, _ in some]
-        places = [place._asdict() for _, place in some]
-        waiting.add(about_documents(Documents.of_rows(known)), pa.Table.from_pylist(places))
+        places = places_table([place for _, place in some])
+        waiting.add(about_documents(Documents.of_rows(known)), places)
     yield from waiting.all()
 
 
@@ -243,7 +243,7 @@ class _SettleFn(beam.DoFn):
 
 
 def _settle_of_text(group: tuple[bytes, Iterable[Known | Place | Failure | None]]) -> Iterator:
-    """The like of all repeats of a text, and where it has rows or why not."""
+    """The same of all repeats of a text, and where it has rows or why not."""
     key, found = group
     place = next((one for one in found if isinstance(one, Place)), None)
     why = [one for one in found if one is None or isinstance(one, Failure)]

@@ -35,8 +35,8 @@ PRUNE = [
     "/var/lib/corpusvec/vectors",
     "--keep=7",
 ]
-# Another try mends neither wrong usage (2) nor a snapshot that is finished but not published (3):
-# the task hands these codes on, as its last line, to one that is never tried again.
+# Another try helps neither with wrong usage (2) nor with a snapshot that is finished but not
+# published (3): the task hands these codes on, as its last line, to one that is never tried again.
 COMMAND = f"""\
 {shlex.join(EMBED)}
 code=$?

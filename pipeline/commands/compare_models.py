@@ -25,18 +25,22 @@ from corpusvec.pipeline.comparisons.samples import Sample, read_sample
 from corpusvec.pipeline.comparisons.settings import Again, settings_of
 from corpusvec.pipeline.embedders import LoadedModel
 from corpusvec.pipeline.flags.compare_models import SAMPLE
-from corpusvec.pipeline.outputs.named_snapshots import output_typed
+from corpusvec.pipeline.outputs.named_snapshots import (
+    manifest_of,
+    one_sentence,
+    output_typed,
+    snapshot_named,
+)
 from corpusvec.pipeline.settings import Recipe
 from corpusvec.pipeline.terminal.exits import DONE, NOT_PUBLISHED, failed, say
 from corpusvec.transforms.elements import Failure, SentenceVector
 from corpusvec.transforms.models.sources.handles import display_name
 from corpusvec.transforms.snapshots.commits import Snapshot
-from corpusvec.transforms.snapshots.layouts import latest, read_manifest
 from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION, files_of
 from corpusvec.transforms.snapshots.recipes import differences
 from corpusvec.transforms.snapshots.schemas import SENTENCES
 from corpusvec.transforms.storage.digests import key_of
-from corpusvec.transforms.storage.stores import ask, served
+from corpusvec.transforms.storage.stores import served
 from corpusvec.transforms.vectors.quantizations import FLOATS, quantization_in, ranges_of
 
 _NOT_FINITE = "not finite"  # what failures of that kind say
@@ -59,9 +63,7 @@ def compare_models(flags: argparse.Namespace) -> Report:
     `BrokenModel` where the model fails on everything.
     """
     output = output_typed(flags.output)
-    with served(output):
-        named = ask(output, lambda: latest(output))
-        manifest = _manifest(output, flags.snapshot or named)
+    manifest = _manifest(output, flags.snapshot)
     chosen = settings_of(manifest, flags)
     recipe = chosen.recipe
     columns = _columns_of_both(manifest, recipe) if flags.model else []
@@ -95,16 +97,13 @@ def lines(report: Report, as_json: bool) -> Iterable[str]:
     return texts.lines(report)
 
 
-def _manifest(output: str, asked: str | None) -> dict[str, Any]:
-    """Of a snapshot named as it is, or by its folder."""
-    if asked is None:
-        raise ValueError(f"{output}: has no published snapshot; name one after the output")
-    named = asked.rstrip("/").rpartition("/")[2]
-    manifest = read_manifest(output, named)
-    if manifest.get("format_version") != FORMAT_VERSION:
+def _manifest(output: str, asked: str | None) -> Mapping[str, Any]:
+    with one_sentence(output):
+        manifest = manifest_of(output, snapshot_named(output, asked))
+    if (version := manifest["format_version"]) != FORMAT_VERSION:
         raise ValueError(
-            f"{output}: {named} was made by another version of corpusvec (its format is"
-            f" {manifest.get('format_version')}, this one's is {FORMAT_VERSION}); embed again"
+            f"{output}: {manifest['id']} was made by another version of corpusvec (its format is"
+            f" {version}, this one's is {FORMAT_VERSION}); embed again"
         )
     return manifest
 

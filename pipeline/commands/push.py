@@ -31,7 +31,7 @@ from corpusvec.transforms.storage.stores import is_remote
 def push(flags: argparse.Namespace) -> list[str]:
     """Bring a table to a snapshot -> what to tell the user.
 
-    Raises `ValueError` where something is to be mended, `RuntimeError` where it may pass.
+    Raises `ValueError` where the user must correct something, `RuntimeError` where it may pass.
     """
     flags.output = output_typed(flags.output)
     with one_sentence(flags.output), reading(flags.output), _whole(flags):

@@ -48,7 +48,7 @@ _TRIED = {
     PASSAGES: (0.0, 0.3, 1.0),
     LINKS: (0.0, 0.3, 1.0),
 }
-_MEASURED = 5_000  # pages at most whose links are looked for
+_MEASURED = 5_000  # pages at most whose links are evaluated
 _FOLDS = 5
 _EQUAL = 1e-6  # numbers that differ by less: it is what float32 rounds away
 _FEWEST = 20  # pages with links, to choose weights by

@@ -192,9 +192,14 @@ class Pages:
         return [place[-1] for place in sorted(places)]
 
     def row(self, named: str) -> int:
-        """That of an id, or of a title that one page alone has. Raises `UsageError`."""
+        """That of an id, of a page or a part of one, or of a title that one page alone has. Raises
+        `UsageError`.
+        """
         if named in self.rows:
             return self.rows[named]
+        page = named.rpartition("#")[0]
+        if page in self.rows and any(named in corpus.rows for corpus in self.corpora):
+            return self.rows[page]
         found = [row for row, title in enumerate(self.titles) if title == named]
         if len(found) == 1:
             return found[0]

@@ -40,8 +40,8 @@ def snapshot_named(output: str, asked: str | None) -> str:
     there = snapshot_ids(output)
     if name is None or not is_id(name):
         if asked is None and name is not None:
-            mend = command("snapshots", "rollback", output)
-            raise UsageError(f"{output}/{LATEST}: is damaged; to repair it, run: {mend}")
+            repair = command("snapshots", "rollback", output)
+            raise UsageError(f"{output}/{LATEST}: is damaged; to repair it, run: {repair}")
         if not there:
             raise UsageError(f"{output}: holds no snapshot; is it an --output of `embed`?")
         names = ", ".join(there)

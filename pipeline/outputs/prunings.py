@@ -85,8 +85,8 @@ def _chosen(output: str, keep: int, handed_over: bool) -> Pruned:
     whole = snapshot_ids(output)
     found = Pruned()
     if named is not None and not is_id(named):
-        mend = command("snapshots", "rollback", output)
-        found.kept.append(f"everything: {LATEST} is damaged; to repair it, run: {mend}")
+        repair = command("snapshots", "rollback", output)
+        found.kept.append(f"everything: {LATEST} is damaged; to repair it, run: {repair}")
         return found
     readers = {name: holder for holder in holders for name in holder.reads or ()}
     unsure = [holder for holder in holders if holder.reads is None]

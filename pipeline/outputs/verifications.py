@@ -61,7 +61,7 @@ class _Unreadable(Exception):
 def verify(output: str, snapshot_id: str) -> Verified:
     """Of a snapshot that is there, or that LATEST names."""
     found = _verify(output, snapshot_id)
-    if not found.is_latest:  # which no run makes anew
+    if not found.is_latest:  # which no run writes again
         found.problems = [
             problem._replace(remedy=_OLD) if problem.remedy.startswith(_EMBED) else problem
             for problem in found.problems

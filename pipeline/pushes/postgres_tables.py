@@ -23,7 +23,7 @@ _WAITING = "_corpusvec_waiting"  # the end of a table's name
 _LONGEST = 63 - len(_WAITING)  # bytes of a name; PostgreSQL cuts off what is longer
 _CONNECT_SECONDS = 15
 _ROWS = 10_000  # that are read or taken away at once
-# Classes of errors that another try does not mend: of data, names, rights, limits.
+# Classes of errors that another try does not help: of data, names, rights, limits.
 _LASTING = {"0A", "22", "23", "28", "2B", "3D", "3F", "42", "54"}
 _REFUSED = ("password", "does not exist", "pg_hba.conf", "invalid", "authentication", "support SSL")
 _INDEXED = {"vector": 2000, "halfvec": 4000}  # the most dimensions of an index

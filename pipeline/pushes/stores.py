@@ -56,7 +56,7 @@ class KnownRows(NamedTuple):
 class Store(Protocol):
     """A table that one push has for itself. Rows first wait where no reader sees them, and stay
     there if the push is interrupted; then they come into the table with all else that changes, in
-    one step. Raises `ValueError` for what a user must mend, `Outage` for what may pass.
+    one step. Raises `ValueError` for what a user must correct, `Outage` for what may pass.
     """
 
     def held(self) -> Pushed | None:

@@ -21,7 +21,7 @@ class RunFailed(RuntimeError):
 
 
 class InputFailed(RunFailed, ValueError):
-    """One that ends so again until the user mends a file, or a flag."""
+    """One that ends so again until the user corrects a file or a flag."""
 
 
 class OutOfSight(RunFailed):

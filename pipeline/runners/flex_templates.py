@@ -1,7 +1,7 @@
 """Dataflow's flex template of `embed`: its metadata, made from the flags, and its start.
 
-`python -m corpusvec.pipeline.runners.flex_templates > deploy/dataflow/metadata.json` makes the
-metadata anew.
+`python -m corpusvec.pipeline.runners.flex_templates > deploy/dataflow/metadata.json` writes the
+metadata again.
 """
 
 from __future__ import annotations

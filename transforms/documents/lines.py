@@ -100,7 +100,7 @@ def _json_record(line: bytes, source: str, name: str, row: int, fields: Fields) 
         if (given := record.get(id_)) is not None:
             record_id = _record_id(id_, given)
         texts = _texts(record, fields.text, pair)
-        metadata = _metadata(record, (fields.text, id_, pair), fields.metadata)
+        metadata = _metadata(record, {fields.text, id_, pair}, fields.metadata)
         return record_id, *texts, source, row, metadata, None, ()
     except UnicodeDecodeError as error:
         return _failure(source, name, row, _undecoded(error))
@@ -212,7 +212,7 @@ def _metadata(
 def _compact(key: str, value: Any) -> str:
     try:
         return _COMPACT.encode(value)
-    except ValueError as error:  # `NaN` and the like are refused before
+    except ValueError as error:  # `NaN` and infinities are refused before
         raise ValueError(f"`{key}` has a number that is too large") from error
 
 

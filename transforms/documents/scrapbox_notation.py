@@ -32,7 +32,7 @@ def address(title: str, project: str) -> str:
 
 
 def plain(text: str) -> str:
-    """A line in which nothing is notation: brackets and the like are those of full width."""
+    """A line in which nothing is notation: brackets and other marks are those of full width."""
     return _TAG.sub("＃", " ".join(text.split()).translate(_NOTATION))
 
 

@@ -158,7 +158,7 @@ class MendedJson:
     """A JSON byte stream that a parser reads to its end: what is no text is replaced by marks.
 
     `bad_bytes` stands where bytes are not UTF-8, `bad_escape` where an escaped surrogate has no
-    partner. Both are drawn anew for each stream, so no text holds them by chance. A byte-order mark
+    partner. Both are drawn for each stream, so no text holds them by chance. A byte-order mark
     is dropped.
     """
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from corpusvec.transforms.links.lexical import normalized
 
-SHORTEST = 3  # characters of a name that is looked for
+SHORTEST = 3  # characters of a name that counts
 
 
 class Names:

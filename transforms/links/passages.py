@@ -19,8 +19,8 @@ _SAYS = re.compile(r"\w.*\w", re.DOTALL)
 _ADDRESS = re.compile(r"https?://\S+")
 _DENSE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _TELLING, _PHRASE = 8, 20  # characters of a passage that says something; of a long phrase
-_TRIED = 16  # pairs whose phrases are looked for
-_WORD = 5  # letters of a phrase at least; of Japanese and the like 3
+_TRIED = 16  # pairs in which phrases are sought
+_WORD = 5  # letters of a phrase at least; 3 in scripts without spaces, such as Japanese
 
 
 def passages_of(text: str, notation: str) -> list[str]:

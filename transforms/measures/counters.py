@@ -58,6 +58,6 @@ class Tally:
         self._counts[name] += n
 
     def reports(self) -> Iterator[Count]:
-        """The counts, which then begin anew."""
+        """The counts so far; from now on they begin at 0."""
         counts, self._counts = self._counts, Counter()
         yield from (Count(name, n) for name, n in counts.items())

@@ -27,9 +27,9 @@ def prepare_threads(precision: str) -> int:
     """One stream a core, each with one thread, or three for each GPU: while one computes, the next
     batch is put together and copied, and what is done is taken -> the number of streams.
 
-    Raises `NoGpu` for a precision that only GPUs have where there is none.
     TensorFlow takes it only before it starts: in someone's own program, where it is running
-    already, its threads stay as they are.
+    already, its threads stay as they are. Raises `NoGpu` for a precision that only GPUs have, where
+    there is none.
     """
     _say_unused()
     if has_gpu():

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +32,11 @@ class Copies(NamedTuple):
 
     file: str
     rows: pa.Table
+
+
+def places_table(places: Sequence[Place]) -> pa.Table:
+    """Their fields as columns."""
+    return pa.table(list(map(pa.array, zip(*places))), names=Place._fields)
 
 
 class Waiting:
@@ -114,7 +119,7 @@ def copied_sentences(path: str, rows: pa.Table) -> Iterator[pa.Table]:
 
 
 def copied_tokens(path: str, rows: pa.Table) -> Iterator[pa.Table]:
-    """The like of a file of tokens; a document's together."""
+    """The same of a file of tokens; a document's rows stay together."""
     rows = rows.sort_by("tokens_row").combine_chunks()
     starts, lengths = (rows[name].to_numpy() for name in ("tokens_row", "n_tokens"))
     for (first, last), taken in _taken(path, starts, lengths):

@@ -42,7 +42,7 @@ def another(before: Mapping[str, Any], made: Mapping[str, Any]) -> str:
 
 
 def other_limit(before: Mapping[str, Any], made: Mapping[str, Any]) -> list[str]:
-    """The like of --limit alone. A trial is not to take the place of the whole, nor of another
+    """As above, of --limit alone. A trial is not to take the place of the whole, nor of another
     trial; the whole may take that of a trial.
     """
     limited = made.get("configuration", {}).get("limit") is not None

@@ -45,7 +45,7 @@ def sentence_table(rows: Sentences) -> pa.Table:
         "n_unknown": _numbers(rows.n_unknown, len(rows)),
     }
     for name, vectors in rows.vectors.items():
-        columns[name] = _vectors(vectors)
+        columns[name] = vectors_column(vectors)
     return pa.table(columns)
 
 
@@ -95,11 +95,11 @@ def token_table(rows: TokenRows) -> pa.Table:
         "segment": pa.array(rows.segments),
     }
     for name, vectors in rows.layers.items():
-        columns[name] = _vectors(vectors)
+        columns[name] = vectors_column(vectors)
     return pa.table(columns)
 
 
-def _vectors(values: np.ndarray) -> pa.FixedSizeListArray:
+def vectors_column(values: np.ndarray) -> pa.FixedSizeListArray:
     """[N, D], as the files have them -> a column of lists of D."""
     flat = pa.array(np.ascontiguousarray(values).reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])

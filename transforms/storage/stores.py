@@ -37,7 +37,7 @@ _Answer = TypeVar("_Answer")
 
 class Refused(RuntimeError):
     """A store that did not do what it was asked to; the message says why, and what to do. `lasting`
-    is what another try would not mend.
+    is what another try would not help.
     """
 
     def __init__(self, message: str, lasting: bool = False):

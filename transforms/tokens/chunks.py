@@ -62,7 +62,7 @@ class Chunks(NamedTuple):
 def cut_chunks(documents: Documents, tokenizer: Tokenizer, plan: ChunkPlan) -> Chunks:
     """Each document as its chunks, one at least, whose ids are its own with `#0`, `#1`, ….
 
-    A document is cut anew, with less room, where one of its chunks turns out to be too long.
+    A document is cut again, with less room, where one of its chunks turns out to be too long.
     """
     refused = {row: CUT_PAIR for row, pair in enumerate(documents.pairs) if pair is not None}
     runs: list[list[Run]] = [[(0, len(text))] for text in documents.texts]

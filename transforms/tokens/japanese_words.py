@@ -61,7 +61,7 @@ class _JapaneseWords:
             if token in prompt:
                 raise ValueError(
                     f"--prompt={prompt!r}: holds the special token {token}, which is not looked for"
-                    " in a text for MeCab; leave it away"
+                    " in a text for MeCab; remove it"
                 )
         return prompt
 

@@ -97,7 +97,7 @@ class _Library:
                 raise ValueError(
                     f"--prompt={prompt!r}: holds {token}, which the tokenizer's added_tokens do not"
                     " have as a special token that is found as it stands (normalized and"
-                    " single_word are false); leave it away"
+                    " single_word are false); remove it"
                 )
         return self._hidden.sub(lambda token: _hidden(token[0]), prompt) if self._hidden else prompt
 

@@ -10,10 +10,13 @@ let groups = [], shown = 0;
 const keyOf = (suggestion) => `${report.documents.id[suggestion.from]}\n${suggestion.to === null ? suggestion.title : report.documents.id[suggestion.to]}`;
 const targetOf = (suggestion) => (suggestion.to === null ? suggestion.title : titleOf(suggestion.to));
 
+const UNCONNECTED = 1_000; // farther than any path of links
+
 const ORDERS = {
   orphans: (group) => report.documents.orphan[group.from],
   edited: (group) => (report.documents.change[group.from] ? 1 : 0),
   nearest: () => 0,
+  farthest: (group) => Math.max(...group.suggestions.map((one) => (one.to === null ? 0 : one.far || UNCONNECTED))),
 };
 
 function startLinks() {

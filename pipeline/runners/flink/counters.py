@@ -72,7 +72,7 @@ class Counters:
             self._seen.clear()
 
     def _is_new(self, vertex: str, name: str, n: int) -> bool:
-        """Where a part began again Flink shows what it counted before, until it counts anew."""
+        """Where a part began again Flink shows what it counted before, until it counts again."""
         stale = self._stale.get(vertex)
         return stale is None or stale.setdefault(name, n) != n
 

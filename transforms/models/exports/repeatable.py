@@ -49,7 +49,7 @@ def _make_repeatable(folder: Path) -> None:
 
 
 def _numbered(names: Iterable[str]) -> dict[str, str]:
-    """Names that end in a number of the process -> the like, numbered from 0 in the same order."""
+    """Names that end in a number of the process -> the same, numbered from 0 in the same order."""
     parts = {name: name.rpartition("_") for name in names}
     order = sorted((name for name in parts if parts[name][2].isdigit()), key=_number)
     numbers = {name: number for number, name in enumerate(order)}

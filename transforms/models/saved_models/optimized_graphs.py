@@ -21,7 +21,7 @@ from tensorflow.python.grappler import tf_optimizer
 Values = Mapping[str, Callable[[], np.ndarray]]
 
 _INLINE = "function"
-# They belong to loops and branches, where a value has to be made anew.
+# They belong to loops and branches, where a value has to be computed each time.
 CONTROL = {"Enter", "Exit", "NextIteration", "Switch", "_SwitchN", "Merge"}
 # In bytes. Shapes and biases: with them in its sight Grappler simplifies more.
 SMALL = 1 << 16
