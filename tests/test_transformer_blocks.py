@@ -162,6 +162,21 @@ def assert_equals_reference(config, seed):
             np.testing.assert_allclose(found[layer], values, rtol=0, atol=5e-5 * size)
 
 
+def test_one_head_that_is_told_distances_equals_the_reference():
+    """For these TensorFlow's product of a batch with one matrix is wrong."""
+    norm = Norm(1e-6)
+    config = Transformer(
+        hidden_size=12,
+        embeddings=Embeddings(vocab_size=VOCABULARY, width=12, norm=norm),
+        attention=Attention(1, 1, 12, 0.3, disentangled=Disentangled(9, 0, 9, True, True, False)),
+        feed_forward=FeedForward(8, "gelu"),
+        norm=norm,
+        reaches=(Reach(), Reach()),
+        longest=max(LENGTHS),
+    )
+    assert_equals_reference(config, seed=1)
+
+
 @settings(FEW, max_examples=25)
 @given(config=transformers(), seed=st.integers(0, 1000))
 def test_any_transformer_of_these_blocks_equals_the_reference(config, seed):

@@ -129,13 +129,22 @@ def _of_distances(
     if places.to_position:
         table = _table(config, places, own, arrays, "key")
         rows = tf.gather(table, distances[::-1], axis=1)  # [N, 2T-1, D], by key minus query
-        found.append(_slanted(tf.matmul(queries, rows, transpose_b=True), length))
+        found.append(_slanted(_with_distances(queries, rows), length))
     if places.from_position:
         table = _table(config, places, own, arrays, "query")
         rows = tf.gather(table, distances, axis=1)
-        by_key = _slanted(tf.matmul(keys, rows, transpose_b=True), length)
+        by_key = _slanted(_with_distances(keys, rows), length)
         found.append(tf.transpose(by_key, [0, 1, 3, 2]))
     return tf.add_n(found) if found else tf.zeros([], arrays.dtype)
+
+
+def _with_distances(heads: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """[B, N, T, D] and [N, P, D] -> [B, N, T, P]."""
+    if (
+        heads.shape[1] == 1
+    ):  # then a matmul for the whole batch reads beyond the rows (TensorFlow 2.21)
+        return tf.einsum("bntd,npd->bntp", heads, rows)
+    return tf.matmul(heads, rows, transpose_b=True)
 
 
 def _table(
