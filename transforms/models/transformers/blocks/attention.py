@@ -140,9 +140,7 @@ def _of_distances(
 
 def _with_distances(heads: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     """[B, N, T, D] and [N, P, D] -> [B, N, T, P]."""
-    if (
-        heads.shape[1] == 1
-    ):  # then a matmul for the whole batch reads beyond the rows (TensorFlow 2.21)
+    if heads.shape[1] == 1:  # a matmul would read beyond the rows (TensorFlow 2.21)
         return tf.einsum("bntd,npd->bntp", heads, rows)
     return tf.matmul(heads, rows, transpose_b=True)
 
