@@ -26,6 +26,9 @@ class _BatchCoder(coders.Coder):
     def estimate_size(self, value: Any) -> int:
         return _BYTES
 
+    def to_type_hint(self) -> Any:
+        return Any
+
 
 def as_batches(elements: beam.PCollection, kind: type) -> None:
     """Tell Beam that elements are batches of that kind."""

@@ -383,7 +383,9 @@ def test_what_it_prints(embed, tiny, other, mixed, tmp_path, capsys):
     embed(tiny, mixed, "--layers=-1")
     assert main(["verify", str(tmp_path / "out"), f"--model={other}"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert max(map(len, said)) <= 100
+    assert (
+        max(len(line) for line in said if "/" not in line) <= 100
+    )  # paths are as long as they are
     table = [line for line in said if line.startswith(("model", "kind", "dimensions", "norm"))]
     assert len({line.index(line[24:].split()[0], 24) for line in table}) == 1
     assert any(line.startswith("kept of the 10 nearest  mean 0.") for line in said)

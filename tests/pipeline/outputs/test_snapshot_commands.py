@@ -489,7 +489,7 @@ def test_prune_leaves_what_a_run_reads(output, capsys, how):
 
 
 def _reads(output: str, how: str, one: str):
-    from tests import test_claims
+    from tests.transforms.snapshots import test_claims
 
     script = test_claims.HOLD.replace('["one", "two"]', f'["{one}"]')
     return process(output, how, script)
@@ -497,7 +497,7 @@ def _reads(output: str, how: str, one: str):
 
 def test_prune_leaves_all_while_a_run_is_just_beginning(output, capsys):
     ids = [made(output, day) for day in range(1, 4)]
-    from tests import test_claims
+    from tests.transforms.snapshots import test_claims
 
     script = test_claims.HOLD.replace('claim.tell("{run}", ["one", "two"])', "pass")
     with process(output, "writing", script):

@@ -12,6 +12,7 @@ import pytest
 
 from corpusvec.pipeline.cli import main
 from corpusvec.pipeline.plans import blocks, trials
+from corpusvec.transforms.documents import lines as line_readers
 from tests import saved_models
 
 COUNTS = ("records", "documents", "rejected", "empty", "tokens", "windows")
@@ -103,6 +104,7 @@ def test_the_bytes_are_those_of_the_encoding(plan, embed, tiny, tmp_path):
 
 def test_a_sample_of_a_skewed_corpus(plan, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK", 2048)
+    monkeypatch.setattr(line_readers, "_TOGETHER", 2048)  # as many bytes as a block, as is usual
     monkeypatch.setattr(blocks, "_MOST_BLOCKS", 80)
     texts = [lines(20_000, 3), lines(600, 100, 1)]  # short ones first, long ones behind them
     (tmp_path / "a.txt").write_text("".join(texts))
