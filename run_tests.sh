@@ -16,4 +16,4 @@ fi
 "$python" -m ruff check .
 "$python" -m ruff format --check .
 "$python" -m mypy
-exec "$python" -m pytest --numprocesses="$(nproc)" --maxprocesses=4 --dist=loadgroup "${chosen[@]}" "$@"
+exec "$python" -m pytest --numprocesses="$(nproc)" --maxprocesses=4 "${chosen[@]}" "$@"

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,14 +27,22 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = secrets.randbelow(1 << 32)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """With several processes (`-n 2`), one of them runs all tests of a file, and one all that
-    share the cluster, or the environment that holds the wheel.
-    """
-    for item in items:
-        shared = [name for name in ("jars", "installed") if name in item.fixturenames]
-        item.add_marker(pytest.mark.xdist_group((*shared, item.path.name)[0]))
+# Files whose tests share a cluster, or the environment that holds the wheel.
+TOGETHER = (("/flink/",), ("test_docs.py", "test_installed.py", "test_package.py"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of several processes (`-n 2`) one runs all tests of a file, and of such files."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            groups = (str(names) for names in TOGETHER if any(name in file for name in names))
+            return next(groups, file)
+
+    return Together(config, log)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
