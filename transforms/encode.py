@@ -18,6 +18,7 @@ from corpusvec.transforms.measures import counters
 from corpusvec.transforms.measures.beam_times import Stamp, stamp_of, stamped
 from corpusvec.transforms.measures.clocks import PEAK_MEMORY, peak_memory
 from corpusvec.transforms.models.capacities import THIS_PROCESS
+from corpusvec.transforms.models.devices import say_if_slower
 from corpusvec.transforms.models.isolation import encode_each
 from corpusvec.transforms.models.kinds import Encoder, load_encoder
 from corpusvec.transforms.models.placements import Origin, on_this_machine
@@ -93,6 +94,7 @@ class _EncodeFn(beam.DoFn):
         started = time.monotonic()
         encoder = load_encoder(on_this_machine(self._model, self._origin), self._wanted)
         seconds = time.monotonic() - started
+        say_if_slower(self._wanted.precision)
         vectors = DocumentVectors(on_this_machine(self._plan, self._origin))
         return _Loaded(encoder, vectors, int(1000 * seconds))
 

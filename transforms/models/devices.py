@@ -33,6 +33,12 @@ def in_use() -> str | None:
     return ", ".join(name if n == 1 else f"{n} × {name}" for name, n in found.items())
 
 
+def say_if_slower(precision: str) -> None:
+    """Of this process, once it has loaded a model."""
+    if hardware := sys.modules.get("corpusvec.transforms.models.hardware"):
+        hardware.say_if_slower(precision)
+
+
 def unused(has_gpu: bool, root: Path = _DRIVER) -> str:
     """A sentence where the machine has a GPU and TensorFlow none that it can use; else nothing, as
     where nobody wants it (CUDA_VISIBLE_DEVICES).

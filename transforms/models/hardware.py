@@ -20,7 +20,15 @@ _STREAMS = 3  # of a GPU
 _SLOWER = 1.2  # times: less is chance
 _ARENA_MAX = -8  # of mallopt(), in glibc's malloc.h
 
-__all__ = ["gpus", "has_amx", "has_gpu", "may_gain_by_bfloat16", "prepare_threads", "tf"]
+__all__ = [
+    "gpus",
+    "has_amx",
+    "has_gpu",
+    "may_gain_by_bfloat16",
+    "prepare_threads",
+    "say_if_slower",
+    "tf",
+]
 
 
 def prepare_threads(precision: str) -> int:
@@ -48,8 +56,6 @@ def prepare_threads(precision: str) -> int:
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(cores)
-    if precision == "bfloat16":
-        _say_slower()
     return cores
 
 
@@ -82,8 +88,10 @@ def _say_unused() -> None:
 
 
 @functools.cache  # once a process
-def _say_slower() -> None:
+def say_if_slower(precision: str) -> None:
     """A processor may have bfloat16 and be slower with it."""
+    if precision != "bfloat16" or has_gpu():
+        return
     times = [_product_seconds(dtype) for dtype in (tf.float32, tf.bfloat16)]
     if (factor := times[1] / times[0]) > _SLOWER:
         print(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from corpusvec.pipeline.settings import Settings
-from corpusvec.transforms.models import hardware
+from corpusvec.transforms.models import devices, hardware
 from corpusvec.transforms.models.capacities import Capacity
 from corpusvec.transforms.models.kinds import describe_model, load_encoder
 from corpusvec.transforms.models.probes import TOLERANCES, id_windows
@@ -64,9 +64,9 @@ def test_only_tf32_is_computed_as_such_and_each_gpu_has_three_streams(monkeypatc
 def test_a_run_says_once_that_bfloat16_is_the_slower_one_here(monkeypatch, capsys, factor, said):
     times = {hardware.tf.float32: 1.0, hardware.tf.bfloat16: factor}
     monkeypatch.setattr(hardware, "_product_seconds", times.get)
-    hardware._say_slower.cache_clear()
+    hardware.say_if_slower.cache_clear()
     for precision in ("float32", "bfloat16", "bfloat16"):
-        hardware.prepare_threads(precision)
+        devices.say_if_slower(precision)
     told = capsys.readouterr().err
     note = (
         "note: --precision=bfloat16 is slower than float32 on this processor: a product takes 1.7"

@@ -279,13 +279,13 @@ HUGGING_FACE = {
     "no vocabulary": (
         "json",
         without("tokenizer.json"),
-        r": no tokenizer.json, vocab.txt, sentencepiece.bpe.model; name .* with --tokenizer",
+        r": no tokenizer.json, vocab.txt, .*vocab.json; name .* with --tokenizer",
     ),
     "tokenizer is no JSON": ("json", written("tokenizer.json", "{"), r"tokenizer.json: "),
     "vocabulary is no BERT's": (
         "txt",
         written("vocab.txt", "a\nb\n"),
-        r"vocab.txt: has no \[UNK\]; is it the vocabulary of a BERT?",
+        r"vocab.txt: has no \[CLS\]; is it the file of such a tokenizer\?",
     ),
     "vocabulary is too large": (
         "txt",
