@@ -513,12 +513,13 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_is_there_twice(
         for _ in range(4):
             killed, _ = _run(store, output, chance.uniform(0, seconds))
             kills += killed
+            seconds = seconds if killed else seconds / 2  # the machine may be faster now
             assert store.rows() in (before, expected(output))
         push()
         before = expected(output)
         assert store.rows() == before
         assert not store.waiting()
-    print(f"{kills} of 12 were killed within {seconds:.1f} s")
+    print(f"{kills} of 12 were killed")
     assert kills
 
 

@@ -105,7 +105,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
 @pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_last_snapshot_stays(cluster, tiny, small_disk, tmp_path):
     output, source = small_disk / "out", lines(tmp_path, 1)
-    assert embed(cluster, tiny, source, output)[0] == 0
+    assert embed(cluster, tiny, source, output, "--layers=-1")[0] == 0
     before = latest(output)
     (small_disk / "other").write_bytes(bytes(shutil.disk_usage(small_disk).free - (64 << 10)))
     flags = ("--runner=flink", "--layers=-1")
