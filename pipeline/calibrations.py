@@ -1,5 +1,5 @@
-"""Ranges for vectors of eight bits, before a run: those of the snapshots that it follows, so that
-nights are alike, else measured on documents of its input.
+"""Ranges for int8 vectors, before a run: those of earlier snapshots, so that all snapshots of an
+output have the same; otherwise they are measured on documents of the input.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def settled(
     limit: int | None,
     chunks: ChunkPlan | None = None,
 ) -> Recipe:
-    """The recipe with its ranges; `outputs` are those whose rows it may take over. Raises as
-    `measured_ranges`.
+    """The recipe with its ranges; `outputs` are those whose rows the run may reuse. Raises as
+    `measured_ranges` does.
     """
     if not recipe.lacks_ranges:
         return recipe
@@ -52,8 +52,8 @@ def settled(
 
 
 def _earlier(outputs: Sequence[str], run: Mapping[str, Any]) -> dict[str, Ranges] | None:
-    """Those of the published snapshot of the first output that has one of this recipe, which
-    describes itself in `run` without ranges; else of its newest one that was not published.
+    """The ranges of the first output that has a snapshot of this recipe: of its published snapshot,
+    else of the newest one. `run` describes the recipe without ranges.
     """
     asked = json.loads(json.dumps(run))
     for output in outputs:
@@ -74,8 +74,8 @@ def measured_ranges(
     limit: int | None,
     chunks: ChunkPlan | None = None,
 ) -> tuple[dict[str, Ranges], str]:
-    """Of a sample of the input, and a note that says so. Raises `ValueError` where it is too small
-    to say anything, `BrokenModel` where the model fails on everything.
+    """The ranges of a sample of the input, and a note about them. Raises `ValueError` if the sample
+    is too small, `BrokenModel` if the model fails on everything.
     """
     documents = _sample(files, reading, limit)
     if chunks and recipe.spec.tokenizer:
@@ -96,8 +96,8 @@ def measured_ranges(
 
 
 def _sample(files: Sequence[InputFile], reading: Reading, limit: int | None) -> list[Document]:
-    """The first documents of files all over the input, of each as many as there must be for the
-    sample; with a limit those within it.
+    """The first documents of files from all over the input, the same number from each file; with a
+    limit only documents within it.
     """
     if limit is not None:
         records = (document for file in files for document in _documents(file, reading))
@@ -114,7 +114,7 @@ def _sample(files: Sequence[InputFile], reading: Reading, limit: int | None) -> 
 
 
 def _evenly(length: int, count: int) -> list[int]:
-    """`count` places of so many, or all."""
+    """`count` evenly spaced places among `length`, or all."""
     return (
         [place * length // count for place in range(count)] if length > count else [*range(length)]
     )

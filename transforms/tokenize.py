@@ -1,4 +1,4 @@
-"""Documents -> Windows; and before that long ones -> chunks, where these are wanted."""
+"""Documents -> Windows; and, with `--unit=window`, documents -> chunks before that."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from corpusvec.transforms.tokens.windows import EMPTY, Cut, WindowPlan, cut
 @dataclass(kw_only=True, eq=False)
 class CutChunks(beam.PTransform):
     """`PCollection[Documents]` -> `chunks` (`Documents`), `failures` of those that cannot be cut,
-    and `counts`: of `records`, which each chunk then is, and of the milliseconds it took.
+    and `counts`: of `records`, since each chunk counts as one, and of the milliseconds it took.
 
-    Stands before vectors are looked for, so that for all that follows a chunk is a document.
+    It runs before the search for earlier vectors, so every later stage sees chunks as documents.
     """
 
     tokenizer: TokenizerSpec

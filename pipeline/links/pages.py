@@ -26,9 +26,9 @@ _PARTS = ("line", CHUNKS)  # units that are smaller than a page
 
 
 class Pages:
-    """The documents of corpora, in their order; where a snapshot is of lines, or of chunks, the
-    pages that these are parts of, each with the mean of its parts' vectors. An id that stands in
-    two corpora is that of the first.
+    """The documents of corpora, in their order. If a snapshot has lines or chunks, the pages that
+    these belong to, each with the mean of its parts' vectors. If two corpora have the same id, the
+    first one counts.
     """
 
     def __init__(self, corpora: Sequence[Corpus], column: str | None = None):
@@ -84,7 +84,7 @@ class Pages:
 
     @cached_property
     def notations(self) -> list[str]:
-        """What each page is written in."""
+        """The notation of each page."""
         markdown = [markdown_files(corpus) for corpus in self.corpora]
         return [
             MARKDOWN
@@ -144,14 +144,14 @@ class Pages:
         return {(of, title_key(title)) for of, title in zip(self.projects, self.titles)}
 
     def has_target(self, row: int, link: str) -> bool:
-        """Whether what a link of a page names, as it is written there, is a page that is there."""
+        """Whether a link of a page, as it is written there, leads to an existing page."""
         if note := self._notes[row]:
             return self._vaults[self.projects[row]].find(link_key(link, note), note) is not None
         return (self.projects[row], title_key(link)) in self._known
 
     @cached_property
     def texts(self) -> list[str]:
-        """Of all pages, put together from their parts."""
+        """The texts of all pages, put together from their parts."""
         every = [corpus.texts() for corpus in self.corpora]
         found = []
         for at, rows in self._parts:
@@ -192,8 +192,8 @@ class Pages:
         return [place[-1] for place in sorted(places)]
 
     def row(self, named: str) -> int:
-        """That of an id, of a page or a part of one, or of a title that one page alone has. Raises
-        `UsageError`.
+        """The row of a page, by its id, by the id of a part of it, or by a title that no other page
+        has. Raises `UsageError`.
         """
         if named in self.rows:
             return self.rows[named]
@@ -213,13 +213,13 @@ class Pages:
 
 
 def opened(output: str, snapshot: str | None, across: str | None, column: str | None) -> Pages:
-    """Those of an output, and of others whose names have commas between."""
+    """The pages of an output, and of others whose names are separated by commas."""
     others = [part for part in (across or "").split(",") if part.strip()]
     return Pages([corpora.open(output, snapshot), *map(corpora.open, others)], column)
 
 
 def notation_of(corpus: Corpus) -> str:
-    """What its texts are written in: that of its first document, at least."""
+    """The notation of its texts, as its first document shows."""
     title = corpus.titles[0]
     if corpus.sources[0] in markdown_files(corpus):
         return MARKDOWN
@@ -227,7 +227,7 @@ def notation_of(corpus: Corpus) -> str:
 
 
 def markdown_files(corpus: Corpus) -> set[str]:
-    """Those of its sources that hold Markdown notes."""
+    """Its sources that contain Markdown notes."""
     asked = corpus.manifest.get("configuration", {}).get("input_format", "auto")
     if MARKDOWN not in corpus.manifest.get("input", {}).get("formats", ()):
         return set()
@@ -242,7 +242,7 @@ def note_of(id: str, source: str) -> str:
 
 
 def unit_of(corpus: Corpus) -> str:
-    """What its documents are."""
+    """The unit of its documents."""
     return corpus.manifest.get("configuration", {}).get("unit") or "page"
 
 

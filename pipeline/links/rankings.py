@@ -39,7 +39,7 @@ def nothing_hidden(row: int) -> np.ndarray:
 def by_vectors(
     vectors: Vectors, hidden: Hidden = nothing_hidden, asked: np.ndarray | None = None
 ) -> Ranking:
-    """The pages nearest to each by cosine; `asked` [N, D] are asked in their stead."""
+    """The pages nearest to each by cosine; `asked` [N, D] replace the vectors of the queries."""
     count = min(POOL, max(1, len(vectors) - 1))
     if asked is None:
         return nearest(vectors, count, left_out=hidden).places
@@ -47,7 +47,7 @@ def by_vectors(
 
 
 def by_words(index: LexicalIndex, texts: Iterable[str], hidden: Hidden = nothing_hidden) -> Ranking:
-    """Those that answer best to each page's text."""
+    """The pages that match each page's text best."""
     found = [
         np.array(index.best(text, POOL, np.union1d(hidden(row), [row])), np.int32)
         for row, text in enumerate(texts)
@@ -83,7 +83,7 @@ def by_mentions(
 
 
 def _standing(names: Names, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Pages, and titles of others that stand in their texts."""
+    """Pages, and the titles of others that occur in their texts."""
     within = list(map(names.within, texts))
     rows = np.repeat(np.arange(len(within)), [len(some) for some in within])
     held = np.concatenate([*within, np.empty(0, np.int64)])
@@ -107,8 +107,8 @@ def by_passages(
 def by_links(
     each: Mapping[str, Ranking], graph: LinkGraph, hidden: Hidden = nothing_hidden
 ) -> Ranking:
-    """Those that the pages near to each are linked with: first those linked with many, with near
-    ones, and with such as have few links. No link of the page itself has a part in it.
+    """The pages that each page's nearest pages are linked with. First come those linked with many
+    of them, with nearer ones, and with ones that have few links. The page's own links do not count.
     """
     found = []
     for row in range(graph.size):
@@ -128,13 +128,13 @@ def by_links(
 
 @dataclass(slots=True)
 class Rankings:
-    """Of all pages, by the name of what ranks them; `weights` are for fusing them."""
+    """The rankings of all pages, by name; `weights` are for fusing them."""
 
     each: dict[str, Ranking] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=lambda: dict(WEIGHTS))
 
     def pools(self) -> Iterator[np.ndarray]:
-        """The pages that any of them found, for each page."""
+        """The pages that any ranking found, for each page."""
         rankings = [*self.each.values()]
         return (joined(rankings, row) for row in range(len(rankings[0])))
 

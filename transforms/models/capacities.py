@@ -1,5 +1,5 @@
-"""How much a batch may hold on this machine: what a GPU's memory has room for, and less once that
-was too much.
+"""How large a batch may be on this machine: as large as a GPU's memory allows, and smaller once a
+batch was too large.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from corpusvec.transforms.architectures import Transformer
 from corpusvec.transforms.columns import Windows
 
 MOST, USUAL, LEAST = 1 << 16, 1 << 14, 1 << 12  # tokens, padding included, that a GPU is given
-_SPARE = 6  # parts of the memory, of which a batch has one: three are computed or copied at once
+_SPARE = 6  # a batch gets a sixth of the memory: three are computed or copied at once
 _COPIES = 3  # of what a layer makes that are there at once
 
 
 class Capacity:
-    """Of a process, which all of its threads share.
+    """The capacity of a process, shared by its threads.
 
-    `few_shapes`: batches should be of few shapes, as each is compiled.
+    `few_shapes`: batches should have few shapes, since each is compiled.
     """
 
     def __init__(self) -> None:
@@ -28,23 +28,21 @@ class Capacity:
         self._lock = Lock()
 
     def want(self, tokens: int, few_shapes: bool = False) -> None:
-        """Said by a model, once it is loaded on a GPU, which idles through small batches."""
+        """A model calls this once it is loaded on a GPU, since small batches leave a GPU idle."""
         self._wanted, self.few_shapes = tokens, few_shapes
 
     @property
     def tokens(self) -> int:
-        """Padded tokens that a batch should have where it can; 0 where batches are good as they
-        come.
-        """
+        """Padded tokens that a batch should have if possible; 0 if small batches are good too."""
         return int(min(self._wanted, self._most))
 
     def fits(self, windows: Windows) -> bool:
-        """Whether a batch may be as large, as far as is known."""
+        """Whether a batch is small enough, as far as is known."""
         return len(windows) == 1 or _padded(windows) <= self._most
 
     def was_exceeded_by(self, windows: Windows) -> None:
-        """Said of a batch that ran out of memory: the next ones are half as large, or less. The
-        user is told the first time.
+        """Call this for a batch that ran out of memory: the next ones are at most half as large.
+        The first call prints a note.
         """
         with self._lock:
             first, self._most = self._most == math.inf, min(self._most, _padded(windows) // 2)
@@ -64,8 +62,8 @@ def _padded(windows: Windows) -> int:
 
 
 def tokens_for(config: Transformer, longest: int, width: int, memory: int) -> int:
-    """Padded tokens of a batch, a power of two, for a GPU of so many bytes of memory (0: nobody
-    knows), in windows of the `longest`; its numbers are `width` bytes wide.
+    """Padded tokens of a batch, a power of two, for a GPU with `memory` bytes (0: unknown) and
+    windows of `longest` tokens; a number has `width` bytes.
     """
     if not memory:
         return USUAL

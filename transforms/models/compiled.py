@@ -1,4 +1,4 @@
-"""Functions that XLA compiles as a whole for the shapes that come often, as GPUs want them."""
+"""Functions that XLA compiles as a whole, for shapes that occur again: GPUs run them faster."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _Shapes = tuple[tuple[int, ...], ...]
 
 
 class Compiled:
-    """A function of arrays, on a device. What it does is done operation by operation, until it has
-    been compiled for the arrays' shapes; nobody waits for that, as it takes seconds: it is done by
-    a thread beside, for shapes that came before, one at a time, `MOST` of them. Results differ in
-    the last digit.
+    """A function of arrays, on a device. It runs operation by operation until it is compiled for
+    the shapes of the arrays. Compiling takes seconds, so another thread does it while calls go on:
+    one shape at a time, from its second call, for at most `MOST` shapes. Results differ in the last
+    digit.
 
-    `at_once`, for tests, compiles each shape when it comes first. `seconds` is what each shape
-    took.
+    `at_once`, for tests, compiles each shape at its first call. `seconds` has the time that each
+    shape took.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Compiled:
         return self._run(self._whole if shapes in self._made else self._plain, given)
 
     def wait(self) -> None:
-        """Until nothing is being compiled."""
+        """Wait until nothing is being compiled."""
         self._thread.submit(lambda: None).result()
 
     def _run(self, function: Callable[..., Any], given: Sequence[np.ndarray]) -> Any:
@@ -85,7 +85,7 @@ class Compiled:
             self._made.add(shapes)
             self.seconds.append(time.monotonic() - started)
         except tf.errors.ResourceExhaustedError:
-            pass  # beside what runs there was no room: another time
+            pass  # no memory left by what runs now: another time
         except Exception as error:  # whatever keeps XLA from it
             self._gave_up = True
             print(

@@ -33,11 +33,10 @@ __all__ = [
 
 def prepare_threads(precision: str) -> int:
     """One stream a core, each with one thread, or three for each GPU: while one computes, the next
-    batch is put together and copied, and what is done is taken -> the number of streams.
+    batch is assembled and copied, and the results of a third are fetched -> number of streams.
 
-    TensorFlow takes it only before it starts: in someone's own program, where it is running
-    already, its threads stay as they are. Raises `NoGpu` for a precision that only GPUs have, where
-    there is none.
+    TensorFlow accepts this only before it starts. If it already runs in a user's own program, its
+    threads stay as they are. Raises `NoGpu` for a precision that needs a GPU, if there is none.
     """
     _say_unused()
     if has_gpu():
@@ -75,7 +74,7 @@ def _share_heaps(count: int) -> None:
 
 
 def _share_gpus() -> None:
-    """Take a GPU's memory as it is needed: there may be other processes."""
+    """Allocate a GPU's memory only as it is needed, for the sake of other processes."""
     for gpu in tf.config.get_visible_devices("GPU"):
         with contextlib.suppress(RuntimeError, ValueError):  # it is running, or has its limits
             tf.config.experimental.set_memory_growth(gpu, True)
@@ -89,7 +88,7 @@ def _say_unused() -> None:
 
 @functools.cache  # once a process
 def say_if_slower(precision: str) -> None:
-    """A processor may have bfloat16 and be slower with it."""
+    """Print a note if the precision is bfloat16 and this processor is slower with it."""
     if precision != "bfloat16" or has_gpu():
         return
     times = [_product_seconds(dtype) for dtype in (tf.float32, tf.bfloat16)]
@@ -102,7 +101,7 @@ def say_if_slower(precision: str) -> None:
 
 
 def _product_seconds(dtype: tf.DType) -> float:
-    """The least that one of a usual size takes: a tenth of a second is enough to know."""
+    """The shortest of three times that a product of usual size takes."""
     rows, weights = tf.ones([512, 768], dtype), tf.ones([768, 3072], dtype)
     times = []
     for _ in range(3):
@@ -113,7 +112,7 @@ def _product_seconds(dtype: tf.DType) -> float:
 
 
 def gpus() -> list[str]:
-    """The names of those that TensorFlow can use."""
+    """The names of the GPUs that TensorFlow can use."""
     found = tf.config.get_visible_devices("GPU")
     return [f"GPU:{number}" for number in range(len(found))]
 
@@ -129,9 +128,7 @@ def has_amx() -> bool:
 
 
 def may_gain_by_bfloat16() -> bool:
-    """Whether it is a processor's that computes in bfloat16, which may be the faster or the
-    slower.
-    """
+    """Whether this run uses a processor that has bfloat16, which may be faster or slower."""
     return not has_gpu() and (has_amx() or _has(" avx512_bf16"))
 
 

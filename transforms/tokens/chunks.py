@@ -1,9 +1,9 @@
-"""Long texts cut into chunks: documents of their own, each of so few tokens that the model reads it
-in one window. The chunks of a text cover all of it, in order.
+"""Long texts cut into chunks: separate documents, each short enough for one window of the model.
+The chunks of a text cover all of it, in order.
 
-A chunk ends at the end of a line or a sentence where it can, else between two words, else between
-two tokens. It is embedded as a text of its own, so its tokens are counted as the tokenizer finds
-them there: where a text is cut inside of a word these may be more than the same place had in the
+A chunk ends at the end of a line or a sentence if possible, else between two words, else between
+two tokens. It is embedded as a separate text, so its tokens are counted as the tokenizer finds them
+in the chunk. If a cut is inside a word, the chunk may have more tokens than the same part of the
 text.
 """
 
@@ -25,7 +25,7 @@ from corpusvec.transforms.tokens.tokenizers import Tokenizer
 from corpusvec.transforms.tokens.windows import WindowPlan, cut
 
 CUT_PAIR = "is a pair of texts, which is not cut into chunks; use --unit=page"
-SHARED = 64  # tokens that chunks share at most, where nobody says it
+SHARED = 64  # tokens that chunks share at most, by default
 _LINE = re.compile(r"\n(?:[^\S\n]*\n)*")
 _SENTENCE = re.compile(r"[.!?]+[\"'”’)\]]*\s+|[。．！？]+[」』）”’)]*\s*")
 # Two code points that are one character to a reader: with joiners, colours of skin, flags, Korean
@@ -42,9 +42,8 @@ _WORD = re.compile(rf"{_LETTER}{{2}}|{_ONE}", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class ChunkPlan:
-    """A chunk has at most so many `tokens`, special ones and the prompt of `windows` among them.
-    Neighbours share up to `overlap` tokens of the text (None: a quarter of those in a chunk, 64 at
-    most).
+    """A chunk has at most `tokens` tokens, including special tokens and the prompt of `windows`.
+    Neighbours share up to `overlap` tokens of the text (None: a quarter of a chunk, at most 64).
     """
 
     tokens: int
@@ -53,16 +52,16 @@ class ChunkPlan:
 
 
 class Chunks(NamedTuple):
-    """Chunks as documents, and by their rows the documents that have none, with a reason."""
+    """Chunks as documents, and the rows of documents that cannot be cut, each with the reason."""
 
     documents: Documents
     refused: list[tuple[int, str]]
 
 
 def cut_chunks(documents: Documents, tokenizer: Tokenizer, plan: ChunkPlan) -> Chunks:
-    """Each document as its chunks, one at least, whose ids are its own with `#0`, `#1`, ….
+    """Each document as its chunks, at least one; their ids are its id with `#0`, `#1`, ….
 
-    A document is cut again, with less room, where one of its chunks turns out to be too long.
+    A document is cut again, with less room, if one of its chunks is too long.
     """
     refused = {row: CUT_PAIR for row, pair in enumerate(documents.pairs) if pair is not None}
     runs: list[list[Run]] = [[(0, len(text))] for text in documents.texts]
@@ -90,8 +89,8 @@ def cut_chunks(documents: Documents, tokenizer: Tokenizer, plan: ChunkPlan) -> C
 
 
 class _Whole(NamedTuple):
-    """A text's tokens: where in the source each begins, ascending, and how many others there are,
-    special ones and the prompt's.
+    """A text's tokens: where each begins in the source, ascending; and the number of other tokens,
+    special tokens and those of the prompt.
     """
 
     starts: list[int]
@@ -99,7 +98,7 @@ class _Whole(NamedTuple):
 
 
 def _wholes(documents: Documents, tokenizer: Tokenizer, plan: ChunkPlan) -> dict[int, _Whole]:
-    """By the rows of documents that have any."""
+    """By row, for documents that have tokens."""
     windows = cut(documents, tokenizer, _uncut(plan, spans=True)).windows
     spans = windows.stream.spans
     assert spans is not None, "they were asked for"
@@ -113,7 +112,7 @@ def _wholes(documents: Documents, tokenizer: Tokenizer, plan: ChunkPlan) -> dict
 
 
 def _uncut(plan: ChunkPlan, spans: bool) -> WindowPlan:
-    """To count all tokens of a text."""
+    """The plan that counts all tokens of a text."""
     return replace(plan.windows, max_seq_length=None, long_text="window", spans=spans)
 
 
@@ -124,7 +123,7 @@ def _excess(
     tokenizer: Tokenizer,
     plan: ChunkPlan,
 ) -> dict[int, int]:
-    """By those of the rows that have a chunk which is too long: by how many tokens the longest."""
+    """For each row with a chunk that is too long: the excess tokens of its longest chunk."""
     windows = cut(_parts(documents, runs, rows), tokenizer, _uncut(plan, spans=False)).windows
     which = np.repeat(rows, [len(runs[row]) for row in rows])
     found: dict[int, int] = {}
@@ -149,7 +148,7 @@ def _parts(documents: Documents, runs: Sequence[Sequence[Run]], rows: Sequence[i
 
 
 def part_of(alignment: Alignment | None, start: int, stop: int) -> Alignment | None:
-    """That of a part of a text."""
+    """The alignment of a part of a text."""
     if alignment is None:
         return None
     runs = alignment.runs
@@ -163,7 +162,7 @@ def chunk_runs(
     text: str, starts: Sequence[int], room: int, overlap: int | None = None
 ) -> list[Run]:
     """The chunks of a text whose tokens begin at `starts`: runs that cover it, each of at most
-    `room` tokens, unless one character alone has more. Each begins and ends behind the one before.
+    `room` tokens, unless a single character has more. Each begins and ends after the previous one.
     """
     lines, ends = _edges(text)
     shared = min(SHARED, room // 4) if overlap is None else min(overlap, room - 1)
@@ -194,7 +193,7 @@ def chunk_runs(
 
 
 def _edges(text: str) -> tuple[list[int], list[int]]:
-    """Where lines end; where lines and sentences do. Ascending."""
+    """The ends of lines; the ends of lines and sentences. Ascending."""
     lines, sentences = (
         [found.end() for found in pattern.finditer(text)] for pattern in (_LINE, _SENTENCE)
     )
@@ -202,7 +201,7 @@ def _edges(text: str) -> tuple[list[int], list[int]]:
 
 
 def _last(places: Sequence[int], least: int, most: int, text: str = "") -> int:
-    """The last place behind `least`, up to `most`, in a `text` one between words; 0 for none."""
+    """The last place after `least`, up to `most`; with `text` only between words. 0 for none."""
     for at in range(bisect_right(places, most) - 1, bisect_right(places, least) - 1, -1):
         if not _is_inside(text, places[at], _WORD):
             return places[at]
@@ -210,7 +209,7 @@ def _last(places: Sequence[int], least: int, most: int, text: str = "") -> int:
 
 
 def _first(places: Sequence[int], least: int, most: int, text: str = "") -> int:
-    """The first place from `least` on, before `most`, in a `text` one between words; 0 for none."""
+    """The first place from `least` to before `most`; with `text` only between words. 0 for none."""
     for at in range(bisect_left(places, least), bisect_left(places, most)):
         if not _is_inside(text, places[at], _WORD):
             return places[at]
@@ -218,8 +217,8 @@ def _first(places: Sequence[int], least: int, most: int, text: str = "") -> int:
 
 
 def _unsplit(text: str, low: int, at: int) -> int:
-    """The place, or the next one before it where no cut is inside of what a reader sees as one
-    character; 0 where that is not behind `low`.
+    """The place, or the nearest one before it that is not inside what a reader sees as one
+    character; 0 if that is not after `low`.
     """
     while at > low and _is_inside(text, at, _CHARACTER):
         at -= 1
@@ -227,7 +226,7 @@ def _unsplit(text: str, low: int, at: int) -> int:
 
 
 def _is_inside(text: str, at: int, what: re.Pattern[str]) -> bool:
-    """Whether a cut would part what belongs together."""
+    """Whether a cut there would split a match of `what`, or a mark from its letter."""
     if not 0 < at < len(text):
         return False
     return unicodedata.category(text[at])[0] == "M" or bool(what.match(text, at - 1, at + 1))

@@ -1,8 +1,8 @@
 """Vectors as whole numbers of eight bits, or one bit for each number, and back.
 
 Source: sentence_transformers/util/quantization.py (6.2), `quantize_embeddings`: the same to the
-last bit. Unlike its `_dequantize_embeddings`, what is restored is the middle of a bucket and not
-its lower edge, which is nearer, and bits are 1 and -1 and not 1 and 0.
+last bit. Unlike `_dequantize_embeddings` there, `restored` gives the middle of a bucket, which is
+nearer than its lower edge, and 1 and -1 for bits instead of 1 and 0.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SIGN = 0x80  # of a byte: `binary` has what `ubinary` has, less 128
 
 
 def quantization_in(run: Mapping[str, Any], column: str) -> Quantization | None:
-    """That of a column, by the recipe in a manifest; None for floats."""
+    """How a column is quantized, by the recipe in a manifest; None for floats."""
     told = (run.get("quantization") or {}).get(column)
     if told is None:
         return None
@@ -55,15 +55,15 @@ def restored(stored: np.ndarray, how: Quantization) -> np.ndarray:
 
 
 def _buckets(ranges: Ranges) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where each begins that is the first, how wide all are, and the half of that; [D] each."""
+    """The start of the first bucket, the width of a bucket, and half of that width; [D] each."""
     starts, ends = np.array(ranges, np.float32)
     steps = (ends - starts) / 255
     return starts, np.where(steps == 0, np.float32(1), steps), steps / 2
 
 
 class Restored:
-    """A matrix that is stored small: rows are restored as they are taken, divided by `norms` [N]
-    where these are given.
+    """A matrix that is stored quantized: rows are restored when they are read, and divided by
+    `norms` [N] if these are given.
     """
 
     def __init__(self, stored: np.ndarray, how: Quantization, norms: np.ndarray | None = None):
@@ -84,7 +84,7 @@ class Restored:
         return self[:].astype(dtype or np.float32, copy=False)
 
     def unit(self, norms: np.ndarray) -> Restored:
-        """With rows of length 1; zeros stay what they are."""
+        """The same with rows of length 1; zero rows stay zero."""
         return Restored(self._stored, self._how, np.where(norms > 0, norms, 1))
 
 
@@ -95,10 +95,10 @@ def ranges_of(vectors: np.ndarray) -> Ranges:
 
 
 def read_ranges(path: str, columns: Iterable[str]) -> dict[str, Ranges]:
-    """Of each column, from an array [2, D] in a `.npy` file, or from JSON: that as lists, lists by
-    the names of columns, or the manifest of a snapshot.
+    """The ranges of each column, from an array [2, D] in a `.npy` file, or from JSON: such an array
+    as lists, lists by the names of columns, or the manifest of a snapshot.
 
-    Raises `ValueError` for a file that has none for one of the columns.
+    Raises `ValueError` for a file that lacks the ranges of one of the columns.
     """
     asked, names = f"--vector_ranges={path}", list(columns)
     try:
