@@ -14,7 +14,9 @@ from urllib.parse import unquote
 from corpusvec.transforms.documents.scrapbox_markup import Link
 from corpusvec.transforms.ranges import Run, rest_of
 
-_FENCE = re.compile(r"(?P<before>[ \t]*(?:>[ \t]?)*[ \t]*)(?P<marks>`{3,}|~{3,})(?P<info>[^\n]*)")
+_FENCE = re.compile(
+    r"(?P<before>[ \t]*(?:(?:>[ \t]?)+[ \t]*)?)(?P<marks>`{3,}|~{3,})(?P<info>[^\n]*)"
+)
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)|%%.*?%%", re.DOTALL)
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+|$)(.*?)(?:[ \t]+#+)?[ \t]*$")
 _UNDERLINE = re.compile(r" {0,3}(?:=+|-+)[ \t]*$")

@@ -104,11 +104,10 @@ def read_ranges(path: str, columns: Iterable[str]) -> dict[str, Ranges]:
     try:
         with open_file(path) as stream:
             told = np.load(stream) if path.endswith(".npy") else json.load(stream)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, RecursionError) as error:
         raise ValueError(f"{asked}: cannot be read as .npy or JSON ({error})") from error
     if isinstance(told, dict) and isinstance(told.get("run"), dict):
-        stored = (told["run"].get("quantization") or {}).items()
-        told = {name: how["ranges"] for name, how in stored if how["ranges"]}
+        told = _of_manifest(told["run"].get("quantization"))
     if not isinstance(told, dict):
         if len(names) > 1:
             raise ValueError(
@@ -122,16 +121,32 @@ def read_ranges(path: str, columns: Iterable[str]) -> dict[str, Ranges]:
     return {name: _checked(told[name], f"{asked}: the ranges of {name}") for name in names}
 
 
+def _of_manifest(quantization: Any) -> dict[str, Any]:
+    """Those of the columns that have any."""
+    columns = quantization.items() if isinstance(quantization, dict) else ()
+    return {
+        name: how["ranges"] for name, how in columns if isinstance(how, dict) and how.get("ranges")
+    }
+
+
 def _checked(told: Any, what: str) -> Ranges:
+    not_numbers = f"{what} are no two rows of numbers; write [least, greatest]"
     try:
-        both = np.array(told, np.float32)
+        given = np.array(told)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{what} are no two rows of numbers; write [least, greatest]") from error
+        raise ValueError(not_numbers) from error
+    if given.dtype.kind not in "iuf":
+        raise ValueError(not_numbers)
+    with np.errstate(over="ignore"):  # what float32 does not hold is refused below
+        both = given.astype(np.float32)
     if both.ndim != 2 or len(both) != 2 or not both.size:
         shape = list(both.shape)
         raise ValueError(f"{what} have the shape {shape}; write [2, dimensions]: least, greatest")
-    if not np.isfinite(both).all() or (both[0] > both[1]).any():
+    with np.errstate(over="ignore", invalid="ignore"):
+        widths = both[1] - both[0]
+    if not np.isfinite(widths).all() or (widths < 0).any():
         raise ValueError(
-            f"{what} must be finite numbers, the least of each dimension not above its greatest"
+            f"{what} must be finite numbers with finite differences, the least of each dimension"
+            " not above its greatest"
         )
     return tuple(both[0].tolist()), tuple(both[1].tolist())

@@ -169,3 +169,9 @@ def test_sections_are_below_headings():
 def test_an_empty_note_is_an_empty_document():
     for unit in ("page", "section"):
         assert [(note.id, note.text) for note in read(" \n", unit)] == [("a/Note.md", "")]
+
+
+def test_a_long_line_of_spaces_takes_no_longer_than_words():
+    text = f"a{' ' * 200_000}b\n{' ' * 200_000}c [[d]]"  # minutes, where each space is tried twice
+    assert shown(text).split() == ["a", "b", "c", "d"]
+    assert headings(text) == []
