@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import time
@@ -105,8 +104,9 @@ def test_it_takes_less_than_twice_as_long_as_the_product_alone():
 
 
 MANY = """
-import numpy as np, resource, tempfile
+import numpy as np, tempfile
 from corpusvec.transforms.links.neighbours import Vectors, nearest
+from corpusvec.transforms.measures.clocks import peak_memory
 with tempfile.TemporaryFile() as file:
     matrix = np.memmap(file, np.float32, "w+", shape=(1_000_000, 384))
 for at in range(0, len(matrix), 50_000):
@@ -114,13 +114,12 @@ for at in range(0, len(matrix), 50_000):
     matrix[at : at + 50_000] = some / np.linalg.norm(some, axis=1, keepdims=True)
 vectors = Vectors(matrix, np.arange(len(matrix)))
 nearest(vectors, 10, matrix[:2_048])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_memory())
 """
 
 
 @pytest.mark.slow
 def test_a_million_documents_fit_in_two_gibibytes():
     """What a row block takes is the same for all of them: two are enough."""
-    assert resource.getpagesize()
     done = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 2 << 20
+    assert int(done.stdout) < 2 << 30
