@@ -256,6 +256,7 @@ def test_a_card_is_watched_from_its_first_second_of_work_to_its_last():
     assert gpu._mean([0, 0]) == 0
 
 
+@pytest.mark.slow
 def test_some_groups_alone_print_a_table_and_leave_the_readme(small, capsys):
     before = program.README.read_text("utf-8")
     flags = [f"--model={small}", f"--base={small}", "--size=0.001", "--rounds=1"]

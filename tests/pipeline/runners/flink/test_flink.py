@@ -70,7 +70,7 @@ def local(cluster, corpus, tiny, tmp_path_factory) -> Path:
     return output
 
 
-@pytest.mark.parametrize("parallelism", [1, 2])
+@pytest.mark.parametrize("parallelism", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_result_is_that_of_the_local_run(cluster, corpus, tiny, local, tmp_path, parallelism):
     flags = (*FLAGS, "--runner=flink", f"--parallelism={parallelism}")
     code, said = embed(cluster, tiny, corpus, tmp_path, *flags)

@@ -56,15 +56,16 @@ def a_file_ten_times_the_others(folder: Path) -> str:
     return f"{folder}/*.txt"
 
 
-SHAPES = [
-    pytest.param(one_export, id="one export", marks=pytest.mark.slow),
-    pytest.param(small_files, id="10,000 small files", marks=pytest.mark.slow),
-    pytest.param(a_file_ten_times_the_others, id="a file ten times the others"),
-]
+SHAPES = {
+    "one export": one_export,
+    "10,000 small files": small_files,
+    "a file ten times the others": a_file_ten_times_the_others,
+}
 
 
 @pytest.mark.flink
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_both_task_managers_encode_half_of_it(cluster, tiny, tmp_path, shape):
     """By Flink's own metrics, by the files, and by what the workers counted."""
     for name in ("in", "told"):
