@@ -22,7 +22,7 @@ SIZES = {
     "hidden_size": 768,
     "intermediate_size": 3072,
     "num_attention_heads": 12,
-    "num_hidden_layers": 8,
+    "num_hidden_layers": 20,
     "vocab_size": 24_000,
 }
 # What this process held before, a small model of the same kind loaded, is not counted.
@@ -44,7 +44,7 @@ print((peak - before) * 1024 / (spec.parameters * (2 if precision == "bfloat16" 
 
 
 def made_up(folder: Path, dtype, shards: int) -> Path:
-    """A BERT of 75 million random numbers."""
+    """A BERT of 160 million random numbers."""
     hugging_face_folder(folder, with_pooler=False)
     file = folder / "config.json"
     values = read_json(file) | SIZES
