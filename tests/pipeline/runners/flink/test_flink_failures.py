@@ -115,7 +115,8 @@ def test_a_full_disk_is_one_line_and_the_last_snapshot_stays(cluster, tiny, smal
     assert time.monotonic() - started < 120
     parts = (
         f"{output}/snapshots/",
-        "(No space left on device); make room (`corpusvec snapshots prune`",
+        "(No space left on device); make room (`",
+        "snapshots prune` removes old snapshots)",
     )
     assert_failed_for_good(cluster, output, said, *parts)
     assert latest(output) == before
