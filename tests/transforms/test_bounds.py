@@ -19,7 +19,7 @@ from corpusvec.transforms.elements import Document
 from corpusvec.transforms.gather import _GatherFn
 from corpusvec.transforms.models.probes import id_windows
 from corpusvec.transforms.read import _ReadFn
-from corpusvec.transforms.specs import VectorPlan
+from corpusvec.transforms.specs import VectorPlan, Wanted
 from corpusvec.transforms.tokenize import _TokenizeFn
 from corpusvec.transforms.tokens.windows import WindowPlan
 from tests.elements import together, window
@@ -153,7 +153,7 @@ def test_few_batches_are_encoded_before_their_results_are_taken(monkeypatch):
 
     monkeypatch.setattr(encode, "load_encoder", lambda model, wanted: Echo())
     model = SimpleNamespace(longest_padded=None, tokenizer=True)
-    stage = encode._EncodeFn(model, None, VectorPlan(()), None)  # type: ignore[arg-type]
+    stage = encode._EncodeFn(model, Wanted(()), VectorPlan(()), None)  # type: ignore[arg-type]
     stage.setup()
 
     def batches(out) -> int:

@@ -13,7 +13,7 @@ from corpusvec.transforms.columns import Encoded
 from corpusvec.transforms.encode import _EncodeFn
 from corpusvec.transforms.models.probes import id_windows
 from corpusvec.transforms.ranges import edges_of
-from corpusvec.transforms.specs import VectorPlan
+from corpusvec.transforms.specs import VectorPlan, Wanted
 
 
 class Echo:
@@ -45,7 +45,7 @@ def encoded(batches):
     encoder = Echo()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encode, "load_encoder", lambda model, wanted: encoder)
-        stage = _EncodeFn(model(), None, VectorPlan(()), None)
+        stage = _EncodeFn(model(), Wanted(()), VectorPlan(()), None)
         stage.setup()
         stage.start_bundle()
         found = [out for batch in batches for out in stage.process(batch)]
@@ -74,7 +74,7 @@ def test_every_window_is_encoded_once_and_comes_out_in_order(lengths):
 
 def test_what_is_done_is_given_out_together_but_for_other_buffers():
     """What follows takes many at once; those of two buffers have other tokens."""
-    stage = _EncodeFn(model(), None, VectorPlan(()), None)
+    stage = _EncodeFn(model(), Wanted(()), VectorPlan(()), None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encode, "load_encoder", lambda model, wanted: Echo())
         stage.setup()
@@ -88,7 +88,7 @@ def test_what_is_done_is_given_out_together_but_for_other_buffers():
 def test_a_bundle_counts_its_own_work(monkeypatch):
     """And the process's load once: in the first bundle that ends."""
     monkeypatch.setattr(encode, "load_encoder", lambda model, wanted: Echo())
-    stage = _EncodeFn(model(), None, VectorPlan(()), None)
+    stage = _EncodeFn(model(), Wanted(()), VectorPlan(()), None)
     stage.setup()
     told = []
     for lengths in ([[5, 3], [2]], [[1]]):

@@ -28,6 +28,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 _ALWAYS = ("rope_type", "type", "rope_theta", "partial_rotary_factor")
+_MOST_THETA = 1e300
 _WIDEST = 1 << 16  # of heads
 LAYER_TYPES = ("full_attention", "sliding_attention")
 
@@ -89,9 +90,10 @@ def rotary(
     if size % 2 or size > _WIDEST:
         raise ValueError(f"{file}: heads of {size} dimensions cannot be turned pair by pair")
     given = setting(parameters, "rope_theta", int | float, file)
-    base = float(theta if given is None else given)
-    if not 0 < base < math.inf:
-        raise ValueError(f"{file}: rope_theta must be above zero, got {base}")
+    base = theta if given is None else given
+    if not 0 < base < _MOST_THETA:
+        raise ValueError(f"{file}: rope_theta must be above zero and below 1e300, got {base}")
+    base = float(base)
     try:
         with np.errstate(all="ignore"):
             turned = _KINDS[kind](parameters, size, longest, base)
