@@ -65,7 +65,7 @@ CASES: Mapping[str, Case] = {
         {"vectors": "vector=mean@-1"},
     ),
     "a prompt that a text continues": Case(
-        "A token that a prompt and a text share",
+        "Some models leave the prompt out of the pooling",
         ("ering",),
         both(
             says(
@@ -77,7 +77,7 @@ CASES: Mapping[str, Case] = {
         ),
     ),
     "padding at the left": Case(
-        "A BERT whose tokenizer pads at the left",
+        "Two kinds of models see the padding",
         _SHORT,
         says("tokenizer_config.json", padding_side="left"),
     ),

@@ -15,7 +15,7 @@ from tests.repository.test_oracles import made_again
 ROOT = Path(__file__).parents[4]
 # Proven in `test_golden_tokens.py`, `test_static_embeddings.py` and `test_japanese_words.py`.
 _ELSEWHERE = {
-    "Where versions 4 and 5 of transformers",
+    "Versions 4 and 5 of transformers",
     "A folder of model2vec",
     "In a text for MeCab",
 }
