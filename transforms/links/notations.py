@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from corpusvec.transforms.documents import markdown_markup, scrapbox_markup
 from corpusvec.transforms.documents.scrapbox_markup import Link
@@ -20,7 +20,7 @@ def shown(text: str, notation: str, hidden: Callable[[str], bool] = lambda page:
     else:
         runs, links = _of_scrapbox(text)
     cuts = [(link.start, link.stop) for link in links if hidden(link.page)]
-    kept = rest_of(len(text), [*_gaps(len(text), runs), *cuts])
+    kept = rest_of(len(text), [*rest_of(len(text), runs), *cuts])
     return "".join(text[start:stop] for start, stop in kept)
 
 
@@ -37,12 +37,3 @@ def _of_scrapbox(text: str) -> tuple[tuple[Run, ...], list[Link]]:
         at += len(line) + 1
         runs.append((at - 1, at))
     return tuple(runs[:-1]), links
-
-
-def _gaps(length: int, runs: tuple[Run, ...]) -> Iterator[Run]:
-    """What is between the runs."""
-    at = 0
-    for start, stop in runs:
-        yield at, start
-        at = stop
-    yield at, length
