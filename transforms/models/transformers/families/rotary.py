@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from corpusvec.transforms.architectures import Rotary
-from corpusvec.transforms.models.transformers.families.settings import Settings
+from corpusvec.transforms.models.transformers.families.settings import Settings, finite_number
 from corpusvec.transforms.storage.json_files import no_others, setting
 
 Parameters = dict[str, Any]
@@ -28,7 +28,6 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 _ALWAYS = ("rope_type", "type", "rope_theta", "partial_rotary_factor")
-_MOST_THETA = 1e300
 _WIDEST = 1 << 16  # of heads
 LAYER_TYPES = ("full_attention", "sliding_attention")
 
@@ -89,11 +88,10 @@ def rotary(
         parameters = {**parameters, "original_max_position_embeddings": before}
     if size % 2 or size > _WIDEST:
         raise ValueError(f"{file}: heads of {size} dimensions cannot be turned pair by pair")
-    given = setting(parameters, "rope_theta", int | float, file)
-    base = theta if given is None else given
-    if not 0 < base < _MOST_THETA:
-        raise ValueError(f"{file}: rope_theta must be above zero and below 1e300, got {base}")
-    base = float(base)
+    given = parameters.get("rope_theta")
+    base = finite_number("rope_theta", theta if given is None else given, file)
+    if base <= 0:
+        raise ValueError(f"{file}: rope_theta must be above zero, got {base}")
     try:
         with np.errstate(all="ignore"):
             turned = _KINDS[kind](parameters, size, longest, base)

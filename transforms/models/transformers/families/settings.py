@@ -26,6 +26,14 @@ _MOST, _MOST_LAYERS, _MOST_NUMBER = (1 << 31) - 1, 10_000, 1e300
 MOST_DISTANCES = 1 << 24  # which a table has
 
 
+def finite_number(key: str, value: Any, file: Path) -> float:
+    """The value of a key. Raises `ValueError` where it is none."""
+    found = setting({key: value}, key, int | float, file)
+    if found is None or not abs(found) < _MOST_NUMBER:
+        raise ValueError(f"{file}: {key} must be a finite number, got {found!r}")
+    return float(found)
+
+
 class Settings:
     """The values of a file. Each is asked for by its name and, where older files or those of other
     programs call it otherwise, by further ones; the first that is there counts.
@@ -62,11 +70,7 @@ class Settings:
         return self.whole(*keys, default=default, most=_MOST_LAYERS)
 
     def number(self, *keys: str, default: float | None = None) -> float:
-        key, value = self._found(keys, default)
-        found = setting({key: value}, key, int | float, self.file)
-        if found is None or not abs(found) < _MOST_NUMBER:
-            raise ValueError(f"{self.file}: {key} must be a finite number, got {found!r}")
-        return float(found)
+        return finite_number(*self._found(keys, default), self.file)
 
     def epsilon(self, *keys: str, default: float) -> float:
         """What keeps a norm from dividing by zero."""
