@@ -28,21 +28,21 @@ _PARTS = ("line", CHUNKS)  # units that are smaller than a page
 class Pages:
     """The documents of corpora, in their order. If a snapshot has lines or chunks, the pages that
     these belong to, each with the mean of its parts' vectors. If two corpora have the same id, the
-    first one counts.
+    first one counts. `parts` has of each page the number of its corpus, and its rows there.
     """
 
     def __init__(self, corpora: Sequence[Corpus], column: str | None = None):
         _check_alike(corpora)
         self.corpora, self.column = corpora, corpora[0].column_named(column)
         self.ids: list[str] = []
-        self._parts: list[tuple[int, list[int]]] = []  # of each page its corpus, and its rows
+        self.parts: list[tuple[int, list[int]]] = []
         known: set[str] = set()
         for number, corpus in enumerate(corpora):
             for id_, rows in _rows_of_pages(corpus).items():
                 if id_ not in known:
                     known.add(id_)
                     self.ids.append(id_)
-                    self._parts.append((number, rows))
+                    self.parts.append((number, rows))
         self.rows = {id_: row for row, id_ in enumerate(self.ids)}
 
     def __len__(self) -> int:
@@ -53,15 +53,10 @@ class Pages:
         """Whether they are the documents of one corpus, each a page."""
         return len(self.corpora) == 1 and unit_of(self.corpora[0]) not in _PARTS
 
-    @property
-    def parts(self) -> list[tuple[int, list[int]]]:
-        """Of each page the number of its corpus, and its rows there."""
-        return self._parts
-
     @cached_property
     def titles(self) -> list[str]:
         found = []
-        for page, (at, rows) in zip(self.ids, self._parts):
+        for page, (at, rows) in zip(self.ids, self.parts):
             title, part = self.corpora[at].titles[rows[0]], self.corpora[at].ids[rows[0]]
             found.append(page if title == part else title)
         return found
@@ -72,7 +67,7 @@ class Pages:
         other documents the file.
         """
         found = []
-        for row, (at, rows) in enumerate(self._parts):
+        for row, (at, rows) in enumerate(self.parts):
             source = self.corpora[at].sources[rows[0]]
             if self.notations[row] == SCRAPBOX:
                 found.append(self.ids[row].removesuffix(f"/{self.titles[row]}"))
@@ -92,7 +87,7 @@ class Pages:
             else SCRAPBOX
             if id_.endswith(f"/{title}")
             else PLAIN
-            for id_, title, (at, rows) in zip(self.ids, self.titles, self._parts)
+            for id_, title, (at, rows) in zip(self.ids, self.titles, self.parts)
         ]
 
     @cached_property
@@ -104,14 +99,14 @@ class Pages:
     def links(self) -> list[tuple[str, ...]]:
         return [
             tuple(dict.fromkeys(link for row in rows for link in self.corpora[at].links[row]))
-            for at, rows in self._parts
+            for at, rows in self.parts
         ]
 
     @cached_property
     def _notes(self) -> list[str]:
         """Of each Markdown note its path in the vault, as links name it; of other pages nothing."""
         found = []
-        for row, (at, rows) in enumerate(self._parts):
+        for row, (at, rows) in enumerate(self.parts):
             path = note_of(self.ids[row], self.corpora[at].sources[rows[0]])
             is_note = self.notations[row] == MARKDOWN
             found.append(link_key(without_suffix(path), "") if is_note else "")
@@ -121,7 +116,7 @@ class Pages:
     def _vaults(self) -> dict[str, Vault]:
         """By project."""
         notes: dict[str, dict[str, list[str]]] = {}
-        for row, (at, rows) in enumerate(self._parts):
+        for row, (at, rows) in enumerate(self.parts):
             if path := self._notes[row]:
                 told = self.corpora[at].metadata[rows[0]]
                 names = [*listed(told.get("aliases", told.get("alias", ""))), self.titles[row]]
@@ -154,7 +149,7 @@ class Pages:
         """The texts of all pages, put together from their parts."""
         every = [corpus.texts() for corpus in self.corpora]
         found = []
-        for at, rows in self._parts:
+        for at, rows in self.parts:
             spans = self.corpora[at].spans
             found.append(_together([(every[at][row], spans[row]) for row in rows]))
         return found
@@ -171,7 +166,7 @@ class Pages:
             return self.corpora[0].vectors(self.column)
         units = [corpus.vectors(self.column).unit for corpus in self.corpora]
         means = np.empty((len(self), units[0].shape[1]), np.float32)
-        for row, (at, lines) in enumerate(self._parts):
+        for row, (at, lines) in enumerate(self.parts):
             means[row] = units[at][lines].mean(axis=0)
         return Vectors(means, self.order)
 
@@ -186,7 +181,7 @@ class Pages:
     def first(self) -> list[int]:
         """The rows in the order of the input."""
         places = []
-        for row, (at, rows) in enumerate(self._parts):
+        for row, (at, rows) in enumerate(self.parts):
             corpus = self.corpora[at]
             places.append((at, corpus.sources[rows[0]], corpus.source_rows[rows[0]], row))
         return [place[-1] for place in sorted(places)]
