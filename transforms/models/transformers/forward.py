@@ -93,9 +93,10 @@ class TransformerEncoder:
         )
 
     def _shares(self, windows: Windows, width: int) -> np.ndarray:
-        plan = self._wanted.pooled
+        if (plan := self._wanted.pooled) is None:
+            return np.zeros((0, len(windows), width), np.float32)
         owned = poolings.Owned(windows, width)
-        return poolings.shares(self._wanted.columns, owned, bool(plan and plan.mask_special))
+        return poolings.shares(self._wanted.columns, owned, plan.mask_special)
 
 
 def _with_rows(rows: int, ids, segments, lengths, shares) -> list[np.ndarray]:
