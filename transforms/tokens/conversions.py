@@ -177,4 +177,3 @@ KINDS: Mapping[str, Callable[[TokenizerSpec], Any]] = {
     "roberta": lambda spec: _merges(spec, _ROBERTA),
     "t5": _t5,
 }
-OF_PIECES = ("albert", "camembert", "deberta_v2", "t5")  # SentencePiece's

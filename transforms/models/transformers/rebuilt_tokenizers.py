@@ -39,7 +39,7 @@ def notes(
 ) -> Iterator[str]:
     """A note where transformers 5 has other tokens; `name` is the class, `tokenizer` ours."""
     file = Path(spec.path)
-    if spec.kind in conversions.OF_PIECES:
+    if spec.kind in conversions.KINDS and file.suffix == ".model":
         yield from _of_pieces(spec.kind, file)
     if name not in _REBUILT:
         return
