@@ -29,7 +29,7 @@ PRESETS: Mapping[str, Callable[[Namespace, Sequence[str]], list[str]]] = {
 
 
 def beam_arguments(flags: Namespace, given: Sequence[str]) -> list[str]:
-    """What Beam is told: what was given, and what the runner's preset adds. Raises `ValueError`
+    """Beam's arguments: those given, and those that the runner's preset adds. Raises `ValueError`
     where something is missing, `RuntimeError` where a cluster does not answer.
     """
     if flags.runner == LOCAL and hands_over(PipelineOptions(list(given))):

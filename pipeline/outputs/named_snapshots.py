@@ -26,7 +26,7 @@ def output_typed(text: str) -> str:
 
 @contextlib.contextmanager
 def one_sentence(output: str) -> Iterator[None]:
-    """Around what reads and writes an output. A store that does not answer is told soon."""
+    """Around code that reads or writes an output: a store that does not answer is named at once."""
     with served(output, "cannot be read or written"):
         ask(output, lambda: latest(output))
         yield

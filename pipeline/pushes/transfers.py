@@ -1,8 +1,8 @@
 """A snapshot into a table of a store: what is not there is added, what is no longer in the snapshot
 is taken away, in one step.
 
-What differs is told by the digests of rows, of which the table keeps one for each. So it does not
-matter which snapshot the table has, whether that is still there, or where a push was interrupted;
+The table keeps a digest of each row, and the digests show which rows differ. So it does not matter
+which snapshot the table has, whether that is still there, or where a push was interrupted;
 and a document whose metadata alone changed, which `changes/` does not name, is written again.
 """
 

@@ -1,4 +1,4 @@
-"""A job on Google's Dataflow: what Beam is told where the user says nothing, and what is refused.
+"""A job on Google's Dataflow: the options that the user need not set, and those that are refused.
 
 docs/dataflow.md says why each setting is as it is.
 """

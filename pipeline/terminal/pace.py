@@ -34,8 +34,8 @@ class Pace:
 
     No time left is better than a wrong one. Its clock starts when the first batch is done, as
     models load before it and kernels are compiled. Of what was read and sorted the longest texts
-    are encoded first, so as many tokens as wait must be encoded by then; and how many there are in
-    what is not read yet is told by what was read since: what was reused before had none.
+    are encoded first, so as many tokens as wait must be encoded by then. What was
+    read since shows how many there are in what is not read yet: what was reused before had none.
     """
 
     def __init__(self, size: int, limit: int | None = None):

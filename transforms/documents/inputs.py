@@ -151,8 +151,8 @@ def open_input(
     start: int = 0,
     buffer: int = PIECE,
 ) -> BinaryIO:
-    """The content of a file, decompressed by its suffix; `on_bytes` is told of all bytes read, at
-    most `buffer` at a time. What is not compressed can be read from any `start` on.
+    """The content of a file, decompressed by its suffix; `on_bytes` gets the number of bytes
+    read, at most `buffer` at a time. What is not compressed can be read from any `start` on.
 
     Raises: BrokenInput, for a file that cannot be opened or is a Git LFS pointer, and while
     reading, for a compressed file that is cut off or damaged; Outage for a disk or a store that

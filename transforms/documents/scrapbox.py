@@ -133,7 +133,7 @@ def read_scrapbox(
 
     `name` is not used: an id is `project/title` or `project/title#line`. With `markup="strip"` the
     alignment of a document leaves its notation out. `open_` is called at least twice: for the head
-    of the file, and for its pages. `dates` is told what the export says of its time.
+    of the file, and for its pages. `dates` gets the times that the export contains.
 
     Raises: BrokenInput for a file that is cut off or no Scrapbox export.
     """

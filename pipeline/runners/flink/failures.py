@@ -30,7 +30,7 @@ _CAUSE = re.compile(r"^(?:Caused by: )?(?P<kind>[\w.$]+): (?P<message>[^\n]+)", 
 
 
 def failed(address: str, job: str, error: BaseException, logs: str) -> RunFailed:
-    """What to raise: what failed, and where more is told."""
+    """The error to raise: it says what failed, and where the details are."""
     try:
         told = rest.cause(address, job) or str(error)
     except (OSError, ValueError, KeyError):
