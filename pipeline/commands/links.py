@@ -16,7 +16,7 @@ from corpusvec.pipeline.flags.parsing import UsageError
 from corpusvec.pipeline.links import choices, corpora, evaluations
 from corpusvec.pipeline.links.pages import Pages, opened
 from corpusvec.pipeline.links.rankings import MOST_EMBEDDED, VECTORS
-from corpusvec.pipeline.links.related import Asked, Finder
+from corpusvec.pipeline.links.related import Asked, Finder, far_first, with_distances
 from corpusvec.pipeline.links.searches import Searcher
 from corpusvec.pipeline.links.servers import Tools, check_installed, serve
 from corpusvec.pipeline.terminal import logs
@@ -24,6 +24,8 @@ from corpusvec.pipeline.terminal.exits import say
 from corpusvec.pipeline.terminal.formats import counted, shortened
 from corpusvec.transforms.links.suggestions import Hit, Suggestion
 from corpusvec.transforms.storage.files import join
+
+_MEASURED = 10_000  # documents; of more, to count the links between them takes too long unasked
 
 
 def related(flags: argparse.Namespace) -> None:
@@ -56,7 +58,9 @@ def _suggestions(pages: Pages, flags: argparse.Namespace) -> list[Suggestion]:
     found = list(finder.suggestions())
     for note in finder.notes:
         logs.say(f"note: {note}")
-    return found
+    if flags.far or len(pages) <= _MEASURED:
+        found = with_distances(pages, found)
+    return far_first(found) if flags.far else found
 
 
 def _asked(flags: argparse.Namespace, output: str) -> Asked:

@@ -104,6 +104,9 @@ def _chosen(parser: argparse.ArgumentParser) -> None:
         " all (default: exclude)",
     )
     parser.add_argument("--orphans", action="store_true", help="documents without links first")
+    parser.add_argument(
+        "--far", action="store_true", help="of each document's what is the most links away first"
+    )
     add_across(parser)
     parser.add_argument(
         "--skip", metavar="PATTERN", help="no titles in which this regular expression is found"

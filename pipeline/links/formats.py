@@ -28,6 +28,7 @@ _SCHEMA = pa.schema(
         ("score", pa.float64()),
         ("red", pa.bool_()),
         ("linked", pa.bool_()),
+        ("links_away", pa.int32()),
         ("why", pa.list_(pa.struct(list(_REASON.items())))),
     ]
 )
@@ -50,12 +51,16 @@ def as_table(pages: Pages, suggestions: Sequence[Suggestion]) -> bytes:
         lines += [*([""] if lines else []), pages.titles[pages.rows[document]]]
         for one in some:
             title = one.target if one.red else pages.titles[pages.rows[one.target]]
-            kind = "  (red link)" if one.red else "  (linked)" if one.linked else ""
+            kind = "  (red link)" if one.red else "  (linked)" if one.linked else _away(one)
             lines.append(f"  {one.score:.3f}  {shortened(title, width - 24)}{kind}")
             for reason in one.why:
                 for sign, text in (("<", reason.mine), (">", reason.theirs)):
                     lines.append(f"      {sign} {_around(text, reason.phrase, width - 10)}")
     return "".join(f"{line}\n" for line in lines or ["no suggestions"]).encode()
+
+
+def _away(one: Suggestion) -> str:
+    return "" if one.links_away is None else f"  ({one.links_away} links away)"
 
 
 def _around(text: str, phrase: str, width: int) -> str:

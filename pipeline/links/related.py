@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from corpusvec.pipeline.links.rankings import (
     Rankings,
 )
 from corpusvec.transforms.links.lexical import EXTRA, is_installed, normalized
+from corpusvec.transforms.links.link_distances import FARTHEST, distances
 from corpusvec.transforms.links.names import Names
 from corpusvec.transforms.links.neighbours import nearest, pairs_above
 from corpusvec.transforms.links.passages import passages_of, reasons
@@ -69,6 +70,28 @@ def related_to(corpus: Corpus, id: str, top: int, column: str | None) -> list[Su
         for place, score in zip(found.places[0].tolist(), found.scores[0].tolist())
         if place >= 0
     ]
+
+
+def with_distances(pages: Pages, suggestions: Sequence[Suggestion]) -> list[Suggestion]:
+    """The same, and how many links away each target is."""
+    reds = {key: len(pages) + number for number, key in enumerate(pages.graph.reds)}
+    pairs = []
+    for one in suggestions:
+        row = pages.rows[one.document]
+        red = reds[(pages.projects[row], one.target)] if one.red else None
+        pairs.append((row, pages.rows[one.target] if red is None else red))
+    away = distances(pages.graph, pairs)
+    return [replace(one, links_away=links) for one, links in zip(suggestions, away)]
+
+
+def far_first(suggestions: Sequence[Suggestion]) -> list[Suggestion]:
+    """Of each document what is farthest in links first, then the best; documents stay in order."""
+    turn = {
+        document: n for n, document in enumerate(dict.fromkeys(s.document for s in suggestions))
+    }
+    return sorted(
+        suggestions, key=lambda one: (turn[one.document], -(one.links_away or FARTHEST + 1))
+    )
 
 
 class Finder:

@@ -9,7 +9,7 @@ from typing import Any
 
 from corpusvec.pipeline.flags.parsing import UsageError
 from corpusvec.pipeline.links.pages import Pages
-from corpusvec.pipeline.links.related import KEEP, REASONS, Asked, Finder
+from corpusvec.pipeline.links.related import KEEP, REASONS, Asked, Finder, with_distances
 from corpusvec.pipeline.links.searches import Searcher
 
 _MOST = 50  # documents of an answer
@@ -45,9 +45,10 @@ class Tools:
                 "title": self._pages.titles[self._pages.rows[one.target]],
                 "score": one.score,
                 "linked": one.linked,
+                "links_away": one.links_away,
                 "why": [reason._asdict() for reason in one.why],
             }
-            for one in finder.suggestions()
+            for one in with_distances(self._pages, list(finder.suggestions()))
         ]
 
     def get(self, id: str) -> dict[str, Any]:

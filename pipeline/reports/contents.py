@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from corpusvec.pipeline.links.related import with_distances
 from corpusvec.pipeline.reports import snapshots
-from corpusvec.pipeline.reports.distances import distances
 from corpusvec.pipeline.reports.facts import COLUMNS, facts
 from corpusvec.transforms.documents.scrapbox_notation import link_to
 from corpusvec.transforms.links.neighbours import Vectors, nearest
@@ -163,18 +163,16 @@ def _near(unit: np.ndarray) -> list[list[tuple[int, float]]]:
 
 def _suggestions(shown: _Shown) -> list[dict[str, Any]]:
     rows = shown.pages.rows
-    between = [(rows[one.document], rows[one.target]) for one in shown.suggestions if not one.red]
-    far = iter(distances(shown.pages.graph, between))
     return [
         {
             "from": shown.places[rows[one.document]],
             "to": None if one.red else shown.places[rows[one.target]],
             "title": one.target if one.red else None,
             "score": round(float(one.score), 3),
-            "far": None if one.red else next(far),
+            "far": None if one.red else one.links_away,
             "why": [_passages(shown, one.document, why) for why in one.why],
         }
-        for one in shown.suggestions
+        for one in with_distances(shown.pages, shown.suggestions)
     ]
 
 

@@ -21,6 +21,8 @@ class Reason(NamedTuple):
 class Suggestion:
     """Both are named by their ids. A red link has no page: its target is the key of its name, and
     `red` is true. `linked`: they are linked already, or a link away from a common page.
+    `links_away`: how many links lead from one to the other; None where no few do, or where nobody
+    has counted.
     """
 
     document: str
@@ -29,6 +31,7 @@ class Suggestion:
     why: tuple[Reason, ...] = ()
     red: bool = False
     linked: bool = False
+    links_away: int | None = None
 
 
 class Hit(NamedTuple):

@@ -141,6 +141,20 @@ def test_orphans_come_first_and_titles_are_skipped(run):
     assert "proj/Draft: 1" not in {one for some in found.values() for one in some}
 
 
+def test_how_many_links_away_a_suggestion_is_and_the_far_ones_first(run):
+    given = ("related", "{pages}", *VECTORS, "--passages=0", "--links=keep", "--of=Home", "--top=9")
+    near = json.loads(run(*given).out)
+    away = {one["target"]: one["links_away"] for one in near}
+    assert (away["proj/Tomatoes"], away["proj/Basil"]) == (1, 1)
+    far = json.loads(run(*given, "--far").out)
+    assert [one["target"] for one in far] == [
+        one["target"] for one in sorted(near, key=lambda one: -(one["links_away"] or 7))
+    ]
+    assert (far[0]["links_away"], far[-1]["links_away"]) == (None, 1)
+    table = run("related", "{pages}", "--by=vectors", "--passages=0", "--links=keep", "--of=Sauce")
+    assert "(linked)" in table.out
+
+
 def test_passages_are_shown_with_the_phrase_and_kept(run, tmp_path):
     given = ("related", "{pages}", "--of=Sauce", "--by=vectors", "--links=keep")
     said = run(*given)
