@@ -33,6 +33,8 @@ HOLD = """
 import sys, time
 from corpusvec.transforms.snapshots import heartbeats
 from corpusvec.transforms.snapshots.claims import reading, writing
+
+pytestmark = pytest.mark.usefixtures("program")
 heartbeats.BEAT_SECONDS, heartbeats.SETTLE_SECONDS = 0.2, 0.2
 take = {{"writing": writing, "reading": reading}}[sys.argv[2]]
 with take(sys.argv[1]) as claim:

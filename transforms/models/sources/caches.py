@@ -14,10 +14,10 @@ import fnmatch
 import functools
 import hashlib
 import json
+import logging
 import os
 import shutil
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from corpusvec.transforms.models.sources.archives import inner_folder
 from corpusvec.transforms.storage import locks
 from corpusvec.transforms.storage.file_digests import sha256
 
+_LOG = logging.getLogger(__name__)
 _WEIGHTS = ("saved_model.pb", "*.safetensors", "pytorch_model*.bin", "*.ckpt*.index")
 _VARIABLE_OPS = (b"VarHandleOp", b"VariableV2")
 _TEMPORARY, _LOCK = ".corpusvec.tmp", ".corpusvec.lock"
@@ -62,7 +63,7 @@ class Entry:
 
 def say(text: str) -> None:
     """A line to whoever waits."""
-    print(f"corpusvec: {text}", file=sys.stderr, flush=True)
+    _LOG.info("corpusvec: %s", text)
 
 
 def _say_waiting(entry: Entry) -> None:
