@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -59,6 +60,11 @@ ROWS = {
         "KINDS: Mapping",
         '    "box": Kind("boxes", "a box (a model in the folder box)"),\n',
     ),
+    "transforms/snapshots/schemas.py": (
+        "SENTENCE_COLUMNS: Mapping",
+        '    "n_links": SentenceColumn('
+        "pa.int32(), lambda documents: [*map(len, documents.links)], fresh=True),\n",
+    ),
     "transforms/vectors/poolings.py": (
         "POOLINGS: Mapping",
         '    "doubled": (Pooling(Doubled()),),\n',
@@ -113,6 +119,26 @@ def test_a_new_format_pooling_and_kind_of_model_are_embedded_with(package, tiny,
     (row,) = pq.read_table(file).to_pylist()
     assert row["text"] == "HELLO"
     assert row["twice"] == pytest.approx([2 * value for value in row["vector"]])
+
+
+def test_a_new_column_of_sentences_is_written_copied_and_reserved(package, tiny, embed, tmp_path):
+    """Copied from a snapshot of a version that did not have it, too."""
+    source = tmp_path / "a.scrapbox.json"
+    page = {"title": "a", "lines": ["a", "[b] and [c]"], "created": 1, "updated": 2}
+    source.write_text(json.dumps({"name": "p", "pages": [page]}))
+    outcome = embed(tiny, source, "--input_format=scrapbox")
+    assert outcome.code == 0, outcome.err
+    flags = [f"--input={source}", f"--model={tiny}", f"--output={tmp_path}/out", "--new_recipe"]
+    flags += ["--input_format=scrapbox"]
+    for made in ("reused", "reused", "embedded"):
+        more = ["--vectors=mean@-1"] * (made == "embedded")
+        done = run(package, "embed", *flags, *more)
+        assert done.returncode == 0, done.stderr
+        table = outcome.table("sentences")
+        assert table["n_links"].to_pylist() == [2]
+        assert outcome.manifest["counts"][made] == 1
+    done = run(package, "embed", *flags, "--vectors=n_links=mean@-1")
+    assert "--vectors: 'n_links' is a column of its own in the output" in done.stderr
 
 
 def test_a_new_kind_of_model_is_inspected_and_named_where_none_is_found(package, tiny, tmp_path):
