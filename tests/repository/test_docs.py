@@ -130,7 +130,8 @@ def models(tmp_path_factory, minilm) -> Path:
 
 
 def test_the_table_has_every_kind(models):
-    from corpusvec.transforms.models.kinds import KINDS, describe_model
+    from corpusvec.transforms.models.kinds import describe_model
+    from corpusvec.transforms.models.sources.kinds import KINDS
 
     names = {match[1] for command in TABLE if (match := re.search(r"=models/(\S+)", command))}
     asked = Asked(signature="embed_v2", output_key="vec")

@@ -57,9 +57,9 @@ ROWS = {
         "FORMATS: Mapping",
         '    "shouts": Format("shouts:read_shouts", (".shouts",)),\n',
     ),
-    "transforms/models/kinds.py": (
+    "transforms/models/sources/kinds.py": (
         "KINDS: Mapping",
-        '    "box": Kind("boxes", "a box (a model in the folder box)"),\n',
+        '    "box": Kind("boxes", "a box (a model in the folder box)", ("*.box",)),\n',
     ),
     "transforms/snapshots/schemas.py": (
         "SENTENCE_COLUMNS: Mapping",
@@ -150,6 +150,18 @@ def test_a_new_kind_of_model_is_inspected_and_named_where_none_is_found(package,
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("no model")
     assert "a box (a model in the folder box)" in run(package, "inspect", tmp_path / "other").stderr
+
+
+def test_files_with_the_weights_of_a_new_kind_are_fetched_and_are_a_model(package, tmp_path):
+    (tmp_path / "weights.box").touch()
+    script = """
+import sys
+from corpusvec.transforms.models.sources import caches, kinds
+print(caches.missing_part(sys.argv[1]), "*.box" in kinds.patterns("files", "weights"))
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    told = subprocess.run(command, cwd=package, capture_output=True, text=True, check=True).stdout
+    assert told == "None True\n"
 
 
 def test_a_new_pooling_is_computed_inside_a_saved_model(package, tiny, tmp_path):

@@ -25,11 +25,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from corpusvec.transforms.models.sources.archives import inner_folder
+from corpusvec.transforms.models.sources.kinds import patterns
 from corpusvec.transforms.storage import locks
 from corpusvec.transforms.storage.file_digests import sha256
 
 _LOG = logging.getLogger(__name__)
-_WEIGHTS = ("saved_model.pb", "*.safetensors", "pytorch_model*.bin", "*.ckpt*.index")
 _VARIABLE_OPS = (b"VarHandleOp", b"VariableV2")
 _TEMPORARY, _LOCK = ".corpusvec.tmp", ".corpusvec.lock"
 
@@ -119,8 +119,9 @@ def missing_part(folder: str) -> str | None:
         return "it is not there"
     files = _files(inner_folder(folder))
     names = [os.path.basename(file) for file in files]
-    if not any(fnmatch.filter(names, pattern) for pattern in _WEIGHTS):
-        return f"it has no model that corpusvec knows: none of {', '.join(_WEIGHTS)}"
+    weights = patterns("weights", "older_weights")
+    if not any(fnmatch.filter(names, pattern) for pattern in weights):
+        return f"it has no model that corpusvec knows: none of {', '.join(weights)}"
     if "saved_model.pb" not in files:
         return None
     with open(files["saved_model.pb"], "rb") as stream:
