@@ -27,9 +27,8 @@ from corpusvec.pipeline.runners.flink import clusters as local_cluster
 from corpusvec.pipeline.runners.flink import job_servers, rest
 from corpusvec.pipeline.runners.flink.checks import check
 from corpusvec.pipeline.runners.flink.failures import failed
-from corpusvec.pipeline.runners.flink.patience import no_longer_than_useful
 from corpusvec.pipeline.runners.flink.processes import ClusterError, answers
-from corpusvec.pipeline.runners.flink.watches import watched
+from corpusvec.pipeline.runners.flink.watches import no_longer_than_useful, watched
 from corpusvec.pipeline.runners.options import hands_over
 from corpusvec.pipeline.runners.workers import CLIENT, CORES, LOGS, versions
 from corpusvec.pipeline.terminal.logs import say
