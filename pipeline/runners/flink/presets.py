@@ -23,11 +23,15 @@ from apache_beam.options.pipeline_options import (
 )
 
 from corpusvec.pipeline.runners.failures import RunFailed
-from corpusvec.pipeline.runners.flink import clusters as local_cluster
 from corpusvec.pipeline.runners.flink import job_servers, rest
 from corpusvec.pipeline.runners.flink.checks import check
 from corpusvec.pipeline.runners.flink.failures import failed
-from corpusvec.pipeline.runners.flink.processes import ClusterError, answers
+from corpusvec.pipeline.runners.flink.processes import (
+    ENDPOINT,
+    ClusterError,
+    answers,
+    cluster_folder,
+)
 from corpusvec.pipeline.runners.flink.watches import no_longer_than_useful, watched
 from corpusvec.pipeline.runners.options import hands_over
 from corpusvec.pipeline.runners.workers import CLIENT, CORES, LOGS, versions
@@ -140,8 +144,8 @@ def _names_master(beam_arguments: Sequence[str]) -> str:
 def _endpoint(flags: Namespace) -> dict[str, Any]:
     """What `cluster.sh up` wrote."""
     asked = os.path.expanduser(flags.flink_endpoint or "")
-    file = Path(asked or local_cluster.folder() / local_cluster.ENDPOINT)
-    file = file / local_cluster.ENDPOINT if file.is_dir() else file
+    file = Path(asked or cluster_folder() / ENDPOINT)
+    file = file / ENDPOINT if file.is_dir() else file
     try:
         return json.loads(file.read_text())
     except (OSError, ValueError) as error:
