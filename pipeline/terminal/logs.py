@@ -60,16 +60,15 @@ def written(as_json: bool) -> Iterator[None]:
     prints, logs and warns of.
     """
     library, records = logging.getLogger("corpusvec"), _Records()
-    level, library.propagate = library.level, False
+    before = library.level, library.handlers, library.propagate
+    library.handlers, library.propagate = [records], False
     library.setLevel(logging.INFO)
-    library.addHandler(records)
     try:
         with _objects(records) if as_json else contextlib.nullcontext():
             yield
     finally:
-        library.removeHandler(records)
+        level, library.handlers, library.propagate = before
         library.setLevel(level)
-        library.propagate = True
 
 
 @contextlib.contextmanager
