@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import corpora, observed_worker
-from benchmarks.plans import Plan
+from benchmarks.plans import ROOT, Plan
 from benchmarks.races import race, ratios, run
 from benchmarks.rows import Row, not_measured, rates, ratio
 from corpusvec.pipeline.runners.workers import CORES
@@ -95,16 +95,16 @@ def _missing() -> str:
 @contextlib.contextmanager
 def _cluster(folder: Path) -> Iterator[Mapping[str, str]]:
     """One of two TaskManagers, of our own -> the environment in which it is found."""
-    environment = os.environ | {"CORPUSVEC_FLINK": str(folder)}
-    command = [sys.executable, "-m", "corpusvec.pipeline.runners.flink.clusters"]
-    run("cluster.sh up", [*command, "up"], env=environment)
+    environment = os.environ | {"CORPUSVEC_FLINK": str(folder), "PYTHON": sys.executable}
+    command = str(ROOT / "deploy" / "flink" / "cluster.sh")
+    run("cluster.sh up", [command, "up"], env=environment)
     try:
         processes = json.loads((folder / "processes.json").read_text())
         for number, core in enumerate(sorted(os.sched_getaffinity(0))[:2], 1):
             _keep_to(core, processes[f"taskmanager-{number}"]["pid"])
         yield environment
     finally:
-        run("cluster.sh down", [*command, "down"], env=environment)
+        run("cluster.sh down", [command, "down"], env=environment)
 
 
 def _keep_to(core: int, pid: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 
@@ -17,6 +16,7 @@ from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.runners import dataflow
 from corpusvec.pipeline.runners.failures import OutOfSight, RunFailed, explanation, run_failed
 from corpusvec.pipeline.runners.options import FLINK, LOCAL, hands_over
+from corpusvec.pipeline.terminal.logs import say
 from corpusvec.pipeline.terminal.progress import Progress
 from corpusvec.transforms.documents.inputs import write_list
 from corpusvec.transforms.snapshots.layouts import LATEST
@@ -85,7 +85,7 @@ def _run(job: Job, arguments: Sequence[str], runner) -> bool:
     result = pipeline.run()
     page = dataflow.page_of(result, options)
     if page:
-        print(page, file=sys.stderr)
+        say(page)
     try:
         if waits:
             result.wait_until_finish()

@@ -20,6 +20,7 @@ from corpusvec.transforms.models.saved_models.choices import (
     width_of,
 )
 from corpusvec.transforms.snapshots.layouts import LATEST, latest, manifest_path
+from corpusvec.transforms.snapshots.schemas import SENTENCE_COLUMNS
 from corpusvec.transforms.specs import (
     OUTPUT,
     Asked,
@@ -186,7 +187,8 @@ class Settings:
             raise ValueError(f"--model={self.model}: {undecided(spec)}")
         if self.vectors is None:
             return spec.default_columns
-        return parse_vectors(self.vectors, poolings_for(spec), spec.layers, spec.outputs)
+        own = (poolings_for(spec), spec.layers, spec.outputs)
+        return parse_vectors(self.vectors, *own, reserved=SENTENCE_COLUMNS)
 
     def _cut(self, column: VectorColumn, spec: ModelSpec) -> VectorColumn:
         """A column of the first dimensions, normalized again where the model normalizes.

@@ -114,6 +114,15 @@ def embed(tmp_path, capsys) -> Callable[..., Outcome]:
     return run
 
 
+@pytest.fixture
+def program() -> Iterator[None]:
+    """What the library logs is on stderr as the program says it."""
+    from corpusvec.pipeline.terminal import logs
+
+    with logs.written(as_json=False):
+        yield
+
+
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory) -> Installed:
     """The wheel of this tree, in an environment with what it needs and nothing else."""

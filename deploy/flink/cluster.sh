@@ -5,4 +5,4 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 python=${PYTHON:-$root/.venv/bin/python}
 command -v "$python" >/dev/null || python=python3
-PYTHONPATH=$root exec "$python" -m corpusvec.pipeline.runners.flink.clusters "$@"
+PYTHONPATH=$root exec "$python" "$root/deploy/flink/clusters.py" "$@"

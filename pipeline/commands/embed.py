@@ -106,10 +106,11 @@ def _prune(job: Job, keep: int) -> int:
         return failed(told, INTERRUPTED, "interrupted", snapshot=snapshot.id)
     except Exception as error:
         again = parsing.command("snapshots", "prune", snapshot.output, f"--keep={keep}")
-        logs.say(
-            f"warning: --keep={keep}: the run has succeeded, and old snapshots are still there"
+        why = (
+            f"--keep={keep}: the run has succeeded, and old snapshots are still there"
             f" ({error}); to remove them, run: {again}"
         )
+        logs.say(logs.warning(why))
     return DONE
 
 

@@ -19,10 +19,11 @@ from typing import Any
 from corpusvec.pipeline.flags.parsing import command
 from corpusvec.pipeline.inspections import broken_models, models, texts
 from corpusvec.pipeline.inspections.models import ModelReport
-from corpusvec.transforms.models.kinds import KINDS, check_whole, describe_model
+from corpusvec.transforms.models.kinds import check_whole, describe_model
 from corpusvec.transforms.models.saved_models import choices, signatures
 from corpusvec.transforms.models.sources.downloads import without_secrets
 from corpusvec.transforms.models.sources.handles import hub_hint, is_handle, local_model
+from corpusvec.transforms.models.sources.kinds import KINDS
 from corpusvec.transforms.specs import Asked, ModelSpec
 from corpusvec.transforms.storage.json_files import read_json
 

@@ -57,7 +57,7 @@ def _suggestions(pages: Pages, flags: argparse.Namespace) -> list[Suggestion]:
         logs.say(f"comparing the words and titles of {len(pages):,} documents takes minutes")
     found = list(finder.suggestions())
     for note in finder.notes:
-        logs.say(f"note: {note}")
+        logs.say(logs.Line(note, "note"))
     if flags.far or len(pages) <= _MEASURED:
         found = with_distances(pages, found)
     return far_first(found) if flags.far else found

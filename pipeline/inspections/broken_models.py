@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,16 +118,9 @@ def of_configuration(path: str, place: str, values: Mapping[str, Any], problem: 
         ours: next((values[name] for name in names if isinstance(values.get(name), int)), None)
         for ours, names in _NAMES.items()
     }
-    bytes_, files = size_of(path)
     model_type = values.get("model_type")
-    return ModelReport(
-        kind="hugging_face",
-        form=form_of("hugging_face", None),
-        place=place,
-        path=os.path.abspath(path),
-        problem=problem,
-        bytes=bytes_,
-        files=files,
+    return replace(
+        broken("hugging_face", path, place, problem),
         parameters=_parameters(Path(path)),
         architecture=model_type if isinstance(model_type, str) else None,
         **numbers,

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from corpusvec.pipeline.settings import poolings_for
-from corpusvec.transforms.models.kinds import KINDS
 from corpusvec.transforms.models.saved_models.choices import (
     adapter_of,
     given_by,
@@ -17,6 +16,7 @@ from corpusvec.transforms.models.saved_models.choices import (
     width_of,
 )
 from corpusvec.transforms.models.saved_models.signatures import SavedModel
+from corpusvec.transforms.models.sources.kinds import KINDS
 from corpusvec.transforms.specs import (
     OUTPUT,
     POOLER,

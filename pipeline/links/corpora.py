@@ -26,8 +26,10 @@ from corpusvec.pipeline.outputs.named_snapshots import (
     output_typed,
     snapshot_named,
 )
+from corpusvec.transforms.documents.formats import format_of
 from corpusvec.transforms.elements import WrittenFile
 from corpusvec.transforms.links.neighbours import Vectors
+from corpusvec.transforms.links.notations import MARKDOWN
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.manifests import files_of
 from corpusvec.transforms.snapshots.schemas import SENTENCES
@@ -155,6 +157,14 @@ class Corpus:
         return self._column("source")
 
     @cached_property
+    def markdown_files(self) -> set[str]:
+        """The sources that contain Markdown notes."""
+        asked = self.manifest.get("configuration", {}).get("input_format", "auto")
+        if MARKDOWN not in self.manifest.get("input", {}).get("formats", ()):
+            return set()
+        return {one for one in set(self.sources) if format_of(one, asked) == MARKDOWN}
+
+    @cached_property
     def source_rows(self) -> list[int]:
         """The number of each record in its file."""
         return self._column("source_row")
@@ -252,9 +262,7 @@ class Corpus:
     @cached_property
     def order(self) -> np.ndarray:
         """The place of each row among all when they are sorted by id, [N]."""
-        order = np.empty(len(self), np.int64)
-        order[pc.sort_indices(pa.array(self.ids, pa.string())).to_numpy()] = np.arange(len(self))
-        return order
+        return order_of(self.ids)
 
     def _empty(self, shape: tuple[int, int], dtype: Any) -> np.ndarray:
         """Room for a matrix: in memory, or where it is large in a file that ends with this
@@ -281,6 +289,13 @@ class Corpus:
         from corpusvec.pipeline.links.searches import searcher
 
         return searcher(self, column).search(text, top)
+
+
+def order_of(ids: Sequence[str]) -> np.ndarray:
+    """The place of each id among all when they are sorted, [N]."""
+    order = np.empty(len(ids), np.int64)
+    order[pc.sort_indices(pa.array(ids, pa.string())).to_numpy()] = np.arange(len(ids))
+    return order
 
 
 def _parsed(told: Any) -> dict[str, str]:

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from corpusvec.pipeline.flags.parsing import UsageError
 from corpusvec.pipeline.links import corpora
 from corpusvec.pipeline.links.corpora import Corpus
-from corpusvec.transforms.documents.formats import CHUNKS, format_of
+from corpusvec.transforms.documents.formats import CHUNKS
 from corpusvec.transforms.documents.markdown import link_key, listed, without_suffix
 from corpusvec.transforms.documents.scrapbox_markup import title_key
 from corpusvec.transforms.links.link_graphs import LinkGraph
@@ -80,15 +78,7 @@ class Pages:
     @cached_property
     def notations(self) -> list[str]:
         """The notation of each page."""
-        markdown = [markdown_files(corpus) for corpus in self.corpora]
-        return [
-            MARKDOWN
-            if self.corpora[at].sources[rows[0]] in markdown[at]
-            else SCRAPBOX
-            if id_.endswith(f"/{title}")
-            else PLAIN
-            for id_, title, (at, rows) in zip(self.ids, self.titles, self.parts)
-        ]
+        return [notation_of(self.corpora[at], rows[0]) for at, rows in self.parts]
 
     @cached_property
     def scrapbox(self) -> list[bool]:
@@ -173,9 +163,7 @@ class Pages:
     @cached_property
     def order(self) -> np.ndarray:
         """The place of each page among all when they are sorted by id, [N]."""
-        order = np.empty(len(self), np.int64)
-        order[pc.sort_indices(pa.array(self.ids, pa.string())).to_numpy()] = np.arange(len(self))
-        return order
+        return corpora.order_of(self.ids)
 
     @cached_property
     def first(self) -> list[int]:
@@ -213,20 +201,13 @@ def opened(output: str, snapshot: str | None, across: str | None, column: str | 
     return Pages([corpora.open(output, snapshot), *map(corpora.open, others)], column)
 
 
-def notation_of(corpus: Corpus) -> str:
-    """The notation of its texts, as its first document shows."""
-    title = corpus.titles[0]
-    if corpus.sources[0] in markdown_files(corpus):
+def notation_of(corpus: Corpus, row: int) -> str:
+    """The notation of a document's text."""
+    if corpus.sources[row] in corpus.markdown_files:
         return MARKDOWN
-    return SCRAPBOX if title != corpus.ids[0] and f"/{title}" in corpus.ids[0] else PLAIN
-
-
-def markdown_files(corpus: Corpus) -> set[str]:
-    """Its sources that contain Markdown notes."""
-    asked = corpus.manifest.get("configuration", {}).get("input_format", "auto")
-    if MARKDOWN not in corpus.manifest.get("input", {}).get("formats", ()):
-        return set()
-    return {source for source in set(corpus.sources) if format_of(source, asked) == MARKDOWN}
+    part = _PART.fullmatch(corpus.ids[row]) if unit_of(corpus) in _PARTS else None
+    page = part[1] if part else corpus.ids[row]
+    return SCRAPBOX if page.endswith(f"/{corpus.titles[row]}") else PLAIN
 
 
 def note_of(id: str, source: str) -> str:

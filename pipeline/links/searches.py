@@ -77,7 +77,7 @@ class Searcher:
         """As `search`, with each passage of a long text. A document has the score of the passage
         that finds it best.
         """
-        parts = passages_of(text, notation_of(self.corpus))
+        parts = passages_of(text, notation_of(self.corpus, 0))
         if not parts:
             raise UsageError("the draft has no passage to search with")
         return self._found(parts, top)
@@ -94,12 +94,11 @@ class Searcher:
         order = self.corpus.order
         rows = sorted(best, key=lambda row: (-best[row][0], order[row]))[:top]
         texts = self.corpus.texts(rows) if rows else []
-        notation = notation_of(self.corpus)
         return [
             Hit(self.corpus.ids[row], best[row][0], _nearest(queries[best[row][1]], parts), query)
             for row, text in zip(rows, texts)
             for query in [queries[best[row][1]]]
-            for parts in [passages_of(text, notation)]
+            for parts in [passages_of(text, notation_of(self.corpus, row))]
         ]
 
     def _rankings(

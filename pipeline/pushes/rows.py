@@ -21,7 +21,7 @@ from corpusvec.transforms.snapshots.earlier_rows import (
     check_file,
 )
 from corpusvec.transforms.snapshots.manifests import files_of
-from corpusvec.transforms.snapshots.schemas import SENTENCES, metadata_column
+from corpusvec.transforms.snapshots.schemas import SENTENCES, metadata_texts
 from corpusvec.transforms.storage.digests import as_keys
 from corpusvec.transforms.storage.files import open_file
 from corpusvec.transforms.storage.stores import reason
@@ -157,7 +157,7 @@ def _texts(table: pa.Table, name: str) -> pa.ChunkedArray | pa.Array:
     """A column; metadata, which was a map once, as JSON."""
     column = table[name]
     if name == "metadata" and pa.types.is_map(column.type):
-        return metadata_column([dict(one) for one in column.to_pylist()])
+        return pa.array(metadata_texts([dict(one) for one in column.to_pylist()]), pa.string())
     return column
 
 

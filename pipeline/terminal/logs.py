@@ -1,5 +1,5 @@
 """What the program says: lines for people, or with `--log_format=json` an object on each line, for
-programs that gather logs.
+programs that gather logs. The library logs; its records become such lines here.
 """
 
 from __future__ import annotations
@@ -16,37 +16,64 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple, TextIO
 
 _PROGRAM = "corpusvec: "
-# How lines begin that say what they are -> level.
-_KINDS: Mapping[str, str] = {"note": "info", "warning": "warning", "rejected": "warning"}
+_NAMED = ("note", "warning", "rejected")  # events that the line for people names, too
+# Level of a record of the library -> event and level of its line. The run goes on.
+_OWN = {"INFO": ("message", "info"), "WARNING": ("note", "info"), "ERROR": ("warning", "warning")}
 
 
 class Line(NamedTuple):
     """A line, and what it tells as fields: those of its object beside `time`."""
 
     message: str
-    event: str
+    event: str = "message"
     fields: Mapping[str, Any] = {}
     level: str = "info"
 
+    def __str__(self) -> str:
+        """For people, who also read a field `traceback`."""
+        named = f"{self.event}: " if self.event in _NAMED else ""
+        return f"{self.fields.get('traceback', '')}{named}{self.message}"
+
+    def as_json(self) -> str:
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        said = {"time": now.replace("+00:00", "Z"), "level": self.level, "event": self.event}
+        said |= {"message": self.message.removeprefix(_PROGRAM), **self.fields}
+        return json.dumps(said, default=str)  # ASCII alone: each stream can write that
+
+
+def warning(message: str) -> Line:
+    return Line(message, "warning", level="warning")
+
 
 def say(line: str | Line, stream: TextIO | None = None) -> None:
-    """To stderr, or another stream. A field `traceback` is for people, too."""
+    """To stderr, or another stream."""
     stream = stream or sys.stderr
     if isinstance(stream, _Objects):
-        stream.put(line if isinstance(line, Line) else _understood(line))
-        return
-    if isinstance(line, Line):
-        line = line.fields.get("traceback", "") + line.message
-    print(line, file=stream, flush=True)
+        stream.put(line if isinstance(line, Line) else Line(line))
+    else:
+        print(line, file=stream, flush=True)
 
 
 @contextlib.contextmanager
 def written(as_json: bool) -> Iterator[None]:
-    """In the block all that Python code prints, logs and warns of is said in this form."""
-    if not as_json:
-        yield
-        return
-    streams, hook, records = (sys.stdout, sys.stderr), threading.excepthook, _Records()
+    """In the block the library's records are said in this form, and as JSON all that Python code
+    prints, logs and warns of.
+    """
+    library, records = logging.getLogger("corpusvec"), _Records()
+    before = library.level, library.handlers, library.propagate
+    library.handlers, library.propagate = [records], False
+    library.setLevel(logging.INFO)
+    try:
+        with _objects(records) if as_json else contextlib.nullcontext():
+            yield
+    finally:
+        level, library.handlers, library.propagate = before
+        library.setLevel(level)
+
+
+@contextlib.contextmanager
+def _objects(records: logging.Handler) -> Iterator[None]:
+    streams, hook = (sys.stdout, sys.stderr), threading.excepthook
     sys.stdout, sys.stderr = objects = tuple(map(_Objects, streams))  # type: ignore[assignment]
     threading.excepthook = _of_thread
     logging.getLogger().addHandler(records)
@@ -60,17 +87,23 @@ def written(as_json: bool) -> Iterator[None]:
         sys.stdout, sys.stderr = streams
 
 
-def _understood(line: str) -> Line:
-    """A line as it is printed, which may say what it is."""
-    text = line.removeprefix(_PROGRAM)
-    kind, colon, rest = text.partition(": ")
-    if colon and kind in _KINDS:
-        return Line(rest, kind, level=_KINDS[kind])
-    return Line(text, "message")
+class _Records(logging.Handler):
+    """Log records, those of other libraries as what they are."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message, level = record.getMessage(), record.levelname
+        if record.name.startswith("corpusvec.") and level in _OWN:
+            event, level = _OWN[level]
+            say(Line(message, event, level=level))
+            return
+        fields = {"logger": record.name}
+        if record.exc_info:
+            fields["traceback"] = logging.Formatter().formatException(record.exc_info)
+        say(Line(message, "log", fields, level.lower()))
 
 
 class _Objects(io.TextIOBase):
-    """A stream whose lines become objects on another one."""
+    """A stream on which what libraries print becomes objects, one for each line, on another one."""
 
     def __init__(self, stream: TextIO):
         self._stream, self._begun, self._lock = stream, "", threading.RLock()
@@ -81,15 +114,12 @@ class _Objects(io.TextIOBase):
             for line in lines:
                 shown = line.rstrip().rpartition("\r")[2]  # of a line that is drawn again and again
                 if shown:
-                    self.put(_understood(shown))
+                    self.put(Line(shown))
         return len(text)
 
     def put(self, line: Line) -> None:
-        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        said = {"time": now.replace("+00:00", "Z"), "level": line.level, "event": line.event}
-        said |= {"message": line.message.removeprefix(_PROGRAM), **line.fields}
-        with self._lock:  # ASCII alone: a stream that cannot write a letter would write no JSON
-            self._stream.write(json.dumps(said, default=str) + "\n")
+        with self._lock:
+            self._stream.write(line.as_json() + "\n")
             self._stream.flush()
 
     def end(self) -> None:
@@ -103,16 +133,6 @@ class _Objects(io.TextIOBase):
 
     def fileno(self) -> int:
         return self._stream.fileno()
-
-
-class _Records(logging.Handler):
-    """Log records of libraries."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        fields = {"logger": record.name}
-        if record.exc_info:
-            fields["traceback"] = logging.Formatter().formatException(record.exc_info)
-        say(Line(record.getMessage(), "log", fields, record.levelname.lower()))
 
 
 def _of_thread(unhandled: threading.ExceptHookArgs) -> None:

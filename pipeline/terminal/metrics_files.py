@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from corpusvec.pipeline import __version__
 from corpusvec.pipeline.flags.parsing import UsageError, value_of
-from corpusvec.pipeline.terminal.logs import Line, say
+from corpusvec.pipeline.terminal.logs import say, warning
 
 _LAST_SUCCESS = "last_success_timestamp_seconds"
 # Counts of the manifest, and what they are; those named otherwise are in `_samples`.
@@ -97,8 +97,7 @@ class MetricsFile:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.remove(_beside(self._path))
-            why = f"--metrics_file={self._path}: cannot be written ({error.strerror})"
-            say(Line(f"warning: {why}", "warning", level="warning"))
+            say(warning(f"--metrics_file={self._path}: cannot be written ({error.strerror})"))
 
     def _text(self, code: int) -> str:
         lines: list[str] = []

@@ -17,7 +17,7 @@ from corpusvec.pipeline.flags.parsing import command
 from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.runners.options import LOCAL
 from corpusvec.pipeline.terminal.formats import number, shortened
-from corpusvec.pipeline.terminal.logs import Line
+from corpusvec.pipeline.terminal.logs import Line, warning
 from corpusvec.transforms.documents import ages
 from corpusvec.transforms.models import devices
 from corpusvec.transforms.snapshots.commits import Snapshot
@@ -62,16 +62,17 @@ def summary(
     yield from _input(read)
     yield from _device(counts, manifest["configuration"])
     yield from _work(counts)
-    yield from (f"note: {note}" for note in manifest.get("notes", ()))
+    yield from (Line(note, "note") for note in manifest.get("notes", ()))
     yield from _unknown(counts, manifest["configuration"], _languages(snapshot, manifest))
     yield from _advice(counts, read)
     yield from _first_windows(counts, manifest["run"]["vectors"])
     yield from _rejected(snapshot, manifest)
     if left := leftovers(snapshot.output, but=snapshot.id):
-        yield (
-            f"note: {snapshot.output}/snapshots has {len(left)} unfinished attempts of other runs"
+        yield Line(
+            f"{snapshot.output}/snapshots has {len(left)} unfinished attempts of other runs"
             f" ({left[0]}, …); `{command('snapshots', 'prune', snapshot.output)}` removes"
-            " those of runs that were killed"
+            " those of runs that were killed",
+            "note",
         )
     yield from _rows(snapshot, manifest)
 
@@ -111,7 +112,7 @@ def _work(counts: Mapping[str, int]) -> Iterator[str]:
 
 def _unknown(
     counts: Mapping[str, int], asked: Mapping[str, Any], languages: Languages
-) -> Iterator[str]:
+) -> Iterator[Line]:
     """Of texts in a language that the model does not know, and how to embed them with one that
     does.
     """
@@ -120,10 +121,10 @@ def _unknown(
         return
     model = languages.model
     if is_same(model.handle, asked["model"]):
-        yield f"warning: {said}; is it a model for these texts?"
+        yield warning(f"{said}; is it a model for these texts?")
         return
-    yield (
-        f"warning: {said}; if it is none for this language, this embeds the same input with one of"
+    yield warning(
+        f"{said}; if it is none for this language, this embeds the same input with one of"
         f" {model.languages} (with plan for embed, it says first what that takes):"
         f" {_with_another(asked, model)}"
     )
@@ -156,9 +157,10 @@ def _with_another(asked: Mapping[str, Any], model: Model) -> str:
     return " ".join([command("embed"), *typed])
 
 
-def _advice(counts: Mapping[str, int], read: Mapping[str, Any]) -> Iterator[str]:
+def _advice(counts: Mapping[str, int], read: Mapping[str, Any]) -> Iterator[Line]:
     if counts.get("dropped_tokens"):
-        yield f"note: {counts['dropped_tokens']:,} tokens were cut off (--long_text=truncate)"
+        cut = f"{counts['dropped_tokens']:,} tokens were cut off (--long_text=truncate)"
+        yield Line(cut, "note")
     if n := counts.get("pair_separators"):
         lines = (
             f"{n:,} lines have ' ||| ' in them and were"
@@ -166,22 +168,24 @@ def _advice(counts: Mapping[str, int], read: Mapping[str, Any]) -> Iterator[str]
             else "1 line has ' ||| ' in it and was"
         )
         beside = "" if len(read.get("formats", ())) < 2 else ", in a run of text files alone"
-        yield f"note: {lines} read as single texts; --input_format=pairs reads pairs{beside}"
+        said = f"{lines} read as single texts; --input_format=pairs reads pairs{beside}"
+        yield Line(said, "note")
 
 
 def _first_windows(
     counts: Mapping[str, int], columns: Sequence[Mapping[str, Any]]
-) -> Iterator[str]:
+) -> Iterator[Line]:
     """Outputs of a model's own are of what it sees at once, however long the text is."""
     own = [column["name"] for column in columns if column["output"]]
     if own and counts["windows"] > counts["documents"]:
-        yield (
-            f"note: some texts are longer than the model; {', '.join(own)} of such a text is that"
-            " of its first window (n_windows says of how many)"
+        yield Line(
+            f"some texts are longer than the model; {', '.join(own)} of such a text is that"
+            " of its first window (n_windows says of how many)",
+            "note",
         )
 
 
-def _rejected(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
+def _rejected(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[Line]:
     """The first rejected records and why; all of them are in the snapshot."""
     files = [file["path"] for file in manifest["files"] if file["table"] == REJECTED]
     if files:
@@ -189,7 +193,8 @@ def _rejected(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
             for line in itertools.islice(stream, _ROWS):
                 failure = json.loads(line)
                 name = shortened(failure["id"] or failure["source"])
-                yield f"rejected: {name}: {shortened(failure['error'], 120)}"
+                said = f"{name}: {shortened(failure['error'], 120)}"
+                yield Line(said, "rejected", level="warning")
 
 
 def _rows(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -205,14 +210,15 @@ def _rows(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {shortened(row['id'])}  {text}  {name}: [{start}, … {len(row[name])}]"
 
 
-def forecast(job: Job) -> Iterator[str]:
+def forecast(job: Job) -> Iterator[Line]:
     """What can be known of a run's end before it begins."""
     about = {**job.manifest, "run": job.recipe.describe(job.reading.markup)}
     other = other_recipe(about, published_manifest(job.snapshot.output))
     if other and not job.limits.new_recipe:
-        yield (
-            f"note: {other}; the snapshot will be finished and not published, unless --new_recipe"
-            " says that it is meant"
+        yield Line(
+            f"{other}; the snapshot will be finished and not published, unless --new_recipe"
+            " says that it is meant",
+            "note",
         )
 
 

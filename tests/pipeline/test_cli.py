@@ -350,7 +350,8 @@ def test_a_model_of_many_languages_is_not_told_of_itself():
     counts = {"tokens": 10, "unknown_tokens": 5}
     asked = {"model": "models/multilingual-e5-small", "input": ["a.txt"], "output": "out"}
     (said,) = summaries._unknown(counts, asked, first_models.Languages())
-    assert said.endswith("is it a model for these texts?")
+    assert str(said).startswith("warning: ")
+    assert said.message.endswith("is it a model for these texts?")
 
 
 def test_text_that_looks_like_pairs_gets_a_hint(embed, tiny, tmp_path):

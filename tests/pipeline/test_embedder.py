@@ -134,3 +134,23 @@ def test_the_example_finds_the_text_that_lies_nearest(embed, tiny, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "Embedder", "exec"), {"corpusvec": corpusvec})
     assert capsys.readouterr().out == f"in.txt:{len(TEXTS) + 1}\n"
+
+
+WARNS = """
+import logging, sys
+import corpusvec
+from corpusvec.transforms.models import hardware
+
+if len(sys.argv) > 2:
+    logging.getLogger(sys.argv[2]).setLevel(logging.ERROR)
+hardware.unused = lambda has_gpu: "NVIDIA L4 is not used"
+corpusvec.Embedder(model=sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("silenced", [None, "corpusvec"])
+def test_a_script_sees_warnings_as_logging_shows_them_and_can_silence_them(tiny, silenced):
+    command = [sys.executable, "-c", WARNS, str(tiny), *filter(None, [silenced])]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert done.stderr == ("" if silenced else "NVIDIA L4 is not used\n")

@@ -21,6 +21,7 @@ from corpusvec.pipeline.flags.commands import COMMANDS
 from corpusvec.pipeline.flags.snapshots import Command
 from corpusvec.pipeline.runners.options import beam_flags
 from corpusvec.transforms.models.sources.caches import Entry, cached
+from corpusvec.transforms.snapshots.schemas import SENTENCE_COLUMNS
 from corpusvec.transforms.specs import Asked
 from corpusvec.transforms.vectors.poolings import POOLINGS
 from tests import hub_modules, saved_models, static_folders
@@ -129,7 +130,8 @@ def models(tmp_path_factory, minilm) -> Path:
 
 
 def test_the_table_has_every_kind(models):
-    from corpusvec.transforms.models.kinds import KINDS, describe_model
+    from corpusvec.transforms.models.kinds import describe_model
+    from corpusvec.transforms.models.sources.kinds import KINDS
 
     names = {match[1] for command in TABLE if (match := re.search(r"=models/(\S+)", command))}
     asked = Asked(signature="embed_v2", output_key="vec")
@@ -357,6 +359,13 @@ def test_every_flag_that_is_shown_exists(page):
     known = set.union({"--help"}, *FLAGS.values(), *OTHERS.values())
     known |= beam_flags() | parsing._FLINK
     assert shown - known == set()
+
+
+def test_each_column_of_sentences_is_described():
+    section = PAGES[OUTPUT].partition("\n## Sentences\n")[2].partition("\n## ")[0]
+    names = re.findall(r"^\| (.+?) \|", section, re.MULTILINE)[1:]
+    described = [name for cell in names for name in re.findall("`(\\w+)`", cell)]
+    assert described == [*SENTENCE_COLUMNS, "vector"]
 
 
 def test_each_pooling_is_defined():

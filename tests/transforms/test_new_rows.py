@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from corpusvec.transforms.models.hardware import tf
 from tests.conftest import ROOT
 
 # File of the package -> what is put before a line of it; a file that is not there is made.
@@ -55,9 +57,14 @@ ROWS = {
         "FORMATS: Mapping",
         '    "shouts": Format("shouts:read_shouts", (".shouts",)),\n',
     ),
-    "transforms/models/kinds.py": (
+    "transforms/models/sources/kinds.py": (
         "KINDS: Mapping",
-        '    "box": Kind("boxes", "a box (a model in the folder box)"),\n',
+        '    "box": Kind("boxes", "a box (a model in the folder box)", ("*.box",)),\n',
+    ),
+    "transforms/snapshots/schemas.py": (
+        "SENTENCE_COLUMNS: Mapping",
+        '    "n_links": SentenceColumn('
+        "pa.int32(), lambda documents: [*map(len, documents.links)], fresh=True),\n",
     ),
     "transforms/vectors/poolings.py": (
         "POOLINGS: Mapping",
@@ -115,6 +122,26 @@ def test_a_new_format_pooling_and_kind_of_model_are_embedded_with(package, tiny,
     assert row["twice"] == pytest.approx([2 * value for value in row["vector"]])
 
 
+def test_a_new_column_of_sentences_is_written_copied_and_reserved(package, tiny, embed, tmp_path):
+    """Copied from a snapshot of a version that did not have it, too."""
+    source = tmp_path / "a.scrapbox.json"
+    page = {"title": "a", "lines": ["a", "[b] and [c]"], "created": 1, "updated": 2}
+    source.write_text(json.dumps({"name": "p", "pages": [page]}))
+    outcome = embed(tiny, source, "--input_format=scrapbox")
+    assert outcome.code == 0, outcome.err
+    flags = [f"--input={source}", f"--model={tiny}", f"--output={tmp_path}/out", "--new_recipe"]
+    flags += ["--input_format=scrapbox"]
+    for made in ("reused", "reused", "embedded"):
+        more = ["--vectors=mean@-1"] * (made == "embedded")
+        done = run(package, "embed", *flags, *more)
+        assert done.returncode == 0, done.stderr
+        table = outcome.table("sentences")
+        assert table["n_links"].to_pylist() == [2]
+        assert json.loads((outcome.latest / "manifest.json").read_text())["counts"][made] == 1
+    done = run(package, "embed", *flags, "--vectors=n_links=mean@-1")
+    assert "--vectors: 'n_links' is a column of its own in the output" in done.stderr
+
+
 def test_a_new_kind_of_model_is_inspected_and_named_where_none_is_found(package, tiny, tmp_path):
     shutil.copytree(tiny, tmp_path / "model" / "box")
     done = run(package, "inspect", tmp_path / "model")
@@ -125,12 +152,25 @@ def test_a_new_kind_of_model_is_inspected_and_named_where_none_is_found(package,
     assert "a box (a model in the folder box)" in run(package, "inspect", tmp_path / "other").stderr
 
 
-def test_a_new_pooling_is_refused_in_a_saved_model_by_name(package, tiny, tmp_path):
+def test_files_with_the_weights_of_a_new_kind_are_fetched_and_are_a_model(package, tmp_path):
+    (tmp_path / "weights.box").touch()
+    script = """
+import sys
+from corpusvec.transforms.models.sources import caches, kinds
+print(caches.missing_part(sys.argv[1]), "*.box" in kinds.patterns("files", "weights"))
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    told = subprocess.run(command, cwd=package, capture_output=True, text=True, check=True).stdout
+    assert told == "None True\n"
+
+
+def test_a_new_pooling_is_computed_inside_a_saved_model(package, tiny, tmp_path):
     pytest.importorskip("tensorflow_text")
-    flags = ["--strings", "--vectors=doubled@-1"]
+    flags = ["--strings", "--vectors=once=mean@-1,twice=doubled@-1"]
     done = run(package, "export-model", tiny, tmp_path / "target", *flags)
-    assert done.returncode == 2
-    assert "--vectors: doubled cannot be computed inside a SavedModel" in done.stderr
+    assert done.returncode == 0, done.stderr
+    found = tf.saved_model.load(str(tmp_path / "target"))(["the garden"])
+    assert found["twice"].numpy() == pytest.approx(2 * found["once"].numpy())
 
 
 def test_a_new_command_is_run_and_listed(package):

@@ -15,7 +15,7 @@ from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.settings import Recipe, Settings
 from corpusvec.transforms.documents.formats import Reading
 from corpusvec.transforms.documents.inputs import InputFile
-from corpusvec.transforms.models.kinds import KINDS
+from corpusvec.transforms.models.sources.kinds import KINDS
 from corpusvec.transforms.snapshots.commits import Snapshot
 from tests import static_folders
 from tests.model_zoo import MODELS, asked_of, made

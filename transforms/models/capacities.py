@@ -4,13 +4,14 @@ batch was too large.
 
 from __future__ import annotations
 
+import logging
 import math
-import sys
 from threading import Lock
 
 from corpusvec.transforms.architectures import Transformer
 from corpusvec.transforms.columns import Windows
 
+_LOG = logging.getLogger(__name__)
 MOST, USUAL, LEAST = 1 << 16, 1 << 14, 1 << 12  # tokens, padding included, that a GPU is given
 _SPARE = 6  # a batch gets a sixth of the memory: three are computed or copied at once
 _COPIES = 3  # of what a layer makes that are there at once
@@ -42,15 +43,15 @@ class Capacity:
 
     def was_exceeded_by(self, windows: Windows) -> None:
         """Call this for a batch that ran out of memory: the next ones are at most half as large.
-        The first call prints a note.
+        The first call warns.
         """
         with self._lock:
             first, self._most = self._most == math.inf, min(self._most, _padded(windows) // 2)
         if first:
-            print(
-                f"note: {_padded(windows):,} tokens at once are more than the memory of the device"
-                " holds; batches are halved",
-                file=sys.stderr,
+            _LOG.warning(
+                "%s tokens at once are more than the memory of the device holds; batches are"
+                " halved",
+                f"{_padded(windows):,}",
             )
 
 

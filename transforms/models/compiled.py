@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ import numpy as np
 from corpusvec.transforms.models.hardware import tf
 from corpusvec.transforms.models.isolation import kind_and_reason
 
+_LOG = logging.getLogger(__name__)
 MOST = 64  # shapes that are compiled
 
 _Shapes = tuple[tuple[int, ...], ...]
@@ -88,10 +89,10 @@ class Compiled:
             pass  # no memory left by what runs now: another time
         except Exception as error:  # whatever keeps XLA from it
             self._gave_up = True
-            print(
-                "note: XLA cannot compile this model here"
-                f" ({kind_and_reason(error)[0]}); each operation runs by itself, which is slower",
-                file=sys.stderr,
+            _LOG.warning(
+                "XLA cannot compile this model here (%s); each operation runs by itself, which is"
+                " slower",
+                kind_and_reason(error)[0],
             )
         finally:
             self._busy = False

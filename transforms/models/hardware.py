@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import logging
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from corpusvec.transforms.models.devices import NoGpu, unused
 from corpusvec.transforms.models.libraries.tensorflow import tf
 from corpusvec.transforms.specs import TF32
 
+_LOG = logging.getLogger(__name__)
 _STREAMS = 3  # of a GPU
 _SLOWER = 1.2  # times: less is chance
 _ARENA_MAX = -8  # of mallopt(), in glibc's malloc.h
@@ -83,20 +84,20 @@ def _share_gpus() -> None:
 @functools.cache  # once a process
 def _say_unused() -> None:
     if told := unused(has_gpu()):
-        print(f"note: {told}", file=sys.stderr)
+        _LOG.warning(told)
 
 
 @functools.cache  # once a process
 def say_if_slower(precision: str) -> None:
-    """Print a note if the precision is bfloat16 and this processor is slower with it."""
+    """Warn if the precision is bfloat16 and this processor is slower with it."""
     if precision != "bfloat16" or has_gpu():
         return
     times = [_product_seconds(dtype) for dtype in (tf.float32, tf.bfloat16)]
     if (factor := times[1] / times[0]) > _SLOWER:
-        print(
-            "note: --precision=bfloat16 is slower than float32 on this processor: a product takes"
-            f" {factor:.1f} times as long; `plan` times the model with both",
-            file=sys.stderr,
+        _LOG.warning(
+            "--precision=bfloat16 is slower than float32 on this processor: a product takes"
+            " %.1f times as long; `plan` times the model with both",
+            factor,
         )
 
 

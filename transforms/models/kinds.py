@@ -1,4 +1,4 @@
-"""Models that turn windows into vectors: one module for each kind, one row for it in `KINDS`.
+"""Models that turn windows into vectors, of whichever kind they are.
 
 Describing a model reads small files only; TensorFlow is imported when one is loaded.
 """
@@ -8,13 +8,12 @@ from __future__ import annotations
 import hashlib
 import importlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
-from types import ModuleType
 from typing import Protocol
 
 from corpusvec.transforms.columns import Encoded, Windows
+from corpusvec.transforms.models.sources.kinds import KINDS, patterns
 from corpusvec.transforms.specs import Asked, ModelSpec, Wanted
 from corpusvec.transforms.storage import lfs_pointers
 from corpusvec.transforms.storage.file_digests import sha256
@@ -30,50 +29,6 @@ class Encoder(Protocol):
 
     def encode(self, windows: Windows) -> Encoded:
         """What it makes of a batch of one window or more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A row of the table: the module that knows the kind, and what it looks for, in a user's
-    words.
-    """
-
-    module: str
-    looks_for: str
-
-    def load_module(self) -> ModuleType:
-        return importlib.import_module(f".{self.module}", __package__)
-
-
-# A kind's module has `recognises(path, asked)`, `describe(path, asked)` and `load(spec, wanted)`;
-# those of our own BERT have `read_arrays(spec, pooler)` too, those of SavedModels
-# `takes(signature)`.
-KINDS: Mapping[str, Kind] = {
-    "checkpoint": Kind(
-        "transformers.checkpoints",
-        "a TensorFlow 1 checkpoint (bert_config.json or config.ini, *.ckpt-*.index with its data,"
-        " vocab.txt or a SentencePiece .model with its .vocab)",
-    ),
-    "static": Kind(
-        "static.tables",
-        "a folder of static embeddings (StaticEmbedding of sentence-transformers, or model2vec:"
-        " model.safetensors and tokenizer.json)",
-    ),
-    "hugging_face": Kind(
-        "transformers.hugging_face",
-        "a Hugging Face folder (config.json, model.safetensors or pytorch_model.bin, tokenizer.json"
-        " or vocab.txt or sentencepiece.bpe.model)",
-    ),
-    # Functions of SavedModels and TF1 Hub modules (saved_model.pb and its variables). The first
-    # that takes a function runs it.
-    "saved_bert": Kind(
-        "saved_models.ids",
-        "a SavedModel or TF1 Hub module that takes token ids (a vocabulary in assets)",
-    ),
-    "saved_words": Kind("saved_models.words", "one that takes words (ELMo, word vectors)"),
-    "saved_pieces": Kind("saved_models.pieces", "one that takes SentencePiece ids (USE-lite)"),
-    "saved_strings": Kind("saved_models.strings", "one that takes strings (USE, NNLM)"),
-}
 
 
 def describe_model(path: str, asked: Asked = Asked()) -> ModelSpec:  # noqa: B008 (it is frozen)
@@ -142,8 +97,6 @@ def load_encoder(spec: ModelSpec, wanted: Wanted) -> Encoder:
 
 _MODULE = re.compile(r"\d+_")  # the folder of a module of sentence-transformers
 
-_READ = {".json", ".txt", ".ini", ".model", ".vocab", ".safetensors", ".bin", ".pb"}
-
 
 def refuse_unreadable(folder: Path) -> None:
     """Raises `ValueError` for what stands where a file of a model should, in the folder or in those
@@ -152,9 +105,10 @@ def refuse_unreadable(folder: Path) -> None:
     """
     if not folder.is_dir():
         return
+    read = patterns("files", "weights", "older_weights")
     modules = (inner for inner in folder.iterdir() if _MODULE.match(inner.name) and inner.is_dir())
     for file in (file for place in (folder, *modules) for file in sorted(place.iterdir())):
-        if file.suffix in _READ and not file.is_dir():
+        if any(fnmatch(file.name, pattern) for pattern in read) and not file.is_dir():
             try:
                 read_state(str(file))
             except ValueError as error:

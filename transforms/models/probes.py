@@ -4,7 +4,7 @@ it does not.
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from corpusvec.transforms.ranges import edges_of
 from corpusvec.transforms.specs import ModelSpec, TokenizerSpec, Wanted
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 
+_LOG = logging.getLogger(__name__)
 # Parts of the largest value, which the rounding of other kernels stays below.
 TOLERANCES = {"float32": 1e-4, "tf32": 1e-2, "float16": 1e-2, "bfloat16": 5e-2}
 
@@ -42,10 +43,9 @@ def stabilized(encoder: Encoder, probes: Windows, spec: ModelSpec, wanted: Wante
         )
     if not depends_on_batch(encoder, probes, wanted.precision):
         return encoder
-    print(
-        f"note: the vectors of {spec.path} change with what is encoded beside a text; each text is"
-        " encoded alone",
-        file=sys.stderr,
+    _LOG.warning(
+        "the vectors of %s change with what is encoded beside a text; each text is encoded alone",
+        spec.path,
     )
     return _Alone(encoder)
 

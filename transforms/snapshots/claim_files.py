@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import socket
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -81,8 +80,3 @@ def busy(output: str, holder: Holder) -> Busy:
 def waiting(holder: Holder) -> str:
     """What a run says that waits."""
     return f"waiting for {holder} to end"
-
-
-def tell_user(line: str) -> None:
-    """On stderr, now."""
-    print(line, file=sys.stderr, flush=True)

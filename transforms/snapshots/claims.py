@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,6 @@ from corpusvec.transforms.snapshots.claim_files import (
     Holder,
     busy,
     holder_of,
-    tell_user,
     this_process,
     waiting,
 )
@@ -29,12 +29,13 @@ from corpusvec.transforms.storage.files import join
 from corpusvec.transforms.storage.locks import free, try_for
 from corpusvec.transforms.storage.stores import Refused, ask, is_remote, unserved
 
+_LOG = logging.getLogger(__name__)
 _PROBE_SECONDS, _POLL_SECONDS = 1.0, 0.1  # whoever only looks has the lock for a moment
 
 
 @contextlib.contextmanager
 def writing(
-    output: str, wait: bool = False, say: Callable[[str], None] = tell_user
+    output: str, wait: bool = False, say: Callable[[str], None] = _LOG.info
 ) -> Iterator[Claim]:
     """The claim to write into an output; one run has it at a time. Where another one has it this
     one waits for it, or not.

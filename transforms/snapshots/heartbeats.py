@@ -5,6 +5,7 @@ every few seconds. Alive is what changes while one looks, so that no clock has t
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,13 +17,13 @@ from corpusvec.transforms.snapshots.claim_files import (
     Holder,
     busy,
     holder_of,
-    tell_user,
     this_process,
     waiting,
 )
 from corpusvec.transforms.storage.files import exists, join, matching, open_file, remove, write
 from corpusvec.transforms.storage.stores import ask
 
+_LOG = logging.getLogger(__name__)
 BEAT_SECONDS, DEAD_SECONDS = 5.0, 30.0  # a claim is written so often; one that was not is dead
 SETTLE_SECONDS = 2.0  # until all who began at once have written: the last one's claim counts
 
@@ -52,9 +53,10 @@ class Beating:
                 holder = self.owner()
                 if holder is not None and holder.token != self._holder.token:
                     self._ended.set()
-                    tell_user(
-                        f"warning: {holder} considered this run dead and writes there too; both"
-                        " snapshots will be complete, and LATEST names the one that began later"
+                    _LOG.error(
+                        "%s considered this run dead and writes there too; both snapshots will be"
+                        " complete, and LATEST names the one that began later",
+                        holder,
                     )
                     return
                 self._write()

@@ -7,7 +7,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,61 +24,75 @@ METADATA_KEY = b"corpusvec"
 PLAIN, BYTE_STREAM_SPLIT = "plain", "byte_stream_split"  # how vectors are stored
 
 
-def sentence_table(rows: Sentences) -> pa.Table:
-    """One row for each document: where it is from, what was counted, its vectors."""
-    documents = rows.documents
-    about = about_documents(documents)
-    columns: dict[str, pa.Array] = {
-        "id": about["id"],
-        "source": about["source"],
-        "source_row": about["source_row"],
-        "text": pa.array(documents.texts, pa.string()),
-        "pair": pa.array(documents.pairs, pa.string()),
-        "metadata": about["metadata"],
-        "links": about["links"],
-        "start": about["start"],
-        "end": about["end"],
-        "text_sha256": pa.array([one.hex() for one in text_digests(documents)], pa.string()),
-        "model_text_sha256": pa.array(model_text_digests(documents), pa.string()),
-        "n_tokens": _numbers(rows.n_tokens, len(rows)),
-        "n_windows": _numbers(rows.n_windows, len(rows)),
-        "n_dropped": _numbers(rows.n_dropped, len(rows)),
-        "n_unknown": _numbers(rows.n_unknown, len(rows)),
-    }
-    for name, vectors in rows.vectors.items():
-        columns[name] = vectors_column(vectors)
-    return pa.table(columns)
+class SentenceColumn(NamedTuple):
+    """A column beside the vectors. `values` are those of `Sentences`, None where nobody can know
+    them; or of `Documents`, without their texts, where they are `fresh` if the vectors are copied.
+    """
+
+    type: pa.DataType
+    values: Callable[[Any], Sequence[Any] | np.ndarray | None]
+    fresh: bool = False
+
+    def of(self, rows: Sentences | Documents) -> pa.Array:
+        values = self.values(rows)
+        return pa.nulls(len(rows), self.type) if values is None else pa.array(values, self.type)
 
 
-def about_documents(documents: Documents) -> pa.Table:
-    """What may be new of a document whose vectors are there already."""
-    return pa.table(
-        {
-            "id": pa.array(documents.ids, pa.string()),
-            "source": pa.array(documents.sources, pa.string()),
-            "source_row": pa.array(documents.source_rows, pa.int64()),
-            "metadata": metadata_column(documents.metadata),
-            "links": pa.array(documents.links, pa.list_(pa.string())),
-            "start": pa.array([span and span[0] for span in documents.spans], pa.int64()),
-            "end": pa.array([span and span[1] for span in documents.spans], pa.int64()),
-        }
-    )
-
-
-def _numbers(values: np.ndarray | None, rows: int) -> pa.Array:
-    return pa.nulls(rows, pa.int32()) if values is None else pa.array(values).cast(pa.int32())
-
-
-def metadata_column(metadata: Sequence[Mapping[str, str]]) -> pa.Array:
+def metadata_texts(metadata: Sequence[Mapping[str, str]]) -> list[str]:
     """Each as a JSON object of strings, `{}` where there is nothing, keys in the source's order.
 
     Not a map: Hugging Face `datasets` refuses a table with one, and fastparquet reads nulls.
     """
-    return pa.array([_object(one) if one else "{}" for one in metadata], pa.string())
+    return [_object(one) if one else "{}" for one in metadata]
 
 
 def _object(values: Mapping[str, str]) -> str:
     return "{" + ", ".join([f"{quoted(key)}: {quoted(text)}" for key, text in values.items()]) + "}"
+
+
+def _of_span(place: int) -> Callable[[Documents], list[int | None]]:
+    return lambda documents: [span and span[place] for span in documents.spans]
+
+
+# No column of `--vectors` may have one of these names.
+SENTENCE_COLUMNS: Mapping[str, SentenceColumn] = {
+    "id": SentenceColumn(pa.string(), attrgetter("ids"), fresh=True),
+    "source": SentenceColumn(pa.string(), attrgetter("sources"), fresh=True),
+    "source_row": SentenceColumn(pa.int64(), attrgetter("source_rows"), fresh=True),
+    "text": SentenceColumn(pa.string(), attrgetter("documents.texts")),
+    "pair": SentenceColumn(pa.string(), attrgetter("documents.pairs")),
+    "metadata": SentenceColumn(
+        pa.string(), lambda documents: metadata_texts(documents.metadata), fresh=True
+    ),
+    "links": SentenceColumn(pa.list_(pa.string()), attrgetter("links"), fresh=True),
+    "start": SentenceColumn(pa.int64(), _of_span(0), fresh=True),
+    "end": SentenceColumn(pa.int64(), _of_span(1), fresh=True),
+    "text_sha256": SentenceColumn(
+        pa.string(), lambda rows: [one.hex() for one in text_digests(rows.documents)]
+    ),
+    "model_text_sha256": SentenceColumn(
+        pa.string(), lambda rows: model_text_digests(rows.documents)
+    ),
+    "n_tokens": SentenceColumn(pa.int32(), attrgetter("n_tokens")),
+    "n_windows": SentenceColumn(pa.int32(), attrgetter("n_windows")),
+    "n_dropped": SentenceColumn(pa.int32(), attrgetter("n_dropped")),
+    "n_unknown": SentenceColumn(pa.int32(), attrgetter("n_unknown")),
+}
+
+
+def sentence_table(rows: Sentences) -> pa.Table:
+    """One row for each document: where it is from, what was counted, its vectors."""
+    about = {
+        name: column.of(rows.documents if column.fresh else rows)
+        for name, column in SENTENCE_COLUMNS.items()
+    }
+    return pa.table(about | {name: vectors_column(rows.vectors[name]) for name in rows.vectors})
+
+
+def about_documents(documents: Documents) -> pa.Table:
+    """What may be new of a document whose vectors are there already."""
+    columns = SENTENCE_COLUMNS.items()
+    return pa.table({name: column.of(documents) for name, column in columns if column.fresh})
 
 
 def token_table(rows: TokenRows) -> pa.Table:

@@ -9,23 +9,6 @@ from collections.abc import Collection, Sequence
 
 from corpusvec.transforms.specs import OUTPUT, POOLER, Layer, VectorColumn
 
-RESERVED = frozenset(
-    {
-        "id",
-        "source",
-        "source_row",
-        "text",
-        "pair",
-        "metadata",
-        "links",
-        "start",
-        "end",
-        "text_sha256",
-        "model_text_sha256",
-    }
-    | {"n_tokens", "n_windows", "n_dropped", "n_unknown"}
-)
-
 ALL = "all"  # that a model gives
 _LAYER = r"-?\d+|[A-Za-z_]\w*"
 _COLUMN = re.compile(
@@ -136,11 +119,15 @@ def _token_columns(part: str, layers: Sequence[Layer]) -> list[tuple[Layer, Laye
 
 
 def parse_vectors(
-    text: str, poolings: Collection[str], layers: Sequence[Layer], outputs: Sequence[str]
+    text: str,
+    poolings: Collection[str],
+    layers: Sequence[Layer],
+    outputs: Sequence[str],
+    reserved: Collection[str] = (),
 ) -> tuple[VectorColumn, ...]:
     """`--vectors`: comma-separated `[NAME=]POOLING@LAYER`,
     `[NAME=]POOLING@FROM:TO[/concat|sum|mean]` (`all` for FROM:TO), `[NAME=]pooler`,
-    `[NAME=]output@KEY`.
+    `[NAME=]output@KEY`. Columns may not have the names `reserved` for others.
 
     Raises `ValueError` with the flag, the part that is wrong and what is allowed.
     """
@@ -158,7 +145,7 @@ def parse_vectors(
                 f"--vectors: two columns are named {name!r}; name one of them, as in"
                 f" other={part.rpartition('=')[2]}"
             )
-        if name in RESERVED:
+        if name in reserved:
             raise ValueError(
                 f"--vectors: {name!r} is a column of its own in the output; choose another name"
             )

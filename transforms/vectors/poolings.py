@@ -26,7 +26,8 @@ class Strategy(Protocol):
     empty.
 
     A graph does what `start` does by `shares`: of each dimension the sum of all vectors times their
-    shares, or the `largest` of those that have one. The shares' sum is the state's weight.
+    shares, or the `largest` of those that have one. The shares' sum is the state's weight. `shares`
+    and `finish` use operators alone, so they also take tensors.
     """
 
     largest: bool
@@ -38,16 +39,16 @@ class Strategy(Protocol):
         of each group; no view of the vectors, which are a whole batch's.
         """
 
-    def shares(self, counts: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Which tokens of windows count, [W, T] bool, and the `positions` of all -> what each is
-        multiplied by, [W, T].
+    def shares(self, nth: np.ndarray, last: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """What each token that counts is multiplied by, [W, T]: the how manieth it is of those of
+        its window, [W, T] from 1, how many these are, [W, 1], and its position, [W, T].
         """
 
     def merge(self, state: State, starts: np.ndarray, stops: np.ndarray) -> State:
         """States of parts of documents, in order -> those of the documents."""
 
     def finish(self, state: State) -> np.ndarray:
-        """-> [N, H] float32."""
+        """-> [N, H] float."""
 
 
 def _by_group(function, rows: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
@@ -64,8 +65,8 @@ class First:
     def start(self, vectors, positions, starts, stops):
         return State(vectors[starts], stops - starts)
 
-    def shares(self, counts, positions):
-        return counts & (counts.cumsum(axis=1) == 1)
+    def shares(self, nth, last, positions):
+        return nth == 1
 
     def merge(self, state, starts, stops):
         return State(state.values[starts], state.weights[starts])
@@ -80,8 +81,8 @@ class Last(First):
     def start(self, vectors, positions, starts, stops):
         return State(vectors[stops - 1], stops - starts)
 
-    def shares(self, counts, positions):
-        return counts & (counts.cumsum(axis=1) == counts.sum(axis=1, keepdims=True))
+    def shares(self, nth, last, positions):
+        return nth == last
 
     def merge(self, state, starts, stops):
         return State(state.values[stops - 1], state.weights[stops - 1])
@@ -95,8 +96,8 @@ class Max(First):
     def start(self, vectors, positions, starts, stops):
         return State(_by_group(_largest, vectors, starts, stops), stops - starts)
 
-    def shares(self, counts, positions):
-        return counts
+    def shares(self, nth, last, positions):
+        return nth > 0
 
     def merge(self, state, starts, stops):
         return State(_by_group(_largest, state.values, starts, stops), state.weights[starts])
@@ -110,8 +111,8 @@ class Mean:
     def start(self, vectors, positions, starts, stops):
         return State(_by_group(_sum, vectors, starts, stops), stops - starts)
 
-    def shares(self, counts, positions):
-        return counts
+    def shares(self, nth, last, positions):
+        return nth > 0
 
     def merge(self, state, starts, stops):
         return State(
@@ -120,7 +121,7 @@ class Mean:
         )
 
     def finish(self, state):
-        return (state.values / state.weights[:, None]).astype(np.float32)
+        return state.values / state.weights[:, None]
 
 
 def _largest(rows: np.ndarray) -> np.ndarray:
@@ -135,7 +136,7 @@ class MeanSqrt(Mean):
     """Sum over the square root of the count, as sentence-transformers' mean_sqrt_len_tokens."""
 
     def finish(self, state):
-        return (state.values / np.sqrt(state.weights)[:, None]).astype(np.float32)
+        return state.values / (1.0 * state.weights[:, None]) ** 0.5
 
 
 class WeightedMean(Mean):
@@ -151,8 +152,8 @@ class WeightedMean(Mean):
             np.array([weights[start:stop].sum() for start, stop in groups]),
         )
 
-    def shares(self, counts, positions):
-        return counts * (positions + 1)
+    def shares(self, nth, last, positions):
+        return positions + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,9 @@ class Pooling:
         keep = self._kept(owned, column, mask_special)
         counts = np.zeros((len(owned.starts), owned.width), bool)
         counts.reshape(-1)[owned.places if keep is None else owned.places[keep]] = True
-        return self.strategy.shares(counts, owned.positions.reshape(counts.shape))
+        nth = counts.cumsum(axis=1)
+        shares = self.strategy.shares(nth, nth[:, -1:], owned.positions.reshape(counts.shape))
+        return np.where(counts, shares, 0)
 
     def finish(self, state: State, starts: np.ndarray) -> np.ndarray:
         """States of windows in order, those of a document together, and where each document begins

@@ -23,15 +23,19 @@ from apache_beam.options.pipeline_options import (
 )
 
 from corpusvec.pipeline.runners.failures import RunFailed
-from corpusvec.pipeline.runners.flink import clusters as local_cluster
 from corpusvec.pipeline.runners.flink import job_servers, rest
 from corpusvec.pipeline.runners.flink.checks import check
 from corpusvec.pipeline.runners.flink.failures import failed
-from corpusvec.pipeline.runners.flink.patience import no_longer_than_useful
-from corpusvec.pipeline.runners.flink.processes import ClusterError, answers
-from corpusvec.pipeline.runners.flink.watches import watched
+from corpusvec.pipeline.runners.flink.processes import (
+    ENDPOINT,
+    ClusterError,
+    answers,
+    cluster_folder,
+)
+from corpusvec.pipeline.runners.flink.watches import no_longer_than_useful, watched
 from corpusvec.pipeline.runners.options import hands_over
 from corpusvec.pipeline.runners.workers import CLIENT, CORES, LOGS, versions
+from corpusvec.pipeline.terminal.logs import say
 
 _WORKER = "corpusvec-worker"
 _SLOT_SECONDS = 5.0  # in which the slots of a job that has just ended are free again
@@ -84,7 +88,7 @@ def on_cluster(
     with _found(flags, beam_arguments) as cluster, _quiet(flags.verbose):
         arguments = _arguments(cluster, beam_arguments, f"corpusvec-{name}")
         check(cluster.rest, arguments, flags.start_timeout, cluster.logs, places)
-        print(f"running on Flink, http://{cluster.rest}", file=sys.stderr)
+        say(f"running on Flink, http://{cluster.rest}")
         job = PipelineOptions(arguments).view_as(GoogleCloudOptions).job_name
         try:
             with (
@@ -105,20 +109,21 @@ def on_cluster(
 @contextlib.contextmanager
 def _quiet(verbose: bool) -> Iterator[None]:
     """Beam logs a failing job's stack traces as errors; what they say becomes a sentence."""
-    before = logging.root.manager.disable
-    logging.disable(before if verbose else logging.ERROR)
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(before if verbose else logging.CRITICAL)
     try:
         yield
     finally:
-        logging.disable(before)
+        root.setLevel(before)
 
 
 def _end(address: str, job: str) -> None:
     try:
         if rest.cancel(address, job):
-            print(f"the job {job} on Flink was cancelled", file=sys.stderr)
+            say(f"the job {job} on Flink was cancelled")
     except (OSError, ValueError, KeyError) as error:
-        print(f"the job {job} may not have been cancelled: {error}", file=sys.stderr)
+        say(f"the job {job} may not have been cancelled: {error}")
 
 
 def _master(flags: Namespace, beam_arguments: Sequence[str]) -> str:
@@ -139,8 +144,8 @@ def _names_master(beam_arguments: Sequence[str]) -> str:
 def _endpoint(flags: Namespace) -> dict[str, Any]:
     """What `cluster.sh up` wrote."""
     asked = os.path.expanduser(flags.flink_endpoint or "")
-    file = Path(asked or local_cluster.folder() / local_cluster.ENDPOINT)
-    file = file / local_cluster.ENDPOINT if file.is_dir() else file
+    file = Path(asked or cluster_folder() / ENDPOINT)
+    file = file / ENDPOINT if file.is_dir() else file
     try:
         return json.loads(file.read_text())
     except (OSError, ValueError) as error:

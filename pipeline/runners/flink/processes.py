@@ -1,4 +1,4 @@
-"""Java processes of a cluster on this machine: each in a group of its own, with what it starts."""
+"""Java processes on this machine: each in a group of its own, with what it starts."""
 
 from __future__ import annotations
 
@@ -11,31 +11,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from corpusvec.transforms.storage import locks
-
-LOOPBACK = "127.0.0.1"
+ENDPOINT = "endpoint.json"  # where all of a cluster is, once it is ready
 HERE = Path(__file__).resolve().parents[3] / "deploy" / "flink"
 JARS, PATCHES = HERE / "target" / "lib", HERE / "target" / "patches.jar"
 # Small: TensorFlow needs the machine's memory more than Flink does.
 SMALL = ["-Xmx384m", "-XX:MaxMetaspaceSize=256m"]
-TASK_MANAGER = ["-Xmx512m", "-XX:MaxDirectMemorySize=320m", "-XX:MaxMetaspaceSize=256m"]
-TASK_MANAGER_MEMORY = {
-    "taskmanager.cpu.cores": "1.0",
-    "taskmanager.memory.task.heap.size": "384m",
-    "taskmanager.memory.task.off-heap.size": "128m",
-    "taskmanager.memory.network.min": "64m",
-    "taskmanager.memory.network.max": "64m",
-    "taskmanager.memory.managed.size": "128m",
-    "taskmanager.memory.framework.heap.size": "128m",
-    "taskmanager.memory.framework.off-heap.size": "128m",
-    "taskmanager.memory.jvm-metaspace.size": "256m",
-    "taskmanager.memory.jvm-overhead.min": "128m",
-    "taskmanager.memory.jvm-overhead.max": "128m",
-}
 # What Flink and Beam look into, which Java 17 keeps closed.
 _OPENED = (
     *("lang", "lang.reflect", "net", "io", "nio", "text", "time"),
@@ -53,6 +37,11 @@ _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG, of Linux
 
 # Kept, for Python warns of a child that is forgotten.
 _children: list[subprocess.Popen] = []
+
+
+def cluster_folder() -> Path:
+    """Where the logs, ids and addresses of a cluster on this machine are."""
+    return Path(os.environ.get("CORPUSVEC_FLINK") or HERE / "run").absolute()
 
 
 class ClusterError(RuntimeError):
@@ -150,38 +139,6 @@ def _living() -> list[tuple[int, int, str]]:
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rows = (line.split(None, 3) for line in told.splitlines())
     return [(int(pid), int(group), said) for pid, group, stat, said in rows if stat[0] != "Z"]
-
-
-@contextlib.contextmanager
-def sole_owner(folder: Path) -> Iterator[None]:
-    """Only one program at a time works in a folder: another waits. Raises `ClusterError`."""
-    path = str(folder / ".lock")
-
-    def say() -> None:
-        print(f"another cluster.sh is at work in {folder}; waiting for it", file=sys.stderr)
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = locks.wait_for(path, say)
-    except OSError as error:
-        raise ClusterError(f"{folder}: cannot be written ({error.strerror})") from error
-    try:
-        yield
-    finally:
-        locks.free(path, lock)
-
-
-def free_port(wanted: int = 0) -> int:
-    """A port on the loopback interface; raises `ClusterError` where the one wanted is taken."""
-    with socket.socket() as server:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            server.bind((LOOPBACK, wanted))
-        except OSError as error:
-            raise ClusterError(
-                f"port {wanted}: is taken; name another, or none, for a free one"
-            ) from error
-        return server.getsockname()[1]
 
 
 def answers(endpoint: str, seconds: float = 2.0) -> bool:

@@ -1,4 +1,6 @@
-"""What is said of a job on Flink while it runs: how far it is, and what begins again."""
+"""What is said of a job on Flink while it runs: how far it is, and what begins again; and when it
+is given up.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 from corpusvec.pipeline.runners.flink import rest
 from corpusvec.pipeline.runners.flink.counters import Counters
@@ -22,24 +25,51 @@ _LOST = re.compile(r"TaskManager with id '?(?P<id>[^\s'(]+)'?[^\n]*(?:reachable|
 
 
 @contextlib.contextmanager
-def watched(address: str, job: str, logs: str) -> Iterator[None]:
-    """Meanwhile what the cluster tells of the job is said every few seconds."""
+def _meanwhile(
+    seconds: float, look: Callable[[threading.Event], None], wait: float | None = None
+) -> Iterator[None]:
+    """Meanwhile another thread looks every so many `seconds`, until the event is set. At the end
+    this one waits for it, `wait` seconds at most.
+    """
     ended = threading.Event()
-    told = Watch(address, job, logs)
 
-    def show() -> None:
-        while not ended.wait(_SECONDS):
-            for line in told.lines(time.monotonic()):
-                if not ended.is_set():
-                    say(line)
+    def watch() -> None:
+        while not ended.wait(seconds):
+            look(ended)
 
-    thread = threading.Thread(target=show, name="progress", daemon=True)
+    thread = threading.Thread(target=watch, name="watch", daemon=True)
     thread.start()
     try:
         yield
     finally:
         ended.set()
-        thread.join(1.0)  # a JobManager may take long to say nothing
+        thread.join(wait)
+
+
+def no_longer_than_useful(address: str, job: str) -> AbstractContextManager[None]:
+    """Meanwhile the job is cancelled when it fails as it always will: Flink, which knows nothing of
+    disks and models, would do all of the stage again, several times.
+    """
+
+    def look(ended: threading.Event) -> None:
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            if is_permanent(rest.cause(address, job)):
+                rest.cancel(address, job)
+                ended.set()
+
+    return _meanwhile(1.0, look)
+
+
+def watched(address: str, job: str, logs: str) -> AbstractContextManager[None]:
+    """Meanwhile what the cluster tells of the job is said every few seconds."""
+    told = Watch(address, job, logs)
+
+    def look(ended: threading.Event) -> None:
+        for line in told.lines(time.monotonic()):
+            if not ended.is_set():
+                say(line)
+
+    return _meanwhile(_SECONDS, look, wait=1.0)  # a JobManager may take long to say nothing
 
 
 class Watch:

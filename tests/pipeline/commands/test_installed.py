@@ -123,11 +123,6 @@ MODULES: Mapping[str, tuple[list[str], int, str]] = {
     "corpusvec.pipeline.runners.workers": (["--help"], 0, "--provision_endpoint"),
     "corpusvec.pipeline.commands.fetch_model": (["model"], 1, "its SHA-256 is"),
     "corpusvec.pipeline.runners.flex_templates": ([], 0, '"name": "input"'),
-    "corpusvec.pipeline.runners.flink.clusters": (
-        ["jars"],
-        1,
-        "start it in a checkout of corpusvec",
-    ),
 }
 
 

@@ -145,6 +145,30 @@ def test_progress_has_numbers(monkeypatch):
     assert said[-1]["seconds"] >= said[0]["seconds"] >= 0
 
 
+OURS = {
+    logging.INFO: ("corpusvec: 7 %", "info", "message", "7 %"),
+    logging.WARNING: ("note: corpusvec: 7 %", "info", "note", "7 %"),
+    logging.ERROR: ("warning: corpusvec: 7 %", "warning", "warning", "7 %"),
+}
+
+
+@pytest.mark.parametrize("level", OURS)
+def test_what_our_library_logs_is_a_line_of_the_program(capsys, level):
+    """Once, though the root has a handler, too."""
+    ours, root = logging.getLogger("corpusvec.transforms"), logging.StreamHandler()
+    logging.getLogger().addHandler(root)
+    try:
+        for as_json in (False, True):
+            with logs.written(as_json):
+                ours.log(level, "corpusvec: %s %%", 7)
+    finally:
+        logging.getLogger().removeHandler(root)
+    line, as_object = capsys.readouterr().err.splitlines()
+    (said,) = objects(f"{as_object}\n")
+    assert (line, said["level"], said["event"], said["message"]) == OURS[level]
+    assert len(said) == 4
+
+
 def test_whatever_libraries_print_log_and_raise(monkeypatch):
     out, err = io.StringIO(), io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
@@ -156,7 +180,7 @@ def test_whatever_libraries_print_log_and_raise(monkeypatch):
     with logs.written(True):
         print("two\nlines", end="")
         print("10 %\r20 %\r30 %", file=sys.stderr)
-        print("corpusvec: warning: fetching", file=sys.stderr)
+        print("corpusvec: note: fetching", file=sys.stderr)
         say(Line("said", "note", {"n": 5}))
         try:
             broken()
@@ -169,7 +193,7 @@ def test_whatever_libraries_print_log_and_raise(monkeypatch):
     assert [said["message"] for said in objects(out.getvalue())] == ["two", "lines"]
     bar, fetching, said, record, *_ = found = objects(err.getvalue())
     assert bar["message"] == "30 %"
-    assert (fetching["message"], fetching["level"]) == ("fetching", "warning")
+    assert (fetching["message"], fetching["event"]) == ("note: fetching", "message")
     assert (said["event"], said["n"]) == ("note", 5)
     assert (record["message"], record["logger"]) == ("it broke", "library")
     assert "ValueError: of a\nthread" in record["traceback"]

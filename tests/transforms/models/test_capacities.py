@@ -16,6 +16,8 @@ from corpusvec.transforms.models.kinds import describe_model
 from corpusvec.transforms.models.probes import id_windows
 from tests.models import hugging_face_folder
 
+pytestmark = pytest.mark.usefixtures("program")
+
 
 class Small:
     """A device that has room for so many tokens, padding included."""

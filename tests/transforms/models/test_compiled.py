@@ -5,9 +5,12 @@ often, and without it the same, slower.
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from corpusvec.transforms.models import compiled as compiling
 from corpusvec.transforms.models.hardware import tf
+
+pytestmark = pytest.mark.usefixtures("program")
 
 _ANY = [tf.TensorSpec([None], tf.float32)]
 

@@ -68,7 +68,8 @@ _TWO = """
 import tensorflow as tf
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from corpusvec.transforms.models.kinds import describe_model, KINDS
+from corpusvec.transforms.models.kinds import describe_model
+from corpusvec.transforms.models.sources.kinds import KINDS
 from corpusvec.transforms.models.probes import id_windows
 from corpusvec.transforms.models.transformers.forward import TransformerEncoder
 from corpusvec.transforms.specs import VectorColumn, VectorPlan, Wanted

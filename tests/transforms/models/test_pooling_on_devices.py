@@ -12,7 +12,8 @@ import pytest
 
 from corpusvec.transforms.elements import Document
 from corpusvec.transforms.models.isolation import encode_each
-from corpusvec.transforms.models.kinds import KINDS, describe_model
+from corpusvec.transforms.models.kinds import describe_model
+from corpusvec.transforms.models.sources.kinds import KINDS
 from corpusvec.transforms.models.transformers.weights import shapes
 from corpusvec.transforms.specs import VectorColumn, VectorPlan, Wanted
 from corpusvec.transforms.vectors.documents import DocumentVectors

@@ -15,6 +15,8 @@ from corpusvec.transforms.models.probes import TOLERANCES, id_windows
 from corpusvec.transforms.specs import Wanted
 from tests.models import hugging_face_folder
 
+pytestmark = pytest.mark.usefixtures("program")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

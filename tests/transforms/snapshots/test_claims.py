@@ -179,6 +179,7 @@ def test_what_cannot_be_marked_as_read_is_read_all_the_same(tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.usefixtures("program")
 def test_a_run_that_was_taken_for_dead_says_so_and_leaves_the_claim(started, monkeypatch, capsys):
     """A machine that slept for too long: both runs go on, and neither claim is torn."""
     monkeypatch.setattr(heartbeats, "BEAT_SECONDS", 0.5)

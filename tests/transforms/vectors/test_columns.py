@@ -2,14 +2,10 @@
 
 import re
 
-import numpy as np
 import pytest
 
-from corpusvec.transforms.columns import Documents, Sentences
-from corpusvec.transforms.elements import Document
-from corpusvec.transforms.snapshots.schemas import sentence_table
 from corpusvec.transforms.specs import VectorColumn
-from corpusvec.transforms.vectors.columns import RESERVED, parse_layers, parse_vectors
+from corpusvec.transforms.vectors.columns import parse_layers, parse_vectors
 from corpusvec.transforms.vectors.poolings import POOLINGS
 
 NAMES = ("cls", "mean", "mean_max")  # few, so that messages are short
@@ -186,19 +182,13 @@ SYNTAX = (
 )
 def test_vectors_that_are_refused(text, message):
     with pytest.raises(ValueError) as error:  # noqa: PT011  (the whole message is compared)
-        parse_vectors(text, NAMES, BERT, OUTPUTS)
+        parse_vectors(text, NAMES, BERT, OUTPUTS, {"text"})
     assert str(error.value) == message
 
 
 def test_every_pooling_can_be_asked_for():
     columns = parse_vectors(",".join(f"{name}@-1" for name in POOLINGS), POOLINGS, range(3), ())
     assert [column.pooling for column in columns] == list(POOLINGS)
-
-
-def test_reserved_names_are_the_tables_own():
-    none = np.zeros(1, np.int64)
-    rows = Sentences(Documents.of([Document("d", "text")]), {}, none, none, none, none)
-    assert set(sentence_table(rows).column_names) == RESERVED
 
 
 ELMO = (0, 1, 2, "elmo")

@@ -20,7 +20,7 @@ import numpy as np
 from corpusvec.transforms.architectures import Norm, Transformer
 from corpusvec.transforms.models.exports import notes, repeatable
 from corpusvec.transforms.models.hardware import tf
-from corpusvec.transforms.models.kinds import KINDS
+from corpusvec.transforms.models.sources.kinds import KINDS
 from corpusvec.transforms.models.transformers import forward
 from corpusvec.transforms.models.transformers.blocks import norms
 from corpusvec.transforms.models.transformers.blocks.arrays import Arrays

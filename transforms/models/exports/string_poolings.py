@@ -1,4 +1,4 @@
-"""Sentence vectors inside a TensorFlow graph: the strategies of `pooling`, over whole texts."""
+"""Sentence vectors inside a TensorFlow graph: the table of `poolings`, over whole texts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from corpusvec.transforms.columns import State
 from corpusvec.transforms.models.hardware import tf
 from corpusvec.transforms.specs import OUTPUT, VectorColumn
 from corpusvec.transforms.vectors.dense_layers import (
@@ -14,6 +15,7 @@ from corpusvec.transforms.vectors.dense_layers import (
     dimensions,
     read_dense,
 )
+from corpusvec.transforms.vectors.poolings import Pooling, poolings_of
 
 _ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "Identity": tf.identity,
@@ -24,53 +26,21 @@ _ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
 }
 
 
-def _at(x: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-    return tf.gather(x, tf.maximum(places, 0), batch_dims=1)  # [B, H]
-
-
-def _own(x: tf.Tensor, places: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
-    return _at(x, places) * tf.cast(counts > 2, x.dtype)[:, None]
-
-
-def _sum(x: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    return tf.einsum("bth,bt->bh", x, weights)
-
-
-def _mask(x: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
-    return tf.sequence_mask(counts, tf.shape(x)[1], x.dtype)  # [B, T]
-
-
-def _max(x: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
-    there = tf.sequence_mask(counts, tf.shape(x)[1])[:, :, None]
-    return tf.reduce_max(tf.where(there, x, x.dtype.min), axis=1)
-
-
-def _mean(x: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
-    return _sum(x, _mask(x, counts)) / tf.cast(counts, x.dtype)[:, None]
-
-
-def _mean_sqrt(x: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
-    return _sum(x, _mask(x, counts)) / tf.sqrt(tf.cast(counts, x.dtype))[:, None]
-
-
-def _weighted_mean(x: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
-    weights = _mask(x, counts) * tf.range(1.0, tf.cast(tf.shape(x)[1] + 1, x.dtype))
-    return _sum(x, weights) / tf.reduce_sum(weights, axis=1, keepdims=True)
-
-
-# Tokens [B, T, H] and how many each text has [B], [CLS] and [SEP] among them -> [B, H]. A text
-# without a token of its own has zeros where one is asked for.
-POOLINGS: Mapping[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
-    "cls": lambda x, counts: x[:, 0],
-    "sep": lambda x, counts: _at(x, counts - 1),
-    "first": lambda x, counts: _own(x, tf.ones_like(counts), counts),
-    "last": lambda x, counts: _own(x, counts - 2, counts),
-    "mean": _mean,
-    "max": _max,
-    "mean_max": lambda x, counts: tf.concat([_mean(x, counts), _max(x, counts)], axis=1),
-    "mean_sqrt": _mean_sqrt,
-    "weighted_mean": _weighted_mean,
-}
+def _pooled(pooling: Pooling, x: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    """Tokens [B, T, H] and how many each text has [B], [CLS] and [SEP] among them -> [B, H]. A text
+    without a token of its own has zeros where one is asked for.
+    """
+    places = tf.range(tf.shape(x)[1])[None]  # [1, T]
+    own = pooling.over == "own"
+    there = (places >= int(own)) & (places < counts[:, None] - int(own))  # [B, T]
+    nth = tf.cumsum(tf.cast(there, tf.int32), axis=1)
+    shares = tf.cast(pooling.strategy.shares(nth, nth[:, -1:], places), x.dtype)
+    shares = tf.where(there, shares, 0)
+    if pooling.strategy.largest:
+        values = tf.reduce_max(tf.where(there[:, :, None], x, x.dtype.min), axis=1)
+    else:
+        values = tf.einsum("bth,bt->bh", x, shares)
+    return pooling.strategy.finish(State(values, tf.reduce_sum(shares, axis=1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +53,7 @@ class Column:
 
     @classmethod
     def of(cls, column: VectorColumn, normalize: bool) -> Column:
-        """Raises `ValueError` where a dense layer cannot be read, or a graph lacks a pooling."""
-        named = [] if column.pooling == OUTPUT else column.pooling.split("+")
-        if lacking := [name for name in named if name not in POOLINGS]:
-            raise ValueError(
-                f"--vectors: {lacking[0]} cannot be computed inside a SavedModel; use"
-                f" {', '.join(POOLINGS)}, or omit --strings"
-            )
+        """Raises `ValueError` where a dense layer cannot be read."""
         variables = {}
         for step in dense_folders(column.modules):
             dense = read_dense(Path(step))
@@ -115,7 +79,7 @@ class Column:
             vector = outputs[column.output]()
         else:
             tokens = _combined([layers[int(layer)] for layer in column.layers], column.combine)
-            pooled = [POOLINGS[name](tokens, counts) for name in column.pooling.split("+")]
+            pooled = [_pooled(pooling, tokens, counts) for pooling in poolings_of(column)]
             vector = tf.concat(pooled, axis=1)
         for step in (*column.modules, *[NORMALIZE] * self.normalize):
             if step == NORMALIZE:

@@ -15,6 +15,7 @@ from typing import Any
 
 from corpusvec.transforms.models.saved_models import signatures
 from corpusvec.transforms.models.saved_models.signatures import CALL, PART, SavedModel
+from corpusvec.transforms.models.sources.kinds import KINDS
 from corpusvec.transforms.models.transformers.folders import digest_of
 from corpusvec.transforms.specs import (
     OUTPUT,
@@ -69,8 +70,6 @@ def recognised(path: str, asked: Asked, adapter: str) -> bool:
 
 def adapters() -> dict[str, ModuleType]:
     """The modules of the kinds that run functions of SavedModels, by kind."""
-    from corpusvec.transforms.models.kinds import KINDS
-
     modules = {name: kind.load_module() for name, kind in KINDS.items()}
     return {name: module for name, module in modules.items() if hasattr(module, "takes")}
 

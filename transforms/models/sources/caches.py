@@ -14,10 +14,10 @@ import fnmatch
 import functools
 import hashlib
 import json
+import logging
 import os
 import shutil
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,10 +25,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from corpusvec.transforms.models.sources.archives import inner_folder
+from corpusvec.transforms.models.sources.kinds import patterns
 from corpusvec.transforms.storage import locks
 from corpusvec.transforms.storage.file_digests import sha256
 
-_WEIGHTS = ("saved_model.pb", "*.safetensors", "pytorch_model*.bin", "*.ckpt*.index")
+_LOG = logging.getLogger(__name__)
 _VARIABLE_OPS = (b"VarHandleOp", b"VariableV2")
 _TEMPORARY, _LOCK = ".corpusvec.tmp", ".corpusvec.lock"
 
@@ -62,7 +63,7 @@ class Entry:
 
 def say(text: str) -> None:
     """A line to whoever waits."""
-    print(f"corpusvec: {text}", file=sys.stderr, flush=True)
+    _LOG.info("corpusvec: %s", text)
 
 
 def _say_waiting(entry: Entry) -> None:
@@ -118,8 +119,9 @@ def missing_part(folder: str) -> str | None:
         return "it is not there"
     files = _files(inner_folder(folder))
     names = [os.path.basename(file) for file in files]
-    if not any(fnmatch.filter(names, pattern) for pattern in _WEIGHTS):
-        return f"it has no model that corpusvec knows: none of {', '.join(_WEIGHTS)}"
+    weights = patterns("weights", "older_weights")
+    if not any(fnmatch.filter(names, pattern) for pattern in weights):
+        return f"it has no model that corpusvec knows: none of {', '.join(weights)}"
     if "saved_model.pb" not in files:
         return None
     with open(files["saved_model.pb"], "rb") as stream:

@@ -14,11 +14,13 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from fnmatch import fnmatch
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from corpusvec.transforms.models.sources import archives, downloads, hubs
 from corpusvec.transforms.models.sources.caches import Entry, accept_all, cache_folder, cached, say
+from corpusvec.transforms.models.sources.kinds import patterns
 from corpusvec.transforms.storage.file_digests import sha256
 from corpusvec.transforms.storage.files import listed, open_file
 from corpusvec.transforms.storage.stores import Refused, ask, unserved
@@ -28,23 +30,9 @@ _HTTP = ("http", "https")
 _KINDS = "https://…, http://…, gs://…, s3://…, hf://owner/name, file://… or a .tar.gz file"
 _COMPRESSED = "tf-hub-format=compressed"
 
-# Of a repository, which has the same model in many forms, what corpusvec reads.
-_READ = (
-    "*.json",
-    "*.txt",
-    "*.model",
-    "*.vocab",
-    "*.safetensors",
-    "config.ini",
-    "*.ckpt*.index",
-    "*.ckpt*.data-*",
-    "*.pb",
-    "variables/*",
-    "assets/*",
-)
-_OWN_WEIGHTS = (".safetensors", ".pb", ".index")
 _ASKING = ("config.json", "tokenizer.json")  # beside which weights are to be
 _WEIGHTLESS = ("_Pooling", "_Normalize", "_Dropout")  # modules without any
+# Of a repository, which has the same model in many forms.
 _NOT_READ = ("onnx/*", "openvino/*", "coreml/*")
 _OWNER_AND_NAME = re.compile(r"[a-z\d][\w.-]*/[a-z\d][\w.-]*(@[\w./-]+)?", re.ASCII | re.IGNORECASE)
 
@@ -259,7 +247,7 @@ def _fetch_hugging_face(handle: str, folder: str, scratch: str) -> None:
         ignore_patterns=list(_NOT_READ),
     )
     try:
-        fetch(allow_patterns=list(_READ))
+        fetch(allow_patterns=patterns("files", "weights"))
         if older := _older_weights(folder):
             fetch(allow_patterns=older)
     except Exception as error:  # the library's own and those of its HTTP client
@@ -268,15 +256,21 @@ def _fetch_hugging_face(handle: str, folder: str, scratch: str) -> None:
 
 
 def _older_weights(folder: str) -> list[str]:
-    """Patterns of PyTorch's files, for the model and each of its modules that came without other
+    """Patterns of older weights, for the model and each of its modules that came without other
     weights.
     """
     there = [os.path.join(where, name) for where, _, names in os.walk(folder) for name in names]
-    own = {os.path.dirname(file) for file in there if file.endswith(_OWN_WEIGHTS)}
+    weights = patterns("weights")
+    own = {
+        os.path.dirname(file)
+        for file in there
+        if any(fnmatch(os.path.basename(file), pattern) for pattern in weights)
+    }
     asking = {os.path.dirname(file) for file in there if os.path.basename(file) in _ASKING}
     lacking = [os.path.relpath(place, folder) for place in sorted(asking - own)]
     places = [place for place in lacking if not place.endswith(_WEIGHTLESS)]
-    return [os.path.normpath(f"{place}/pytorch_model*.bin") for place in places]
+    older = patterns("older_weights")
+    return [os.path.normpath(f"{place}/{pattern}") for place in places for pattern in older]
 
 
 def _why_not_had(error: BaseException, name: str) -> str:

@@ -42,6 +42,8 @@ from tests.saved_models import (
     table,
 )
 
+pytestmark = pytest.mark.usefixtures("program")
+
 CLOSE = {"rtol": 0, "atol": 1e-5}
 # One of each form that a function can have.
 FORMS = (

@@ -34,6 +34,8 @@ from tests.servers import Site, body, cut_short, hugging_face_hub, one_after_ano
 from tests.torch_writer import write as write_torch
 from tests.transforms.models.sources.test_archives import archive, contents, member
 
+pytestmark = pytest.mark.usefixtures("program")
+
 GRAPH = b"a graph with VarHandleOp in it"
 FILES = {
     "saved_model.pb": GRAPH,

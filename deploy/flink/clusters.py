@@ -11,60 +11,64 @@ import argparse
 import contextlib
 import hashlib
 import json
-import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from corpusvec.pipeline.runners.flink import job_servers, rest
-from corpusvec.pipeline.runners.flink.configurations import write_configuration
 from corpusvec.pipeline.runners.flink.processes import (
+    ENDPOINT,
     HERE,
     JARS,
-    LOOPBACK,
     SMALL,
-    TASK_MANAGER,
-    TASK_MANAGER_MEMORY,
     ClusterError,
     Process,
     alive,
-    free_port,
+    cluster_folder,
     java,
     java_command,
-    sole_owner,
     start,
     stop,
 )
+from corpusvec.transforms.storage import locks
 
-ENDPOINT = "endpoint.json"
+LOOPBACK = "127.0.0.1"
 _JOB_MANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
 _TASK_MANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+_SMALL_TASK_MANAGER = ["-Xmx512m", "-XX:MaxDirectMemorySize=320m", "-XX:MaxMetaspaceSize=256m"]
+_MEMORY = {
+    "taskmanager.cpu.cores": "1.0",
+    "taskmanager.memory.task.heap.size": "384m",
+    "taskmanager.memory.task.off-heap.size": "128m",
+    "taskmanager.memory.network.min": "64m",
+    "taskmanager.memory.network.max": "64m",
+    "taskmanager.memory.managed.size": "128m",
+    "taskmanager.memory.framework.heap.size": "128m",
+    "taskmanager.memory.framework.off-heap.size": "128m",
+    "taskmanager.memory.jvm-metaspace.size": "256m",
+    "taskmanager.memory.jvm-overhead.min": "128m",
+    "taskmanager.memory.jvm-overhead.max": "128m",
+}
 _NAMES = {"jobmanager": "the JobManager", "jobserver": "the job server"}
-
-
-def folder() -> Path:
-    """Where a cluster's logs, ids and addresses are."""
-    return Path(os.environ.get("CORPUSVEC_FLINK") or HERE / "run").absolute()
 
 
 def jars() -> None:
     """Let Maven fetch Flink and Beam's job server, and make the patches, if they are not there as
     they are wanted.
     """
-    if not (HERE / "pom.xml").exists():  # it is no part of the wheel
-        raise ClusterError(f"{HERE}/pom.xml: is not there; start it in a checkout of corpusvec")
     done, wanted = JARS.parent / "complete", _wanted()
     if _is(done, wanted):
         return
     maven = shutil.which("mvn")
     if not maven:
         raise ClusterError(f"mvn: is not in PATH; Maven fetches what {HERE}/pom.xml names")
-    with sole_owner(JARS.parent):
+    with _sole_owner(JARS.parent):
         if not _is(done, wanted):
             _fetch(maven)
             done.write_text(wanted)
@@ -97,7 +101,7 @@ def up(asked: argparse.Namespace) -> str:
     """Start a cluster, or of one that lost a piece that piece -> what to say. What was started is
     taken down again where not all of it gets ready.
     """
-    place = folder()
+    place = cluster_folder()
     before = _processes(place)
     gone = [name for name, process in before.items() if not alive(process)]
     if before and not gone and (place / ENDPOINT).exists():
@@ -107,8 +111,8 @@ def up(asked: argparse.Namespace) -> str:
     down()
     java()
     jars()
-    port = free_port(asked.rest_port)
-    write_configuration(place, port, asked.slots)
+    port = _free_port(asked.rest_port)
+    _configure(place, port, asked.slots)
     names = ["jobmanager", *(f"taskmanager-{n + 1}" for n in range(asked.task_managers))]
     try:
         _start(place, [*names, "jobserver"], f"{LOOPBACK}:{port}", {})
@@ -154,13 +158,13 @@ def _command(place: Path, name: str, temporary: Path, master: str) -> list[str]:
         return java_command(_JOB_MANAGER, configured, SMALL, temporary)
     if name == "jobserver":
         return job_servers.command(master, temporary, "-Dcorpusvec.jars.are.there=true")
-    settings = TASK_MANAGER_MEMORY | {
+    settings = _MEMORY | {
         "taskmanager.resource-id": name,
         "io.tmp.dirs": str(temporary),
         "process.taskmanager.working-dir": str(temporary / "work"),
     }
     defined = [word for key, value in settings.items() for word in ("-D", f"{key}={value}")]
-    return java_command(_TASK_MANAGER, [*configured, *defined], TASK_MANAGER, temporary)
+    return java_command(_TASK_MANAGER, [*configured, *defined], _SMALL_TASK_MANAGER, temporary)
 
 
 def _await(place: Path, master: str, size: tuple[int, int], seconds: float) -> None:
@@ -222,7 +226,7 @@ def _write_whole(path: Path, about: Mapping[str, Any]) -> None:
 
 def down() -> str:
     """Stop all that runs, by its ids -> what to say."""
-    place = folder()
+    place = cluster_folder()
     processes = _processes(place)
     (place / ENDPOINT).unlink(missing_ok=True)
     stop(list(processes.values()))
@@ -233,7 +237,7 @@ def down() -> str:
 
 def status() -> str:
     """What to say of it. Raises `ClusterError` where it is not whole."""
-    place = folder()
+    place = cluster_folder()
     processes = _processes(place)
     if not processes:
         raise ClusterError("the cluster is not up")
@@ -276,6 +280,72 @@ def _name(process: str) -> str:
     return _NAMES.get(process, f"{process} ")
 
 
+def _configure(place: Path, rest_port: int, slots: int) -> None:
+    """Into `conf` in a folder, whose logs and temporary files of an earlier cluster go."""
+    for name in ("conf", "logs", "tmp"):
+        shutil.rmtree(place / name, ignore_errors=True)
+        (place / name).mkdir(parents=True)
+    settings = {
+        "jobmanager.rpc.address": LOOPBACK,
+        "jobmanager.rpc.port": _free_port(),
+        "jobmanager.bind-host": LOOPBACK,
+        "rest.address": LOOPBACK,
+        "rest.bind-address": LOOPBACK,
+        "rest.port": rest_port,
+        "taskmanager.host": LOOPBACK,
+        "taskmanager.bind-host": LOOPBACK,
+        "taskmanager.numberOfTaskSlots": slots,
+        "cluster.evenly-spread-out-slots": True,
+        "restart-strategy.type": "fixed-delay",
+        "restart-strategy.fixed-delay.attempts": 3,
+        # By then a worker that died is no longer kept for the next stage.
+        "restart-strategy.fixed-delay.delay": "8 s",
+        # A TaskManager that is gone is noticed in 20 seconds, and waited for a minute.
+        "heartbeat.interval": 4000,
+        "heartbeat.timeout": 20000,
+        "slot.request.timeout": 60000,
+        # A step that gives several results needs so many buffers for each; 512 would be too many.
+        "taskmanager.network.sort-shuffle.min-buffers": 64,
+        # The job server sends Beam's classes along; those that are here need no second loading.
+        "classloader.resolve-order": "parent-first",
+        "web.submit.enable": False,
+    }
+    lines = [f"{key}: {str(value).lower()}\n" for key, value in settings.items()]
+    (place / "conf" / "flink-conf.yaml").write_text("".join(lines))
+
+
+@contextlib.contextmanager
+def _sole_owner(folder: Path) -> Iterator[None]:
+    """Only one program at a time works in a folder: another waits. Raises `ClusterError`."""
+    path = str(folder / ".lock")
+
+    def say() -> None:
+        print(f"another cluster.sh is at work in {folder}; waiting for it", file=sys.stderr)
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = locks.wait_for(path, say)
+    except OSError as error:
+        raise ClusterError(f"{folder}: cannot be written ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        locks.free(path, lock)
+
+
+def _free_port(wanted: int = 0) -> int:
+    """A port on the loopback interface; raises `ClusterError` where the one wanted is taken."""
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            server.bind((LOOPBACK, wanted))
+        except OSError as error:
+            raise ClusterError(
+                f"port {wanted}: is taken; name another, or none, for a free one"
+            ) from error
+        return server.getsockname()[1]
+
+
 def main() -> int:
     """The command line of `cluster.sh`."""
     parser = argparse.ArgumentParser(prog="cluster.sh", allow_abbrev=False, description=__doc__)
@@ -294,7 +364,7 @@ def main() -> int:
         elif asked.command == "status":
             print(f"the cluster {status()}")
         else:
-            with sole_owner(folder()):
+            with _sole_owner(cluster_folder()):
                 print(f"the cluster {up(asked) if asked.command == 'up' else down()}")
     except ClusterError as error:
         print(f"cluster.sh: {error}", file=sys.stderr)
