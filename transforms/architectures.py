@@ -134,7 +134,8 @@ class Convolution:
 @dataclass(frozen=True, slots=True)
 class Transformer:
     """The shape and arithmetic of a model. `reaches` has one for each layer; `weights_of` the
-    number of the layer whose weights a layer takes, its own where it is empty.
+    number of the layer whose weights a layer takes, its own where it is empty. Files name
+    the arrays of a layer by its group of `layers_of_group`, and by its place there.
 
     `longest` counts all tokens of a window, and is `usual_length` where that is not 0 and nobody
     asks for more. Of some families the first layer attends to what no norm was over (`first_norm`).
@@ -153,6 +154,7 @@ class Transformer:
     final_norm: bool = False
     convolution: Convolution | None = None
     weights_of: tuple[int, ...] = ()
+    layers_of_group: int = 1
     usual_length: int = 0
     family: str = "bert"
 

@@ -160,7 +160,7 @@ REFUSED = [
     ("deberta_v2", {"conv_kernel_size": 4}, "conv_kernel_size"),
     ("deberta_v2", {"attention_head_size": 4}, "attention_head_size"),
     ("deberta_v2", {"position_buckets": 400}, "position_buckets"),
-    ("albert", {"inner_group_num": 2}, "inner_group_num"),
+    ("albert", {"inner_group_num": 5000}, "inner_group_num"),
     ("t5", {"feed_forward_proj": "gated-mish", "dense_act_fn": None}, "feed_forward_proj"),
     ("t5", {"feed_forward_proj": "relu-gated"}, "feed_forward_proj"),
     ("t5", {"is_decoder": True}, "is_decoder"),
