@@ -46,11 +46,14 @@ class Embeddings:
 @dataclass(frozen=True, slots=True)
 class Rotary:
     """The angle by which each pair of a head's numbers turns from one position to the next, and
-    what cosine and sine are multiplied by.
+    what cosine and sine are multiplied by. In windows of more than `usual_length` tokens the angles
+    are the `long` ones, where there are any.
     """
 
     frequencies: tuple[float, ...]
     factor: float = 1.0
+    long: tuple[float, ...] = ()
+    usual_length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
