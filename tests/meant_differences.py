@@ -77,7 +77,7 @@ CASES: Mapping[str, Case] = {
         ),
     ),
     "padding at the left": Case(
-        "Two kinds of models see the padding",
+        "Three kinds of models see the padding",
         _SHORT,
         says("tokenizer_config.json", padding_side="left"),
     ),

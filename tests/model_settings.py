@@ -146,6 +146,23 @@ def _dropout(listed: list[dict[str, Any]]) -> None:
     listed.insert(2, {"idx": 9, "name": "drop", "path": "9_Dropout", "type": kind})
 
 
+def _layer_norm(width: int) -> Edit:
+    """A layer norm behind the dense layer, in place of the normalization."""
+
+    def listed(found: list[dict[str, Any]]) -> None:
+        kind = f"{_NEW}.layer_norm.LayerNorm"
+        found[3:] = [{"idx": 9, "name": "norm", "path": "9_LayerNorm", "type": kind}]
+
+    def edit(folder: Path) -> None:
+        place = folder / "9_LayerNorm"
+        place.mkdir()
+        arrays = {"norm.weight": 1 + _noise(width), "norm.bias": _noise(width)[::-1].copy()}
+        save_file(arrays, place / "model.safetensors", metadata={"format": "pt"})
+        says("9_LayerNorm/config.json", dimension=width)(folder)
+
+    return both(modules(listed), edit)
+
+
 def _swapped(listed: list[dict[str, Any]]) -> None:
     """Dense after Normalize, by the order in the file; `idx` says otherwise."""
     listed[2], listed[3] = listed[3], listed[2]
@@ -188,6 +205,7 @@ APPLIED: dict[str, Case] = {
     ),
     "modules run in the order of the file": Case(modules(_swapped)),
     "dropout": Case(both(lambda f: (f / "9_Dropout").mkdir(), modules(_dropout))),
+    "a layer norm": Case(_layer_norm(8)),
     "poolings in the order of the names": Case(
         both(
             only(_POOLING, embedding_dimension=16, pooling_mode=["mean", "cls"]),
@@ -360,9 +378,20 @@ REFUSED: dict[str, Case] = {
         classes(f"{_BASE}.Transformer", "pylate.models.Pooling"), "modules.json", "pylate"
     ),
     "a module that is not implemented": _refused(
-        classes(f"{_BASE}.Transformer", f"{_NEW}.Pooling", f"{_NEW}.LayerNorm"),
+        classes(f"{_BASE}.Transformer", f"{_NEW}.Pooling", f"{_NEW}.WordWeights"),
         "modules.json",
-        "LayerNorm",
+        "WordWeights",
+    ),
+    "a layer norm of dense settings": _refused(
+        classes(f"{_BASE}.Transformer", f"{_NEW}.Pooling", f"{_NEW}.LayerNorm"),
+        _DENSE,
+        "not the configuration of a LayerNorm",
+    ),
+    "a layer norm of another width": _refused(_layer_norm(9), "9_LayerNorm", "for 9 dimensions"),
+    "a setting of a layer norm": _refused(
+        both(_layer_norm(8), says("9_LayerNorm/config.json", eps=1.0)),
+        "9_LayerNorm/config.json",
+        "eps",
     ),
     "a setting of a module's entry": _refused(
         modules(lambda listed: listed[1].update(weight=2)), "modules.json", "weight"

@@ -271,7 +271,8 @@ def hugging_face_folder(
 
     `modules` come after the transformer, in this order: "pooling" (every mode in `pooling`, names
     as in `POOLING_MODES`), "dense" (`dense` overrides `out_features`, `bias` and
-    `activation_function`), "normalize"; another name becomes a module of a type nobody knows.
+    `activation_function`), "layer_norm", "normalize"; another name becomes a module of a type
+    nobody knows.
     """
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -381,7 +382,12 @@ def _write_xlmr_tokenizer(folder: Path, positions: int) -> int:
 
 
 def _write_modules(folder, modules, hidden, pooling, dense, seed) -> None:
-    known = {"pooling": "Pooling", "dense": "Dense", "normalize": "Normalize"}
+    known = {
+        "pooling": "Pooling",
+        "dense": "Dense",
+        "layer_norm": "LayerNorm",
+        "normalize": "Normalize",
+    }
     entries = [
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}
     ]
@@ -412,6 +418,14 @@ def _write_modules(folder, modules, hidden, pooling, dense, seed) -> None:
                 linear["linear.bias"] = generator.normal(0, 0.1, shape[:1]).astype(np.float32)
             save_file(linear, place / "model.safetensors", metadata={"format": "pt"})
             width = settings["out_features"]
+        elif module == "layer_norm":
+            _write_json(place / "config.json", {"dimension": width})
+            generator = np.random.default_rng((seed, n))
+            norm = {
+                f"norm.{part}": generator.normal(mean, 0.3, width).astype(np.float32)
+                for part, mean in (("weight", 1), ("bias", 0))
+            }
+            save_file(norm, place / "model.safetensors", metadata={"format": "pt"})
         entry = {"idx": n, "name": str(n), "path": place.name}
         entries.append({**entry, "type": f"sentence_transformers.models.{name}"})
     _write_json(folder / "modules.json", entries)

@@ -135,11 +135,18 @@ def rms_norm(x: np.ndarray, gamma: np.ndarray, eps: float) -> np.ndarray:
     return gamma * x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + eps)
 
 
-def turned(x: np.ndarray, frequencies: Iterable[float], factor: float) -> np.ndarray:
+def turned(
+    x: np.ndarray,
+    frequencies: Iterable[float],
+    factor: float,
+    long: Iterable[float] = (),
+    usual_length: int = 0,
+) -> np.ndarray:
     """[T, D]: number n and number n + D/2 of a head are one complex number, and turn by the
-    position times a frequency.
+    position times a frequency; of texts of more tokens than usual by the `long` ones.
     """
     half = x.shape[-1] // 2
+    frequencies = (len(x) > usual_length and tuple(long)) or frequencies
     angles = np.arange(len(x))[:, None] * np.array(list(frequencies))
     numbers = (x[:, :half] + 1j * x[:, half:]) * np.exp(1j * angles) * factor
     return np.concatenate([numbers.real, numbers.imag], axis=-1)

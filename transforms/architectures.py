@@ -46,11 +46,14 @@ class Embeddings:
 @dataclass(frozen=True, slots=True)
 class Rotary:
     """The angle by which each pair of a head's numbers turns from one position to the next, and
-    what cosine and sine are multiplied by.
+    what cosine and sine are multiplied by. In windows of more than `usual_length` tokens the angles
+    are the `long` ones, where there are any.
     """
 
     frequencies: tuple[float, ...]
     factor: float = 1.0
+    long: tuple[float, ...] = ()
+    usual_length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,8 @@ class Convolution:
 @dataclass(frozen=True, slots=True)
 class Transformer:
     """The shape and arithmetic of a model. `reaches` has one for each layer; `weights_of` the
-    number of the layer whose weights a layer takes, its own where it is empty.
+    number of the layer whose weights a layer takes, its own where it is empty. Files name
+    the arrays of a layer by its group of `layers_of_group`, and by its place there.
 
     `longest` counts all tokens of a window, and is `usual_length` where that is not 0 and nobody
     asks for more. Of some families the first layer attends to what no norm was over (`first_norm`).
@@ -153,6 +157,7 @@ class Transformer:
     final_norm: bool = False
     convolution: Convolution | None = None
     weights_of: tuple[int, ...] = ()
+    layers_of_group: int = 1
     usual_length: int = 0
     family: str = "bert"
 

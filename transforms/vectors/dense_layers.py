@@ -1,8 +1,10 @@
-"""What a sentence-transformers model does with a pooled vector: dense layers, normalization, a cut
-to its first dimensions.
+"""What a sentence-transformers model does with a pooled vector: dense layers, layer norms,
+normalization, a cut to its first dimensions.
 
-A step is `NORMALIZE`, `TRUNCATE` and a number, or the folder of a dense layer.
-Source: sentence_transformers/base/modules, dense.py and normalize.py; `truncate_embeddings`.
+A step is `NORMALIZE`, `TRUNCATE` and a number, or the folder of a dense layer or a layer norm: the
+configuration of the latter says `dimension`.
+Source: sentence_transformers/base/modules, dense.py and normalize.py; sentence_transformer/modules,
+layer_norm.py; `truncate_embeddings`.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +42,8 @@ _KEYS = (
     "module_output_name",
     "use_residual",
 )
+DIMENSION = "dimension"  # the one key of a layer norm
+_EPSILON = 1e-5  # of PyTorch's LayerNorm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +59,14 @@ class Dense:
     adds_input: bool = False
     residual: np.ndarray | None = None
 
+    @property
+    def inputs(self) -> int:
+        return self.kernel.shape[1]
+
+    @property
+    def outputs(self) -> int:
+        return self.kernel.shape[0]
+
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
         made = _ACTIVATIONS[self.activation](vectors @ self.kernel.T + self.bias)
         if self.adds_input:
@@ -61,8 +74,31 @@ class Dense:
         return made.astype(np.float32)
 
 
-def dense_folders(steps: Iterable[str]) -> list[str]:
-    """Those of the steps that are dense layers."""
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerNorm:
+    """[N, D] -> [N, D]: each vector less its mean, by its standard deviation, times `gamma` [D] and
+    with `beta` [D] added, all float32.
+    """
+
+    gamma: np.ndarray
+    beta: np.ndarray
+    epsilon: float = _EPSILON
+
+    @property
+    def inputs(self) -> int:
+        return len(self.gamma)
+
+    outputs = inputs
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        wide = vectors.astype(np.float64)
+        from_mean = wide - wide.mean(axis=1, keepdims=True)
+        size = np.sqrt((from_mean**2).mean(axis=1, keepdims=True) + self.epsilon)
+        return (from_mean / size * self.gamma + self.beta).astype(np.float32)
+
+
+def layer_folders(steps: Iterable[str]) -> list[str]:
+    """Those of the steps that are dense layers or layer norms."""
     return [step for step in steps if step != NORMALIZE and not step.startswith(TRUNCATE)]
 
 
@@ -71,8 +107,8 @@ def dimensions(step: str) -> int | None:
     return int(step.removeprefix(TRUNCATE)) if step.startswith(TRUNCATE) else None
 
 
-def dense_files(folder: Path) -> tuple[Path, Path]:
-    """Configuration and weights of a dense layer: in its folder, or beside where that would be, as
+def layer_files(folder: Path) -> tuple[Path, Path]:
+    """Configuration and weights of a layer: in its folder, or beside where that would be, as
     among the assets of an export, which has no folders. Older weights are in a file of PyTorch's.
     """
     beside = folder / "config.json", folder / "model.safetensors", folder / "pytorch_model.bin"
@@ -83,10 +119,22 @@ def dense_files(folder: Path) -> tuple[Path, Path]:
     return config, older if older.is_file() and not weights.is_file() else weights
 
 
-def read_dense(folder: Path) -> Dense:
+def read_layer(folder: Path) -> Dense | LayerNorm:
     """Raises `ValueError` where a setting is not implemented, or the arrays do not fit it."""
-    config_file, weights_file = dense_files(folder)
-    config = read_json(config_file)
+    files = layer_files(folder)
+    config = read_json(files[0])
+    return (_read_norm if DIMENSION in config else _read_dense)(config, *files)
+
+
+def _read_norm(config: Mapping[str, Any], config_file: Path, weights_file: Path) -> LayerNorm:
+    no_others(config, (DIMENSION,), config_file)
+    shape = (whole_number(config, DIMENSION, config_file),)
+    shapes = {"norm.weight": shape, "norm.bias": shape}
+    arrays = _arrays(shapes, config_file, weights_file)
+    return LayerNorm(gamma=arrays["norm.weight"], beta=arrays["norm.bias"])
+
+
+def _read_dense(config: Mapping[str, Any], config_file: Path, weights_file: Path) -> Dense:
     no_others(config, _KEYS, config_file)
     for key in ("module_input_name", "module_output_name"):
         if config.get(key) not in (None, "sentence_embedding"):
@@ -102,13 +150,7 @@ def read_dense(folder: Path) -> Dense:
     if adds_input and inputs != outputs:
         shapes["residual.weight"] = (outputs, inputs)
     activation = _activation(config.get("activation_function", "torch.nn.Tanh"), config_file)
-    arrays = read_arrays(weights_file, shapes)
-    for name, shape in shapes.items():
-        if arrays[name].shape != shape:
-            raise ValueError(
-                f"{weights_file}: {name} has the shape {list(arrays[name].shape)},"
-                f" {config_file.name} says {list(shape)}"
-            )
+    arrays = _arrays(shapes, config_file, weights_file)
     return Dense(
         kernel=arrays["linear.weight"],
         bias=arrays.get("linear.bias", np.zeros(outputs, np.float32)),
@@ -116,6 +158,19 @@ def read_dense(folder: Path) -> Dense:
         adds_input=adds_input,
         residual=arrays.get("residual.weight"),
     )
+
+
+def _arrays(
+    shapes: Mapping[str, tuple[int, ...]], config_file: Path, weights_file: Path
+) -> dict[str, np.ndarray]:
+    arrays = read_arrays(weights_file, shapes)
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ValueError(
+                f"{weights_file}: {name} has the shape {list(arrays[name].shape)},"
+                f" {config_file.name} says {list(shape)}"
+            )
+    return arrays
 
 
 def _activation(name: object, file: Path) -> str:
@@ -127,8 +182,8 @@ def _activation(name: object, file: Path) -> str:
 
 
 def width_after(steps: Iterable[str], width: int) -> int:
-    """Dimensions of a vector of `width` after the steps. Raises `ValueError` where a dense layer is
-    for another width.
+    """Dimensions of a vector of `width` after the steps. Raises `ValueError` where a layer is for
+    another width.
     """
     for step in steps:
         if step == NORMALIZE:
@@ -136,10 +191,10 @@ def width_after(steps: Iterable[str], width: int) -> int:
         if (first := dimensions(step)) is not None:
             width = min(width, first)
             continue
-        outputs, inputs = read_dense(Path(step)).kernel.shape
-        if inputs != width:
-            raise ValueError(f"{step}: is for {inputs} dimensions, gets {width}")
-        width = outputs
+        layer = read_layer(Path(step))
+        if layer.inputs != width:
+            raise ValueError(f"{step}: is for {layer.inputs} dimensions, gets {width}")
+        width = layer.outputs
     return width
 
 
@@ -153,7 +208,7 @@ def _function(step: str) -> Callable[[np.ndarray], np.ndarray]:
         return normalized
     if (first := dimensions(step)) is not None:
         return lambda vectors: vectors[:, :first]
-    return read_dense(Path(step))
+    return read_layer(Path(step))
 
 
 def normalized(vectors: np.ndarray) -> np.ndarray:

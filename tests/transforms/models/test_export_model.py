@@ -38,7 +38,7 @@ from tests.oracles import bert
 
 ROOT = Path(__file__).resolve().parents[3]
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
-MODULES = ("pooling", "dense", "normalize")
+MODULES = ("pooling", "dense", "layer_norm", "normalize")
 
 SOURCES = {
     "checkpoint": lambda place: checkpoint_folder(place, hidden_act="relu"),

@@ -14,7 +14,7 @@ from typing import Any
 
 from corpusvec.transforms.specs import ModelSpec, TokenizerSpec, VectorColumn
 from corpusvec.transforms.storage.json_files import read_json, whole_number
-from corpusvec.transforms.vectors.dense_layers import dense_files, dense_folders
+from corpusvec.transforms.vectors.dense_layers import layer_files, layer_folders
 
 NAME = "corpusvec.json"
 _FORMAT = 1
@@ -65,7 +65,7 @@ def write(spec: ModelSpec) -> dict[str, Any]:
 def files(spec: ModelSpec) -> dict[str, Path]:
     """The files to keep as assets, by the names that they have there; the vocabulary's first.
 
-    A dense layer's folder `2_Dense` becomes `2_Dense.json` and `2_Dense.safetensors` (or `.bin`).
+    A layer's folder `2_Dense` becomes `2_Dense.json` and `2_Dense.safetensors` (or `.bin`).
     """
     assert spec.tokenizer is not None
     paths = [Path(path) for path in (spec.tokenizer.path, spec.tokenizer.vocabulary) if path]
@@ -74,8 +74,8 @@ def files(spec: ModelSpec) -> dict[str, Path]:
         if (file := paths[0].with_name(name)).is_file():
             found.setdefault(name, file)
     for column in spec.default_columns:
-        for step in dense_folders(column.modules):
-            found |= {f"{Path(step).name}{f.suffix}": f for f in dense_files(Path(step))}
+        for step in layer_folders(column.modules):
+            found |= {f"{Path(step).name}{f.suffix}": f for f in layer_files(Path(step))}
     return found
 
 
@@ -120,10 +120,10 @@ def _column(values: Mapping[str, Any]) -> VectorColumn:
 
 
 def _step(assets: Path, step: str) -> str:
-    """The folder of a dense layer that its two assets would be in."""
-    if not dense_folders([step]):
+    """The folder of a layer that its two assets would be in."""
+    if not layer_folders([step]):
         return step
-    for file in dense_files(assets / step):
+    for file in layer_files(assets / step):
         _asset(assets, file.name)
     return str(assets / step)
 

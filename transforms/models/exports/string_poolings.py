@@ -6,14 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from corpusvec.transforms.columns import State
 from corpusvec.transforms.models.hardware import tf
 from corpusvec.transforms.specs import OUTPUT, VectorColumn
 from corpusvec.transforms.vectors.dense_layers import (
     NORMALIZE,
-    dense_folders,
+    Dense,
+    LayerNorm,
     dimensions,
-    read_dense,
+    layer_folders,
+    read_layer,
 )
 from corpusvec.transforms.vectors.poolings import Pooling, poolings_of
 
@@ -45,7 +49,7 @@ def _pooled(pooling: Pooling, x: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of sentence vectors; `variables` are those of its dense layers, by their names."""
+    """A column of sentence vectors; `variables` are those of its layers, by their names."""
 
     column: VectorColumn
     normalize: bool
@@ -53,14 +57,10 @@ class Column:
 
     @classmethod
     def of(cls, column: VectorColumn, normalize: bool) -> Column:
-        """Raises `ValueError` where a dense layer cannot be read."""
+        """Raises `ValueError` where a layer cannot be read."""
         variables = {}
-        for step in dense_folders(column.modules):
-            dense = read_dense(Path(step))
-            parts = {"kernel": dense.kernel.T, "bias": dense.bias}
-            if dense.residual is not None:
-                parts["residual"] = dense.residual.T
-            for part, value in parts.items():
+        for step in layer_folders(column.modules):
+            for part, value in _parts(read_layer(Path(step))).items():
                 name = f"{Path(step).name}/{part}"
                 variables[name] = tf.Variable(value, name=name)
         return cls(column, normalize, variables)
@@ -87,17 +87,28 @@ class Column:
             elif (first := dimensions(step)) is not None:
                 vector = vector[:, :first]
             else:
-                vector = self._dense(step, vector)
+                vector = self._layer(step, vector)
         return vector
 
-    def _dense(self, step: str, vector: tf.Tensor) -> tf.Tensor:
-        dense, name = read_dense(Path(step)), Path(step).name
-        kernel, bias = (self.variables[f"{name}/{part}"] for part in ("kernel", "bias"))
-        made = _ACTIVATIONS[dense.activation](tf.matmul(vector, kernel) + bias)
-        if not dense.adds_input:
+    def _layer(self, step: str, vector: tf.Tensor) -> tf.Tensor:
+        layer = read_layer(Path(step))
+        own = {part: self.variables[f"{Path(step).name}/{part}"] for part in _parts(layer)}
+        if isinstance(layer, LayerNorm):
+            mean, variance = tf.nn.moments(vector, axes=[1], keepdims=True)
+            from_mean = (vector - mean) * tf.math.rsqrt(variance + layer.epsilon)
+            return from_mean * own["gamma"] + own["beta"]
+        made = _ACTIVATIONS[layer.activation](tf.matmul(vector, own["kernel"]) + own["bias"])
+        if not layer.adds_input:
             return made
-        residual = self.variables.get(f"{name}/residual")
-        return made + (vector if residual is None else tf.matmul(vector, residual))
+        return made + (tf.matmul(vector, own["residual"]) if "residual" in own else vector)
+
+
+def _parts(layer: Dense | LayerNorm) -> dict[str, np.ndarray]:
+    """The arrays of a layer by the names of their variables."""
+    if isinstance(layer, LayerNorm):
+        return {"gamma": layer.gamma, "beta": layer.beta}
+    found = {"kernel": layer.kernel.T, "bias": layer.bias}
+    return found if layer.residual is None else found | {"residual": layer.residual.T}
 
 
 def _combined(layers: Sequence[tf.Tensor], how: str) -> tf.Tensor:

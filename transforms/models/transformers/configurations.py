@@ -70,7 +70,7 @@ def read(values: Mapping[str, Any], file: Path) -> tuple[Transformer, tuple[str,
     code = _check_code(values, family, file)
     config = replace(family.read(settings), family=kind)
     known = {*settings.known, *_REFUSED, *_OTHERS.split(), *family.without_effect.split()}
-    return config, (*code, *_notes(values, known, family, file))
+    return config, (*code, *_length_notes(config, file), *_notes(values, known, family, file))
 
 
 def type_note(
@@ -125,6 +125,16 @@ def _check_code(values: Mapping[str, Any], family: Family, file: Path) -> tuple[
         return ()
     note = f"{file.name}: auto_map names code ({named}), which is not run: computed as a {kind}"
     return (note,)
+
+
+def _length_notes(config: Transformer, file: Path) -> tuple[str, ...]:
+    """A note where the rotary positions of a text depend on how long it is."""
+    usual = {reach.rotary.usual_length for reach in config.reaches if reach.rotary}
+    return tuple(
+        f"{file.name}: with longrope the vectors of a text depend on whether it has more than"
+        f" {length} tokens, in sentence-transformers on whether the longest text beside it has"
+        for length in sorted(usual - {0})
+    )
 
 
 def _notes(

@@ -21,18 +21,25 @@ from corpusvec.transforms.models.transformers.routers import Route
 from corpusvec.transforms.models.transformers.transformer_settings import TransformerSettings
 from corpusvec.transforms.specs import VectorColumn
 from corpusvec.transforms.storage.json_files import no_others, read_json, setting, whole_number
-from corpusvec.transforms.vectors.dense_layers import NORMALIZE, TRUNCATE, dense_files, width_after
+from corpusvec.transforms.vectors.dense_layers import (
+    DIMENSION,
+    NORMALIZE,
+    TRUNCATE,
+    layer_files,
+    width_after,
+)
 
 _LISTING = "modules.json"
 _ABOUT = "config_sentence_transformers.json"
 
+_FIRST = ("Transformer", "Pooling", "StaticEmbedding", "Router")
+_NAMES = (*_FIRST, "Dense", "LayerNorm", "Normalize", "Dropout")
 # Full names of the classes that are implemented, with ours. `models` is where older versions had
-# them, as a class and as a module of the class's name.
-_NAMES = ("Transformer", "Pooling", "StaticEmbedding", "Router", "Dense", "Normalize", "Dropout")
+# them, as a class and as a module of the class's name; a Router was called Asym there.
 _CLASSES: Mapping[str, str] = {
     f"sentence_transformers.{home.format(name, re.sub('(?<=[a-z])(?=[A-Z])', '_', name).lower())}"
-    f".{name}": name
-    for name in _NAMES
+    f".{name}": {"Asym": "Router"}.get(name, name)
+    for name in (*_NAMES, "Asym")
     for home in (
         "models",
         "models.{0}",
@@ -68,6 +75,7 @@ _WIDTHS = ("embedding_dimension", "word_embedding_dimension")  # the newer name 
 
 # What comes first: where the vector of a text is from.
 _TRANSFORMER, _STATIC = ["Transformer", "Pooling"], ["StaticEmbedding"]
+_LAYERS = ("Dense", "LayerNorm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +188,10 @@ def read(folder: Path) -> SentenceModules | None:
 def _first(names: list[str], listing: Path) -> list[str]:
     """What a model begins with. Raises `ValueError` where it, or what follows, is another."""
     first = _STATIC if names[:1] == _STATIC else _TRANSFORMER
-    if names[: len(first)] != first or set(_NAMES[:4]) & set(names[len(first) :]):
+    if names[: len(first)] != first or set(_FIRST) & set(names[len(first) :]):
         raise ValueError(
             f"{listing}: has {', '.join(names)}; implemented are Transformer and Pooling, or"
-            " StaticEmbedding, then Dense and Normalize"
+            " StaticEmbedding, then Dense, LayerNorm and Normalize"
         )
     return first
 
@@ -236,7 +244,8 @@ def _check_whole(folder: Path) -> None:
 def _steps(name: str, path: Path) -> list[str]:
     """What a module after the pooling does, as steps of `dense_layers`."""
     file = path / "config.json"
-    if name == "Dense":
+    if name in _LAYERS:
+        _check_kind(name, layer_files(path)[0])
         return [str(path)]
     if name == "Dropout":  # acts in training only
         return []
@@ -251,14 +260,20 @@ def _steps(name: str, path: Path) -> list[str]:
     return [NORMALIZE]
 
 
+def _check_kind(name: str, file: Path) -> None:
+    """Raises `ValueError` where a layer's configuration is that of the other kind."""
+    if file.is_file() and (DIMENSION in read_json(file)) != (name == "LayerNorm"):
+        raise ValueError(f"{file}: is not the configuration of a {name}")
+
+
 def _files(
     folder: Path, settings: list[Path | None], modules: list[tuple[str, Path]]
 ) -> tuple[Path, ...]:
-    """All that matter. Raises `ValueError` where one of a dense layer is missing."""
+    """All that matter. Raises `ValueError` where one of a layer is missing."""
     files = [folder / _LISTING, *(file for file in settings if file and file.is_file())]
     for name, path in modules:
-        if name == "Dense":
-            files += dense_files(path)
+        if name in _LAYERS:
+            files += layer_files(path)
         elif name == "Normalize" and (path / "config.json").is_file():
             files.append(path / "config.json")
     for file in files:

@@ -65,7 +65,7 @@ def places(config: Transformer, files: Sequence[Path]) -> dict[str, Place]:
     where = {key: file for file in files for key in _keys(file)}
     family, found = FAMILIES[config.family], {}
     for name in weights.shapes(config, pooler="pooler/dense" in family.names):
-        for source in family.sources(name):
+        for source in family.sources(name, config.layers_of_group):
             if place := _place(source, where):
                 found[name] = place
                 break

@@ -130,11 +130,21 @@ def test_arrays_are_the_same_read_part_by_part(name, monkeypatch):
         np.testing.assert_array_equal(values, whole[key])
 
 
+_LONG = {
+    "rope_type": "longrope",
+    "short_factor": [1.0] * 8,
+    "long_factor": [2.0] * 8,
+    "original_max_position_embeddings": 9,
+}
 # What changes vectors and is not implemented.
 REFUSED = [
     ("modernbert", {"layer_types": ["chunked_attention"] * 4}, "layer_types"),
     ("modernbert", {"layer_types": ["full_attention"] * 3}, "layer_types"),
-    ("modernbert", {"rope_parameters": {"full_attention": {"rope_type": "longrope"}}}, "longrope"),
+    ("modernbert", {"rope_parameters": {"full_attention": {"rope_type": "axial"}}}, "axial"),
+    ("qwen3", {"rope_parameters": {"rope_type": "proportional"}}, "proportional"),
+    ("qwen3", {"rope_scaling": {"type": "longrope", "long_factor": [1.0]}}, "are not whole"),
+    ("qwen3", {"rope_parameters": _LONG | {"short_factor": [1.0] * 7}}, "are not whole"),
+    ("qwen3", {"rope_parameters": _LONG | {"long_factor": [0.0] * 8}}, "angles without end"),
     ("modernbert", {"rope_parameters": {"full_attention": {"twist": 1}}}, "twist"),
     ("modernbert", {"hidden_activation": "mish"}, "hidden_activation 'mish'"),
     ("mpnet", {"relative_attention_num_buckets": 64}, "relative_attention_num_buckets"),
@@ -160,7 +170,7 @@ REFUSED = [
     ("deberta_v2", {"conv_kernel_size": 4}, "conv_kernel_size"),
     ("deberta_v2", {"attention_head_size": 4}, "attention_head_size"),
     ("deberta_v2", {"position_buckets": 400}, "position_buckets"),
-    ("albert", {"inner_group_num": 2}, "inner_group_num"),
+    ("albert", {"inner_group_num": 5000}, "inner_group_num"),
     ("t5", {"feed_forward_proj": "gated-mish", "dense_act_fn": None}, "feed_forward_proj"),
     ("t5", {"feed_forward_proj": "relu-gated"}, "feed_forward_proj"),
     ("t5", {"is_decoder": True}, "is_decoder"),

@@ -73,6 +73,14 @@ def test_the_route_of_a_text_without_a_task(parameters, kind, folder):
     assert spec.default_columns[0].modules == ("normalize",)
 
 
+def test_a_router_by_its_older_names(folder):
+    place = folder(file="config.json", default_route="document")
+    listing = json.loads((place / "modules.json").read_text())
+    listing[0]["type"] = "sentence_transformers.models.Asym"
+    (place / "modules.json").write_text(json.dumps(listing))
+    assert describe_model(str(place)).kind == "hugging_face"
+
+
 def test_vectors_are_those_of_the_routes_own_model(folder):
     place = folder(default_route="document")
     found = Embedder(model=str(place)).embed(TEXTS[:3])

@@ -197,6 +197,17 @@ def test_two_dense_layers(tmp_path):
     np.testing.assert_allclose(vector_of(folder, encoded(SHORT)), vector, rtol=0, atol=1e-6)
 
 
+def test_a_layer_norm(tmp_path):
+    folder = hugging_face_folder(
+        tmp_path, hidden=HIDDEN, layers=LAYERS, modules=("pooling", "layer_norm")
+    )
+    vector = pooled(encoded(SHORT).layers[LAYERS][0], ("mean_tokens",))
+    norm = load_file(folder / "2_LayerNorm" / "model.safetensors")
+    vector = (vector - vector.mean()) / np.sqrt(vector.var() + 1e-5)
+    vector = vector * norm["norm.weight"] + norm["norm.bias"]
+    np.testing.assert_allclose(vector_of(folder, encoded(SHORT)), vector, rtol=0, atol=1e-6)
+
+
 def test_dense_layer_in_bfloat16(tmp_path):
     """Read without TensorFlow, too, which is what usually tells NumPy of the type."""
     folder = hugging_face_folder(tmp_path, modules=("pooling", "dense"))
@@ -228,6 +239,38 @@ def test_large_values_in_a_sigmoid_are_no_warning(tmp_path):
     document = encoded(SHORT)
     large = Encoded(document.windows, {LAYERS: document.layers[LAYERS] * 1000}, {})
     assert set(np.round(vector_of(folder, large))) <= {0, 1}
+
+
+# Of sentence-transformers 6.2, all that corpusvec does not run.
+OTHERS = [
+    *("base.modules.input_module.InputModule", "base.modules.module.Module"),
+    "cross_encoder.modules.logit_score.LogitScore",
+    *("models.BoW", "models.CLIPModel", "models.CNN", "models.LSTM", "models.WordEmbeddings"),
+    *("models.WeightedLayerPooling", "models.WordWeights"),
+    "multi_vector_encoder.modules.multi_vector_mask.MultiVectorMask",
+    "multi_vector_encoder.modules.token_pooling.TokenPooling",
+    *("sentence_transformer.modules.bow.BoW", "sentence_transformer.modules.lstm.LSTM"),
+    *("sentence_transformer.modules.clip_model.CLIPModel", "sentence_transformer.modules.cnn.CNN"),
+    "sentence_transformer.modules.weighted_layer_pooling.WeightedLayerPooling",
+    "sentence_transformer.modules.word_embeddings.WordEmbeddings",
+    "sentence_transformer.modules.word_weights.WordWeights",
+    "sparse_encoder.modules.mlm_transformer.MLMTransformer",
+    "sparse_encoder.modules.sparse_auto_encoder.SparseAutoEncoder",
+    "sparse_encoder.modules.sparse_static_embedding.SparseStaticEmbedding",
+    "sparse_encoder.modules.splade_pooling.SpladePooling",
+]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_module_that_is_not_run_is_refused_by_name(name, place, tmp_path):
+    folder = hugging_face_folder(tmp_path, modules=("pooling", "dense"))
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[place]["type"] = f"sentence_transformers.{name}"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ValueError, match=rf"modules.json: the class \S*{name} is not") as error:
+        describe_model(str(folder))
+    assert "\n" not in str(error.value)
 
 
 def test_model_in_folders_of_its_own(tmp_path):

@@ -87,7 +87,9 @@ def transformers(draw):
     angles = st.lists(st.floats(0, 2, width=32), min_size=size // 2, max_size=size // 2)
     turns = st.none()
     if not told and size % 2 == 0:
-        turns |= st.builds(Rotary, angles.map(tuple), st.sampled_from([1.0, 1.3]))
+        angles, factors = angles.map(tuple), st.sampled_from([1.0, 1.3])
+        turns |= st.builds(Rotary, angles, factors)
+        turns |= st.builds(Rotary, angles, factors, angles, st.sampled_from([2, 13]))
     reaches = draw(
         st.lists(st.builds(Reach, maybe, maybe, turns), min_size=layers, max_size=layers)
     )

@@ -14,9 +14,9 @@ from corpusvec.transforms.models.hardware import tf
 from corpusvec.transforms.models.transformers.blocks.arrays import Arrays
 
 # `mask` [B, 1 or heads, 1 or T, T] is added to the scores, `cos` and `sin` [T, 1, D/2] turn queries
-# and keys, `distances` [2T-1] are rows of the table of `Disentangled`, `tokens` [B*T, 1] is 0 for
-# padding. Of long texts `mask` [B, 1, 1, T] is of the padding alone, and `biases` [heads, 2T-1] are
-# what is added for distances.
+# and keys (where a window's length matters [B, T, 1, D/2]), `distances` [2T-1] are rows of the
+# table of `Disentangled`, `tokens` [B*T, 1] is 0 for padding. Of long texts `mask` [B, 1, 1, T] is
+# of the padding alone, and `biases` [heads, 2T-1] are what is added for distances.
 Surroundings = Mapping[str, tf.Tensor]
 
 
@@ -34,7 +34,7 @@ def surroundings(
         else:
             found["mask"] += tf.gather(biases, _ahead(length) + length - 1, axis=1)[None]
     if reach.rotary:
-        found |= _turns(reach.rotary, length, arrays.dtype)
+        found |= _turns(reach.rotary, tokens, arrays.dtype)
     if places := config.attention.disentangled:
         found["distances"] = _distances(places, length)
     if config.convolution:
@@ -85,12 +85,17 @@ def _added(seen, dtype: tf.DType) -> tf.Tensor:
     return tf.cast(tf.where(seen, 0.0, -1e4 if dtype == tf.float16 else -1e9), dtype)
 
 
-def _turns(rotary: Rotary, length, dtype: tf.DType) -> dict[str, tf.Tensor]:
+def _turns(rotary: Rotary, tokens, dtype: tf.DType) -> dict[str, tf.Tensor]:
     """Cosine and sine for each position and pair of numbers, made in float32."""
-    places = tf.cast(tf.range(length), tf.float32)
-    angles = places[:, None] * tf.constant(rotary.frequencies, tf.float32)  # [T, D/2]
+    places = tf.cast(tf.range(tf.shape(tokens)[1]), tf.float32)
+    frequencies = tf.constant(rotary.frequencies, tf.float32)
+    if rotary.long:
+        lengths = tf.reduce_sum(tf.cast(tokens, tf.int32), axis=1)[:, None, None]
+        long = tf.constant(rotary.long, tf.float32)
+        frequencies = tf.where(lengths > rotary.usual_length, long, frequencies)  # [B, 1, D/2]
+    angles = places[:, None] * frequencies  # [T, D/2] or [B, T, D/2]
     turns = {"cos": tf.cos(angles), "sin": tf.sin(angles)}
-    return {key: tf.cast(turn * rotary.factor, dtype)[:, None, :] for key, turn in turns.items()}
+    return {key: tf.cast(turn * rotary.factor, dtype)[..., None, :] for key, turn in turns.items()}
 
 
 def _biases(buckets: Buckets, arrays: Arrays, length) -> tf.Tensor:

@@ -1,4 +1,5 @@
-"""ALBERT: a BERT whose layers share their weights in groups, and whose embeddings are narrower.
+"""ALBERT: a BERT whose layers share their weights, and whose embeddings are narrower. Its layers
+are in groups of a few; groups that follow each other have the same weights.
 
 Source: transformers 5.23, models/albert.
 """
@@ -10,9 +11,9 @@ from dataclasses import replace
 from corpusvec.transforms.architectures import AFTER, Transformer
 from corpusvec.transforms.models.transformers.families import bert
 from corpusvec.transforms.models.transformers.families.family import Family
-from corpusvec.transforms.models.transformers.families.settings import Settings
+from corpusvec.transforms.models.transformers.families.settings import MOST_LAYERS, Settings
 
-_LAYER = "encoder.albert_layer_groups.{}.albert_layers.0"
+_LAYER = "encoder.albert_layer_groups.{}.albert_layers.{}"
 _NAMES = bert.NAMES | {
     "embeddings/projection": "encoder.embedding_hidden_mapping_in",
     "layer/attention/self/query": f"{_LAYER}.attention.query",
@@ -37,15 +38,22 @@ _DEFAULTS = {
 
 
 def _read(settings: Settings) -> Transformer:
-    settings.only("inner_group_num", 1)
     model = bert.described(settings, _DEFAULTS, activation="gelu_new")
     width = settings.whole("embedding_size", default=128)
     groups = settings.whole("num_hidden_groups", default=1)
-    layers = model.layer_count
+    inner = settings.layers("inner_group_num", default=1)
+    sets, layers = model.layer_count, model.layer_count * inner
+    if layers > MOST_LAYERS:
+        settings.refuse("inner_group_num", f"that makes more than {MOST_LAYERS} layers")
     return replace(
         model,
         embeddings=replace(model.embeddings, width=width, projection=AFTER),
-        weights_of=tuple(int(number / (layers / groups)) for number in range(layers)),
+        reaches=model.reaches * inner,
+        weights_of=tuple(
+            int(number // inner / (sets / groups)) * inner + number % inner
+            for number in range(layers)
+        ),
+        layers_of_group=inner,
     )
 
 

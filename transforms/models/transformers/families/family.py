@@ -34,8 +34,9 @@ class Source:
 @dataclass(frozen=True, slots=True, eq=False)
 class Family:
     """`read` says what a model is made of. `names` has, by our names of dense layers, norms and
-    tables, what stands before `.weight` and `.bias` in theirs: `{}` is the number of a layer, other
-    spellings follow after `|`, and `[1/3]` is the first third of the outputs.
+    tables, what stands before `.weight` and `.bias` in theirs: `{}` is the number of a layer (or of
+    its group, and a second one its place there), other spellings follow after `|`, and `[1/3]` is
+    the first third of the outputs.
 
     `classes` are those of transformers that compute nothing else (a regular expression), `code` the
     like of programs that came with models (`auto_map`). `without_effect` are settings that change
@@ -59,15 +60,15 @@ class Family:
         """Further values of a setting that is refused in most families."""
         return self.values.get(key, ())
 
-    def sources(self, name: str) -> tuple[Source, ...]:
+    def sources(self, name: str, layers_of_group: int = 1) -> tuple[Source, ...]:
         """Where an array of `weights.shapes` may be, the spelling that counts first."""
         layer = _LAYER.match(name)
         stem, _, end = name.rpartition("/")
         if end not in _ENDINGS:
             stem, end = name, "kernel"
         theirs = self.names[_LAYER.sub("layer/", stem)]
-        number = layer[1] if layer else ""
-        return tuple(self._source(one.format(number), end) for one in theirs.split("|"))
+        numbers = divmod(int(layer[1]) if layer else 0, layers_of_group)
+        return tuple(self._source(one.format(*numbers), end) for one in theirs.split("|"))
 
     def _source(self, spelling: str, end: str) -> Source:
         part = _PART.fullmatch(spelling)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,10 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "dynamic": ("factor",),
     "linear": ("factor",),
     "ntk": ("factor", "mixed_b"),
+    "longrope": (
+        *("factor", "attention_factor", "long_factor", "short_factor"),
+        "original_max_position_embeddings",
+    ),
     "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
     "yarn": (
         *("factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim"),
@@ -41,6 +46,9 @@ def of_all_layers(settings: Settings, size: int, longest: int, theta: float) -> 
         found.setdefault(
             "partial_rotary_factor", settings.number("partial_rotary_factor", default=1.0)
         )
+    if settings.there("original_max_position_embeddings"):
+        before = settings.whole("original_max_position_embeddings")
+        found["original_max_position_embeddings"] = before
     return rotary(settings, found, size, longest, theta)
 
 
@@ -65,6 +73,7 @@ def of_each_type(
             **(older if kind in scaled else {}),
         }
         theta = settings.number(key, default=own)
+        parameters.pop("truncate", None)  # transformers reads that of all layers alone
         found[kind] = rotary(settings, parameters, size, longest, theta)
     return found
 
@@ -76,16 +85,10 @@ def rotary(
     file = settings.file
     kind = parameters.get("rope_type") or parameters.get("type") or "default"
     if str(kind) not in _KEYS:
-        why = ""
-        if kind == "longrope":
-            why = ", as a text's vectors would depend on the longest text beside it"
-        raise ValueError(f"{file}: rope_type is {kind!r}, which is not implemented{why}")
+        raise ValueError(f"{file}: rope_type is {kind!r}, which is not implemented")
     no_others(parameters, (*_ALWAYS, *_KEYS[kind]), file)
     if (share := parameters.get("partial_rotary_factor")) not in (None, 1, 1.0):
         raise ValueError(f"{file}: partial_rotary_factor is {share!r}; only 1 is implemented")
-    if settings.there("original_max_position_embeddings"):
-        before = settings.whole("original_max_position_embeddings")
-        parameters = {**parameters, "original_max_position_embeddings": before}
     if size % 2 or size > _WIDEST:
         raise ValueError(f"{file}: heads of {size} dimensions cannot be turned pair by pair")
     given = parameters.get("rope_theta")
@@ -99,7 +102,7 @@ def rotary(
         raise ValueError(
             f"{file}: the rope_parameters of a {kind} rope are not whole ({error!r})"
         ) from error
-    if not np.isfinite([*turned.frequencies, turned.factor]).all():
+    if not np.isfinite([*turned.frequencies, turned.factor, *turned.long]).all():
         raise ValueError(f"{file}: the rope_parameters of a {kind} rope give angles without end")
     return turned
 
@@ -175,6 +178,25 @@ def _yarn_factor(parameters: Parameters, factor: float) -> float:
     return scale(ours) / scale(theirs) if ours and theirs else scale(1)
 
 
+def _longrope(parameters: Parameters, size: int, longest: int, base: float) -> Rotary:
+    """Unlike in the original, the length that decides is a text's own, not that of the longest
+    beside it.
+    """
+    before = parameters.get("original_max_position_embeddings") or longest
+    factor, scale = parameters.get("factor"), parameters.get("attention_factor")
+    factor = longest / before if factor is None else factor
+    if scale is None:
+        scale = 1.0 if factor <= 1 else math.sqrt(1 + math.log(factor) / math.log(before))
+    short, long = (
+        _angles(base, size) / np.array(parameters[key], np.float32).reshape(size // 2)
+        for key in ("short_factor", "long_factor")
+    )
+    turned = _rotary(short, float(scale))
+    if longest <= before:
+        return turned
+    return replace(turned, long=_rotary(long).frequencies, usual_length=int(before))
+
+
 def _rotary(angles: np.ndarray, factor: float = 1.0) -> Rotary:
     return Rotary(tuple(angles.astype(np.float32).tolist()), factor)
 
@@ -184,6 +206,7 @@ _KINDS: Mapping[str, Callable[[Parameters, int, int, float], Rotary]] = {
     "dynamic": _default,
     "linear": _linear,
     "llama3": _llama3,
+    "longrope": _longrope,
     "ntk": _ntk,
     "yarn": _yarn,
 }

@@ -22,7 +22,8 @@ ACTIVATIONS = {
     "tanh": "tanh",
 }
 # Above these a number is a mistake, and could take all memory before the weights show it.
-_MOST, _MOST_LAYERS, _MOST_NUMBER = (1 << 31) - 1, 10_000, 1e300
+_MOST, _MOST_NUMBER = (1 << 31) - 1, 1e300
+MOST_LAYERS = 10_000
 MOST_DISTANCES = 1 << 24  # which a table has
 
 
@@ -67,7 +68,7 @@ class Settings:
 
     def layers(self, *keys: str, default: int | None = None) -> int:
         """How many layers there are."""
-        return self.whole(*keys, default=default, most=_MOST_LAYERS)
+        return self.whole(*keys, default=default, most=MOST_LAYERS)
 
     def number(self, *keys: str, default: float | None = None) -> float:
         return finite_number(*self._found(keys, default), self.file)
