@@ -210,6 +210,8 @@ def _metadata(
 
 
 def _compact(key: str, value: Any) -> str:
+    if type(value) is int:  # the usual case, and an encoder is made at each call
+        return str(value)
     try:
         return _COMPACT.encode(value)
     except ValueError as error:  # `NaN` and infinities are refused before

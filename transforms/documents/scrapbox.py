@@ -22,7 +22,7 @@ import ijson
 
 from corpusvec.transforms.columns import Records, Row, gathered
 from corpusvec.transforms.documents.ages import Dates, as_seconds
-from corpusvec.transforms.documents.scrapbox_markup import link_targets, links_of, strip_lines
+from corpusvec.transforms.documents.scrapbox_markup import link_targets, notation_of, strip_lines
 from corpusvec.transforms.documents.streams import BrokenInput, MendedJson, from_start
 from corpusvec.transforms.elements import Alignment, Document, Failure
 from corpusvec.transforms.ranges import Run
@@ -268,8 +268,9 @@ def _page_result(export: _Export, page: Any, ordinal: int) -> Row | Failure:
     except _BadRecordError as bad:
         return export.failure(page_id, ordinal, f"page {ordinal}: {bad}")
     text = "\n".join(texts)
-    alignment = _joined(texts, strip_lines(texts)) if export.strip else None
-    links = link_targets(itertools.chain.from_iterable(links_of(texts)))
+    notation = notation_of(texts)
+    alignment = _joined(texts, [line.kept for line in notation]) if export.strip else None
+    links = link_targets(itertools.chain.from_iterable(line.links for line in notation))
     return page_id, text, None, export.source, ordinal, metadata, alignment, links
 
 
@@ -286,19 +287,17 @@ def _line_results(export: _Export, page: Any, ordinal: int, row: int) -> Iterato
         return
     texts = [line.get("text") if isinstance(line, dict) else line for line in lines]
     known = [text if isinstance(text, str) else "" for text in texts]
-    kept, links = strip_lines(known), links_of(known)
-    for number, (line, value, runs) in enumerate(zip(lines, texts, kept, strict=True)):
+    for number, (line, notation) in enumerate(zip(lines, notation_of(known), strict=True)):
         line_id = f"{page_id}#{number}"
         try:
-            _refuse_twice(export, line, f"its line {number + 1} has")
-            text = _text(export, value, "line", number + 1)
+            text = _text(export, _text_of(export, line, number + 1), "line", number + 1)
             own = _stamps(export, line, "created", "updated") if isinstance(line, dict) else {}
         except _BadRecordError as bad:
             yield export.failure(line_id, row + number + 1, f"page {ordinal}: {bad}")
             continue
-        alignment = _joined([text], [runs]) if export.strip else None
+        alignment = _joined([text], [notation.kept]) if export.strip else None
         place = (export.source, row + number + 1)
-        targets = link_targets(links[number])
+        targets = link_targets(notation.links)
         yield line_id, text, None, *place, {**metadata, **own}, alignment, targets
 
 
@@ -333,6 +332,8 @@ def _twice(value: Any) -> Iterator[str]:
 
 def _text_of(export: _Export, line: Any, number: int) -> Any:
     """What may be the text of a line."""
+    if isinstance(line, str):
+        return line
     _refuse_twice(export, line, f"its line {number} has")
     return line.get("text") if isinstance(line, dict) else line
 
@@ -388,6 +389,8 @@ def alignment_again(text: str, digest: str) -> Alignment | None:
 
 def _joined(texts: Sequence[str], kept: Sequence[tuple[Run, ...]]) -> Alignment | None:
     """The runs of lines in the text that they make, newlines kept; None if that is all of it."""
+    if all(map(_is_all_of, kept, texts)):
+        return None
     runs: list[Run] = []
     offset = 0
     for text, line_runs in zip(texts, kept, strict=True):
@@ -398,5 +401,8 @@ def _joined(texts: Sequence[str], kept: Sequence[tuple[Run, ...]]) -> Alignment 
             else:
                 runs.append((start, stop))
         offset += len(text) + 1
-    whole = [(0, offset - 1)] if offset > 1 else []
-    return None if runs == whole else Alignment(tuple(runs))
+    return Alignment(tuple(runs))
+
+
+def _is_all_of(runs: tuple[Run, ...], text: str) -> bool:
+    return runs == ((0, len(text)),) if text else not runs

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from corpusvec.transforms.ranges import Run, rest_of
@@ -44,26 +45,38 @@ class Link(NamedTuple):
     stop: int
 
 
-def strip_lines(lines: Sequence[str]) -> list[tuple[Run, ...]]:
-    """What stays of each line of a page: ascending, disjoint, maximal runs of code points.
+class Notation(NamedTuple):
+    """What the notation of a line says: what stays of it as ascending, disjoint, maximal runs of
+    code points, and its links in order.
+    """
+
+    kept: tuple[Run, ...]
+    links: list[Link]
+
+
+def notation_of(lines: Sequence[str]) -> list[Notation]:
+    """Of each line of a page.
 
     Code blocks and tables go on for as long as the lines are indented deeper than their first one.
-    """
-    return [rest_of(len(line), _cuts_of(block, line)) for block, line in _in_blocks(lines)]
-
-
-def links_of(lines: Sequence[str]) -> list[list[Link]]:
-    """The links of each line of a page, in order: `[page]`, `#tag`, `[/project/page]`. As in
-    Scrapbox code and formulas have no links, and icons are none.
+    Links are `[page]`, `#tag`, `[/project/page]`. As in Scrapbox code and formulas have no links,
+    and icons are none.
     """
     found = []
     for block, line in _in_blocks(lines):
         links: list[Link] = []
-        if not _PLAIN.match(line):
-            for _ in _cuts_of(block, line, links):
-                pass
-        found.append(sorted(links, key=lambda link: link.start))
+        kept = rest_of(len(line), _cuts_of(block, line, links))
+        found.append(Notation(kept, sorted(links, key=attrgetter("start"))))
     return found
+
+
+def strip_lines(lines: Sequence[str]) -> list[tuple[Run, ...]]:
+    """What stays of each line of a page."""
+    return [line.kept for line in notation_of(lines)]
+
+
+def links_of(lines: Sequence[str]) -> list[list[Link]]:
+    """The links of each line of a page."""
+    return [line.links for line in notation_of(lines)]
 
 
 def title_key(title: str) -> str:
@@ -91,7 +104,7 @@ def _in_blocks(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield block, line
 
 
-def _cuts_of(block: str, line: str, links: list[Link] | None = None) -> Iterable[Run]:
+def _cuts_of(block: str, line: str, links: list[Link]) -> Iterable[Run]:
     """What goes of a line. Its links are added to `links` on the way."""
     if block == "code":
         return ()
@@ -104,7 +117,7 @@ def _cuts_of(block: str, line: str, links: list[Link] | None = None) -> Iterable
     return _line_cuts(line, links)
 
 
-def _line_cuts(line: str, links: list[Link] | None) -> Iterable[Run]:
+def _line_cuts(line: str, links: list[Link]) -> Iterable[Run]:
     """What goes of an ordinary line."""
     if _COMMAND.match(line):
         return ()
@@ -114,7 +127,7 @@ def _line_cuts(line: str, links: list[Link] | None) -> Iterable[Run]:
     return _cuts(line, 0, len(line), links)
 
 
-def _cell_cuts(line: str, start: int, stop: int, links: list[Link] | None) -> Iterable[Run]:
+def _cell_cuts(line: str, start: int, stop: int, links: list[Link]) -> Iterable[Run]:
     """What goes of a table's cell: links lose their brackets and icons go, all else stays."""
     if _PLAIN.match(line, start, stop) or _PLAIN_CELL.match(line, start, stop):
         return
@@ -134,9 +147,9 @@ def _cell_cuts(line: str, start: int, stop: int, links: list[Link] | None) -> It
             yield from _link_cuts(content, opener + 1)
 
 
-def _note_link(content: str, offset: int, links: list[Link] | None) -> None:
+def _note_link(content: str, offset: int, links: list[Link]) -> None:
     """Add the page that is named at `offset`; a line of it, behind `#`, is of no account."""
-    if links is not None and not _ICON.search(content):
+    if not _ICON.search(content):
         page = _LINE_OF_PAGE.sub("", content.strip())
         links.append(Link(page, offset, offset + len(content)))
 
@@ -161,7 +174,7 @@ def _map_name(content: str, words: Sequence[str]) -> Run | None:
     return None
 
 
-def _cuts(line: str, start: int, stop: int, links: list[Link] | None = None) -> list[Run]:
+def _cuts(line: str, start: int, stop: int, links: list[Link]) -> list[Run]:
     """What goes of `line[start:stop]`, in any order."""
     if _PLAIN.match(line, start, stop):
         return []

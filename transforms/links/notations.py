@@ -30,8 +30,7 @@ def _of_scrapbox(text: str) -> tuple[tuple[Run, ...], list[Link]]:
     runs: list[Run] = []
     links: list[Link] = []
     at = 0
-    of_each = zip(lines, scrapbox_markup.strip_lines(lines), scrapbox_markup.links_of(lines))
-    for line, kept, found in of_each:
+    for line, (kept, found) in zip(lines, scrapbox_markup.notation_of(lines), strict=True):
         runs += [(at + start, at + stop) for start, stop in kept]
         links += [Link(link.page, at + link.start, at + link.stop) for link in found]
         at += len(line) + 1

@@ -71,7 +71,7 @@ def changes_table(changed: pa.Array, added: Rows, removed: Rows) -> pa.Table:
 def _moved(added: Rows, removed: Rows) -> list[tuple[str, str]]:
     """Id and old id; of several with one text the first by their ids."""
     alike = added.where(np.isin(added.keys[:, 0], removed.keys[:, 0]))
-    gone = removed.where(np.isin(removed.keys[:, 0], added.keys[:, 0]))
+    gone = removed.where(np.isin(removed.keys[:, 0], alike.keys[:, 0]))
     old: dict[bytes, list[str]] = {}
     for id_, key in sorted(_pairs(gone), reverse=True):
         old.setdefault(key, []).append(id_)

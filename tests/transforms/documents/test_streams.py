@@ -133,6 +133,8 @@ NUMBERS = {
     "behind a text that ends in a backslash": (rf'["\\\\", {LONG}]', False),
     "in a key": (f'{{"{LONG}": 1}}', True),
     "of an object": (f'{{"a": {LONG}}}', False),
+    "behind others": (f"[{', '.join(['9' * 2149] * 3)}, {LONG}]", False),
+    "behind a text": (f'["{"a" * 3000}", {LONG}]', False),
 }
 
 
