@@ -84,10 +84,11 @@ def measured_ranges(
         documents = [cut[at] for at in _evenly(len(cut), _DOCUMENTS)]
     rows = LoadedModel(recipe.in_float32()).embed(documents) if documents else []
     made = [row.vectors for row in rows if isinstance(row, SentenceVector)]
-    if len(made) < 2:
+    # Of vectors that are all alike the ranges have no width, and all others would be one vector.
+    if (n := len({b"".join(one[name].tobytes() for name in one) for one in made})) < 2:
         raise ValueError(
-            "--vector_dtype=int8: ranges are measured on two documents at least, and of the first"
-            f" records of the input {len(made)} got a vector; give ranges with --vector_ranges"
+            "--vector_dtype=int8: ranges are measured on two different vectors at least, and the"
+            f" first records of the input have {n}; give ranges with --vector_ranges"
         )
     note = f"--vector_dtype=int8: ranges measured on {len(made):,} documents"
     if len(made) < FEW:

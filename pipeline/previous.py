@@ -24,7 +24,7 @@ from corpusvec.transforms.snapshots.layouts import (
     read_manifest,
     snapshot_ids,
 )
-from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION, files_of
+from corpusvec.transforms.snapshots.manifests import FORMATS, NEWEST_FORMAT, files_of
 from corpusvec.transforms.snapshots.recipes import differences
 from corpusvec.transforms.snapshots.schemas import SENTENCES
 from corpusvec.transforms.storage.files import join
@@ -107,9 +107,9 @@ def _published(output: str, notes: list[str]) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError) as error:
         notes.append(f"{named}: its manifest cannot be read ({error}); it is not reused")
         return None
-    if version == FORMAT_VERSION:
+    if version in FORMATS:
         return manifest
-    by = "a later" if version > FORMAT_VERSION else "an earlier"
+    by = "a later" if version > NEWEST_FORMAT else "an earlier"
     notes.append(f"{named}: was made by {by} version of corpusvec; everything is embedded again")
     return None
 
@@ -179,8 +179,8 @@ def _files_alike(output: str, one: str, fingerprint: str) -> tuple[WrittenFile, 
     """Those of a snapshot, if it is of a run like this one."""
     try:
         manifest = read_manifest(output, one)
-        made = (manifest["format_version"], manifest["run"]["fingerprint"])
-        return files_of(manifest) if made == (FORMAT_VERSION, fingerprint) else ()
+        alike = manifest["run"]["fingerprint"] == fingerprint
+        return files_of(manifest) if alike and manifest["format_version"] in FORMATS else ()
     except (ValueError, KeyError, TypeError):
         return ()
 

@@ -36,7 +36,7 @@ from corpusvec.pipeline.terminal.exits import DONE, NOT_PUBLISHED, failed, say
 from corpusvec.transforms.elements import Failure, SentenceVector
 from corpusvec.transforms.models.sources.handles import display_name
 from corpusvec.transforms.snapshots.commits import Snapshot
-from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION, files_of
+from corpusvec.transforms.snapshots.manifests import FORMATS, files_of
 from corpusvec.transforms.snapshots.recipes import differences
 from corpusvec.transforms.snapshots.schemas import SENTENCES
 from corpusvec.transforms.storage.digests import key_of
@@ -100,10 +100,10 @@ def lines(report: Report, as_json: bool) -> Iterable[str]:
 def _manifest(output: str, asked: str | None) -> Mapping[str, Any]:
     with one_sentence(output):
         manifest = manifest_of(output, snapshot_named(output, asked))
-    if (version := manifest["format_version"]) != FORMAT_VERSION:
+    if (version := manifest["format_version"]) not in FORMATS:
         raise ValueError(
             f"{output}: {manifest['id']} was made by another version of corpusvec (its format is"
-            f" {version}, this one's is {FORMAT_VERSION}); embed again"
+            f" {version}, this one knows {' and '.join(map(str, FORMATS))}); embed again"
         )
     return manifest
 

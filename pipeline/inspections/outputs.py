@@ -23,6 +23,7 @@ from corpusvec.pipeline.inspections.output_facts import (
 )
 from corpusvec.pipeline.terminal.formats import shortened
 from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.file_lists import with_files
 from corpusvec.transforms.snapshots.layouts import (
     LATEST,
     MANIFEST,
@@ -70,6 +71,7 @@ def read(place: str) -> OutputReport:
             return _of_output(place, None)
         if folder == "snapshots" and is_id(name):
             return _of_output(output, name)
+        manifest = with_files(place, manifest)
         notes = _missing(place, manifest)
         return OutputReport(path=None, snapshot=_snapshot(place, manifest), notes=notes)
 
@@ -115,6 +117,8 @@ def _of_output(output: str, asked: str | None) -> OutputReport:
     }
     shown = asked or (named if named in manifests else max(manifests, default=None))
     folder = Snapshot(output, shown).folder if shown else ""
+    if shown:
+        manifests[shown] = with_files(folder, manifests[shown])
     fingerprints = {_run(manifest).get("fingerprint") for manifest in manifests.values()}
     notes = []
     if named is not None and named not in manifests:

@@ -15,7 +15,7 @@ from corpusvec.transforms.snapshots.layouts import (
     read_manifest,
     snapshot_ids,
 )
-from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION
+from corpusvec.transforms.snapshots.manifests import NEWEST_FORMAT
 from corpusvec.transforms.storage.stores import ask, served
 
 
@@ -63,7 +63,7 @@ def manifest_of(output: str, one: str) -> Mapping[str, Any]:
             f"{output}: the manifest of {one} cannot be read ({error}); to see what is damaged,"
             f" run: {command('verify', output, one)}"
         ) from error
-    if version > FORMAT_VERSION:
+    if version > NEWEST_FORMAT:
         raise RuntimeError(
             f"{one}: was made by a later version of corpusvec (format {version}); use that one"
         )

@@ -16,8 +16,9 @@ from corpusvec.pipeline.outputs.verified_rows import Check, Documents, Tokens, c
 from corpusvec.pipeline.settings import fingerprint
 from corpusvec.transforms.elements import WrittenFile
 from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.file_lists import LIST, BrokenList, is_beside, with_files
 from corpusvec.transforms.snapshots.layouts import LATEST, MANIFEST, latest
-from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION, MADE, REPEATED
+from corpusvec.transforms.snapshots.manifests import MADE, NEWEST_FORMAT, REPEATED
 from corpusvec.transforms.snapshots.schemas import REJECTED, SENTENCES, TOKENS
 from corpusvec.transforms.storage.files import exists, files_in, join, open_file, size_and_digest
 from corpusvec.transforms.storage.stores import damage
@@ -85,18 +86,23 @@ def _verify(output: str, snapshot_id: str) -> Verified:
         return found
     try:
         manifest = _manifest(folder, snapshot_id)
+        listed = {LIST} if is_beside(manifest) else set()
+        manifest = with_files(folder, manifest)
         files = [WrittenFile(**file) for file in manifest["files"]]
         promised = {str(name): int(n) for name, n in manifest["counts"].items()}
         run = dict(manifest["run"])
     except _Unreadable as error:
         found.problems.append(Problem(MANIFEST, *error.args))
         return found
+    except BrokenList as error:
+        found.problems.append(Problem(LIST, error.what, f"{_EMBED}; {_INSTEAD}"))
+        return found
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         said = f"is not the manifest of a snapshot ({type(error).__name__}: {error})"
         found.problems.append(Problem(MANIFEST, said, f"{_EMBED}; {_INSTEAD}"))
         return found
     found.problems += _about_run(manifest, run)
-    found.problems += _about_names(there, files)
+    found.problems += _about_names(there - listed, files)
     _read(found, folder, files, run)
     if not _damaged(found, files):  # else they cannot agree
         found.problems += _about_counts(found.counts, promised)
@@ -114,10 +120,10 @@ def _manifest(folder: str, snapshot_id: str) -> Mapping[str, Any]:
     except ValueError as error:
         raise _Unreadable(f"is not JSON ({error})", f"{_EMBED}; {_INSTEAD}") from error
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
-    if isinstance(version, int) and version > FORMAT_VERSION:
+    if isinstance(version, int) and version > NEWEST_FORMAT:
         raise _Unreadable(
             f"is of format {version}, of a later version of corpusvec; this one knows formats up to"
-            f" {FORMAT_VERSION}",
+            f" {NEWEST_FORMAT}",
             "verify it with that version",
         )
     if not isinstance(version, int) or manifest.get("id") != snapshot_id:
@@ -162,10 +168,10 @@ def _read(
     others = [file for file in files if file.table not in of]
     fingerprint_, missing = run.get("fingerprint"), {problem.file for problem in found.problems}
     for file in [*of[SENTENCES], *of[TOKENS], *others]:
+        if file is next(iter(of[TOKENS]), None):
+            tokens.compare = not _damaged(found, of[SENTENCES])
         if file.path in missing:
             continue
-        if file.table == TOKENS:
-            tokens.compare = not _damaged(found, of[SENTENCES])
         path = join(folder, file.path)
         size, problems = _about_bytes(path, file)
         found.files, found.bytes = found.files + 1, found.bytes + size

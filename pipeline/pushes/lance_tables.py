@@ -164,10 +164,11 @@ class LanceTable:
             indexed = {name for index in there.describe_indices() for name in index.field_names}
         for field in schema:
             if pa.types.is_fixed_size_list(field.type) and field.name not in indexed:
+                bits = field.type.value_type == pa.uint8()
+                kind = "'IVF_FLAT', metric='hamming'" if bits else "'IVF_HNSW_SQ', metric='cosine'"
                 yield (
                     f"{field.name} has no index; to search faster, run in Python:"
-                    f" lance.dataset({self._place!r}).create_index({field.name!r},"
-                    " 'IVF_HNSW_SQ', metric='cosine')"
+                    f" lance.dataset({self._place!r}).create_index({field.name!r}, {kind})"
                 )
 
 

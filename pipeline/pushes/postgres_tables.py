@@ -26,7 +26,8 @@ _ROWS = 10_000  # that are read or taken away at once
 # Classes of errors that another try does not help: of data, names, rights, limits.
 _LASTING = {"0A", "22", "23", "28", "2B", "3D", "3F", "42", "54"}
 _REFUSED = ("password", "does not exist", "pg_hba.conf", "invalid", "authentication", "support SSL")
-_INDEXED = {"vector": 2000, "halfvec": 4000}  # the most dimensions of an index
+_INDEXED = {"vector": 2000, "halfvec": 4000, "bit": 64_000}  # the most dimensions of an index
+_MAY_LACK = ("pair", "start", "end")
 
 
 @contextlib.contextmanager
@@ -177,9 +178,9 @@ class PostgresTable:
             return
         self.forget_waiting()
         columns = [
-            self._sql.SQL("{} " + type_of(field) + " NOT NULL" * (field.name != "pair")).format(
-                self._sql.Identifier(field.name)
-            )
+            self._sql.SQL(
+                "{} " + type_of(field) + " NOT NULL" * (field.name not in _MAY_LACK)
+            ).format(self._sql.Identifier(field.name))
             for field in schema
         ]
         self._run(
@@ -190,7 +191,8 @@ class PostgresTable:
 
     def _check_types(self, schema: pa.Schema) -> None:
         """Raises `UsageError` where pgvector, or a type of it, is not there."""
-        for kind in sorted({type_of(field).partition("(")[0] for field in schema}):
+        # An index of bits needs pgvector, too.
+        for kind in sorted({"vector", *(type_of(field).partition("(")[0] for field in schema)}):
             if self._run("SELECT to_regtype(%s)", [kind]).fetchone()[0]:
                 continue
             try:
@@ -284,7 +286,8 @@ def _index(name: str, kind: str, table: str, indexes: Sequence[str]) -> str:
         return ""
     base, _, size = kind.rstrip(")").partition("(")
     if int(size) <= _INDEXED[base]:
-        return f"CREATE INDEX ON {table} USING hnsw ({name} {base}_cosine_ops)"
+        distance = "hamming" if base == "bit" else "cosine"
+        return f"CREATE INDEX ON {table} USING hnsw ({name} {base}_{distance}_ops)"
     if int(size) <= _INDEXED["halfvec"]:
         half = f"({name}::halfvec({size})) halfvec_cosine_ops"
         return f"CREATE INDEX ON {table} USING hnsw ({half})"

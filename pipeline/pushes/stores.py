@@ -14,6 +14,7 @@ import pyarrow as pa
 from corpusvec.transforms.storage.digests import as_keys
 from corpusvec.transforms.storage.stores import Outage
 
+BITS = b"bits"  # in the metadata of a field of bytes: how many of their bits are of the vector
 WIDTH = 16  # bytes of a row's digest
 LOCK_SECONDS = 30.0  # a push that was killed may hold its table for as long as the server works
 _POLL_SECONDS = 0.2

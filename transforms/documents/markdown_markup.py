@@ -7,7 +7,9 @@ and comments go, and the layout of lists, quotes and tables goes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -35,7 +37,7 @@ _INLINE = re.compile(
     |\[\[(?P<wiki>[^\[\]\n|]*)(?:\|(?P<alias>[^\[\]\n]*))?\]\]
     |(?P<image>!)?\[(?P<words>(?:[^\[\]\\\n]|\\.|!?\[(?:[^\[\]\\\n]|\\.)*\](?:\([^()\n]*\))?)*)\]
         (?P<target>\((?:[^()\n\\]|\\.|\([^()\n]*\))*\)|\[[^\[\]\n]*\])
-    |(?P<note>\[\^[^\]\s]+\])
+    |(?P<note>\[\^[^\]\s]{1,999}\])
     |<(?P<address>(?:https?://|mailto:)[^<>\s]+)>
     |(?P<html></?[A-Za-z][^<>\n]*>)
     |==(?P<bright>[^\s=](?:[^=\n]*[^\s=])?)==
@@ -80,15 +82,17 @@ def parsed(text: str) -> Parsed:
         elif not in_code:
             cuts += _line_cuts(text, start, line, links)
     comments = [
-        comment.span()
-        for comment in _COMMENT.finditer(text)
-        if not any(start <= comment.start() < stop for start, stop, _ in code)
+        comment.span() for comment in _COMMENT.finditer(text) if not _is_in(comment.start(), code)
     ]
-    seen = (
-        link for link in links if not any(start <= link.start < stop for start, stop in comments)
-    )
+    seen = (link for link in links if not _is_in(link.start, comments))
     runs = rest_of(len(text), [*cuts, *comments])
     return Parsed(runs, sorted(seen, key=lambda link: link.start))
+
+
+def _is_in(place: int, blocks: Sequence[tuple[int, ...]]) -> bool:
+    """Whether a place is in one of the blocks, which are ascending and disjoint."""
+    before = bisect_right(blocks, place, key=itemgetter(0))
+    return before > 0 and place < blocks[before - 1][1]
 
 
 def headings(text: str) -> list[tuple[int, str]]:

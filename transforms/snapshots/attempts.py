@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from corpusvec.transforms.elements import WrittenFile
-from corpusvec.transforms.snapshots.manifests import FORMAT_VERSION
+from corpusvec.transforms.snapshots.file_lists import IN_MANIFEST
 from corpusvec.transforms.snapshots.schemas import CHANGES, REJECTED, SENTENCES
 from corpusvec.transforms.storage.files import write
 from corpusvec.transforms.storage.stores import is_remote
@@ -25,7 +25,7 @@ def note_complete(attempt: str, file: WrittenFile, about: Mapping[str, Any]) -> 
     """Write down that a file of an attempt is complete; on object stores nobody looks for it."""
     if is_remote(attempt) or file.table in (REJECTED, CHANGES):
         return
-    said = {"format": FORMAT_VERSION, "run": about["fingerprint"], "file": asdict(file)}
+    said = {"format": IN_MANIFEST, "run": about["fingerprint"], "file": asdict(file)}
     path = f"{attempt}/{REPORTS}/{file.path.replace('/', '-')}.json"
     with contextlib.suppress(FileNotFoundError):  # its run has abandoned the attempt
         write(path, json.dumps(said).encode())
@@ -49,6 +49,6 @@ def complete_files(attempt: str, fingerprint: str) -> tuple[WrittenFile, ...]:
             said = json.loads(path.read_bytes())
         except (OSError, ValueError):  # the run was killed just then
             continue
-        if (said["format"], said["run"]) == (FORMAT_VERSION, fingerprint):
+        if (said["format"], said["run"]) == (IN_MANIFEST, fingerprint):
             found.append(WrittenFile(**said["file"]))
     return tuple(found)

@@ -20,6 +20,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from corpusvec.transforms.snapshots.attempts import REPORTS, any_complete, forget_complete
+from corpusvec.transforms.snapshots.file_lists import LIST, put_beside
 from corpusvec.transforms.snapshots.layouts import (
     BEGUN,
     ENDED,
@@ -120,8 +121,10 @@ class Snapshot:
             return read_manifest(self.output, self.id)
         reported = {file["path"] for file in manifest["files"]}
         self._check_there(reported)
-        remove(*(join(self.attempt, path) for path in self._data() - reported))
-        content = json.dumps(manifest, ensure_ascii=False, indent=1).encode()
+        # A list of an earlier try stays until it is written again: its manifest may be there.
+        remove(*(join(self.attempt, path) for path in self._data() - reported - {LIST}))
+        stored = put_beside(self.attempt, manifest)
+        content = json.dumps(stored, ensure_ascii=False, indent=1).encode()
         write(join(self.attempt, MANIFEST), content)
         if self.attempt != self.folder:
             forget_complete(self.attempt)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from corpusvec.transforms.snapshots.file_lists import with_files
 from corpusvec.transforms.storage.files import exists, join, matching, open_file
 from corpusvec.transforms.storage.stores import Refused, ask, is_remote, unserved
 
@@ -54,9 +55,13 @@ def latest(output: str) -> str | None:
 
 
 def read_manifest(output: str, snapshot_id: str) -> dict[str, Any]:
-    """The manifest of a snapshot that is whole. Raises `ValueError` where there is none."""
-    with open_file(manifest_path(output, snapshot_id)) as stream:
-        return json.loads(stream.read())
+    """The manifest of a snapshot that is whole, with the list of its files. Raises `ValueError`
+    where there is none, or its list is damaged.
+    """
+    path = manifest_path(output, snapshot_id)
+    with open_file(path) as stream:
+        manifest = json.loads(stream.read())
+    return with_files(path.removesuffix(f"/{MANIFEST}"), manifest)
 
 
 def manifest_path(output: str, snapshot_id: str) -> str:

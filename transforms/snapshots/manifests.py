@@ -11,10 +11,13 @@ from typing import Any
 from corpusvec.transforms.documents import ages
 from corpusvec.transforms.elements import Count, DamagedFile, Dated, Note, WrittenFile
 from corpusvec.transforms.measures.clocks import PEAK
+from corpusvec.transforms.snapshots.file_lists import BESIDE_IT, IN_MANIFEST, format_for
 from corpusvec.transforms.snapshots.recipes import another, other_limit
 from corpusvec.transforms.snapshots.schemas import CHANGES, REJECTED, SENTENCES
 
-FORMAT_VERSION = 2  # 2: `model_text_sha256`, and counts of rows embedded and reused
+# 2: `model_text_sha256`, and counts of rows embedded and reused. 3: the list of files is beside it.
+FORMATS = (IN_MANIFEST, BESIDE_IT)  # of which rows are read and reused; later ones are refused
+NEWEST_FORMAT = FORMATS[-1]
 UNREAD = "unread_before"  # files of the snapshot before that could not be compared
 TAKEN = "taken_from_"  # and the id of a snapshot: documents that damaged files of later ones had
 _WORTH_A_NOTE = 3  # snapshots in a row that brought nothing new
@@ -60,7 +63,7 @@ def make_manifest(
         about = {**about, "previous": None}
     finished = datetime.now(timezone.utc)
     made = {
-        "format_version": FORMAT_VERSION,
+        "format_version": format_for(len(files)),
         "id": snapshot_id,
         "finished": finished.isoformat(timespec="milliseconds"),
         "seconds": _seconds(about, finished),

@@ -9,6 +9,7 @@ import os
 from typing import Any, BinaryIO, NamedTuple
 
 from corpusvec.transforms.storage.globs import read_state
+from corpusvec.transforms.storage.s3_clients import share_clients
 from corpusvec.transforms.storage.stores import is_remote
 
 _CHUNK = 1 << 20  # bytes that are read at once
@@ -148,4 +149,5 @@ def _file_systems() -> Any:
     """Beam's; it takes a second to import."""
     from apache_beam.io.filesystems import FileSystems
 
+    share_clients()
     return FileSystems

@@ -47,11 +47,15 @@ def quantized(vectors: np.ndarray, how: Quantization) -> np.ndarray:
 def restored(stored: np.ndarray, how: Quantization) -> np.ndarray:
     """[..., W] as `quantized` gives them -> [..., D] float32."""
     if how.ranges is None:
-        bits = stored.view(np.uint8) ^ np.uint8(0 if how.dtype == UBINARY else _SIGN)
-        signs = np.unpackbits(bits, axis=-1, count=how.dimensions)
+        signs = np.unpackbits(as_bits(stored, how), axis=-1, count=how.dimensions)
         return signs.astype(np.float32) * 2 - 1
     starts, steps, halves = _buckets(how.ranges)
     return (stored.astype(np.float32) + 128) * steps + (starts + halves)
+
+
+def as_bits(stored: np.ndarray, how: Quantization) -> np.ndarray:
+    """Bytes of either type -> the same in the one that holds the bits, uint8."""
+    return stored.view(np.uint8) ^ np.uint8(0 if how.dtype == UBINARY else _SIGN)
 
 
 def _buckets(ranges: Ranges) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from itertools import chain
 
 import pytest
@@ -175,3 +176,20 @@ def test_a_long_line_of_spaces_takes_no_longer_than_words():
     text = f"a{' ' * 200_000}b\n{' ' * 200_000}c [[d]]"  # minutes, where each space is tried twice
     assert shown(text).split() == ["a", "b", "c", "d"]
     assert headings(text) == []
+
+
+HOSTILE = {
+    "comments": "a %%comment%% b\n" * 20_000,
+    "comments and tags": "#tag %%comment%%\n" * 20_000,
+    "comments and links": "[[a]] <!-- x --> [b](c.md)\n" * 20_000,
+    "comments and code": "```\ncode\n```\n%%x%%\n" * 20_000,
+    "comments in a line": "a %%comment%% #b " * 20_000,
+    "open notes": "[^a" * 20_000,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_time_is_linear_in_the_length(text):
+    start = time.process_time()
+    parsed(text)
+    assert time.process_time() - start < 3  # quadratic: ten times that

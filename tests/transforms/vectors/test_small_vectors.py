@@ -276,11 +276,12 @@ def test_ranges_of_another_width_are_named(embed, tiny, source, tmp_path):
     assert "has ranges of 5 dimensions, and vector has 16" in outcome.err
 
 
-def test_too_few_documents_to_measure(embed, tiny, tmp_path):
-    source = write_lines(tmp_path / "in.txt", ["alone"])
+@pytest.mark.parametrize("texts", [["alone"], ["alike"] * 3], ids=["one", "all alike"])
+def test_too_few_documents_to_measure(embed, tiny, tmp_path, texts):
+    source = write_lines(tmp_path / "in.txt", texts)
     outcome = embed(tiny, source, "--vector_dtype=int8")
     assert outcome.code == 2
-    assert "ranges are measured on two documents at least" in outcome.err
+    assert "ranges are measured on two different vectors at least, and the first" in outcome.err
     assert not (outcome.output / "snapshots").exists() or not list(
         (outcome.output / "snapshots").glob("2*")
     )
