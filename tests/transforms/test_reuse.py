@@ -404,7 +404,7 @@ def test_what_is_not_served_is_not_damaged(path, error, expected, monkeypatch):
     def fail(path):
         raise error
 
-    monkeypatch.setattr("corpusvec.transforms.snapshots.earlier_rows.size_and_digest", fail)
+    monkeypatch.setattr("corpusvec.transforms.snapshots.earlier_rows.sha256", fail)
     file = WrittenFile("sentences", "a.parquet", 1, 4, "digest", {})
     with pytest.raises(expected) as caught:
         check_file(EarlierFile(path, file, fresh=False))
