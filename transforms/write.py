@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,8 @@ from corpusvec.transforms.snapshots.copies import (
     by_tokens_file,
     copied_sentences,
     copied_tokens,
+    whole_sentences,
+    whole_tokens,
 )
 from corpusvec.transforms.snapshots.earlier_rows import Earlier
 from corpusvec.transforms.snapshots.layouts import published_manifest
@@ -36,9 +38,11 @@ from corpusvec.transforms.snapshots.manifests import (
     why_not_published,
 )
 from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
-from corpusvec.transforms.snapshots.tables import TableFiles, broken
+from corpusvec.transforms.snapshots.tables import TableFiles, Whole, broken
 
 _GROUP_BYTES = 6 << 20  # of a row group, in memory
+_Whole = Callable[[str, pa.Table], Whole | None]
+_Copied = Callable[[str, pa.Table], Iterator[pa.Table]]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -225,12 +229,32 @@ class _CopyFn(beam.DoFn):
         folder = group.file.rsplit("/", 2)[0]
         if folder in self._spare:
             self._taken[folder.rpartition("/")[2]] += len(group.rows)
-        for rows in self._ahead(copied_sentences(group.file, group.rows)):
-            yield from self._write(SENTENCES, rows)
+        how = (whole_sentences, copied_sentences)
+        yield from self._of_file(SENTENCES, group.file, group.rows, *how)
         if TOKENS in self._tables:
             for path, some in by_tokens_file(group.rows):
-                for rows in self._ahead(copied_tokens(path, some)):
-                    yield from self._write(TOKENS, rows)
+                yield from self._of_file(TOKENS, path, some, whole_tokens, copied_tokens)
+
+    def _of_file(
+        self, table: str, path: str, rows: pa.Table, whole: _Whole, copied: _Copied
+    ) -> Iterator[WrittenFile]:
+        """Copies of the rows of a file: of the whole file where it would be no other one."""
+        files = self._files[table]
+        if files.would_be(path) and (file := whole(path, rows)):
+            self._count(table, file.n, file.counts)
+            yield from files.copy(file)
+            return
+        for some in self._ahead(copied(path, rows)):
+            counts = schemas.sentence_counts(some) if table == SENTENCES else {}
+            self._count(table, len(some), counts)
+            yield from files.write(some)
+
+    def _count(self, table: str, rows: int, counts: Mapping[str, int]) -> None:
+        if table == SENTENCES:
+            counters.count("documents", rows)
+            counters.count(self._made, rows)
+            counters.count("tokens", counts["tokens"])
+            counters.count("copied_tokens", counts["tokens"])
 
     def _ahead(self, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
         """The same, of which the next one is read while one is written."""
@@ -238,15 +262,6 @@ class _CopyFn(beam.DoFn):
         while (rows := ahead.result()) is not None:
             ahead = self._thread.submit(next, tables, None)
             yield rows
-
-    def _write(self, table: str, rows: pa.Table) -> Iterator[WrittenFile]:
-        if table == SENTENCES:
-            counters.count("documents", len(rows))
-            counters.count(self._made, len(rows))
-            n_tokens = schemas.sentence_counts(rows)["tokens"]
-            counters.count("tokens", n_tokens)
-            counters.count("copied_tokens", n_tokens)
-        yield from self._files[table].write(rows)
 
     def finish_bundle(self):
         for report in self._spent.during(self._close()):

@@ -404,7 +404,7 @@ def test_what_is_not_served_is_not_damaged(path, error, expected, monkeypatch):
     def fail(path):
         raise error
 
-    monkeypatch.setattr("corpusvec.transforms.snapshots.earlier_rows.size_and_digest", fail)
+    monkeypatch.setattr("corpusvec.transforms.snapshots.earlier_rows.sha256", fail)
     file = WrittenFile("sentences", "a.parquet", 1, 4, "digest", {})
     with pytest.raises(expected) as caught:
         check_file(EarlierFile(path, file, fresh=False))
@@ -595,6 +595,54 @@ def test_many_copies_wait_on_the_disk(tiny, embed, full, tmp_path, monkeypatch):
     assert counts(again) == {"documents": 600, "embedded": 0, "reused": 600, "repeated": 0}
     assert_same(again, full(source, *FLAGS))
     assert len(opened) <= 600 // 10 + len(set(opened))
+
+
+def edited(texts: dict[str, str]) -> list[str]:
+    return records(**texts | {"d7": "other words"})
+
+
+def with_other_metadata(texts: dict[str, str]) -> list[str]:
+    return [line.replace('"at": "7d"', '"at": "elsewhere"') for line in records(**texts)]
+
+
+def in_another_order(texts: dict[str, str]) -> list[str]:
+    return records(**texts)[::-1]
+
+
+def as_they_are(texts: dict[str, str]) -> list[str]:
+    return records(**texts)
+
+
+def tables_by_digest(outcome) -> dict[str, str]:
+    return {file["digest"]: file["table"] for file in manifest_of(outcome)["files"]}
+
+
+SPLIT = "--vector_encoding=byte_stream_split"
+LATER = {
+    "nothing": (as_they_are, (), {"sentences", "tokens"}),
+    "a text": (edited, (), set()),
+    "what is said of a text": (with_other_metadata, (), {"tokens"}),
+    "the order": (in_another_order, (), {"tokens"}),
+    "the encoding": (as_they_are, (SPLIT,), set()),
+}
+
+
+@pytest.mark.parametrize(("later", "flags", "same"), LATER.values(), ids=LATER)
+def test_full_files_are_copied_as_they_are_where_that_makes_no_difference(
+    tiny, embed, full, tmp_path, monkeypatch, later, flags, same
+):
+    monkeypatch.setattr("corpusvec.transforms.snapshots.tables.FILE_BYTES", 1)
+    source = write_lines(tmp_path / "in.jsonl", records(**pages(30)))
+    first = tables_by_digest(embed(tiny, source, *FLAGS))
+    write_lines(source, later(pages(30)))
+    again = embed(tiny, source, *FLAGS, *flags)
+    assert again.code == 0, again.err
+    kept = tables_by_digest(again)
+    assert {kept[digest] for digest in first.keys() & kept.keys()} == same
+    assert counts(again)["reused"] == 30 - (later is edited)
+    whole = full(source, *FLAGS, *flags)
+    assert manifest_of(again)["counts"]["tokens"] == manifest_of(whole)["counts"]["tokens"]
+    assert_same(again, whole)
 
 
 def test_times_of_all_stages_are_told(tiny, embed, tmp_path):

@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 
 from corpusvec.transforms.elements import Place
 from corpusvec.transforms.ranges import places_of
+from corpusvec.transforms.snapshots.schemas import COUNTED, sentence_counts
+from corpusvec.transforms.snapshots.tables import Whole
 from corpusvec.transforms.storage.files import open_file
 
 _GROUP_BYTES = 6 << 20  # of a table that is given out
@@ -126,6 +128,42 @@ def copied_tokens(path: str, rows: pa.Table) -> Iterator[pa.Table]:
         which = np.repeat(np.arange(first, last), lengths[first:last])
         yield _with(taken, {"id": rows["id"].take(pa.array(which))})
         del taken
+
+
+def whole_sentences(path: str, rows: pa.Table) -> Whole | None:
+    """The file of sentences, where `Copies` name all of its rows and nothing that is fresh differs
+    from what it says.
+    """
+    rows = rows.sort_by("row")
+    fresh = rows.drop_columns(list(Place._fields))
+    with open_file(path) as stream:
+        file = pq.ParquetFile(stream)
+        if not _says(file, rows["row"].to_numpy(), np.ones(len(rows), np.int64), fresh):
+            return None
+        counted = file.read(list(COUNTED.values()), use_threads=False)
+        return Whole(path, len(counted), sentence_counts(counted))
+
+
+def whole_tokens(path: str, rows: pa.Table) -> Whole | None:
+    """The same of a file of tokens."""
+    rows = rows.sort_by("tokens_row")
+    starts, lengths = (rows[name].to_numpy() for name in ("tokens_row", "n_tokens"))
+    which = np.repeat(np.arange(len(rows)), lengths)
+    with open_file(path) as stream:
+        file = pq.ParquetFile(stream)
+        ids = pa.table({"id": rows["id"].take(pa.array(which))})
+        return Whole(path, len(which), {}) if _says(file, starts, lengths, ids) else None
+
+
+def _says(file: pq.ParquetFile, starts: np.ndarray, lengths: np.ndarray, fresh: pa.Table) -> bool:
+    """Whether ranges of rows, ascending by their starts, are all of a file, and it has the same in
+    columns of which it is known.
+    """
+    ends = np.cumsum(lengths)
+    if ends[-1] != file.metadata.num_rows or (starts != ends - lengths).any():
+        return False
+    there = set(fresh.column_names) <= set(file.schema_arrow.names)
+    return there and file.read(fresh.column_names, use_threads=False).equals(fresh)
 
 
 def by_tokens_file(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:

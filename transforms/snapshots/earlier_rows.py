@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 
 from corpusvec.transforms.elements import DamagedFile, Place, WrittenFile
 from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
-from corpusvec.transforms.storage.digests import Rows
-from corpusvec.transforms.storage.files import open_file, size_and_digest
+from corpusvec.transforms.storage.digests import Rows, as_keys
+from corpusvec.transforms.storage.file_digests import sha256
+from corpusvec.transforms.storage.files import open_file
 from corpusvec.transforms.storage.stores import damage
 
 _HEX = 64  # digits of a SHA-256
@@ -77,7 +78,7 @@ def check_file(file: EarlierFile) -> None:
         return
     path = file.path
     try:
-        _, digest = size_and_digest(path)
+        digest = sha256(path)
     except Exception as error:  # each file system has its own
         raise Damaged(path, f"cannot be read ({damage(path, error)})") from error
     if digest != file.file.digest:
@@ -97,9 +98,9 @@ def sentence_rows(file: EarlierFile) -> Rows:
 
 def _halves(digests: pa.ChunkedArray) -> np.ndarray:
     """[N] hexadecimal digests -> the first 16 bytes of each, [N, 2] uint64."""
-    text = "".join(digests.to_pylist())
-    full = np.frombuffer(binascii.unhexlify(text), np.uint8).reshape(-1, _HEX // 2)
-    return np.ascontiguousarray(full[:, :16]).view("<u8")
+    fixed = digests.combine_chunks().cast(pa.binary()).cast(pa.binary(_HEX))
+    digits = np.frombuffer(fixed.buffers()[1], np.uint8, _HEX * len(fixed)).reshape(-1, _HEX)
+    return as_keys(binascii.unhexlify(digits[:, : _HEX // 2].tobytes()))
 
 
 def token_runs(file: EarlierFile) -> Runs:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from corpusvec.transforms.columns import Documents, Sentences, TokenRows
 from corpusvec.transforms.elements import Failure
@@ -21,6 +22,12 @@ from corpusvec.transforms.storage.digests import model_text_digests, quoted, tex
 
 SENTENCES, TOKENS, REJECTED, CHANGES = "sentences", "tokens", "rejected", "changes"
 METADATA_KEY = b"corpusvec"
+COUNTED: Mapping[str, str] = {  # what the manifest has sums of, and the columns of it
+    "tokens": "n_tokens",
+    "windows": "n_windows",
+    "dropped_tokens": "n_dropped",
+    "unknown_tokens": "n_unknown",
+}
 PLAIN, BYTE_STREAM_SPLIT = "plain", "byte_stream_split"  # how vectors are stored
 
 
@@ -120,9 +127,9 @@ def vectors_column(values: np.ndarray) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
 
-def with_metadata(table: pa.Table, about: Mapping[str, Any]) -> pa.Table:
-    """The table with what made it in its file's metadata, under the key `corpusvec`, as JSON."""
-    return table.replace_schema_metadata({METADATA_KEY: json.dumps(about, sort_keys=True).encode()})
+def file_metadata(about: Mapping[str, Any]) -> dict[bytes, bytes]:
+    """What made a table, as its file's metadata: under the key `corpusvec`, as JSON."""
+    return {METADATA_KEY: json.dumps(about, sort_keys=True).encode()}
 
 
 def parquet_options(schema: pa.Schema, encoding: str = PLAIN) -> dict[str, Any]:
@@ -147,6 +154,14 @@ def parquet_options(schema: pa.Schema, encoding: str = PLAIN) -> dict[str, Any]:
         + [name for name in schema.names if name in ("id", "source", "token")],
         "write_statistics": [field.name for field in schema if not pa.types.is_nested(field.type)],
     }
+
+
+def is_as_written(file: pq.FileMetaData, about: Mapping[str, Any], encoding: str) -> bool:
+    """Whether a file has what `file_metadata` makes of `about`, and its vectors in `encoding`."""
+    made = file_metadata(about).items() <= (file.metadata or {}).items()
+    columns = map(file.row_group(0).column, range(file.num_columns))
+    is_split = any("BYTE_STREAM_SPLIT" in column.encodings for column in columns)
+    return made and is_split == (encoding == BYTE_STREAM_SPLIT)
 
 
 def rejected_line(failure: Failure) -> bytes:
@@ -175,14 +190,8 @@ def size_of(rows: Sentences | TokenRows | Failure) -> int:
 
 
 def sentence_counts(table: pa.Table) -> dict[str, int]:
-    """Sums over a table of sentences that the manifest has."""
-    sums = {
-        "tokens": "n_tokens",
-        "windows": "n_windows",
-        "dropped_tokens": "n_dropped",
-        "unknown_tokens": "n_unknown",
-    }
-    return {name: pc.sum(table[column]).as_py() or 0 for name, column in sums.items()}
+    """Sums over a table of sentences that the manifest has, of the columns that are `COUNTED`."""
+    return {name: pc.sum(table[column]).as_py() or 0 for name, column in COUNTED.items()}
 
 
 TABLES: Mapping[str, Callable[[Any], pa.Table]] = {

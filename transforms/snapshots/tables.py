@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import secrets
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,10 +20,11 @@ from corpusvec.transforms.elements import Failure, WrittenFile
 from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.snapshots import schemas
 from corpusvec.transforms.snapshots.attempts import note_complete
-from corpusvec.transforms.storage.files import create
+from corpusvec.transforms.storage.files import create, open_file
 from corpusvec.transforms.storage.stores import is_remote, reason
 
 FILE_BYTES = 256 << 20  # a file that has so many is closed
+_CHUNK = 1 << 20  # bytes that are copied at once
 _PATIENCE, _SHARE = 30.0, 0.1  # seconds, and of the time gone by: so long after the one before it
 
 
@@ -74,6 +76,16 @@ class _Hashed:
             self.closed = True
             with self._named():
                 self._stream.close()
+
+
+class Whole(NamedTuple):
+    """A file with `n` rows of an earlier snapshot, of which all are copied as they stand; `counts`
+    are sums over them.
+    """
+
+    path: str
+    n: int
+    counts: Mapping[str, int]
 
 
 class _TableFile(ABC):
@@ -139,6 +151,16 @@ class _Parquet(_TableFile):
         return super().close()
 
 
+class _Copied(_TableFile):
+    """A file of another snapshot, byte for byte."""
+
+    def write(self, rows: Whole) -> None:
+        with open_file(rows.path) as stream:
+            while chunk := stream.read(_CHUNK):
+                self._stream.write(chunk)
+        self._rows, self._counts = rows.n, Counter(rows.counts)
+
+
 class TableFiles:
     """The files of `table` that a bundle writes into a folder, one after the other: Parquet with
     `about` in each file's metadata and vectors in `encoding`, or JSON lines for rejected records.
@@ -168,7 +190,7 @@ class TableFiles:
     def write(self, rows: pa.Table | Sequence[Failure]) -> Iterator[WrittenFile]:
         """Append rows, as one group; gives out the file if that completes it."""
         if isinstance(rows, pa.Table):
-            rows = schemas.with_metadata(rows, self._about)
+            rows = rows.replace_schema_metadata(schemas.file_metadata(self._about))
         if self._file is None:
             self._file = self._open()
         self._file.write(rows)
@@ -186,9 +208,27 @@ class TableFiles:
             self._since = now
         return now - self._since > max(_PATIENCE, (now - self._began) * _SHARE)
 
-    def _open(self) -> _TableFile:
-        path = f"{self._table}/{self._name}-{self._count:05}"
+    def would_be(self, path: str) -> bool:
+        """Whether a file that is there is full, and as its rows would be written now."""
+        with open_file(path) as stream:
+            if stream.seek(0, os.SEEK_END) < FILE_BYTES:
+                return False
+            return schemas.is_as_written(pq.read_metadata(stream), self._about, self._encoding)
+
+    def copy(self, whole: Whole) -> Iterator[WrittenFile]:
+        """A file as it is, beside the one that is open."""
+        file = _Copied(self._folder, self._table, f"{self._next()}.parquet")
+        with contextlib.closing(file):
+            file.write(whole)
+            yield self._closed(file)
+
+    def _next(self) -> str:
+        """The path of one more file, without its suffix."""
         self._count += 1
+        return f"{self._table}/{self._name}-{self._count - 1:05}"
+
+    def _open(self) -> _TableFile:
+        path = self._next()
         if self._table == schemas.REJECTED:
             return _Lines(self._folder, self._table, f"{path}.jsonl")
         return _Parquet(self._folder, self._table, f"{path}.parquet", self._encoding)
@@ -198,13 +238,14 @@ class TableFiles:
         self._since = None
         if self._file is not None:
             file, self._file = self._file, None
-            report = file.close()
-            if self._table == schemas.SENTENCES:
-                report = replace(report, counts={**report.counts, self._made: report.rows})
-            note_complete(self._folder, report, self._about)
-            if self._spent:
-                report = replace(report, work=self._spent.counts())
-            yield report
+            yield self._closed(file)
+
+    def _closed(self, file: _TableFile) -> WrittenFile:
+        report = file.close()
+        if self._table == schemas.SENTENCES:
+            report = replace(report, counts={**report.counts, self._made: report.rows})
+        note_complete(self._folder, report, self._about)
+        return replace(report, work=self._spent.counts()) if self._spent else report
 
     def abort(self) -> None:
         """Let go of what nobody will report."""
