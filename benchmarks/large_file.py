@@ -11,7 +11,7 @@ from benchmarks import corpora, sharing
 from benchmarks.plans import Plan
 from benchmarks.rows import Row, not_measured, rates, ratio
 
-_BYTES, _MEAN = 512 << 20, 100  # of the file; tokens of a line
+_BYTES, _MEAN = 128 << 20, 100  # of the file; tokens of a line
 _LINES = 5_000  # that differ in more than their number
 _LEAST = 1.6
 _WHAT = "Flink, one file, null encoder, two TaskManagers ÷ one, a core each"
