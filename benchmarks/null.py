@@ -81,28 +81,31 @@ def _write(path: Path, lines: Sequence[str]) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class _Took:
-    """Seconds from the first record to the end, those of all cores together, and MiB at most."""
+class Took:
+    """Seconds from the first record to the end, those of all cores together, those of all cores
+    for the whole program, and MiB at most.
+    """
 
     wall: float
     cpu: float
+    program: float
     MiB: float
 
 
-def _run(plan: Plan, source: Path, *flags: str) -> _Took:
-    """Into one output, which stays."""
+def embed(plan: Plan, source: Path | str, *flags: str) -> Took:
+    """Into `out` of the plan's folder, which stays."""
     command = [sys.executable, "-m", "benchmarks.null_run", "embed", f"--model={plan.model}"]
     ready = [flag for flag in flags if flag == "--ready-ids"]
     command[3:3] = ready
     command += [f"--input={source}", f"--output={plan.folder / 'out'}"]
     command += [flag for flag in flags if flag not in ready]
-    return _Took(**json.loads(run("null", command).splitlines()[-1]))
+    return Took(**json.loads(run("null", command).splitlines()[-1]))
 
 
 def _rate(plan: Plan, source: Path, lines: int, *flags: str) -> float:
     """Lines a second, into a new output."""
     shutil.rmtree(plan.folder / "out", ignore_errors=True)
-    return lines / _run(plan, source, *flags).wall
+    return lines / embed(plan, source, *flags).wall
 
 
 def _library(model: str, lines: Sequence[str]) -> float:
@@ -121,7 +124,7 @@ def _own_work(plan: Plan, lines: Sequence[str]) -> list[Row]:
     for some in (few, lines):
         shutil.rmtree(plan.folder / "out", ignore_errors=True)
         source = _write(plan.folder / "ready.txt", some)
-        took.append(_run(plan, source, "--ready-ids", _VECTORS))
+        took.append(embed(plan, source, "--ready-ids", _VECTORS))
     own = 1e6 * (took[1].cpu - took[0].cpu) / (len(lines) - len(few))
     return [
         at_most("own work for a document, all threads", f"{own:.1f} µs", own, _MOST_OWN, " µs"),
@@ -140,9 +143,9 @@ def _again(plan: Plan, lines: Sequence[str]) -> list[Row]:
         f"{line} {line.split()[0]}" if n % 100 == 50 else line for n, line in enumerate(lines)
     ]
     source = _write(plan.folder / "again.txt", lines)
-    _run(plan, source, _VECTORS)
-    nothing = len(lines) / _run(plan, source, _VECTORS).wall
-    changed = len(lines) / _run(plan, _write(source, edited), _VECTORS).wall
+    embed(plan, source, _VECTORS)
+    nothing = len(lines) / embed(plan, source, _VECTORS).wall
+    changed = len(lines) / embed(plan, _write(source, edited), _VECTORS).wall
     return [
         at_least(f"null encoder, {what}", f"{rate:,.0f} lines/s", rate, _LEAST_AGAIN)
         for what, rate in (("nothing changed", nothing), ("1 % changed", changed))

@@ -1,4 +1,6 @@
-"""A worker of Flink that notes what it encodes, and when, in a file of the folder `NOTES`."""
+"""A worker of Flink that notes what it counts and encodes, and when, in a file of folder `NOTES`.
+With `NULL` its encoder takes no time.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +10,20 @@ import sys
 import time
 from pathlib import Path
 
-NOTES = "CORPUSVEC_NOTES"
+NOTES, NULL = "CORPUSVEC_NOTES", "CORPUSVEC_NULL"
+
+
+def _note(began: float, tokens: int) -> None:
+    """When something began and ended, and how many tokens it had."""
+    with (Path(os.environ[NOTES]) / f"{os.getpid()}.jsonl").open("a") as file:
+        file.write(f"{json.dumps([began, time.time(), tokens])}\n")
 
 
 class _Noting:
-    """An encoder that writes a line for each batch: when it began and ended, and its tokens."""
+    """An encoder that notes each batch."""
 
     def __init__(self, encoder):
         self._encoder = encoder
-        self._file = (Path(os.environ[NOTES]) / f"{os.getpid()}.jsonl").open("a", buffering=1)
 
     def __getattr__(self, name: str):
         return getattr(self._encoder, name)
@@ -24,16 +31,24 @@ class _Noting:
     def encode(self, windows):
         began = time.time()
         encoded = self._encoder.encode(windows)
-        line = json.dumps([began, time.time(), int(windows.sizes.sum())])
-        self._file.write(f"{line}\n")
+        _note(began, int(windows.sizes.sum()))
         return encoded
 
 
 def main() -> int:
     """What `corpusvec-worker` does."""
+    from benchmarks.null_run import NullEncoder
+    from corpusvec.transforms import read
     from corpusvec.transforms.models import kinds
 
-    load = kinds.load_encoder
+    load = NullEncoder if os.environ.get(NULL) else kinds.load_encoder
+    count = read.count_lines
+
+    def counted(block, reading):
+        _note(time.time(), 0)
+        return count(block, reading)
+
+    read.count_lines = counted
     # Before anything imports it from there.
     kinds.load_encoder = lambda spec, wanted: _Noting(load(spec, wanted))
     from corpusvec.pipeline.runners.workers import main as work

@@ -58,13 +58,13 @@ class Shared:
 
 def measure(plan: Plan) -> list[Row]:
     """The model of the plan, on lines of mean 30 tokens; one and two TaskManagers in turns."""
-    if missing := _missing():
-        return [not_measured(_WHAT, f"≥ {_LEAST:g}", missing)]
+    if lack := missing():
+        return [not_measured(_WHAT, f"≥ {_LEAST:g}", lack)]
     corpus = corpora.make(plan.model, max(_FEWEST, plan.scaled(_TEXTS)), _MEAN)
     source = corpus.write_lines(plan.folder / "shared.txt")
-    with _cluster(plan.folder / "flink") as environment:
+    with cluster(plan.folder / "flink") as environment:
         runs = {
-            f"{count}": lambda count=count: _run(plan, source, count, environment)
+            f"{count}": lambda count=count: embed(plan, source, count, environment)
             for count in (1, 2)
         }
         found: Mapping[str, Sequence[Shared]] = race(runs, min(plan.rounds, _MOST_ROUNDS))
@@ -83,7 +83,7 @@ def rows(one: Sequence[Shared], two: Sequence[Shared]) -> list[Row]:
     ]
 
 
-def _missing() -> str:
+def missing() -> str:
     """What there is none of, empty where all is here."""
     if available() < 2:
         return "needs two cores"
@@ -93,7 +93,7 @@ def _missing() -> str:
 
 
 @contextlib.contextmanager
-def _cluster(folder: Path) -> Iterator[Mapping[str, str]]:
+def cluster(folder: Path) -> Iterator[Mapping[str, str]]:
     """One of two TaskManagers, of our own -> the environment in which it is found."""
     environment = os.environ | {"CORPUSVEC_FLINK": str(folder), "PYTHON": sys.executable}
     command = str(ROOT / "deploy" / "flink" / "cluster.sh")
@@ -113,17 +113,25 @@ def _keep_to(core: int, pid: int) -> None:
         os.sched_setaffinity(int(thread), {core})
 
 
-def _run(plan: Plan, source: Path, count: int, environment: Mapping[str, str]) -> Shared:
+def embed(
+    plan: Plan, source: Path, count: int, environment: Mapping[str, str], *, null: bool = False
+) -> Shared:
+    """On so many of two TaskManagers; with `null` the encoder takes no time."""
     notes, output = plan.folder / "notes", plan.folder / "out"
     for folder in (notes, output):
         shutil.rmtree(folder, ignore_errors=True)
     notes.mkdir()
     worker = {
         "command": str(observed_worker.write_program(plan.folder / "worker")),
-        "env": {observed_worker.NOTES: str(notes), CORES: "1"},
+        "env": {
+            observed_worker.NOTES: str(notes),
+            observed_worker.NULL: "1" if null else "",
+            CORES: "1",
+        },
     }
     command = [sys.executable, "-m", "pipeline", "embed", f"--model={plan.model}"]
     command += [f"--input={source}", f"--output={output}", "--runner=flink"]
+    command += ["--vectors=vector=pooler"] if null else []
     command += [f"--parallelism={count}", f"--environment_config={json.dumps(worker)}"]
     started = time.perf_counter()
     run(f"embed on {count} of two TaskManagers", command, env=environment)
