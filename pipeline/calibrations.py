@@ -20,7 +20,7 @@ from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.documents.formats import Reading, reader_for
 from corpusvec.transforms.documents.inputs import InputFile, open_input
 from corpusvec.transforms.elements import Document, SentenceVector
-from corpusvec.transforms.snapshots.layouts import latest, read_manifest, snapshot_ids
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.snapshots.recipes import differences
 from corpusvec.transforms.specs import Ranges
 from corpusvec.transforms.tokens.chunks import ChunkPlan, cut_chunks
@@ -34,7 +34,7 @@ _MOST_SNAPSHOTS = 10  # whose manifests are read
 
 def settled(
     recipe: Recipe,
-    outputs: Sequence[str],
+    outputs: Sequence[Output],
     files: Sequence[InputFile],
     reading: Reading,
     limit: int | None,
@@ -51,16 +51,16 @@ def settled(
     return replace(recipe.with_ranges(ranges), notes=(*recipe.notes, note))
 
 
-def _earlier(outputs: Sequence[str], run: Mapping[str, Any]) -> dict[str, Ranges] | None:
+def _earlier(outputs: Sequence[Output], run: Mapping[str, Any]) -> dict[str, Ranges] | None:
     """The ranges of the first output that has a snapshot of this recipe: of its published snapshot,
     else of the newest one. `run` describes the recipe without ranges.
     """
     asked = json.loads(json.dumps(run))
     for output in outputs:
-        newest = snapshot_ids(output)[: -_MOST_SNAPSHOTS - 1 : -1]
-        for one in (latest(output), *newest):
+        newest = output.snapshot_ids()[: -_MOST_SNAPSHOTS - 1 : -1]
+        for one in (output.latest, *newest):
             with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-                made = read_manifest(output, one or "")["run"]
+                made = output.manifest(one or "")["run"]
                 if {*differences(made, asked | {"quantization": None})} <= {"quantization"}:
                     stored = {name: quantization_in(made, name) for name in made["quantization"]}
                     return {name: how.ranges for name, how in stored.items() if how and how.ranges}

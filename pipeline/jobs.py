@@ -37,11 +37,10 @@ from corpusvec.transforms.documents.pipes import PIPE, piped
 from corpusvec.transforms.models.kinds import weights_digest
 from corpusvec.transforms.models.sources.downloads import without_secrets
 from corpusvec.transforms.snapshots.claim_files import Claim
-from corpusvec.transforms.snapshots.claims import reading, writing
-from corpusvec.transforms.snapshots.commits import Snapshot, new_id, sole_writer
+from corpusvec.transforms.snapshots.commits import Snapshot, new_id
 from corpusvec.transforms.snapshots.earlier_rows import Earlier
-from corpusvec.transforms.snapshots.layouts import latest
 from corpusvec.transforms.snapshots.manifests import DEFAULT_LIMITS, Limits
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.snapshots.schemas import PLAIN, SENTENCES, TOKENS
 from corpusvec.transforms.storage.files import join
 from corpusvec.transforms.tokens.chunks import ChunkPlan
@@ -100,10 +99,10 @@ def from_flags(
     notes: list[str] = []
     files = _files(flags, reading, notes)
     recipe, chunks = _recipe(flags)
-    outputs = [place for place in (flags.previous, flags.output) if place]
+    outputs = [*map(Output, filter(None, (flags.previous, flags.output.rstrip("/") or "/")))]
     sampled = flags.limit if held else calibrations.FEW  # where nothing is written few will do
     how = (recipe, outputs, files, reading, sampled, chunks)
-    begun = _begin(flags, started, partial(calibrations.settled, *how), held)
+    begun = _begin(flags, outputs, started, partial(calibrations.settled, *how), held)
     if begun.late:  # by now there may be others
         notes = []
         files = _files(flags, reading, notes)
@@ -206,34 +205,35 @@ class _Begun(NamedTuple):
 
 def _begin(
     flags: argparse.Namespace,
+    outputs: Sequence[Output],
     started: float,
     settled: Callable[[], Recipe],
     held: contextlib.ExitStack | None,
 ) -> _Begun:
     """What is there is looked at only when the claims are made, also by `settled`: until then
-    another run may be at it, or somebody prunes.
+    another run may be at it, or somebody prunes. The last one of `outputs` is written.
     """
-    output = flags.output.rstrip("/") or "/"
+    output, other = outputs[-1], outputs[0] if flags.previous else None
     begun = datetime.fromtimestamp(started, timezone.utc)
     if held is None:
         recipe = settled()
         run = recipe.describe(flags.scrapbox_markup)
-        before = previous(output, flags.previous, flags.full, run)
+        before = previous(output, other, flags.full, run)
         return _Begun(Snapshot(output, new_id(begun)), begun, recipe, before, late=False)
-    claim = held.enter_context(writing(output, flags.if_running == "wait"))
-    other = held.enter_context(reading(flags.previous)) if flags.previous else None
+    claim = held.enter_context(output.writing(flags.if_running == "wait"))
+    read = held.enter_context(other.reading()) if other else None
     # To resolve a model may take long: of two runs the one that claims first need not be the one
     # that was started first, and LATEST would be newer than the other.
     now = datetime.now(timezone.utc)
     snapshot, recipe = Snapshot(output, new_id(now)), settled()
     run = recipe.describe(flags.scrapbox_markup)
-    with sole_writer(output):
-        late = claim.waited or (latest(output) or "") > new_id(begun)
-        before = previous(output, flags.previous, flags.full, run)
+    with output.store.sole_writer():
+        late = claim.waited or (output.latest_now() or "") > new_id(begun)
+        before = previous(output, other, flags.full, run)
         claim.tell(snapshot.id, before.names_in(output))
-    if other:
-        other.tell(snapshot.id, before.names_in(flags.previous))
-    claims = [claim, other] if other else [claim]
+    if other and read:
+        read.tell(snapshot.id, before.names_in(other))
+    claims = [claim, read] if read else [claim]
     return _Begun(snapshot, now if late else begun, recipe, before, late, claims)
 
 

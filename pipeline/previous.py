@@ -13,22 +13,12 @@ from corpusvec.transforms.elements import WrittenFile
 from corpusvec.transforms.snapshots.attempts import complete_files
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.earlier_rows import Earlier
-from corpusvec.transforms.snapshots.layouts import (
-    ENDED,
-    LATEST,
-    attempt_id,
-    is_id,
-    latest,
-    leftovers,
-    published_ids,
-    read_manifest,
-    snapshot_ids,
-)
+from corpusvec.transforms.snapshots.layouts import ENDED, LATEST, attempt_id, is_id
 from corpusvec.transforms.snapshots.manifests import FORMATS, NEWEST_FORMAT, files_of
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.snapshots.recipes import differences
 from corpusvec.transforms.snapshots.schemas import SENTENCES
-from corpusvec.transforms.storage.files import join
-from corpusvec.transforms.storage.stores import Refused, ask, is_remote, unserved
+from corpusvec.transforms.storage.stores import Refused, ask, unserved
 
 # The files of each are read to know what is in them.
 _MOST_UNPUBLISHED = 3
@@ -53,16 +43,16 @@ class Previous:
         """That of the snapshot before."""
         return self.before.folder.rpartition("/")[2] if self.before else None
 
-    def names_in(self, output: str) -> list[str]:
+    def names_in(self, output: Output) -> list[str]:
         """The snapshots and attempts of an output that are read."""
         read = [*self.earlier, *self.spare, *([self.before] if self.before else [])]
-        there = join(output, "snapshots")
+        there = output.path("snapshots")
         names = (one.folder.rpartition("/") for one in read)
         return sorted({name for folder, _, name in names if folder == there})
 
 
-def previous(output: str, other: str | None, full: bool, run: Mapping[str, Any]) -> Previous:
-    """Of an output folder, or where `other` names one of that; with `full` nothing is reused.
+def previous(output: Output, other: Output | None, full: bool, run: Mapping[str, Any]) -> Previous:
+    """Of an output, or where `other` names one of that; with `full` nothing is reused.
     `run` is the recipe of the next run.
 
     Raises `ValueError` where `other` has no snapshot.
@@ -77,7 +67,7 @@ def previous(output: str, other: str | None, full: bool, run: Mapping[str, Any])
         return found
     if other is not None:
         try:
-            named = ask(other, lambda: latest(other))
+            named = ask(other.folder, other.latest_now)
         except (OSError, Refused) as error:
             raise unserved(f"--previous={other}: cannot be read ({error})", error) from error
         if named is None:
@@ -94,15 +84,15 @@ def previous(output: str, other: str | None, full: bool, run: Mapping[str, Any])
     return found
 
 
-def _published(output: str, notes: list[str]) -> dict[str, Any] | None:
+def _published(output: Output, notes: list[str]) -> dict[str, Any] | None:
     """The manifest of the published snapshot, where this version can read it."""
-    if (named := latest(output)) is None:
+    if (named := output.latest) is None:
         return None
     if not is_id(named):
-        notes.append(f"{join(output, LATEST)}: is damaged; this run replaces it")
+        notes.append(f"{output.path(LATEST)}: is damaged; this run replaces it")
         return None
     try:
-        manifest = read_manifest(output, named)
+        manifest = output.manifest(named)
         version = manifest["format_version"]
     except (ValueError, KeyError, TypeError) as error:
         notes.append(f"{named}: its manifest cannot be read ({error}); it is not reused")
@@ -115,7 +105,7 @@ def _published(output: str, notes: list[str]) -> dict[str, Any] | None:
 
 
 def _alike(
-    output: str, manifest: dict[str, Any] | None, run: Mapping[str, Any], notes: list[str]
+    output: Output, manifest: dict[str, Any] | None, run: Mapping[str, Any], notes: list[str]
 ) -> list[Earlier]:
     """The snapshot, if its vectors are those that this run would make."""
     if manifest is None:
@@ -134,18 +124,18 @@ def _alike(
     return [Earlier(Snapshot(output, manifest["id"]).folder, files_of(manifest))]
 
 
-def _readable(output: str, fingerprint: str, notes: list[str]) -> list[Earlier]:
+def _readable(output: Output, fingerprint: str, notes: list[str]) -> list[Earlier]:
     """Where LATEST names nothing that can be read: the newest one that was published and can."""
-    ids = sorted(published_ids(output), reverse=True)
+    ids = sorted(output.published, reverse=True)
     return [*islice(_taken(output, ids, fingerprint, "was published before", notes), 1)]
 
 
-def _spare(output: str, earlier: Sequence[Earlier], fingerprint: str) -> list[Earlier]:
+def _spare(output: Output, earlier: Sequence[Earlier], fingerprint: str) -> list[Earlier]:
     """What was published before the snapshot that is read, the newest first."""
     if not earlier:
         return []
     read = earlier[0].folder.rpartition("/")[2]
-    ids = sorted((one for one in published_ids(output) if one < read), reverse=True)
+    ids = sorted((one for one in output.published if one < read), reverse=True)
     spare = []
     for one in ids[:_MOST_SPARE]:
         # One that cannot be read, or was pruned just now, is no loss: another one is the rule.
@@ -155,18 +145,18 @@ def _spare(output: str, earlier: Sequence[Earlier], fingerprint: str) -> list[Ea
     return spare
 
 
-def _unpublished(output: str, fingerprint: str, notes: list[str]) -> list[Earlier]:
+def _unpublished(output: Output, fingerprint: str, notes: list[str]) -> list[Earlier]:
     """The newest snapshots that were finished since any was published. One that LATEST was moved
     back from is left alone.
     """
-    since = max(published_ids(output), default="")
-    newer = [one for one in snapshot_ids(output) if one > since]
+    since = max(output.published, default="")
+    newer = [one for one in output.snapshot_ids() if one > since]
     ids = newer[: -_MOST_UNPUBLISHED - 1 : -1]
     return [*_taken(output, ids, fingerprint, "was not published", notes)]
 
 
 def _taken(
-    output: str, ids: Iterable[str], fingerprint: str, what: str, notes: list[str]
+    output: Output, ids: Iterable[str], fingerprint: str, what: str, notes: list[str]
 ) -> Iterator[Earlier]:
     """Of these snapshots those of runs like this one."""
     for one in ids:
@@ -175,10 +165,10 @@ def _taken(
             yield Earlier(Snapshot(output, one).folder, files)
 
 
-def _files_alike(output: str, one: str, fingerprint: str) -> tuple[WrittenFile, ...]:
+def _files_alike(output: Output, one: str, fingerprint: str) -> tuple[WrittenFile, ...]:
     """Those of a snapshot, if it is of a run like this one."""
     try:
-        manifest = read_manifest(output, one)
+        manifest = output.manifest(one)
         alike = manifest["run"]["fingerprint"] == fingerprint
         return files_of(manifest) if alike and manifest["format_version"] in FORMATS else ()
     except (ValueError, KeyError, TypeError):
@@ -189,13 +179,11 @@ def _documents(files: Iterable[WrittenFile]) -> str:
     return f"{sum(file.rows for file in files if file.table == SENTENCES):,} documents"
 
 
-def _unfinished(output: str, fingerprint: str, notes: list[str]) -> list[Earlier]:
+def _unfinished(output: Output, fingerprint: str, notes: list[str]) -> list[Earlier]:
     """What runs that ended early have completed."""
-    if is_remote(output):
-        return []
     found = []
-    for name in leftovers(output):
-        folder = join(output, "snapshots", name)
+    for name in output.leftovers():
+        folder = output.path("snapshots", name)
         if (
             not name.endswith((".attempt", ENDED))
             or Snapshot(output, attempt_id(name)).is_handed_over

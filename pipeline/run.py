@@ -54,7 +54,7 @@ def run(job: Job, flags: Namespace, beam_arguments: Sequence[str]) -> bool:
         if flags.runner == FLINK:
             from corpusvec.pipeline.runners.flink import presets as preset
 
-            places = [job.files[0].path, f"{job.snapshot.output}/{LATEST}"]
+            places = [job.files[0].path, job.snapshot.output.path(LATEST)]
             remote = [place for place in places if is_remote(place)]
             name = job.snapshot.id
             with preset.on_cluster(flags, beam_arguments, name, remote) as arguments:
@@ -99,7 +99,7 @@ def _run(job: Job, arguments: Sequence[str], runner) -> bool:
         raise OutOfSight(
             f"the job is out of sight ({explanation(error)}), and may go on: look at {where}. Where"
             f" it does, {job.snapshot.folder} will be there; where it does not, this removes its"
-            f" rest: {command('snapshots', 'prune', job.snapshot.output, '--handed_over')}"
+            f" rest: {command('snapshots', 'prune', job.snapshot.output.folder, '--handed_over')}"
         ) from error
     return waits
 

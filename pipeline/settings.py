@@ -19,7 +19,7 @@ from corpusvec.transforms.models.saved_models.choices import (
     undecided,
     width_of,
 )
-from corpusvec.transforms.snapshots.layouts import LATEST, latest, manifest_path
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.snapshots.schemas import SENTENCE_COLUMNS
 from corpusvec.transforms.specs import (
     OUTPUT,
@@ -32,7 +32,6 @@ from corpusvec.transforms.specs import (
     VectorPlan,
     Wanted,
 )
-from corpusvec.transforms.storage.files import exists, join
 from corpusvec.transforms.tokens.chunks import ChunkPlan
 from corpusvec.transforms.tokens.tokenizers import HUGGING_FACES, load_tokenizer
 from corpusvec.transforms.tokens.windows import LONG_TEXT, WindowPlan, prompted
@@ -316,8 +315,9 @@ def _known_width(column: VectorColumn, spec: ModelSpec, dtype: str) -> int:
 def _ranges_in(path: str, columns: list[str]) -> dict[str, Ranges]:
     """Those in a file, or of the published snapshot of an output of `embed`."""
     path = os.path.expanduser(path)
-    if exists(join(path, LATEST)):
-        path = manifest_path(path, latest(path) or "")
+    output = Output(path)
+    if output.latest is not None:
+        path = output.manifest_path(output.latest)
     return read_ranges(path, columns)
 
 

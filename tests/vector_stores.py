@@ -26,6 +26,7 @@ import pytest
 from corpusvec.transforms.elements import Count
 from corpusvec.transforms.snapshots.commits import Snapshot, new_id
 from corpusvec.transforms.snapshots.manifests import make_manifest
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.snapshots.schemas import SENTENCES
 from corpusvec.transforms.snapshots.tables import TableFiles
 
@@ -65,7 +66,7 @@ def published(
 ) -> str:
     """A snapshot of texts by their ids, each alone or with metadata -> its own id."""
     number = len(list((output / "snapshots").glob("2*"))) if output.exists() else 0
-    snapshot = Snapshot(str(output), new_id(START + timedelta(days=number)))
+    snapshot = Snapshot(Output(str(output)), new_id(START + timedelta(days=number)))
     snapshot.begin([SENTENCES])
     rows = [(at, id_, said) for at, (id_, said) in enumerate(texts.items())]
     about, reports = recipe.about(), []

@@ -27,7 +27,6 @@ from corpusvec.transforms.snapshots.copies import (
     whole_tokens,
 )
 from corpusvec.transforms.snapshots.earlier_rows import Earlier
-from corpusvec.transforms.snapshots.layouts import published_manifest
 from corpusvec.transforms.snapshots.manifests import (
     DEFAULT_LIMITS,
     EMBEDDED,
@@ -125,7 +124,8 @@ def _commit(
 ) -> dict[str, Any]:
     here = Count(PEAK_MEMORY, peak_memory())
     try:
-        before = published_manifest(snapshot.output)
+        snapshot.output.latest_now()  # which may have moved since the run began
+        before = snapshot.output.published_manifest
         manifest = snapshot.commit(make_manifest(snapshot.id, [*reports, here], about, before))
         if not why_not_published(manifest, before, limits):
             snapshot.publish()

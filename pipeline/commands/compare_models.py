@@ -25,18 +25,14 @@ from corpusvec.pipeline.comparisons.samples import Sample, read_sample
 from corpusvec.pipeline.comparisons.settings import Again, settings_of
 from corpusvec.pipeline.embedders import LoadedModel
 from corpusvec.pipeline.flags.compare_models import SAMPLE
-from corpusvec.pipeline.outputs.named_snapshots import (
-    manifest_of,
-    one_sentence,
-    output_typed,
-    snapshot_named,
-)
+from corpusvec.pipeline.outputs.named_snapshots import manifest_of, output_at, snapshot_named
 from corpusvec.pipeline.settings import Recipe
 from corpusvec.pipeline.terminal.exits import DONE, NOT_PUBLISHED, failed, say
 from corpusvec.transforms.elements import Failure, SentenceVector
 from corpusvec.transforms.models.sources.handles import display_name
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.manifests import FORMATS, files_of
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.snapshots.recipes import differences
 from corpusvec.transforms.snapshots.schemas import SENTENCES
 from corpusvec.transforms.storage.digests import key_of
@@ -62,8 +58,8 @@ def compare_models(flags: argparse.Namespace) -> Report:
     Raises `ValueError` where the snapshot cannot be read or the model cannot meet its settings,
     `BrokenModel` where the model fails on everything.
     """
-    output = output_typed(flags.output)
-    manifest = _manifest(output, flags.snapshot)
+    with output_at(flags.output) as output:
+        manifest = _manifest(output, flags.snapshot)
     chosen = settings_of(manifest, flags)
     recipe = chosen.recipe
     columns = _columns_of_both(manifest, recipe) if flags.model else []
@@ -75,7 +71,7 @@ def compare_models(flags: argparse.Namespace) -> Report:
     swap = _swap(manifest, recipe, sample, model, name) if flags.model else None
     varied = invariance(model, model.recipe, name, sample.documents)
     report = Report(
-        output=output,
+        output=output.folder,
         snapshot=manifest["id"],
         documents=sample.rows,
         sample=len(sample.documents),
@@ -97,9 +93,8 @@ def lines(report: Report, as_json: bool) -> Iterable[str]:
     return texts.lines(report)
 
 
-def _manifest(output: str, asked: str | None) -> Mapping[str, Any]:
-    with one_sentence(output):
-        manifest = manifest_of(output, snapshot_named(output, asked))
+def _manifest(output: Output, asked: str | None) -> Mapping[str, Any]:
+    manifest = manifest_of(output, snapshot_named(output, asked))
     if (version := manifest["format_version"]) not in FORMATS:
         raise ValueError(
             f"{output}: {manifest['id']} was made by another version of corpusvec (its format is"

@@ -27,7 +27,6 @@ def embed(flags: parsing.Typed) -> int:
     from corpusvec.pipeline import jobs
     from corpusvec.pipeline.run import beam_arguments
     from corpusvec.pipeline.terminal import summaries
-    from corpusvec.transforms.snapshots.layouts import latest
 
     check_runner(flags)
     rest = beam_arguments(flags, flags.beam)
@@ -44,7 +43,7 @@ def embed(flags: parsing.Typed) -> int:
                 code = _prune(job, flags.keep)
         return code
     except KeyboardInterrupt:
-        if job is None or latest(job.snapshot.output) != job.snapshot.id:
+        if job is None or job.snapshot.output.latest_now() != job.snapshot.id:
             raise
         told = f"interrupted, after {job.snapshot.folder} was published"
         return failed(told, INTERRUPTED, "interrupted", snapshot=job.snapshot.id)
@@ -55,7 +54,6 @@ def _run(job: Job, metrics: MetricsFile, flags: argparse.Namespace, rest: list[s
     from corpusvec.pipeline.run import run
     from corpusvec.pipeline.runners.failures import OutOfSight
     from corpusvec.pipeline.terminal import summaries
-    from corpusvec.transforms.snapshots.layouts import latest, read_manifest
     from corpusvec.transforms.snapshots.schemas import CHANGES, REJECTED
 
     snapshot, ended, interrupted = job.snapshot, True, False
@@ -77,10 +75,11 @@ def _run(job: Job, metrics: MetricsFile, flags: argparse.Namespace, rest: list[s
         later = "; nothing is pruned until then" if flags.keep else ""
         say([f"handed over; {snapshot.folder} will be there when the job is done{later}"])
         return DONE
-    metrics.manifest = manifest = read_manifest(snapshot.output, snapshot.id)
+    metrics.manifest = manifest = snapshot.output.manifest(snapshot.id)
+    published = snapshot.output.latest_now() == snapshot.id
     remove_taken_up(job)
     say(summaries.summary(snapshot, manifest, time.time() - metrics.started))
-    if latest(snapshot.output) == snapshot.id:
+    if published:
         return DONE
     reason = summaries.not_published(snapshot, manifest, job.limits)
     return failed(f"corpusvec: {reason}", NOT_PUBLISHED, "not_published", snapshot=snapshot.id)
@@ -100,12 +99,12 @@ def _prune(job: Job, keep: int) -> int:
         with _interruptible():
             for claim in job.claims:
                 claim.tell(snapshot.id, [])  # what was read for this run is not needed any more
-            snapshots.prune(argparse.Namespace(**asked, output=snapshot.output))
+            snapshots.prune(argparse.Namespace(**asked, output=snapshot.output.folder))
     except KeyboardInterrupt:
         told = f"interrupted while it pruned, after {snapshot.folder} was published"
         return failed(told, INTERRUPTED, "interrupted", snapshot=snapshot.id)
     except Exception as error:
-        again = parsing.command("snapshots", "prune", snapshot.output, f"--keep={keep}")
+        again = parsing.command("snapshots", "prune", snapshot.output.folder, f"--keep={keep}")
         why = (
             f"--keep={keep}: the run has succeeded, and old snapshots are still there"
             f" ({error}); to remove them, run: {again}"

@@ -11,20 +11,14 @@ from dataclasses import asdict
 from typing import Any
 
 from corpusvec.pipeline.flags.parsing import UsageError, command
-from corpusvec.pipeline.outputs.named_snapshots import (
-    manifest_of,
-    one_sentence,
-    output_typed,
-    snapshot_named,
-)
+from corpusvec.pipeline.outputs.named_snapshots import manifest_of, output_at, snapshot_named
 from corpusvec.pipeline.pushes.kinds import opened
 from corpusvec.pipeline.pushes.rows import SnapshotRows
 from corpusvec.pipeline.pushes.stores import Pushed, Store
 from corpusvec.pipeline.pushes.transfers import Sent, pushed_of, send, why_not
 from corpusvec.pipeline.terminal import logs
-from corpusvec.transforms.snapshots.claims import reading
 from corpusvec.transforms.snapshots.earlier_rows import Damaged
-from corpusvec.transforms.snapshots.layouts import published_ids, snapshot_ids
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.storage.stores import is_remote
 
 
@@ -33,15 +27,14 @@ def push(flags: argparse.Namespace) -> list[str]:
 
     Raises `ValueError` where the user must correct something, `RuntimeError` where it may pass.
     """
-    flags.output = output_typed(flags.output)
-    with one_sentence(flags.output), reading(flags.output), _whole(flags):
-        manifest = manifest_of(flags.output, snapshot_named(flags.output, flags.snapshot))
+    with output_at(flags.output) as output, output.reading(), _whole(flags, output):
+        manifest = manifest_of(output, snapshot_named(output, flags.snapshot))
         _check(manifest)
         columns = list(filter(None, (flags.column or "").split(",")))
-        rows = SnapshotRows.of(flags.output, manifest, columns)
-        pushed = pushed_of(_address(flags.output), manifest)
+        rows = SnapshotRows.of(output, manifest, columns)
+        pushed = pushed_of(_address(output.folder), manifest)
         with opened(flags.target, flags.table) as store:
-            sent = _sent(flags, store, rows, pushed)
+            sent = _sent(flags, output, store, rows, pushed)
             advice = [] if sent.there else list(store.advice(rows.schema))
     if flags.json:
         about = {"snapshot": pushed.snapshot, "table": flags.table}
@@ -66,19 +59,21 @@ def _address(output: str) -> str:
 
 
 @contextlib.contextmanager
-def _whole(flags: argparse.Namespace) -> Iterator[None]:
+def _whole(flags: argparse.Namespace, output: Output) -> Iterator[None]:
     try:
         yield
     except Damaged as error:
-        verify = command("verify", flags.output, *filter(None, [flags.snapshot]))
+        verify = command("verify", output.folder, *filter(None, [flags.snapshot]))
         raise RuntimeError(f"{error}; to see what else is damaged, run: {verify}") from error
 
 
-def _sent(flags: argparse.Namespace, store: Store, rows: SnapshotRows, pushed: Pushed) -> Sent:
+def _sent(
+    flags: argparse.Namespace, output: Output, store: Store, rows: SnapshotRows, pushed: Pushed
+) -> Sent:
     """Raises `UsageError` where what is in the table is not to be replaced unasked."""
     held = store.held()
     lack = store.lack(rows.schema) if held else ""
-    known = {*snapshot_ids(flags.output), *published_ids(flags.output)}
+    known = {*output.snapshot_ids(), *output.published}
     if not flags.replace:
         if why := why_not(held, pushed, lack, known):
             raise UsageError(

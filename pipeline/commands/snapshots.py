@@ -13,40 +13,26 @@ from corpusvec.pipeline.flags.compare_models import embeds
 from corpusvec.pipeline.flags.parsing import UsageError, command
 from corpusvec.pipeline.inspections import outputs, texts
 from corpusvec.pipeline.outputs import differences, listings, prunings, verifications
-from corpusvec.pipeline.outputs.named_snapshots import (
-    manifest_of,
-    one_sentence,
-    output_typed,
-    snapshot_named,
-)
+from corpusvec.pipeline.outputs.named_snapshots import manifest_of, output_at, snapshot_named
 from corpusvec.pipeline.terminal.exits import DONE, FAILED, say
 from corpusvec.pipeline.terminal.formats import bytes_text, counted
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.earlier_rows import Damaged, EarlierFile, check_file
-from corpusvec.transforms.snapshots.layouts import (
-    LATEST,
-    is_id,
-    latest,
-    leftovers,
-    published_ids,
-    read_manifest,
-    snapshot_ids,
-    was_published,
-)
+from corpusvec.transforms.snapshots.layouts import LATEST, is_id, was_published
 from corpusvec.transforms.snapshots.manifests import files_of
-from corpusvec.transforms.storage.files import files_in, join
+from corpusvec.transforms.snapshots.outputs import Output
+from corpusvec.transforms.storage.files import files_in
 
 _Said = tuple[Iterable[str], bool]
 
 
-def _of_output(command: Callable[[argparse.Namespace], _Said]) -> Callable[..., int]:
+def _of_output(command: Callable[[Output, argparse.Namespace], _Said]) -> Callable[..., int]:
     """A command -> the same with what it says printed, and its exit code."""
 
     @functools.wraps(command)
     def run(flags: argparse.Namespace) -> int:
-        flags.output = output_typed(flags.output)
-        with one_sentence(flags.output):
-            lines, whole = command(flags)
+        with output_at(flags.output) as output:
+            lines, whole = command(output, flags)
             lines = list(lines)
         say(lines)
         return DONE if whole else FAILED
@@ -59,50 +45,49 @@ def _json(value: Any) -> list[str]:
 
 
 @_of_output
-def list_all(flags: argparse.Namespace) -> _Said:
-    found = listings.listing(flags.output)
+def list_all(output: Output, flags: argparse.Namespace) -> _Said:
+    found = listings.listing(output)
     if not (found.snapshots or found.attempts or found.latest or found.running):
-        raise UsageError(f"{flags.output}: holds no snapshot; is it an --output of `embed`?")
+        raise UsageError(f"{output}: holds no snapshot; is it an --output of `embed`?")
     return _json(found.as_json()) if flags.json else listings.lines(found), True
 
 
 @_of_output
-def show(flags: argparse.Namespace) -> _Said:
-    one = snapshot_named(flags.output, flags.snapshot)
-    manifest_of(flags.output, one)
-    report = outputs.read(Snapshot(flags.output, one).folder)
+def show(output: Output, flags: argparse.Namespace) -> _Said:
+    one = snapshot_named(output, flags.snapshot)
+    manifest_of(output, one)
+    report = outputs.read(Snapshot(output, one).folder)
     own = tuple(line for line in report.snapshots if line.id == one)
     report = replace(report, snapshots=own, unfinished=())
     return _json(asdict(report)) if flags.json else texts.lines([report]), True
 
 
 @_of_output
-def diff(flags: argparse.Namespace) -> _Said:
-    new = manifest_of(flags.output, snapshot_named(flags.output, flags.new))
-    old = snapshot_named(flags.output, flags.old) if flags.old else _before(flags.output, new)
-    found = differences.changes_between(flags.output, manifest_of(flags.output, old), new)
+def diff(output: Output, flags: argparse.Namespace) -> _Said:
+    new = manifest_of(output, snapshot_named(output, flags.new))
+    old = snapshot_named(output, flags.old) if flags.old else _before(output, new)
+    found = differences.changes_between(output, manifest_of(output, old), new)
     said = _json(found.as_json()) if flags.json else differences.lines(found)
     return said, True
 
 
-def _before(output: str, manifest: Mapping[str, Any]) -> str:
+def _before(output: Output, manifest: Mapping[str, Any]) -> str:
     """The snapshot that one followed; where that is gone, the one published before it. Raises
     `UsageError` where there is none.
     """
-    there, named = snapshot_ids(output), manifest.get("previous")
+    there, named = output.snapshot_ids(), manifest.get("previous")
     if named in there:
         return named
-    published = published_ids(output)
     earlier = [one for one in there if one < manifest["id"]]
-    if known := [one for one in earlier if one in published]:
+    if known := [one for one in earlier if one in output.published]:
         return known[-1]
     instead = f"; name one of: {', '.join(earlier)}" if earlier else ""
     raise UsageError(f"{output}: has no published snapshot before {manifest['id']}{instead}")
 
 
 @_of_output
-def _verify_files(flags: argparse.Namespace) -> _Said:
-    found = verifications.verify(flags.output, snapshot_named(flags.output, flags.snapshot))
+def _verify_files(output: Output, flags: argparse.Namespace) -> _Said:
+    found = verifications.verify(output, snapshot_named(output, flags.snapshot))
     if flags.json:
         whole = {"whole": not found.problems}
         problems = [problem._asdict() for problem in found.problems]
@@ -124,81 +109,78 @@ def _verified(found: verifications.Verified) -> Iterator[str]:
 
 
 @_of_output
-def publish(flags: argparse.Namespace) -> _Said:
+def publish(output: Output, flags: argparse.Namespace) -> _Said:
     # What `embed` prints is the snapshot's folder: its name will do, and so will all of it.
-    snapshot = Snapshot(flags.output, flags.snapshot.rstrip("/").rpartition("/")[2])
-    manifest = read_manifest(snapshot.output, snapshot.id)
+    snapshot = Snapshot(output, flags.snapshot.rstrip("/").rpartition("/")[2])
+    manifest = output.manifest(snapshot.id)
     if why := manifest.get("incomplete"):
         raise UsageError(f"{snapshot.id}: is not complete ({why}); run `embed` again")
     if not manifest["counts"]["documents"]:
         raise UsageError(f"{snapshot.id}: has no document; there is nothing to publish")
     if not snapshot.publish():
-        back = command("snapshots", "rollback", snapshot.output, snapshot.id)
+        back = command("snapshots", "rollback", output.folder, snapshot.id)
         raise UsageError(
-            f"{snapshot.id}: LATEST names {latest(snapshot.output)}, which is newer; to go back,"
-            f" run: {back}"
+            f"{snapshot.id}: LATEST names {output.latest}, which is newer; to go back, run: {back}"
         )
-    return [f"{snapshot.folder} is published: {snapshot.output}/{LATEST} names it"], True
+    return [f"{snapshot.folder} is published: {output.path(LATEST)} names it"], True
 
 
 @_of_output
-def rollback(flags: argparse.Namespace) -> _Said:
-    output, named = flags.output, latest(flags.output)
+def rollback(output: Output, flags: argparse.Namespace) -> _Said:
+    named = output.latest
     if named is None:
         raise UsageError(f"{output}: nothing is published; there is nothing to go back from")
-    known = snapshot_ids(output)
+    known = output.snapshot_ids()
     earlier = [one for one in known if one < named or not is_id(named)]
     lines: list[str] = []
     if flags.snapshot is None:
-        target = _newest_whole(flags, named, earlier, lines)
+        target = _newest_whole(output, flags.fast, named, earlier, lines)
     else:
-        target = snapshot_named(flags.output, flags.snapshot)
-        _refuse_target(flags, named, target, target in earlier)
+        target = snapshot_named(output, flags.snapshot)
+        _refuse_target(output, flags.fast, named, target, target in earlier)
     Snapshot(output, target).publish_again()
-    lines.append(f"{join(output, LATEST)} names {target} now, instead of {named}")
+    lines.append(f"{output.path(LATEST)} names {target} now, instead of {named}")
     if named in known:
-        lines.append(f"to undo it, run: {command('publish', output, named)}")
+        lines.append(f"to undo it, run: {command('publish', output.folder, named)}")
     return lines, True
 
 
 def _newest_whole(
-    flags: argparse.Namespace, named: str, earlier: Sequence[str], lines: list[str]
+    output: Output, fast: bool, named: str, earlier: Sequence[str], lines: list[str]
 ) -> str:
     """Of the earlier snapshots that were published; `lines` say which are passed over. Raises
     `UsageError` where there is none.
     """
-    published = published_ids(flags.output)
-    for one in reversed([one for one in earlier if one in published]):
-        if not (lack := _what_lacks(flags.output, one, flags.fast)):
+    for one in reversed([one for one in earlier if one in output.published]):
+        if not (lack := _what_lacks(output, one, fast)):
             return one
         lines.append(f"passed over: {one}: {lack}")
     names = f"; name one of: {', '.join(earlier)}" if earlier else ""
     passed = "".join(f"; {line}" for line in lines)
     raise UsageError(
-        f"{flags.output}: no whole snapshot before {named} is known as published{passed}{names}"
+        f"{output}: no whole snapshot before {named} is known as published{passed}{names}"
     )
 
 
-def _refuse_target(flags: argparse.Namespace, named: str, target: str, is_earlier: bool) -> None:
+def _refuse_target(output: Output, fast: bool, named: str, target: str, is_earlier: bool) -> None:
     """Raises what is to be said where nobody can go back to a snapshot that was asked for."""
-    output = flags.output
     manifest = manifest_of(output, target)
     if not is_earlier:
         raise UsageError(
             f"{target}: is not older than {named}, which LATEST names; to move forward, run:"
-            f" {command('publish', output, target)}"
+            f" {command('publish', output.folder, target)}"
         )
-    if was_published(manifest, published_ids(output)) is False:
+    if was_published(manifest, output.published) is False:
         raise UsageError(f"{target}: was never published; go back to one that was: {output}")
-    if lack := _what_lacks(output, target, flags.fast):
+    if lack := _what_lacks(output, target, fast):
         raise RuntimeError(
             f"{target}: {lack}; to see all that is damaged, run:"
-            f" {command('verify', output, target)}, and to go back to the newest that is whole:"
-            f" {command('snapshots', 'rollback', output)}"
+            f" {command('verify', output.folder, target)}, and to go back to the newest that is"
+            f" whole: {command('snapshots', 'rollback', output.folder)}"
         )
 
 
-def _what_lacks(output: str, one: str, fast: bool) -> str:
+def _what_lacks(output: Output, one: str, fast: bool) -> str:
     """Why nobody can go back to a snapshot: a file that is gone, or unless it is to be `fast` one
     whose bytes are others; empty where all are there.
     """
@@ -218,10 +200,8 @@ def _what_lacks(output: str, one: str, fast: bool) -> str:
 
 
 @_of_output
-def prune(flags: argparse.Namespace) -> _Said:
-    output = flags.output
-    there: Sequence[str] = snapshot_ids(output)
-    if not there and not leftovers(output) and latest(output) is None:
+def prune(output: Output, flags: argparse.Namespace) -> _Said:
+    if not output.snapshot_ids() and not output.leftovers() and output.latest is None:
         raise UsageError(f"{output}: holds no snapshot; is it an --output of `embed`?")
     found = prunings.prune(output, flags.keep, flags.handed_over, flags.dry_run)
     return prunings.lines(output, found, flags.dry_run), True

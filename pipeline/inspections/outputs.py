@@ -29,12 +29,9 @@ from corpusvec.transforms.snapshots.layouts import (
     MANIFEST,
     is_attempt,
     is_id,
-    latest,
-    leftovers,
-    published_ids,
-    snapshot_ids,
     was_published,
 )
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.snapshots.schemas import SENTENCES
 from corpusvec.transforms.storage.files import exists, listed, open_file
 from corpusvec.transforms.storage.stores import ask, served
@@ -68,9 +65,9 @@ def read(place: str) -> OutputReport:
     with served(place):
         manifest = _manifest(place)
         if manifest is None:
-            return _of_output(place, None)
+            return _of_output(Output(place), None)
         if folder == "snapshots" and is_id(name):
-            return _of_output(output, name)
+            return _of_output(Output(output), name)
         manifest = with_files(place, manifest)
         notes = _missing(place, manifest)
         return OutputReport(path=None, snapshot=_snapshot(place, manifest), notes=notes)
@@ -84,7 +81,7 @@ def _whole(place: str) -> str:
 def _is_output(place: str) -> bool:
     """Whether LATEST or snapshots/ is there; other programs have folders of that name too."""
     if "://" in place:
-        return exists(f"{place}/{LATEST}") or bool(snapshot_ids(place))
+        return exists(f"{place}/{LATEST}") or bool(Output(place).snapshot_ids())
     if os.path.isfile(f"{place}/{LATEST}"):
         return True
     if not os.path.isdir(f"{place}/snapshots"):
@@ -107,12 +104,12 @@ def _manifest(folder: str) -> dict[str, Any] | None:
     return manifest if ours else None
 
 
-def _of_output(output: str, asked: str | None) -> OutputReport:
+def _of_output(output: Output, asked: str | None) -> OutputReport:
     """`asked`: the snapshot to show; else LATEST's, else the newest."""
-    named, published = latest(output), published_ids(output)
+    named = output.latest
     manifests = {
         one: manifest
-        for one in snapshot_ids(output)
+        for one in output.snapshot_ids()
         if (manifest := _manifest(Snapshot(output, one).folder))
     }
     shown = asked or (named if named in manifests else max(manifests, default=None))
@@ -124,7 +121,7 @@ def _of_output(output: str, asked: str | None) -> OutputReport:
     if named is not None and named not in manifests:
         notes.append(f"LATEST names {named}, which is not there")
     if named is None and manifests:
-        accept = command("publish", output, max(manifests))
+        accept = command("publish", output.folder, max(manifests))
         notes.append(f"nothing is published: there is no LATEST; to accept a snapshot: {accept}")
     if shown:
         notes += _missing(folder, manifests[shown])
@@ -134,12 +131,12 @@ def _of_output(output: str, asked: str | None) -> OutputReport:
             " fingerprints do not belong together"
         )
     return OutputReport(
-        path=output,
+        path=output.folder,
         latest=named,
         snapshots=tuple(
-            _line(one, manifest, named, published) for one, manifest in manifests.items()
+            _line(one, manifest, named, output.published) for one, manifest in manifests.items()
         ),
-        unfinished=tuple(leftovers(output)),
+        unfinished=tuple(output.leftovers()),
         same_fingerprint=len(fingerprints) == 1 if manifests else None,
         snapshot=_snapshot(folder, manifests[shown]) if shown else None,
         notes=tuple(notes),
@@ -147,7 +144,7 @@ def _of_output(output: str, asked: str | None) -> OutputReport:
 
 
 def _line(
-    one: str, manifest: Mapping[str, Any], named: str | None, published: set[str]
+    one: str, manifest: Mapping[str, Any], named: str | None, published: frozenset[str]
 ) -> SnapshotLine:
     return SnapshotLine(
         id=one,

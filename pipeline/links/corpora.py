@@ -20,18 +20,14 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from corpusvec.pipeline.flags.parsing import UsageError, command
-from corpusvec.pipeline.outputs.named_snapshots import (
-    manifest_of,
-    one_sentence,
-    output_typed,
-    snapshot_named,
-)
+from corpusvec.pipeline.outputs.named_snapshots import manifest_of, output_at, snapshot_named
 from corpusvec.transforms.documents.formats import format_of
 from corpusvec.transforms.elements import WrittenFile
 from corpusvec.transforms.links.neighbours import Vectors
 from corpusvec.transforms.links.notations import MARKDOWN
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.manifests import files_of
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.snapshots.schemas import SENTENCES
 from corpusvec.transforms.specs import Quantization
 from corpusvec.transforms.storage.files import join, open_file
@@ -52,10 +48,8 @@ def open(output: str, snapshot: str | None = None) -> Corpus:
 
     Raises `ValueError` or `RuntimeError`, in one sentence, where there is none or it is damaged.
     """
-    output = output_typed(output)
-    with one_sentence(output):
-        name = snapshot_named(output, snapshot)
-        return Corpus(output, manifest_of(output, name))
+    with output_at(output) as place:
+        return Corpus(place, manifest_of(place, snapshot_named(place, snapshot)))
 
 
 class Corpus:
@@ -63,8 +57,8 @@ class Corpus:
     `ids`, `titles`, `matrix()`, `dataset` and all else here are the same.
     """
 
-    def __init__(self, output: str, manifest: Any):
-        self.output, self.manifest = output, manifest
+    def __init__(self, output: Output, manifest: Any):
+        self.output, self.manifest = output.folder, manifest
         self.snapshot: str = manifest["id"]
         self._folder = Snapshot(output, self.snapshot).folder
         self._files = [one for one in files_of(manifest) if one.table == SENTENCES and one.rows]

@@ -19,7 +19,7 @@ from corpusvec.pipeline.links.models import PassageModel
 from corpusvec.transforms.links.lexical import LexicalIndex
 from corpusvec.transforms.links.notations import SCRAPBOX
 from corpusvec.transforms.links.passages import passages_of
-from corpusvec.transforms.snapshots.layouts import snapshot_ids
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.storage.files import write
 from corpusvec.transforms.storage.json_files import read_json
 from corpusvec.transforms.storage.stores import is_remote
@@ -40,7 +40,7 @@ def folder_of(output: str, snapshot: str, column: str) -> str | None:
     folder = os.path.join(place, snapshot, column.replace("/", "_"))
     if not os.path.isdir(folder):
         os.makedirs(folder, exist_ok=True)
-        gone = set(os.listdir(place)) - set(snapshot_ids(output)) - {snapshot}
+        gone = set(os.listdir(place)) - set(Output(output).snapshot_ids()) - {snapshot}
         for name in gone:
             if os.path.isdir(os.path.join(place, name)):
                 shutil.rmtree(os.path.join(place, name), ignore_errors=True)

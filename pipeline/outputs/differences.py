@@ -18,6 +18,7 @@ from corpusvec.transforms.snapshots.changes import (
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.earlier_rows import Damaged, Earlier, sentence_rows
 from corpusvec.transforms.snapshots.manifests import files_of
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.snapshots.recipes import differences
 from corpusvec.transforms.snapshots.schemas import SENTENCES
 from corpusvec.transforms.storage.digests import Rows, joined
@@ -50,7 +51,7 @@ class Changes:
         }
 
 
-def changes_between(output: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
+def changes_between(output: Output, old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
     """Of two manifests. Raises `RuntimeError` where a file is damaged."""
     before, after = _rows(output, old), _rows(output, new)
     settings = differences(old.get("run") or {}, new.get("run") or {})
@@ -64,7 +65,7 @@ def changes_between(output: str, old: Mapping[str, Any], new: Mapping[str, Any])
     return Changes(old["id"], new["id"], settings, counts, changes)
 
 
-def _rows(output: str, manifest: Mapping[str, Any]) -> Rows:
+def _rows(output: Output, manifest: Mapping[str, Any]) -> Rows:
     earlier = Earlier(Snapshot(output, manifest["id"]).folder, files_of(manifest))
     if manifest["format_version"] < 2:
         raise RuntimeError(
@@ -74,7 +75,7 @@ def _rows(output: str, manifest: Mapping[str, Any]) -> Rows:
     try:
         return joined(sentence_rows(file) for file in earlier.of(SENTENCES))
     except Damaged as error:
-        verify = command("verify", output, manifest["id"])
+        verify = command("verify", output.folder, manifest["id"])
         raise RuntimeError(f"{error}; to see what else is damaged, run: {verify}") from error
 
 

@@ -8,17 +8,9 @@ from typing import Any
 
 from corpusvec.pipeline.terminal.formats import bytes_text
 from corpusvec.transforms.snapshots.claim_files import Holder
-from corpusvec.transforms.snapshots.claims import living
 from corpusvec.transforms.snapshots.commits import Snapshot
-from corpusvec.transforms.snapshots.layouts import (
-    attempt_id,
-    latest,
-    leftovers,
-    published_ids,
-    read_manifest,
-    snapshot_ids,
-    was_published,
-)
+from corpusvec.transforms.snapshots.layouts import attempt_id, was_published
+from corpusvec.transforms.snapshots.outputs import Output
 
 RUNNING, DEAD, HANDED_OVER = "running", "dead", "handed over"
 
@@ -71,24 +63,23 @@ class Listing:
         return asdict(self)
 
 
-def listing(output: str) -> Listing:
+def listing(output: Output) -> Listing:
     """Of an output folder. On an object store it takes some seconds, where a run has a claim."""
-    named, published = latest(output), published_ids(output)
-    holders = living(output)
+    holders = output.store.claims.living(output.folder)
     return Listing(
-        output=output,
-        latest=named,
-        snapshots=[_line(output, one, one == named, published) for one in snapshot_ids(output)],
+        output=output.folder,
+        latest=output.latest,
+        snapshots=[_line(output, one) for one in output.snapshot_ids()],
         attempts=attempts(output, holders),
         running=holders,
     )
 
 
-def attempts(output: str, holders: Iterable[Holder]) -> list[Attempt]:
+def attempts(output: Output, holders: Iterable[Holder]) -> list[Attempt]:
     """Those of an output, and their states."""
     by = {holder.run: str(holder) for holder in holders if holder.run}
     found = []
-    for name in leftovers(output):
+    for name in output.leftovers():
         one = attempt_id(name)
         if one in by:
             found.append(Attempt(name, RUNNING, by[one]))
@@ -98,9 +89,10 @@ def attempts(output: str, holders: Iterable[Holder]) -> list[Attempt]:
     return found
 
 
-def _line(output: str, one: str, is_latest: bool, published: set[str]) -> Line:
+def _line(output: Output, one: str) -> Line:
+    is_latest, published = one == output.latest, output.published
     try:
-        manifest = read_manifest(output, one)
+        manifest = output.manifest(one)
         counts = manifest["counts"]
         return Line(
             id=one,

@@ -8,39 +8,32 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from corpusvec.pipeline.flags.parsing import UsageError, command
-from corpusvec.transforms.snapshots.layouts import (
-    LATEST,
-    is_id,
-    latest,
-    read_manifest,
-    snapshot_ids,
-)
+from corpusvec.transforms.snapshots.layouts import LATEST, is_id
 from corpusvec.transforms.snapshots.manifests import NEWEST_FORMAT
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.storage.stores import ask, served
 
 
-def output_typed(text: str) -> str:
-    """The path of an output, as all that is in it is named."""
-    return os.path.expanduser(text).rstrip("/") or "/"
-
-
 @contextlib.contextmanager
-def one_sentence(output: str) -> Iterator[None]:
-    """Around code that reads or writes an output: a store that does not answer is named at once."""
-    with served(output, "cannot be read or written"):
-        ask(output, lambda: latest(output))
-        yield
+def output_at(typed: str) -> Iterator[Output]:
+    """The output that a path names; what fails in the block is one sentence about it, and a store
+    that does not answer is named at once.
+    """
+    output = Output(os.path.expanduser(typed).rstrip("/") or "/")
+    with served(output.folder, "cannot be read or written"):
+        ask(output.folder, output.latest_now)
+        yield output
 
 
-def snapshot_named(output: str, asked: str | None) -> str:
+def snapshot_named(output: Output, asked: str | None) -> str:
     """The id of a snapshot that is there: the one asked for, by its name or folder, else the one
     that LATEST names. Raises `UsageError`.
     """
-    name = asked.rstrip("/").rpartition("/")[2] if asked else latest(output)
-    there = snapshot_ids(output)
+    name = asked.rstrip("/").rpartition("/")[2] if asked else output.latest
+    there = output.snapshot_ids()
     if name is None or not is_id(name):
         if asked is None and name is not None:
-            repair = command("snapshots", "rollback", output)
+            repair = command("snapshots", "rollback", output.folder)
             raise UsageError(f"{output}/{LATEST}: is damaged; to repair it, run: {repair}")
         if not there:
             raise UsageError(f"{output}: holds no snapshot; is it an --output of `embed`?")
@@ -53,15 +46,15 @@ def snapshot_named(output: str, asked: str | None) -> str:
     return name
 
 
-def manifest_of(output: str, one: str) -> Mapping[str, Any]:
+def manifest_of(output: Output, one: str) -> Mapping[str, Any]:
     """Raises `RuntimeError` where it cannot be read."""
     try:
-        manifest = read_manifest(output, one)
+        manifest = output.manifest(one)
         version = manifest["format_version"]
     except (ValueError, KeyError, TypeError) as error:
         raise RuntimeError(
             f"{output}: the manifest of {one} cannot be read ({error}); to see what is damaged,"
-            f" run: {command('verify', output, one)}"
+            f" run: {command('verify', output.folder, one)}"
         ) from error
     if version > NEWEST_FORMAT:
         raise RuntimeError(

@@ -9,30 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from corpusvec.pipeline.flags.parsing import command
 from corpusvec.pipeline.jobs import Job
 from corpusvec.pipeline.outputs.listings import HANDED_OVER, RUNNING, Attempt, attempts
 from corpusvec.transforms.snapshots.claim_files import Holder
-from corpusvec.transforms.snapshots.claims import living, remove_dead
-from corpusvec.transforms.snapshots.commits import Snapshot, forget_published, sole_writer
-from corpusvec.transforms.snapshots.layouts import (
-    ENDED,
-    LATEST,
-    attempt_id,
-    is_id,
-    latest,
-    published_ids,
-    read_manifest,
-    snapshot_ids,
-    was_published,
-)
-from corpusvec.transforms.storage.files import files_in, join, remove
-from corpusvec.transforms.storage.stores import is_remote
-
-_REMOVED = ".removed"  # the end of a local folder's name that is being removed
+from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.layouts import ENDED, LATEST, attempt_id, is_id, was_published
+from corpusvec.transforms.snapshots.outputs import Output
 
 
 @dataclass(slots=True)
@@ -47,30 +33,24 @@ class Pruned:
     kept: list[str] = field(default_factory=list)
 
 
-def prune(output: str, keep: int, handed_over: bool = False, dry_run: bool = False) -> Pruned:
+def prune(output: Output, keep: int, handed_over: bool = False, dry_run: bool = False) -> Pruned:
     """Of an output: what is older than the newest `keep` snapshots that were published, what was
     never published and is older than LATEST, and what no run that is alive has begun. With
     `handed_over` attempts of which nobody here knows, too.
     """
-    if is_remote(output):
-        found = _chosen(output, keep, handed_over)
-        if not dry_run:
-            _remove_remote(output, found)
-            remove_dead(output)
-        return found
     # A run looks at what is there under the same lock, when it has its claim: so it sees either
     # what is kept here, or nothing of the rest.
-    with sole_writer(output):
+    with output.store.sole_writer():
         found = _chosen(output, keep, handed_over)
-        folders = [] if dry_run else [*_taken_away(output, found)]
+        folders = [] if dry_run else _taken_away(output, found)
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
     if not dry_run:
-        remove_dead(output)
+        output.store.claims.remove_dead(output.folder)
     return found
 
 
-def _chosen(output: str, keep: int, handed_over: bool) -> Pruned:
+def _chosen(output: Output, keep: int, handed_over: bool) -> Pruned:
     """What is there is asked before who lives, which takes seconds on an object store: what a run
     begins meanwhile is not known here then. What is whole is asked last: what is no attempt any
     more is among that.
@@ -79,13 +59,13 @@ def _chosen(output: str, keep: int, handed_over: bool) -> Pruned:
     is neither named nor claimed now is read by no run. What it may read of older ones, if files are
     damaged, it claims too; one of those that goes just then, on an object store, is as if damaged.
     """
-    named, there = latest(output), _names(output)
-    holders = living(output)
+    named, there = output.latest_now(), output.store.names()
+    holders = output.store.claims.living(output.folder)
     unfinished = attempts(output, holders)
-    whole = snapshot_ids(output)
+    whole = output.snapshot_ids()
     found = Pruned()
     if named is not None and not is_id(named):
-        repair = command("snapshots", "rollback", output)
+        repair = command("snapshots", "rollback", output.folder)
         found.kept.append(f"everything: {LATEST} is damaged; to repair it, run: {repair}")
         return found
     readers = {name: holder for holder in holders for name in holder.reads or ()}
@@ -107,7 +87,7 @@ def _chosen(output: str, keep: int, handed_over: bool) -> Pruned:
             gone = found.completed if attempt.name in whole else found.leftovers
             gone.append(attempt.name)
     known = {*whole, *(attempt.name for attempt in unfinished), *(one.run for one in holders)}
-    found.leftovers += _scattered(output, there - known)
+    found.leftovers += output.store.scattered(there - known)
     return found
 
 
@@ -123,88 +103,50 @@ def _why_kept(attempt: Attempt, readers: Mapping[str, Holder], handed_over: bool
     return ""
 
 
-def _names(output: str) -> set[str]:
-    """Of snapshots, attempts and what is left of them."""
-    if is_remote(output):
-        paths = (path.split("/") for path in files_in(join(output, "snapshots")))
-        return {path[0] for path in paths if len(path) > 1}
-    folder = join(output, "snapshots")
-    return set(os.listdir(folder)) if os.path.isdir(folder) else set()
-
-
-def _old(output: str, whole: Sequence[str], keep: int, named: str | None) -> list[str]:
+def _old(output: Output, whole: Sequence[str], keep: int, named: str | None) -> list[str]:
     """The snapshots before the oldest that is to be kept, and those that LATEST has overtaken: they
     cannot be published any more. Where nobody knows whether one was, it counts as if it were.
     """
-    published = published_ids(output)
-    known = [one for one in whole if _is_published(output, one, published)]
+    known = [one for one in whole if _is_published(output, one)]
     cut = known[-keep] if len(known) > keep else ""
     return [one for one in whole if one < cut or (one not in known and one < (named or ""))]
 
 
-def _is_published(output: str, one: str, published: Collection[str]) -> bool:
+def _is_published(output: Output, one: str) -> bool:
+    published = output.published
     try:
-        return was_published(read_manifest(output, one), published) is not False
+        return was_published(output.manifest(one), published) is not False
     except (ValueError, KeyError, TypeError):
         return one in published
 
 
-def _scattered(output: str, unknown: Collection[str]) -> Iterator[str]:
-    """What is neither a snapshot nor an attempt: on an object store files of one that is half
-    removed, on a local disk a LATEST that was not put in its place.
-    """
-    if is_remote(output):
-        yield from sorted(filter(is_id, unknown))
-        return
-    for name in sorted(os.listdir(output)):
-        if name.startswith(f"{LATEST}.") and is_id(name.removeprefix(f"{LATEST}.")):
-            yield name
-
-
-def _taken_away(output: str, found: Pruned) -> Iterator[str]:
-    """Folders of a local output that are out of the way now, and can be removed."""
-    there = join(output, "snapshots")
-    for one in found.snapshots:
-        hidden = join(there, f".{one}{_REMOVED}")
-        os.rename(join(there, one), hidden)
-        forget_published(output, one)
-        yield hidden
-    for name in found.leftovers:
-        if name.startswith(f"{LATEST}."):
-            remove(join(output, name))
-        elif name.endswith(_REMOVED):
-            yield join(there, name)
-        else:
-            with contextlib.suppress(FileNotFoundError):  # its run has just abandoned it
-                os.rename(join(there, name), join(there, f"{name}{_REMOVED}"))
-                yield join(there, f"{name}{_REMOVED}")
-
-
-def _remove_remote(output: str, found: Pruned) -> None:
+def _taken_away(output: Output, found: Pruned) -> list[str]:
+    """Folders that are out of the way now, and can be removed."""
+    folders = []
     for one in found.completed:
         Snapshot(output, one).complete()
     for one in [*found.snapshots, *found.leftovers]:
-        if latest(output) == one:
+        if output.latest_now() == one:
             continue  # somebody went back to it just now
-        Snapshot(output, one).remove_remote()
-        forget_published(output, one)
+        folders += output.store.take_away(one)
+        output.forget_published(one)
+    return folders
 
 
 def remove_taken_up(job: Job) -> None:
     """After a run was published: the attempts of earlier runs whose files it has taken over."""
     output = job.snapshot.output
-    if is_remote(output) or latest(output) != job.snapshot.id:
+    if output.latest != job.snapshot.id:
         return
     for earlier in job.earlier:
         name = os.path.basename(earlier.folder)
         if name.endswith((".attempt", ENDED)) and attempt_id(name):
-            hidden = f"{earlier.folder}{_REMOVED}"
             with contextlib.suppress(OSError):
-                os.rename(earlier.folder, hidden)
-            shutil.rmtree(hidden, ignore_errors=True)
+                for folder in output.store.take_away(name):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
-def lines(output: str, found: Pruned, dry_run: bool) -> Iterable[str]:
+def lines(output: Output, found: Pruned, dry_run: bool) -> Iterable[str]:
     """What was done, as text."""
     done = "would be removed" if dry_run else "removed"
     yield from (f"{done}: {one}" for one in found.snapshots)

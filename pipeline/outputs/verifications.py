@@ -17,8 +17,9 @@ from corpusvec.pipeline.settings import fingerprint
 from corpusvec.transforms.elements import WrittenFile
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.file_lists import LIST, BrokenList, is_beside, with_files
-from corpusvec.transforms.snapshots.layouts import LATEST, MANIFEST, latest
+from corpusvec.transforms.snapshots.layouts import LATEST, MANIFEST
 from corpusvec.transforms.snapshots.manifests import MADE, NEWEST_FORMAT, REPEATED
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.snapshots.schemas import REJECTED, SENTENCES, TOKENS
 from corpusvec.transforms.storage.files import exists, files_in, join, open_file, size_and_digest
 from corpusvec.transforms.storage.stores import damage
@@ -59,7 +60,7 @@ class _Unreadable(Exception):
     """A manifest that cannot be checked against: why, and what to do."""
 
 
-def verify(output: str, snapshot_id: str) -> Verified:
+def verify(output: Output, snapshot_id: str) -> Verified:
     """Of a snapshot that is there, or that LATEST names."""
     found = _verify(output, snapshot_id)
     if not found.is_latest:  # which no run writes again
@@ -67,15 +68,15 @@ def verify(output: str, snapshot_id: str) -> Verified:
             problem._replace(remedy=_OLD) if problem.remedy.startswith(_EMBED) else problem
             for problem in found.problems
         ]
-    commands = {name: command("snapshots", name, output) for name in ("rollback", "prune")}
+    commands = {name: command("snapshots", name, output.folder) for name in ("rollback", "prune")}
     found.problems = [
         problem._replace(remedy=problem.remedy.format(**commands)) for problem in found.problems
     ]
     return found
 
 
-def _verify(output: str, snapshot_id: str) -> Verified:
-    found = Verified(output, snapshot_id, latest(output) == snapshot_id)
+def _verify(output: Output, snapshot_id: str) -> Verified:
+    found = Verified(output.folder, snapshot_id, output.latest == snapshot_id)
     folder = Snapshot(output, snapshot_id).folder
     there = set(files_in(folder))
     if not there:

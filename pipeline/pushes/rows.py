@@ -23,6 +23,7 @@ from corpusvec.transforms.snapshots.earlier_rows import (
     check_file,
 )
 from corpusvec.transforms.snapshots.manifests import files_of
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.snapshots.schemas import SENTENCES, metadata_texts
 from corpusvec.transforms.specs import Quantization
 from corpusvec.transforms.storage.digests import as_keys
@@ -52,7 +53,7 @@ class SnapshotRows:
 
     @classmethod
     def of(
-        cls, output: str, manifest: Mapping[str, Any], columns: Sequence[str] = ()
+        cls, output: Output, manifest: Mapping[str, Any], columns: Sequence[str] = ()
     ) -> SnapshotRows:
         """Raises `ValueError` for columns that are not there; none named are all."""
         folder = Snapshot(output, manifest["id"]).folder

@@ -21,7 +21,6 @@ from corpusvec.pipeline.terminal.logs import Line, warning
 from corpusvec.transforms.documents import ages
 from corpusvec.transforms.models import devices
 from corpusvec.transforms.snapshots.commits import Snapshot
-from corpusvec.transforms.snapshots.layouts import latest, leftovers, published_manifest
 from corpusvec.transforms.snapshots.manifests import (
     EMBEDDED,
     REPEATED,
@@ -47,7 +46,7 @@ def summary(
     at, a few rows.
     """
     counts = manifest["counts"]
-    published = latest(snapshot.output) == snapshot.id
+    published = snapshot.output.latest == snapshot.id
     about = {"snapshot": snapshot.id, "published": published}
     named = f"{snapshot.folder}{' (LATEST names it)' if published else ''}"
     yield Line(named, "snapshot", {"folder": snapshot.folder, **about})
@@ -67,10 +66,10 @@ def summary(
     yield from _advice(counts, read)
     yield from _first_windows(counts, manifest["run"]["vectors"])
     yield from _rejected(snapshot, manifest)
-    if left := leftovers(snapshot.output, but=snapshot.id):
+    if left := snapshot.output.leftovers(but=snapshot.id):
         yield Line(
             f"{snapshot.output}/snapshots has {len(left)} unfinished attempts of other runs"
-            f" ({left[0]}, …); `{command('snapshots', 'prune', snapshot.output)}` removes"
+            f" ({left[0]}, …); `{command('snapshots', 'prune', snapshot.output.folder)}` removes"
             " those of runs that were killed",
             "note",
         )
@@ -213,7 +212,7 @@ def _rows(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
 def forecast(job: Job) -> Iterator[Line]:
     """What can be known of a run's end before it begins."""
     about = {**job.manifest, "run": job.recipe.describe(job.reading.markup)}
-    other = other_recipe(about, published_manifest(job.snapshot.output))
+    other = other_recipe(about, job.snapshot.output.published_manifest)
     if other and not job.limits.new_recipe:
         yield Line(
             f"{other}; the snapshot will be finished and not published, unless --new_recipe"
@@ -224,9 +223,9 @@ def forecast(job: Job) -> Iterator[Line]:
 
 def not_published(snapshot: Snapshot, manifest: Mapping[str, Any], limits: Limits) -> str:
     """Why a finished snapshot is not published, and what to do."""
-    current = latest(snapshot.output)
+    current = snapshot.output.latest
     stays = f"LATEST still names {current}" if current else "no snapshot is published yet"
-    before = published_manifest(snapshot.output)
+    before = snapshot.output.published_manifest
     why = why_not_published(manifest, before, limits)
     if not why:
         return (
@@ -236,7 +235,7 @@ def not_published(snapshot: Snapshot, manifest: Mapping[str, Any], limits: Limit
     said = f"not published: {why}; {stays}"
     if manifest.get("incomplete"):
         return said
-    publish = command("publish", snapshot.output, snapshot.id)
+    publish = command("publish", snapshot.output.folder, snapshot.id)
     if why == other_recipe(manifest, before):
         return f"{said}; if it is meant, publish it with: {publish}, or run again with --new_recipe"
     where = f"; see {snapshot.folder}/{REJECTED}/" if manifest["counts"]["rejected"] else ""

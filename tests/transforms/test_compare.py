@@ -24,6 +24,7 @@ from corpusvec.transforms.snapshots import earlier_rows
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.earlier_rows import Earlier
 from corpusvec.transforms.snapshots.manifests import UNREAD
+from corpusvec.transforms.snapshots.outputs import Output
 
 BEFORE, NOW = "20260101T000000.000Z-00000000", "20260102T000000.000Z-00000000"
 ABOUT = {"fingerprint": "the same"}
@@ -62,10 +63,10 @@ def written(folder: str, texts: dict[str, str], files: int) -> tuple[WrittenFile
 
 def compared(output, old: dict[str, str] | None, new: dict[str, str], alike=True, files=3):
     """The rows of changes, and what was told."""
-    snapshot, before = Snapshot(str(output), NOW), None
+    snapshot, before = Snapshot(Output(str(output)), NOW), None
     fresh = written(snapshot.attempt, new, files)
     if old is not None:
-        folder = Snapshot(str(output), BEFORE).folder
+        folder = Snapshot(Output(str(output)), BEFORE).folder
         before = Earlier(folder, written(folder, old, files))
     os.makedirs(f"{snapshot.attempt}/changes")
     TOLD.clear()

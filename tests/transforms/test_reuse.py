@@ -28,6 +28,7 @@ from corpusvec.transforms.snapshots.attempts import note_complete
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.earlier_rows import Damaged, EarlierFile, check_file
 from corpusvec.transforms.snapshots.manifests import MADE
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.storage.stores import Outage
 from tests.models import TEXTS
 from tests.repository.test_end_to_end import manifest_of, vectors, write_lines
@@ -448,15 +449,13 @@ def test_a_damaged_file_of_another_output_is_made_up_for_there(tiny, embed, tmp_
 
 def test_what_may_make_up_for_damage_is_claimed(tiny, embed, tmp_path, monkeypatch):
     """So that no prune takes it away while it is read."""
-    from corpusvec.transforms.snapshots.claims import living
-
     source = write_lines(tmp_path / "in.jsonl", records(**pages(3)))
     snapshots = [embed(tiny, source).latest.name for _ in range(3)]
     seen = []
     commit = Snapshot.commit
 
     def look(self, manifest):
-        seen.extend(living(self.output))
+        seen.extend(self.output.store.claims.living(self.output.folder))
         return commit(self, manifest)
 
     monkeypatch.setattr(Snapshot, "commit", look)
@@ -540,7 +539,7 @@ def test_what_was_finished_and_not_published_is_reused(tiny, embed, tmp_path, ru
     assert again.code == 0, again.err
     assert counts(again) == {"documents": 20, "embedded": 0, "reused": 20, "repeated": 0}
     assert "was not published; up to 20 documents are reused" in again.out
-    Snapshot(str(again.output), first.name).publish_again()
+    Snapshot(Output(str(again.output)), first.name).publish_again()
     assert counts(embed(tiny, source)) == {
         "documents": 20,
         "embedded": 10,

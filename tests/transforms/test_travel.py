@@ -17,6 +17,7 @@ from corpusvec.transforms.documents.formats import Reading
 from corpusvec.transforms.documents.inputs import InputFile
 from corpusvec.transforms.models.sources.kinds import KINDS
 from corpusvec.transforms.snapshots.commits import Snapshot
+from corpusvec.transforms.snapshots.outputs import Output
 from tests import static_folders
 from tests.model_zoo import MODELS, asked_of, made
 
@@ -66,7 +67,7 @@ def graph(recipe: Recipe, n_files: int = 1) -> bytes:
         limit=None,
         spread=True,
         recipe=recipe,
-        snapshot=Snapshot("gs://bucket/out", "20260102T030405.678Z-0a1b2c3d"),
+        snapshot=Snapshot(Output("gs://bucket/out"), "20260102T030405.678Z-0a1b2c3d"),
         manifest={"notes": []},
     )
     options = PipelineOptions(["--pickle_library=cloudpickle"])

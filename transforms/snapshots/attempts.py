@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,14 +17,20 @@ from corpusvec.transforms.elements import WrittenFile
 from corpusvec.transforms.snapshots.file_lists import IN_MANIFEST
 from corpusvec.transforms.snapshots.schemas import CHANGES, REJECTED, SENTENCES
 from corpusvec.transforms.storage.files import write
-from corpusvec.transforms.storage.stores import is_remote
 
 REPORTS = "complete"  # the folder of an attempt where reports are
 
 
+def is_taken_up(attempt: str) -> bool:
+    """Whether the next run uses what an attempt that ends early has completed; on object stores no
+    run does.
+    """
+    return os.path.isdir(os.path.join(attempt, REPORTS))
+
+
 def note_complete(attempt: str, file: WrittenFile, about: Mapping[str, Any]) -> None:
-    """Write down that a file of an attempt is complete; on object stores nobody looks for it."""
-    if is_remote(attempt) or file.table in (REJECTED, CHANGES):
+    """Write down that a file of an attempt is complete, where the next run can use it."""
+    if file.table in (REJECTED, CHANGES) or not is_taken_up(attempt):
         return
     said = {"format": IN_MANIFEST, "run": about["fingerprint"], "file": asdict(file)}
     path = f"{attempt}/{REPORTS}/{file.path.replace('/', '-')}.json"

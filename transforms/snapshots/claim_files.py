@@ -1,4 +1,7 @@
-"""Who holds a claim on an output folder, as the claim's file says it."""
+"""Claims on an output folder: which run writes there now, and which snapshots somebody reads.
+
+A claim is a file in OUTPUT/running/ with a line of JSON about its holder.
+"""
 
 from __future__ import annotations
 

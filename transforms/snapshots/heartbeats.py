@@ -79,7 +79,8 @@ class Beating:
                 remove(self._path)
 
 
-def take(output: str, wait: bool, say: Callable[[str], None]) -> Beating:
+def to_write(output: str, wait: bool, say: Callable[[str], None]) -> Beating:
+    """The claim of the run that writes."""
     path, told = join(output, FOLDER, WRITER), ""
     while True:
         if (content := ask(output, lambda: _content(path))) is not None:
@@ -101,6 +102,19 @@ def take(output: str, wait: bool, say: Callable[[str], None]) -> Beating:
             claim.waited = bool(told)
             claim.start()
             return claim
+
+
+def to_read(output: str) -> Beating:
+    """A claim of one of any number."""
+    holder = this_process()
+    claim = ask(output, lambda: Beating(output, f"reader-{holder.token}", holder))
+    claim.start()
+    return claim
+
+
+def living(output: str) -> list[Holder]:
+    """Those whose claims change."""
+    return list(beating(output).values())
 
 
 def beating(output: str, only: str = "") -> dict[str, Holder]:

@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 from corpusvec.transforms.elements import Failure, WrittenFile
 from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.snapshots import schemas
-from corpusvec.transforms.snapshots.attempts import note_complete
+from corpusvec.transforms.snapshots.attempts import is_taken_up, note_complete
 from corpusvec.transforms.storage.files import create, open_file
-from corpusvec.transforms.storage.stores import is_remote, reason
+from corpusvec.transforms.storage.stores import reason
 
 FILE_BYTES = 256 << 20  # a file that has so many is closed
 _CHUNK = 1 << 20  # bytes that are copied at once
@@ -182,6 +182,7 @@ class TableFiles:
     ):
         self._folder, self._table, self._about, self._made = folder, table, about, made
         self._spent, self._encoding = spent, encoding
+        self._is_taken_up = is_taken_up(folder)
         self._began = time.monotonic()
         self._since: float | None = None  # when the oldest row came that is in no complete file
         self._name, self._count = secrets.token_hex(4), 0
@@ -201,7 +202,7 @@ class TableFiles:
         """Whether rows, of which the next may still wait for others to be written with, have waited
         for long enough to be in a complete file.
         """
-        if is_remote(self._folder):  # where nobody takes it up
+        if not self._is_taken_up:
             return False
         now = time.monotonic()
         if self._since is None:

@@ -15,11 +15,11 @@ import pytest
 from corpusvec.pipeline.cli import main
 from corpusvec.pipeline.outputs import prunings
 from corpusvec.transforms.elements import Count, WrittenFile
-from corpusvec.transforms.snapshots import claims, heartbeats, layouts
+from corpusvec.transforms.snapshots import claim_locks, heartbeats
 from corpusvec.transforms.snapshots.claim_files import Busy
 from corpusvec.transforms.snapshots.commits import Snapshot, new_id
-from corpusvec.transforms.snapshots.layouts import latest, leftovers, published_ids, snapshot_ids
 from corpusvec.transforms.snapshots.manifests import make_manifest
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.storage.files import files_in, join, write
 from corpusvec.transforms.storage.stores import Outage, ask
 from tests import stores
@@ -40,7 +40,7 @@ def output(request, started, tmp_path, monkeypatch) -> str:  # noqa: F811
 
 
 def begun(output: str, day: int) -> Snapshot:
-    snapshot = Snapshot(output, new_id(START + timedelta(days=day)))
+    snapshot = Snapshot(Output(output), new_id(START + timedelta(days=day)))
     snapshot.begin(["sentences", "rejected"])
     write(join(snapshot.attempt, "sentences/a.parquet"), b"rows")
     return snapshot
@@ -109,7 +109,7 @@ def test_list_says_of_each_what_it_is(output, capsys):
 def test_list_says_who_is_running(output, capsys):
     made(output, 1)
     with process(output) as holder:
-        snapshot = Snapshot(output, RUN)
+        snapshot = Snapshot(Output(output), RUN)
         snapshot.begin(["sentences"])
         *_, last = said(capsys, "list", output)
     assert last.startswith("unfinished: ")
@@ -130,7 +130,7 @@ def test_what_earlier_versions_published_is_not_known(tmp_path, capsys):
     assert said(capsys, "list", output)[1].endswith("perhaps published")
     assert said(capsys, "list", output)[2].endswith("  published")
     said(capsys, "rollback", output, old)
-    assert latest(output) == old
+    assert Output(output).latest == old
 
 
 def test_a_manifest_that_is_damaged_does_not_hide_the_others(tmp_path, capsys):
@@ -228,7 +228,7 @@ def test_diff_alone_compares_with_the_one_before(tmp_path, capsys):
     bad, newest = made(output, 2, False), made(output, 4, previous=first)
     assert said(capsys, "diff", output)[0] == f"from {first} to {newest}"
     assert said(capsys, "diff", output, bad)[0] == f"from {bad} to {newest}"
-    other = made(output, 6, previous=Snapshot(output, new_id(START)).id)  # which was pruned
+    other = made(output, 6, previous=Snapshot(Output(output), new_id(START)).id)  # which was pruned
     assert said(capsys, "diff", output)[0] == f"from {newest} to {other}"
 
 
@@ -251,7 +251,7 @@ def test_rows_of_a_store_are_checked_too(started, tiny, texts, monkeypatch, caps
         place = [f"--model={tiny}", f"--input={texts(**records)}", f"--output={output}"]
         assert main(["embed", *place, "--layers=-1"]) == 0
     assert not [name for name in bucket.names() if "running" in name]
-    first, second = snapshot_ids(output)
+    first, second = Output(output).snapshot_ids()
     assert "1 added, 0 changed" in said(capsys, "diff", output, first)[1]
     assert "is whole: 2 documents" in said(capsys, "verify", output)[0]
     (file, *_) = [name for name in bucket.names() if f"{second}/tokens" in name]
@@ -270,22 +270,22 @@ def test_what_is_incomplete_cannot_be_published(tmp_path, capsys):
     one = made(output, 1, False, incomplete="2 records are lost")
     assert f"{one}: is not complete (2 records are lost)" in refused(capsys, "publish", output, one)
     assert main(["publish", output, one]) == 2
-    assert latest(output) is None
+    assert Output(output).latest is None
 
 
 def test_rollback_goes_to_the_published_one_before(output, capsys):
     ids = [made(output, 1), made(output, 2), made(output, 3, False), made(output, 4)]
     assert said(capsys, "rollback", output)[0].endswith(f"names {ids[1]} now, instead of {ids[3]}")
-    assert latest(output) == ids[1]
+    assert Output(output).latest == ids[1]
     said(capsys, "rollback", output)
-    assert latest(output) == ids[0]
+    assert Output(output).latest == ids[0]
     assert f"before {ids[0]} is known as published" in refused(capsys, "rollback", output)
-    assert published_ids(output) == {ids[0], ids[1], ids[3]}
-    assert Snapshot(output, ids[3]).publish()
+    assert Output(output).published == {ids[0], ids[1], ids[3]}
+    assert Snapshot(Output(output), ids[3]).publish()
     assert "was never published" in refused(capsys, "rollback", output, ids[2])
     assert "is not older than" in refused(capsys, "rollback", output, ids[3])
     said(capsys, "rollback", output, ids[0])
-    assert latest(output) == ids[0]
+    assert Output(output).latest == ids[0]
 
 
 def test_after_a_rollback_the_next_run_publishes_again(embed, tiny, texts, capsys):
@@ -309,7 +309,7 @@ def test_prune_keeps_the_newest_published_and_what_is_newer(output, capsys):
     assert names(output) == before
     lines = said(capsys, "prune", output, "--keep=2")
     assert lines == [f"removed: {one}" for one in (ids[0], ids[1], ids[3])]
-    assert snapshot_ids(output) == [ids[2], ids[4], ids[5]]
+    assert Output(output).snapshot_ids() == [ids[2], ids[4], ids[5]]
     gone = {ids[0], ids[1], ids[3]}
     assert not [name for name in names(output) if any(one in name for one in gone)]
     assert said(capsys, "prune", output, "--keep=2") == [f"{output}: has nothing to remove"]
@@ -320,7 +320,7 @@ def test_prune_never_removes_what_latest_names(output, capsys):
     said(capsys, "rollback", output, ids[0])
     lines = said(capsys, "prune", output, "--keep=1")
     assert f"stays: {ids[0]}: LATEST names it" in lines
-    assert snapshot_ids(output) == [ids[0], ids[3]]
+    assert Output(output).snapshot_ids() == [ids[0], ids[3]]
 
 
 def test_prune_removes_what_dead_runs_left_and_nothing_of_a_living_one(output, capsys):
@@ -331,7 +331,7 @@ def test_prune_removes_what_dead_runs_left_and_nothing_of_a_living_one(output, c
         Path(output, f"LATEST.{whole}").write_text("half")
         Path(output, "snapshots", f".{RUN[:-1]}0.attempt.abandoned").mkdir()
     with process(output):
-        Snapshot(output, RUN).begin(["sentences"])
+        Snapshot(Output(output), RUN).begin(["sentences"])
         lines = said(capsys, "prune", output)
     assert any(line.startswith(f"stays: {_attempt(output, RUN)}: {RUN} (host") for line in lines)
     assert any("--handed_over removes it" in line for line in lines)
@@ -342,7 +342,7 @@ def test_prune_removes_what_dead_runs_left_and_nothing_of_a_living_one(output, c
     assert len(lines) == 2  # those of the run, which was killed, and of the job
     assert {name.split("/")[1] for name in names(output) if "snapshots" in name} == {whole}
     assert not [name for name in names(output) if name.startswith("running/")]
-    assert snapshot_ids(output) == [whole]
+    assert Output(output).snapshot_ids() == [whole]
 
 
 def test_prune_leaves_what_begins_while_it_looks_who_lives(output, capsys, monkeypatch):
@@ -350,19 +350,22 @@ def test_prune_leaves_what_begins_while_it_looks_who_lives(output, capsys, monke
     whole = made(output, 1)
 
     def living(asked):
-        Snapshot(output, RUN).begin(["sentences"])
+        Snapshot(Output(output), RUN).begin(["sentences"])
         return []
 
-    monkeypatch.setattr("corpusvec.pipeline.outputs.prunings.living", living)
+    claims = Output(output).store.claims
+    monkeypatch.setattr(claims, "living", living)
     said(capsys, "prune", output)
-    assert leftovers(output) == [_attempt(output, RUN)]
-    monkeypatch.setattr("corpusvec.pipeline.outputs.prunings.living", lambda asked: [])
+    assert Output(output).leftovers() == [_attempt(output, RUN)]
+    monkeypatch.setattr(claims, "living", lambda asked: [])
     said(capsys, "prune", output)
-    assert leftovers(output) == []
-    assert snapshot_ids(output) == [whole]
+    assert Output(output).leftovers() == []
+    assert Output(output).snapshot_ids() == [whole]
 
 
-@pytest.mark.parametrize("which", ["published_ids", "snapshot_ids"])
+@pytest.mark.parametrize(
+    "which", [lambda one: one.published, Output.snapshot_ids], ids=["published", "snapshots"]
+)
 def test_prune_removes_nothing_where_it_cannot_list(output, capsys, monkeypatch, which):
     """What cannot be listed is not what is not there."""
     ids = [made(output, day) for day in range(1, 4)]
@@ -372,13 +375,13 @@ def test_prune_removes_nothing_where_it_cannot_list(output, capsys, monkeypatch,
 
     place = "matching" if "://" in output else "os.listdir"
     with monkeypatch.context() as patch:
-        patch.setattr(f"corpusvec.transforms.snapshots.layouts.{place}", refuse)
+        patch.setattr(f"corpusvec.transforms.snapshots.stores.{place}", refuse)
         with pytest.raises((Outage, OSError, ValueError)):
-            getattr(layouts, which)(output)
+            which(Output(output))
         code = main(["snapshots", "prune", output, "--keep=1"])
         assert code == (1 if "://" in output else 2)  # a store says otherwise that it refuses
     assert len(capsys.readouterr().err.splitlines()) == 1
-    assert snapshot_ids(output) == ids
+    assert Output(output).snapshot_ids() == ids
 
 
 def test_prune_leaves_a_job_that_is_just_committing(output, capsys, monkeypatch):
@@ -397,8 +400,8 @@ def test_prune_leaves_a_job_that_is_just_committing(output, capsys, monkeypatch)
     snapshot.commit(make_manifest(snapshot.id, [Count("records", 1), file], {}))
     assert seen
     assert all("--handed_over removes it" in line for lines in seen for line in lines)
-    assert snapshot_ids(output) == [snapshot.id]
-    assert leftovers(output) == []
+    assert Output(output).snapshot_ids() == [snapshot.id]
+    assert Output(output).leftovers() == []
     assert not [name for name in names(output) if name.endswith(".handed_over")]
 
 
@@ -419,7 +422,7 @@ def test_a_damaged_latest_is_mended(tmp_path, capsys, embed, tiny, texts, conten
         (output / "LATEST").write_bytes(content)
         assert "is damaged" in said(capsys, "prune", str(output))[0]
         said(capsys, *mend, str(output), *([one] if mend == ["publish"] else []))
-        assert latest(str(output)) == one
+        assert Output(str(output)).latest == one
     (output / "LATEST").write_bytes(content)
     outcome = embed(tiny, texts(a="one", b="two", c="three"))
     assert outcome.code == 0, outcome.err
@@ -440,7 +443,7 @@ def test_rollback_goes_past_what_is_damaged(embed, tiny, texts, capsys):
     assert f"{ids[1]}: sentences/{file.name} is not there" in capsys.readouterr().err
     passed, *_ = said(capsys, "rollback", str(output), "--fast")
     assert passed == f"passed over: {ids[1]}: sentences/{file.name} is not there"
-    assert latest(str(output)) == ids[0]
+    assert Output(str(output)).latest == ids[0]
 
 
 def test_rollback_reads_what_it_goes_back_to(output, capsys):
@@ -451,16 +454,16 @@ def test_rollback_reads_what_it_goes_back_to(output, capsys):
     damage = f"{ids[1]}: sentences/a.parquet is not the file that was written"
     assert damage in line
     assert f"to the newest that is whole: corpusvec snapshots rollback {output}" in line
-    assert latest(output) == ids[2]
+    assert Output(output).latest == ids[2]
     assert said(capsys, "rollback", output)[0].startswith(f"passed over: {damage}")
-    assert latest(output) == ids[0]
+    assert Output(output).latest == ids[0]
     said(capsys, "publish", output, ids[2])
     said(capsys, "rollback", output, ids[1], "--fast")
-    assert latest(output) == ids[1]
+    assert Output(output).latest == ids[1]
     write(join(output, "snapshots", ids[0], "manifest.json"), b"{")
     line = refused(capsys, "rollback", output)
     assert f"before {ids[1]} is known as published; passed over: {ids[0]}: its manifest" in line
-    assert latest(output) == ids[1]
+    assert Output(output).latest == ids[1]
 
 
 def filled(output: str, day: int) -> str:
@@ -474,7 +477,7 @@ def filled(output: str, day: int) -> str:
 
 
 def _attempt(output: str, one: str) -> str:
-    return os.path.basename(Snapshot(output, one).attempt)
+    return os.path.basename(Snapshot(Output(output), one).attempt)
 
 
 @pytest.mark.parametrize("how", ["writing", pytest.param("reading", marks=pytest.mark.slow)])
@@ -483,9 +486,9 @@ def test_prune_leaves_what_a_run_reads(output, capsys, how):
     with _reads(output, how, ids[1]):
         lines = said(capsys, "prune", output, "--keep=1")
         assert any(line.startswith(f"stays: {ids[1]}: {RUN} (host ") for line in lines)
-        assert snapshot_ids(output) == [ids[1], ids[3]]
+        assert Output(output).snapshot_ids() == [ids[1], ids[3]]
     said(capsys, "prune", output, "--keep=1")
-    assert snapshot_ids(output) == [ids[3]]
+    assert Output(output).snapshot_ids() == [ids[3]]
 
 
 def _reads(output: str, how: str, one: str):
@@ -503,7 +506,7 @@ def test_prune_leaves_all_while_a_run_is_just_beginning(output, capsys):
     with process(output, "writing", script):
         (line,) = said(capsys, "prune", output, "--keep=1")
     assert line.startswith("stays: everything: a run (host ")
-    assert snapshot_ids(output) == ids
+    assert Output(output).snapshot_ids() == ids
 
 
 def test_what_a_prune_that_was_killed_left_is_removed_by_the_next(output, capsys):
@@ -517,7 +520,7 @@ def test_what_a_prune_that_was_killed_left_is_removed_by_the_next(output, capsys
     lines = said(capsys, "prune", output)
     assert lines == [f"removed: {left} (left by a run that ended early)"]
     assert not [name for name in names(output) if RUN in name]
-    assert snapshot_ids(output) == ids
+    assert Output(output).snapshot_ids() == ids
 
 
 def test_a_commit_that_died_in_its_last_step_is_completed(started, monkeypatch, capsys):  # noqa: F811
@@ -526,8 +529,8 @@ def test_a_commit_that_died_in_its_last_step_is_completed(started, monkeypatch, 
     one = made(output, 1, False)
     bucket.put(f"out/snapshots/{one}/.begun", b"begun\n")
     assert said(capsys, "prune", output) == [f"completed: {one}"]
-    assert leftovers(output) == []
-    assert snapshot_ids(output) == [one]
+    assert Output(output).leftovers() == []
+    assert Output(output).snapshot_ids() == [one]
 
 
 def test_the_note_at_the_end_of_a_run_names_prune(embed, tiny, texts, capsys):
@@ -552,13 +555,13 @@ def test_a_run_that_has_published_prunes_what_it_read_too(embed, tiny, texts):
     begun(output, 1)
     outcome = embed(tiny, texts(a="one"), "--keep=2")
     assert outcome.code == 0, outcome.err
-    assert snapshot_ids(output) == [ids[2], outcome.latest.name]
-    assert leftovers(output) == []
+    assert Output(output).snapshot_ids() == [ids[2], outcome.latest.name]
+    assert Output(output).leftovers() == []
     lines = outcome.out.splitlines()
     assert lines[-3:-1] == [f"removed: {one}" for one in ids[:2]]
     assert lines[-1].endswith("(left by a run that ended early)")
     last = embed(tiny, texts(a="one"), "--keep=1")
-    assert snapshot_ids(output) == [last.latest.name]
+    assert Output(output).snapshot_ids() == [last.latest.name]
 
 
 def test_a_run_that_has_published_nothing_prunes_nothing(embed, tiny, texts):
@@ -567,7 +570,7 @@ def test_a_run_that_has_published_nothing_prunes_nothing(embed, tiny, texts):
     outcome = embed(tiny, texts(a="one"), "--keep=1")
     assert outcome.code == 3
     assert "removed" not in outcome.out
-    assert len(snapshot_ids(str(outcome.output))) == 3
+    assert len(Output(str(outcome.output)).snapshot_ids()) == 3
 
 
 def fails(*arguments):
@@ -590,7 +593,7 @@ def test_a_prune_that_fails_is_a_warning_of_a_run_that_succeeded(
     (line,) = [line for line in outcome.err.splitlines() if line.startswith("warning: ")]
     assert line.startswith("warning: --keep=1: the run has succeeded, and old snapshots are still")
     assert line.endswith(f"to remove them, run: corpusvec snapshots prune {output} --keep=1")
-    assert len(snapshot_ids(output)) == 2
+    assert len(Output(output).snapshot_ids()) == 2
 
 
 def test_a_prune_that_is_interrupted_says_that_the_run_has_published(
@@ -612,7 +615,7 @@ def test_what_another_run_reads_stays_though_a_run_prunes(embed, tiny, texts):
         last = embed(tiny, texts(a="one"), "--keep=1")
     assert last.code == 0
     assert any(line.startswith(f"stays: {ids[1]}: {RUN} (host ") for line in last.out.splitlines())
-    assert snapshot_ids(output) == [ids[1], last.latest.name]
+    assert Output(output).snapshot_ids() == [ids[1], last.latest.name]
 
 
 def test_a_run_that_prunes_has_the_output_to_itself(embed, tiny, texts, monkeypatch):
@@ -620,7 +623,7 @@ def test_a_run_that_prunes_has_the_output_to_itself(embed, tiny, texts, monkeypa
     whole, prune = [embed(tiny, texts(a="one")).latest.name], prunings.prune
 
     def claimed(output, *arguments):
-        with pytest.raises(Busy), claims.writing(output):
+        with pytest.raises(Busy), Output(output.folder).writing():
             pass
         whole.append("pruned")
         return prune(output, *arguments)
@@ -629,21 +632,21 @@ def test_a_run_that_prunes_has_the_output_to_itself(embed, tiny, texts, monkeypa
     last = embed(tiny, texts(a="one"), "--keep=1")
     assert whole[1:] == ["pruned"]
     assert f"removed: {whole[0]}" in last.out  # though this run has read it
-    assert snapshot_ids(str(last.output)) == [last.latest.name]
+    assert Output(str(last.output)).snapshot_ids() == [last.latest.name]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_interrupted_at_its_very_end_says_that_it_has_published(
     embed, tiny, texts, monkeypatch, number
 ):
-    free = claims._Locked.free
+    free = claim_locks._Locked.free
 
     def interrupted(claim):
         free(claim)
         os.kill(os.getpid(), number)
 
     with monkeypatch.context() as patch:
-        patch.setattr(claims._Locked, "free", interrupted)
+        patch.setattr(claim_locks._Locked, "free", interrupted)
         outcome = embed(tiny, texts(a="one"))
     assert outcome.code == 130
     assert f"interrupted, after {outcome.latest} was published" in outcome.err

@@ -22,7 +22,7 @@ from corpusvec.pipeline.cli import main
 from corpusvec.pipeline.runners import dataflow
 from corpusvec.pipeline.runners.flex_templates import flags_of
 from corpusvec.transforms.snapshots.commits import Snapshot
-from corpusvec.transforms.snapshots.layouts import leftovers
+from corpusvec.transforms.snapshots.outputs import Output
 from tests.servers import Site, body, serving, status
 
 IMAGE = "europe-west1-docker.pkg.dev/my-project/corpusvec/corpusvec:1"
@@ -302,15 +302,15 @@ def test_a_job_that_is_out_of_sight_is_left_alone(bucket, site, capsys):
     """What it has written stays, and nobody takes it for dead."""
     service = Service(site, "JOB_STATE_RUNNING")
     site.answers[f"{JOBS}/job-1/messages"] = status(403)
-    before = set(leftovers("gs://bucket/out"))
+    before = set(Output("gs://bucket/out").leftovers())
     assert main(["embed", "--runner=dataflow", *JOB, *PLACES, *service.flags]) == 1
     said = capsys.readouterr().err.removeprefix(SENT)
     assert len(said.splitlines()) == 1
     assert said.startswith("corpusvec: the job is out of sight (")
     assert "and may go on: look at https://console.cloud.google.com/dataflow/" in said
     assert service.asked_for == []
-    (left,) = set(leftovers("gs://bucket/out")) - before
-    assert Snapshot("gs://bucket/out", left).is_handed_over
+    (left,) = set(Output("gs://bucket/out").leftovers()) - before
+    assert Snapshot(Output("gs://bucket/out"), left).is_handed_over
 
 
 def test_a_job_can_be_handed_over(bucket, site, capsys):

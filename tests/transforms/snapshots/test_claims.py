@@ -18,10 +18,9 @@ import pytest
 
 from corpusvec.pipeline.cli import main
 from corpusvec.pipeline.settings import Settings
-from corpusvec.transforms.snapshots import claims, heartbeats
-from corpusvec.transforms.snapshots.claim_files import Busy
-from corpusvec.transforms.snapshots.claims import living, reading, remove_dead, writing
-from corpusvec.transforms.snapshots.layouts import latest, leftovers, read_manifest, snapshot_ids
+from corpusvec.transforms.snapshots import heartbeats
+from corpusvec.transforms.snapshots.claim_files import Busy, Holder
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.storage.files import files_in
 from corpusvec.transforms.storage.stores import ask
 from tests import stores
@@ -32,14 +31,17 @@ RUN = "20260102T030405.678Z-0a1b2c3d"
 HOLD = """
 import sys, time
 from corpusvec.transforms.snapshots import heartbeats
-from corpusvec.transforms.snapshots.claims import reading, writing
+from corpusvec.transforms.snapshots.outputs import Output
 heartbeats.BEAT_SECONDS, heartbeats.SETTLE_SECONDS = 0.2, 0.2
-take = {{"writing": writing, "reading": reading}}[sys.argv[2]]
-with take(sys.argv[1]) as claim:
+with getattr(Output(sys.argv[1]), sys.argv[2])() as claim:
     claim.tell("{run}", ["one", "two"])
     print("held", flush=True)
     sys.stdin.read()
 """
+
+
+def living(output: str) -> list[Holder]:
+    return Output(output).store.claims.living(output)
 
 
 @contextlib.contextmanager
@@ -94,7 +96,7 @@ def files(output: str) -> list[str]:
 
 def test_a_second_run_is_told_who_is_there_and_a_third_goes_on(output):
     with process(output) as holder:
-        with pytest.raises(Busy) as caught, writing(output):
+        with pytest.raises(Busy) as caught, Output(output).writing():
             pass
         said = str(caught.value)
         assert said.startswith(f"--output={output}: {RUN} (host ")
@@ -104,7 +106,7 @@ def test_a_second_run_is_told_who_is_there_and_a_third_goes_on(output):
         assert (found.run, found.reads, found.pid) == (RUN, ("one", "two"), holder.pid)
         holder.stdin.close()
         holder.wait(30)
-    with writing(output) as claim:
+    with Output(output).writing() as claim:
         assert not claim.waited
     assert files(output) == []
 
@@ -118,11 +120,11 @@ def test_a_claim_of_a_killed_process_is_noticed(output, how):
         holder.wait()
         assert len(files(output)) == 1  # nobody took it away
         said: list[str] = []
-        with writing(output, say=said.append):
+        with Output(output).writing(say=said.append):
             assert len(living(output)) == 1  # our own
         if how == "writing" and "://" in output:
             assert f"looking whether {RUN} (host " in said[0]
-        remove_dead(output)
+        Output(output).store.claims.remove_dead(output)
     assert files(output) == []
 
 
@@ -132,7 +134,7 @@ def test_a_run_that_waits_begins_when_the_other_ends(output):
         timer = threading.Timer(4.0, holder.stdin.close)
         began = time.monotonic()
         timer.start()
-        with writing(output, wait=True, say=said.append) as claim:
+        with Output(output).writing(wait=True, say=said.append) as claim:
             assert time.monotonic() - began > 3.5
             assert claim.waited
     assert said[-1].startswith(f"waiting for {RUN} (host ")
@@ -146,7 +148,7 @@ def test_of_those_that_begin_at_once_one_has_it(output, monkeypatch):
     def begin() -> None:
         together.wait()
         try:
-            with writing(output, say=lambda line: None):
+            with Output(output).writing(say=lambda line: None):
                 have.append(1)
                 while len(have) + len(failed) < 4:
                     time.sleep(0.05)
@@ -165,7 +167,11 @@ def test_of_those_that_begin_at_once_one_has_it(output, monkeypatch):
 def test_as_many_as_like_read(output):
     if "://" not in output:
         Path(output).mkdir()
-    with reading(output) as one, reading(output) as other, writing(output):
+    with (
+        Output(output).reading() as one,
+        Output(output).reading() as other,
+        Output(output).writing(),
+    ):
         assert one
         assert other
         one.tell(RUN, ["one"])
@@ -174,7 +180,7 @@ def test_as_many_as_like_read(output):
 
 
 def test_what_cannot_be_marked_as_read_is_read_all_the_same(tmp_path):
-    with reading(str(tmp_path / "nowhere")) as claim:
+    with Output(str(tmp_path / "nowhere")).reading() as claim:
         assert claim is None
     assert not (tmp_path / "nowhere").exists()
 
@@ -187,7 +193,7 @@ def test_a_run_that_was_taken_for_dead_says_so_and_leaves_the_claim(started, mon
     monkeypatch.setattr(heartbeats, "DEAD_SECONDS", 1.0)
     bucket = stores.new_bucket("s3", started("s3"), monkeypatch)
     output = f"{bucket.address}/out"
-    with writing(output) as slept:
+    with Output(output).writing() as slept:
         (name,) = bucket.names()
         other = bucket.get(name).replace(slept._holder.token.encode(), b"0" * 16)
         bucket.put(name, other)
@@ -246,7 +252,7 @@ def test_a_run_that_waited_is_newer_than_the_one_it_waited_for(run, tmp_path, mo
     with process(tmp_path / "out") as holder:
         threading.Timer(3.0, holder.stdin.close).start()
         assert run("--if_running=wait")[0] == 0
-    (one,) = snapshot_ids(str(tmp_path / "out"))
+    (one,) = Output(str(tmp_path / "out")).snapshot_ids()
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(began + 2))
     assert one > stamp
 
@@ -260,7 +266,9 @@ def test_a_run_that_waited_reads_the_files_that_are_there_then(run, tmp_path):
 
         threading.Timer(3.0, change).start()
         assert run(f"--input={tmp_path}/*.txt", "--if_running=wait")[0] == 0
-    manifest = read_manifest(str(tmp_path / "out"), snapshot_ids(str(tmp_path / "out"))[0])
+    manifest = Output(str(tmp_path / "out")).manifest(
+        Output(str(tmp_path / "out")).snapshot_ids()[0]
+    )
     assert manifest["input"]["files"] == 2
     assert manifest["counts"]["documents"] == len(TEXTS) + 1
 
@@ -281,11 +289,11 @@ def test_a_run_that_another_one_overtook_before_its_claim_is_newer(run, tmp_path
     code, said = run()
     assert code == 0, said
     output = str(tmp_path / "out")
-    older, newer = snapshot_ids(output)
-    assert latest(output) == newer
-    counts = [read_manifest(output, one)["counts"]["documents"] for one in (older, newer)]
+    older, newer = Output(output).snapshot_ids()
+    assert Output(output).latest == newer
+    counts = [Output(output).manifest(one)["counts"]["documents"] for one in (older, newer)]
     assert counts == [len(TEXTS), len(TEXTS) + 1]
-    assert read_manifest(output, newer)["previous"] == older
+    assert Output(output).manifest(newer)["previous"] == older
 
 
 def test_a_killed_run_is_taken_up_by_the_next_one_and_cleared_away(run, tmp_path):
@@ -304,7 +312,7 @@ def test_a_killed_run_is_taken_up_by_the_next_one_and_cleared_away(run, tmp_path
     code, said = run()
     assert code == 0, said
     assert not attempt.exists()
-    assert leftovers(str(output)) == []
+    assert Output(str(output)).leftovers() == []
 
 
 def _complete(attempt: Path, run, output: Path) -> None:
@@ -328,7 +336,7 @@ def _complete(attempt: Path, run, output: Path) -> None:
 def test_another_output_is_claimed_while_it_is_read(run, tiny, tmp_path, monkeypatch):
     """By --previous; so that nobody prunes there."""
     assert run()[0] == 0
-    (one,) = snapshot_ids(str(tmp_path / "out"))
+    (one,) = Output(str(tmp_path / "out")).snapshot_ids()
     seen = []
 
     def look(output: str) -> None:
@@ -340,4 +348,4 @@ def test_another_output_is_claimed_while_it_is_read(run, tiny, tmp_path, monkeyp
     (holder,) = seen
     assert holder.reads == (one,)
     assert holder.run == (tmp_path / "next" / "LATEST").read_text().strip()
-    assert claims.living(str(tmp_path / "out")) == []
+    assert living(str(tmp_path / "out")) == []

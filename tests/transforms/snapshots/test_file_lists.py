@@ -16,8 +16,9 @@ from corpusvec.transforms.elements import Count, WrittenFile
 from corpusvec.transforms.snapshots import file_lists
 from corpusvec.transforms.snapshots.commits import Snapshot, new_id
 from corpusvec.transforms.snapshots.file_lists import LIST
-from corpusvec.transforms.snapshots.layouts import MANIFEST, read_manifest
+from corpusvec.transforms.snapshots.layouts import MANIFEST
 from corpusvec.transforms.snapshots.manifests import files_of, make_manifest
+from corpusvec.transforms.snapshots.outputs import Output
 from tests.models import TEXTS
 
 
@@ -43,7 +44,7 @@ def test_a_list_of_many_files_is_beside_the_manifest_and_comes_back(tmp_path, n,
     assert (len(stored) < 2000) == beside
     # A version that knows no such list knows formats up to 2.
     assert json.loads(stored)["format_version"] == (3 if beside else 2)
-    files = files_of(read_manifest(str(tmp_path), snapshot.id))
+    files = files_of(Output(str(tmp_path)).manifest(snapshot.id))
     assert [(file.path, file.digest) for file in files] == [
         (f"sentences/{number:05}.parquet", f"{number:064x}") for number in range(n)
     ]
@@ -54,7 +55,7 @@ def test_a_commit_done_again_leaves_the_list_readable_all_the_time(tmp_path, mon
     """As on an object store, where the manifest of a try that died in its last step is there."""
     monkeypatch.setattr(file_lists, "_MOST_IN_MANIFEST", 0)
     snapshot = committed(tmp_path, 2)
-    there, manifest = Path(snapshot.folder), read_manifest(str(tmp_path), snapshot.id)
+    there, manifest = Path(snapshot.folder), Output(str(tmp_path)).manifest(snapshot.id)
     shutil.move(there, snapshot.attempt)
     content = (Path(snapshot.attempt) / LIST).read_bytes()
     removed: list[str] = []

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from corpusvec.pipeline.cli import main
-from corpusvec.transforms.snapshots.layouts import latest, snapshot_ids
 from corpusvec.transforms.snapshots.manifests import make_manifest
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.snapshots.recipes import another
 from tests.packages import ROOT
 from tests.repository.test_end_to_end import write_lines
@@ -147,25 +147,25 @@ def test_another_recipe_is_finished_and_published_only_where_it_is_meant(
 ):
     output = str(tmp_path / "out")
     assert night()[0] == 0
-    first = latest(output)
+    first = Output(output).latest
     code, said = night("--vectors=cls@-1", *runner)
-    assert (code, latest(output)) == (3, first)
+    assert (code, Output(output).latest) == (3, first)
     other = f"its recipe is not that of {first} (--vectors: 'cls@-1', was not given)"
     ahead, *_, last = [line for line in said.splitlines() if other in line]
     assert ahead.startswith("note: ")
     assert "will be finished and not published" in ahead
-    made = snapshot_ids(output)[-1]
+    made = Output(output).snapshot_ids()[-1]
     assert last == (
         f"corpusvec: not published: {other}; LATEST still names {first}; if it is meant, publish it"
         f" with: corpusvec publish {output} {made}, or run again with --new_recipe"
     )
     assert night()[0] == 0  # the nights go on as they were
     code, said = night("--vectors=cls@-1", "--new_recipe", *runner)
-    assert (code, latest(output)) == (0, snapshot_ids(output)[-1])
+    assert (code, Output(output).latest) == (0, Output(output).snapshot_ids()[-1])
     assert "not published" not in said
     assert night("--vectors=cls@-1")[0] == 0
     assert night()[0] == 3
-    assert main(["publish", output, snapshot_ids(output)[-1]]) == 0
+    assert main(["publish", output, Output(output).snapshot_ids()[-1]]) == 0
     capsys.readouterr()
     assert night()[0] == 0
 
@@ -176,9 +176,9 @@ def test_a_trial_does_not_take_the_place_of_the_whole(night, tmp_path):
     assert night("--limit=2")[0] == 0
     assert night("--limit=8")[0] == 3
     assert night()[0] == 0
-    whole = latest(output)
+    whole = Output(output).latest
     code, said = night("--limit=8")
-    assert (code, latest(output)) == (3, whole)
+    assert (code, Output(output).latest) == (3, whole)
     assert "(--limit: 8, was not given)" in said
     assert night("--limit=2", "--new_recipe")[0] == 0
 

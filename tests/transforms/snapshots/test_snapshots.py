@@ -16,20 +16,15 @@ import pytest
 from corpusvec.transforms.elements import Count, WrittenFile
 from corpusvec.transforms.snapshots.attempts import complete_files, note_complete
 from corpusvec.transforms.snapshots.commits import Snapshot, new_id
-from corpusvec.transforms.snapshots.layouts import (
-    latest,
-    published_manifest,
-    read_manifest,
-    snapshot_ids,
-)
 from corpusvec.transforms.snapshots.manifests import make_manifest
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.storage.stores import Outage
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678_000, timezone.utc)
 
 
 def begun(output: Path, seconds: int = 0) -> Snapshot:
-    snapshot = Snapshot(str(output), new_id(START + timedelta(seconds=seconds)))
+    snapshot = Snapshot(Output(str(output)), new_id(START + timedelta(seconds=seconds)))
     snapshot.begin(["sentences", "rejected"])
     return snapshot
 
@@ -53,13 +48,13 @@ def test_ids_sort_by_time():
 def test_nothing_is_there_until_the_commit(tmp_path):
     snapshot = begun(tmp_path)
     file = written(snapshot, "a")
-    assert snapshot_ids(str(tmp_path)) == []
-    assert latest(str(tmp_path)) is None
+    assert Output(str(tmp_path)).snapshot_ids() == []
+    assert Output(str(tmp_path)).latest is None
     commit(snapshot, [file], [Count("records", 1)], {})
-    assert snapshot_ids(str(tmp_path)) == [snapshot.id]
-    assert latest(str(tmp_path)) is None
+    assert Output(str(tmp_path)).snapshot_ids() == [snapshot.id]
+    assert Output(str(tmp_path)).latest is None
     assert snapshot.publish()
-    assert latest(str(tmp_path)) == snapshot.id
+    assert Output(str(tmp_path)).latest == snapshot.id
 
 
 def test_what_no_report_names_is_removed(tmp_path):
@@ -78,7 +73,7 @@ def test_a_commit_done_twice_is_as_done_once(tmp_path):
     assert commit(snapshot, [file], [Count("records", 1)], {"run": 1}) == first
     assert snapshot.publish()
     assert snapshot.publish()
-    assert read_manifest(str(tmp_path), snapshot.id) == first
+    assert Output(str(tmp_path)).manifest(snapshot.id) == first
 
 
 def test_counts_are_summed_from_reports(tmp_path):
@@ -96,11 +91,11 @@ def test_latest_never_moves_backwards(tmp_path):
         commit(snapshot, [written(snapshot, "a")], [Count("records", 1)], {})
     assert newer.publish()
     assert not older.publish()
-    assert latest(str(tmp_path)) == newer.id
+    assert Output(str(tmp_path)).latest == newer.id
 
 
 def publish(output: str, snapshot_id: str) -> None:
-    Snapshot(output, snapshot_id).publish()
+    Snapshot(Output(output), snapshot_id).publish()
 
 
 def test_many_that_publish_at_once_leave_the_newest(tmp_path):
@@ -110,7 +105,7 @@ def test_many_that_publish_at_once_leave_the_newest(tmp_path):
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         order = [snapshots[n] for n in (3, 7, 0, 5, 1, 6, 2, 4)]
         pool.starmap(publish, [(str(tmp_path), snapshot.id) for snapshot in order])
-    assert latest(str(tmp_path)) == snapshots[-1].id
+    assert Output(str(tmp_path)).latest == snapshots[-1].id
 
 
 def test_an_abandoned_attempt_leaves_nothing_and_a_whole_snapshot_stays(tmp_path):
@@ -120,7 +115,7 @@ def test_an_abandoned_attempt_leaves_nothing_and_a_whole_snapshot_stays(tmp_path
     assert not Path(lost.attempt).exists()
     commit(whole, [written(whole, "a")], [Count("records", 1)], {})
     whole.abandon()
-    assert snapshot_ids(str(tmp_path)) == [whole.id]
+    assert Output(str(tmp_path)).snapshot_ids() == [whole.id]
 
 
 def test_a_reported_file_that_is_gone_is_an_error(tmp_path):
@@ -128,7 +123,7 @@ def test_a_reported_file_that_is_gone_is_an_error(tmp_path):
     gone = WrittenFile("sentences", "sentences/gone.parquet", 1, 4, "digest", {})
     with pytest.raises(RuntimeError, match="gone"):
         commit(snapshot, [gone], [Count("records", 1)], {})
-    assert snapshot_ids(str(tmp_path)) == []
+    assert Output(str(tmp_path)).snapshot_ids() == []
 
 
 def test_an_attempt_is_abandoned_or_committed_never_both(tmp_path):
@@ -161,7 +156,7 @@ def test_reports_of_what_is_complete_stay_until_the_commit_does(tmp_path, monkey
     file = written(snapshot, "a")
     note_complete(snapshot.attempt, file, {"fingerprint": "f"})
     with monkeypatch.context() as patch:
-        patch.setattr("corpusvec.transforms.snapshots.commits.forget_complete", killed)
+        patch.setattr("corpusvec.transforms.snapshots.stores.forget_complete", killed)
         with pytest.raises(KeyboardInterrupt):
             commit(snapshot, [file], [Count("records", 1)], {})
     assert complete_files(snapshot.attempt, "f") == (file,)
@@ -182,7 +177,7 @@ def test_what_another_try_may_mend_is_no_wrong_usage(tmp_path, monkeypatch, numb
     def full(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("corpusvec.transforms.snapshots.commits.write", full)
+    monkeypatch.setattr("corpusvec.transforms.snapshots.stores.write", full)
     with pytest.raises(expected, match="cannot be written") as told:
         begun(tmp_path)
     assert isinstance(told.value, ValueError) == (expected is ValueError)
@@ -192,7 +187,7 @@ def test_an_unknown_snapshot_is_an_error_that_lists_those_there(tmp_path):
     whole = begun(tmp_path)
     commit(whole, [written(whole, "a")], [Count("records", 1)], {})
     with pytest.raises(ValueError, match=whole.id):
-        read_manifest(str(tmp_path), "../etc")
+        Output(str(tmp_path)).manifest("../etc")
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"id": 1}', "no JSON"])
@@ -205,4 +200,4 @@ def test_a_manifest_of_another_form_is_passed_over_for_the_one_before(tmp_path, 
         (tmp_path / "snapshots" / one / "manifest.json").write_text(text)
         (tmp_path / "published" / one).touch()
     (tmp_path / "LATEST").write_text(ids[1])
-    assert published_manifest(str(tmp_path)) == json.loads(whole)
+    assert Output(str(tmp_path)).published_manifest == json.loads(whole)

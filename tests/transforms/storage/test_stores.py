@@ -23,8 +23,8 @@ from corpusvec.pipeline.cli import main
 from corpusvec.transforms.elements import Count, WrittenFile
 from corpusvec.transforms.models.sources.archives import pack
 from corpusvec.transforms.snapshots.commits import Snapshot, new_id
-from corpusvec.transforms.snapshots.layouts import latest, leftovers, snapshot_ids
 from corpusvec.transforms.snapshots.manifests import MADE, make_manifest
+from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.storage.stores import Outage
 from tests import servers, stores
 from tests.conftest import ROOT
@@ -112,7 +112,7 @@ def test_a_run_on_a_store_gives_what_a_local_run_gives(corpus, tiny, tmp_path, c
         runs = [json.loads((f / "manifest.json").read_text())["run"] for f in (folder, ours)]
         assert runs[0] == runs[1]  # the fingerprint too
     assert names == sorted(names)
-    assert snapshot_ids(f"{corpus.address}/out") == names
+    assert Output(f"{corpus.address}/out").snapshot_ids() == names
 
 
 @S3_IS_SLOW
@@ -150,7 +150,7 @@ def test_damage_other_recipes_and_pruning_on_a_store(corpus, tmp_path, capsys):
     """Rows of damaged files come from the snapshot before; what that was goes when it is read."""
     for _ in range(2):
         assert embed(corpus) == 0
-    first, second = snapshot_ids(f"{corpus.address}/out")
+    first, second = Output(f"{corpus.address}/out").snapshot_ids()
     (file,) = [name for name in corpus.names() if f"{second}/sentences/" in name]
     corpus.put(file, corpus.get(file)[:-1])
     assert embed(corpus, "--keep=1") == 0
@@ -158,11 +158,11 @@ def test_damage_other_recipes_and_pruning_on_a_store(corpus, tmp_path, capsys):
     told = json.loads((folder / "manifest.json").read_text())
     assert told["damage"]["taken"] == {first: len(TEXTS)}
     assert told["counts"]["embedded"] == 0
-    assert snapshot_ids(f"{corpus.address}/out") == [name]
+    assert Output(f"{corpus.address}/out").snapshot_ids() == [name]
     capsys.readouterr()
     assert embed(corpus, "--vectors=cls@-1", "--keep=1") == 3
     assert "--vectors: 'cls@-1', was not given" in capsys.readouterr().err
-    assert latest(f"{corpus.address}/out") == name
+    assert Output(f"{corpus.address}/out").latest == name
 
 
 @S3_IS_SLOW
@@ -179,11 +179,11 @@ def test_inspect_and_publish_on_a_store(corpus, capsys):
     output = f"{corpus.address}/out"
     flags = [place, f"--output={output}", f"--model={corpus.address}/model"]
     assert main(["embed", *flags]) == 3
-    (name,) = snapshot_ids(output)
-    assert latest(output) is None
+    (name,) = Output(output).snapshot_ids()
+    assert Output(output).latest is None
     capsys.readouterr()
     assert main(["publish", output, name]) == 0, capsys.readouterr().err
-    assert latest(output) == name
+    assert Output(output).latest == name
     capsys.readouterr()
     assert main(["inspect", "--json", output]) == 0, capsys.readouterr().err
     report = json.loads(capsys.readouterr().out)
@@ -209,7 +209,7 @@ def test_a_snapshot_on_a_store_is_compared(corpus, capsys):
 def snapshot_in(bucket) -> Snapshot:
     from datetime import datetime, timezone
 
-    snapshot = Snapshot(f"{bucket.address}/out", new_id(datetime.now(timezone.utc)))
+    snapshot = Snapshot(Output(f"{bucket.address}/out"), new_id(datetime.now(timezone.utc)))
     snapshot.begin(["sentences"])
     return snapshot
 
@@ -228,17 +228,17 @@ def test_files_that_no_report_names_are_deleted_and_the_pointer_comes_last(bucke
     snapshot = snapshot_in(bucket)
     file = written(bucket, snapshot, "a")
     written(bucket, snapshot, "orphan")  # of a bundle that was done again
-    assert snapshot_ids(snapshot.output) == []
-    assert leftovers(snapshot.output, but=snapshot.id) == []
-    assert leftovers(snapshot.output) == [snapshot.id]
+    assert snapshot.output.snapshot_ids() == []
+    assert snapshot.output.leftovers(but=snapshot.id) == []
+    assert snapshot.output.leftovers() == [snapshot.id]
     first = commit(snapshot, [file], [Count("records", 1)])
     folder = f"out/snapshots/{snapshot.id}"
     assert bucket.names() == [f"{folder}/manifest.json", f"{folder}/sentences/a.parquet"]
-    assert latest(snapshot.output) is None
+    assert snapshot.output.latest_now() is None
     assert commit(snapshot, [file], [Count("records", 1)]) == first
     assert snapshot.publish()
     snapshot.abandon()  # comes too late
-    assert latest(snapshot.output) == snapshot.id
+    assert snapshot.output.latest_now() == snapshot.id
     assert bucket.names()[-1] == f"{folder}/sentences/a.parquet"
 
 
@@ -250,7 +250,7 @@ def test_an_abandoned_attempt_leaves_nothing_and_cannot_be_committed(bucket):
     written(bucket, snapshot, "a")  # by a worker that goes on
     with pytest.raises(RuntimeError, match="abandoned"):
         commit(snapshot, [file], [Count("records", 1)])
-    assert snapshot_ids(snapshot.output) == []
+    assert snapshot.output.snapshot_ids() == []
 
 
 def test_an_attempt_is_abandoned_or_committed_never_both(bucket):
@@ -310,15 +310,15 @@ def test_a_run_ended_in_the_middle_leaves_the_last_snapshot(corpus, tmp_path, nu
     )
     deadline = time.monotonic() + 120
     begun = f"{corpus.address}/out"
-    while not leftovers(begun) and time.monotonic() < deadline:
+    while not Output(begun).leftovers() and time.monotonic() < deadline:
         time.sleep(0.2)
     time.sleep(1)
     process.send_signal(number)
     _, said = process.communicate(timeout=180)
     assert process.returncode == (-9 if number == signal.SIGKILL else 130), said
     assert whole(corpus, tmp_path)[0] == name
-    assert snapshot_ids(begun) == [name]
-    left = leftovers(begun)
+    assert Output(begun).snapshot_ids() == [name]
+    left = Output(begun).leftovers()
     assert len(left) == (number == signal.SIGKILL)  # shown by `inspect` as unfinished
     corpus.put("in/long.txt", b"short")
     assert embed(corpus) == 0
@@ -516,5 +516,5 @@ def test_an_object_that_one_of_equal_size_replaces_within_a_second_ends_the_run(
     assert main(["embed", *place]) == 1
     assert replaced
     assert re.search(r"in/0\.txt: the file changed .*was replaced", capsys.readouterr().err)
-    assert latest(f"{corpus.address}/out") is None
+    assert Output(f"{corpus.address}/out").latest is None
     assert main(["embed", *place]) == 0

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from corpusvec.transforms.snapshots.layouts import latest, read_manifest
+from corpusvec.transforms.snapshots.outputs import Output
 from tests import stores
 from tests.clusters import (
     ROOT,
@@ -104,7 +104,7 @@ def test_a_night_after_embeds_only_what_is_new(cluster, tiny, tmp_path):
     assert_alike(output, tmp_path / "other")
     assert night(output, *flags) == {"documents": 280, "embedded": 0, "reused": 280}
     assert_alike(output, tmp_path / "other")
-    assert "models" not in read_manifest(str(output), latest(str(output)))["counts"]
+    assert "models" not in Output(str(output)).published_manifest["counts"]
 
 
 @pytest.mark.slow
