@@ -21,6 +21,7 @@ from corpusvec.transforms.elements import Count, WrittenFile, to_document
 from corpusvec.transforms.encode import Encode
 from corpusvec.transforms.gather import GatherDocuments
 from corpusvec.transforms.locate import LocateEarlier, LocateRows
+from corpusvec.transforms.measures import names
 from corpusvec.transforms.measures.batch_coders import as_batches
 from corpusvec.transforms.measures.beam_times import each_stamped
 from corpusvec.transforms.measures.stages import CountElements
@@ -36,7 +37,6 @@ from corpusvec.transforms.reuse import (
 )
 from corpusvec.transforms.snapshots.copies import Copies
 from corpusvec.transforms.snapshots.earlier_rows import EarlierFile
-from corpusvec.transforms.snapshots.manifests import REPEATED, REUSED
 from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
 from corpusvec.transforms.tokenize import CutChunks, Tokenize
 from corpusvec.transforms.vectors.documents import Parts
@@ -137,11 +137,11 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
         fresh.append(write(embedded.tokens, TOKENS))
     settled = _settle(found.repeats, fresh, embedded, job)
     copy = functools.partial(CopyRows, tables=tables, **how)
-    copied = [found.copies | copy(made=REUSED, spare=job.spare)]
-    copied.append(settled.copies | "CopyRepeated" >> copy(made=REPEATED))
+    copied = [found.copies | copy(made=names.REUSED, spare=job.spare)]
+    copied.append(settled.copies | "CopyRepeated" >> copy(made=names.REPEATED))
     failures = [read.failures, *uncut, embedded.failures, settled.failures]
     rejected = failures | "Rejected" >> beam.Flatten()
-    empty = embedded.empty | CountElements(name="empty")
+    empty = embedded.empty | CountElements(name=names.EMPTY)
     sentences = (*fresh, *copied) | "Sentences" >> beam.Flatten() | beam.Filter(_of_sentences)
     changes, unread = sentences | CompareSnapshots(
         snapshot=snapshot, before=job.before, alike=job.alike, about=about

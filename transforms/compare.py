@@ -13,6 +13,7 @@ from typing import Any
 import apache_beam as beam
 
 from corpusvec.transforms.elements import Count, Note, WrittenFile
+from corpusvec.transforms.measures import names
 from corpusvec.transforms.measures.stages import Timed
 from corpusvec.transforms.snapshots.changes import (
     ADDED,
@@ -24,7 +25,6 @@ from corpusvec.transforms.snapshots.changes import (
 )
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.earlier_rows import Damaged, Earlier, EarlierFile, sentence_rows
-from corpusvec.transforms.snapshots.manifests import UNREAD
 from corpusvec.transforms.snapshots.schemas import CHANGES, SENTENCES
 from corpusvec.transforms.snapshots.tables import TableFiles
 from corpusvec.transforms.storage.digests import Rows, unpacked
@@ -86,7 +86,7 @@ def _after(file: WrittenFile, attempt: str) -> tuple[str, EarlierFile]:
 
 def _timed(main: str, work: Callable[..., Iterator], *arguments: Any, side_input: Any = None):
     side_inputs = [] if side_input is None else [side_input]
-    stage = beam.ParDo(Timed("compare_ms", work, *arguments), *side_inputs)
+    stage = beam.ParDo(Timed(names.COMPARE_MS, work, *arguments), *side_inputs)
     return stage.with_outputs("notes", main=main)
 
 
@@ -113,7 +113,7 @@ def _read(
             f"{error}; changes/ does not say what became of its documents: whoever follows them"
             " reads the whole snapshot"
         )
-        yield beam.pvalue.TaggedOutput("notes", Count(UNREAD, 1))
+        yield beam.pvalue.TaggedOutput("notes", Count(names.UNREAD, 1))
         yield beam.pvalue.TaggedOutput("notes", Note(told))
         return
     for part, chosen in parts_of(rows, n):

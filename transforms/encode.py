@@ -14,9 +14,9 @@ from apache_beam.utils.shared import Shared
 from corpusvec.transforms.batches import padded_length, padded_rows
 from corpusvec.transforms.columns import Windows
 from corpusvec.transforms.elements import Count
-from corpusvec.transforms.measures import counters
+from corpusvec.transforms.measures import counters, names
 from corpusvec.transforms.measures.beam_times import Stamp, stamp_of, stamped
-from corpusvec.transforms.measures.clocks import PEAK_MEMORY, peak_memory
+from corpusvec.transforms.measures.clocks import peak_memory
 from corpusvec.transforms.models.capacities import THIS_PROCESS
 from corpusvec.transforms.models.devices import say_if_slower
 from corpusvec.transforms.models.isolation import encode_each
@@ -110,13 +110,13 @@ class _EncodeFn(beam.DoFn):
     def process(self, batch: Windows):
         loaded = self._loaded = self._loaded or self._ready()
         for milliseconds in loaded.loads():
-            self._tally.count("models")
-            self._tally.count("model_load_ms", milliseconds)
-        self._tally.count("batches")
+            self._tally.count(names.MODELS)
+            self._tally.count(names.MODEL_LOAD_MS, milliseconds)
+        self._tally.count(names.BATCHES)
         if self._model.tokenizer:
             few = THIS_PROCESS.few_shapes
             length = padded_length(batch, self._model.longest_padded, few)
-            self._tally.count("padded_tokens", padded_rows(batch, few) * length)
+            self._tally.count(names.PADDED_TOKENS, padded_rows(batch, few) * length)
         self._in_flight.append((batch, loaded.threads.submit(loaded.encode, batch)))
         if len(self._in_flight) > self._limit:
             yield from self._oldest()
@@ -126,16 +126,16 @@ class _EncodeFn(beam.DoFn):
             yield from self._oldest()
         if self._stamp:
             yield from self._give_out()
-            self._tally.count("encode_ms", int(1000 * self._seconds))
+            self._tally.count(names.ENCODE_MS, int(1000 * self._seconds))
             for report in self._tally.reports():
                 yield stamped(report, self._stamp, "counts")
-            yield stamped(Count(PEAK_MEMORY, peak_memory()), self._stamp, "counts")
+            yield stamped(Count(names.PEAK_MEMORY, peak_memory()), self._stamp, "counts")
 
     def _oldest(self) -> Iterator:
         batch, future = self._in_flight.popleft()
         found, seconds = future.result()
         self._seconds += seconds
-        unit = "encoded_tokens" if self._model.tokenizer else "encoded_bytes"
+        unit = names.ENCODED_TOKENS if self._model.tokenizer else names.ENCODED_BYTES
         self._tally.count(unit, int(batch.sizes.sum()))
         self._stamp = stamp_of(batch.documents, int(batch.owners[0]))
         for parts in found:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 
 from corpusvec.transforms.elements import DamagedFile, Place
+from corpusvec.transforms.measures import names
 from corpusvec.transforms.measures.stages import Timed
 from corpusvec.transforms.snapshots.earlier_rows import (
     Damaged,
@@ -42,7 +43,7 @@ class LocateRows(beam.PTransform):
     tokens: bool
 
     def expand(self, files):
-        rows = beam.ParDo(Timed("find_ms", _rows)).with_outputs("notes", main="rows")
+        rows = beam.ParDo(Timed(names.FIND_MS, _rows)).with_outputs("notes", main="rows")
         found = files | beam.Reshuffle() | rows
         if not self.tokens:
             places = found.rows | beam.FlatMap(_without_tokens).with_output_types(_KEYED)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from corpusvec.transforms.measures import counters
+from corpusvec.transforms.measures import counters, names
 from corpusvec.transforms.measures.beam_times import Stamp, stamp_of, stamped
 from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.models.placements import Origin, on_this_machine
@@ -40,7 +40,7 @@ class _PoolFn(beam.DoFn):
 
     def start_bundle(self):
         self._gathering = Gathering()
-        self._spent = Spent("pool_ms")
+        self._spent = Spent(names.POOL_MS)
         self._stamp: Stamp | None = None  # of any window of the bundle: counts go where it does
 
     def process(self, parts: Parts):
@@ -62,10 +62,10 @@ class _PoolFn(beam.DoFn):
         sentences = made.sentences
         if not len(sentences):
             return
-        counters.count("documents", len(sentences))
+        counters.count(names.DOCUMENTS, len(sentences))
         for name, numbers in (
-            ("tokens", sentences.n_tokens),
-            ("unknown_tokens", sentences.n_unknown),
+            (names.TOKENS, sentences.n_tokens),
+            (names.UNKNOWN_TOKENS, sentences.n_unknown),
         ):
             counters.count(name, 0 if numbers is None else int(numbers.sum()))
         stamp = stamp_of(sentences.documents, 0)

@@ -36,6 +36,7 @@ from corpusvec.transforms.documents.parts import (
 )
 from corpusvec.transforms.documents.streams import BrokenInput
 from corpusvec.transforms.elements import Count, Dated, Document, Failure
+from corpusvec.transforms.measures import names
 from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
 from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.measures.counters import count
@@ -146,14 +147,14 @@ class _ReadFn(beam.DoFn):
         n_records = n_separators = 0
         for records in _together(self._first(files, times)):
             n_records += len(records)
-            count("records", len(records))
+            count(names.RECORDS, len(records))
             documents, twice = _unique(records.documents, seen)
             for failure in (*records.failures, *twice):
                 yield beam.pvalue.TaggedOutput("failures", failure)
             n_separators += sum(map(self._hint, documents.texts, documents.sources))
             if len(documents):
                 yield documents
-        yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
+        yield beam.pvalue.TaggedOutput("counts", Count(names.RECORDS, n_records))
         yield from (beam.pvalue.TaggedOutput("counts", n) for n in _separators(n_separators))
         yield from (beam.pvalue.TaggedOutput("counts", time) for time in times)
 
@@ -213,16 +214,16 @@ class _ReadPartFn(beam.DoFn):
         n_records, dates = 0, Dates()
         for records in self._read(part, dates):
             n_records += len(records)
-            count("records", len(records))
+            count(names.RECORDS, len(records))
             yield from (beam.pvalue.TaggedOutput("failures", one) for one in records.failures)
             yield from records.documents
-        yield beam.pvalue.TaggedOutput("counts", Count("records", n_records))
+        yield beam.pvalue.TaggedOutput("counts", Count(names.RECORDS, n_records))
         yield from (beam.pvalue.TaggedOutput("counts", time) for time in _dated(part.file, dates))
 
 
 def _timed(outputs: Iterator[Any]) -> Iterator[Any]:
     """The outputs, and what reading took."""
-    spent = Spent("read_ms")
+    spent = Spent(names.READ_MS)
     yield from spent.during(outputs)
     yield from (beam.pvalue.TaggedOutput("counts", count) for count in spent.reports())
 
@@ -252,7 +253,7 @@ class _FirstFn(beam.DoFn):
 
 def _separators(n: int) -> list[Count]:
     """None where there is none: the hint is for those who have some."""
-    return [Count("pair_separators", n)] if n else []
+    return [Count(names.PAIR_SEPARATORS, n)] if n else []
 
 
 def _dated(file: InputFile, dates: Dates) -> list[Dated]:
@@ -333,7 +334,7 @@ class _Opener:
     def count(self) -> None:
         """Where reading has got to, in the counter of bytes."""
         if self._at > self._counted:
-            count("bytes_read", self._at - self._counted)
+            count(names.BYTES_READ, self._at - self._counted)
             self._counted = self._at
 
 

@@ -20,6 +20,7 @@ from corpusvec.transforms.elements import (
     Place,
     WrittenFile,
 )
+from corpusvec.transforms.measures import names
 from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
 from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.snapshots.copies import Copies, Waiting, places_table
@@ -156,7 +157,7 @@ class _FindFn(beam.DoFn):
     def start_bundle(self):
         self._rows: EarlierRows | None = None
         self._seen, self._waiting = DigestSet(), Waiting()
-        self._spent = Spent("find_ms")
+        self._spent = Spent(names.FIND_MS)
 
     def process(self, documents: Documents):
         yield from self._spent.during(self._found(documents))
@@ -257,7 +258,7 @@ def _settled(repeat: Known, fates: Mapping[bytes, Failure | None]) -> beam.pvalu
     if repeat.key not in fates:
         raise RuntimeError(f"{repeat.id}: no document of its text has a row, or a reason for none")
     if (first := fates[repeat.key]) is None:
-        return beam.pvalue.TaggedOutput("counts", Count("empty", 1))
+        return beam.pvalue.TaggedOutput("counts", Count(names.EMPTY, 1))
     place = (repeat.id, repeat.source, repeat.source_row)
     failure = Failure(first.stage, *place, first.error, first.detail, repeat.key)
     return beam.pvalue.TaggedOutput("failures", failure)

@@ -13,7 +13,7 @@ import apache_beam as beam
 
 from corpusvec.transforms.columns import Documents
 from corpusvec.transforms.elements import HALVED, Count
-from corpusvec.transforms.measures import counters
+from corpusvec.transforms.measures import counters, names
 from corpusvec.transforms.measures.beam_times import OF_THE_RUN, Stamp, stamp_of, stamped
 from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.models.placements import Origin, on_this_machine
@@ -49,13 +49,13 @@ class _ChunkFn(beam.DoFn):
         self._tokenizer = load_tokenizer(on_this_machine(self._spec, self._origin))
 
     def start_bundle(self):
-        self._spent, self._more = Spent("tokenize_ms"), 0
+        self._spent, self._more = Spent(names.TOKENIZE_MS), 0
 
     def process(self, documents: Documents):
         yield from self._spent.during(self._chunks(documents))
 
     def finish_bundle(self):
-        for count in (Count("records", self._more), *self._spent.reports()):
+        for count in (Count(names.RECORDS, self._more), *self._spent.reports()):
             yield stamped(count, OF_THE_RUN, "counts")
 
     def _chunks(self, documents: Documents) -> Iterator:
@@ -127,7 +127,9 @@ class _TokenizeFn(beam.DoFn):
         while self._ahead:
             yield from self._oldest()
         if self._stamp:
-            yield stamped(Count("tokenize_ms", round(1000 * self._seconds)), self._stamp, "counts")
+            yield stamped(
+                Count(names.TOKENIZE_MS, round(1000 * self._seconds)), self._stamp, "counts"
+            )
 
     def _cut(self, documents: Documents) -> tuple[Cut, float]:
         """The windows of a batch, and the seconds it took."""
@@ -140,14 +142,14 @@ class _TokenizeFn(beam.DoFn):
         windows = found.windows
         documents = windows.documents
         for row in found.empty:
-            counters.count("empty")
+            counters.count(names.EMPTY)
             failure = failure_of("tokenize", documents[row], EMPTY)
             yield stamped(failure, stamp_of(documents, row), "empty")
         for row, why in found.refused:
             failure = failure_of("tokenize", documents[row], why)
             yield stamped(failure, stamp_of(documents, row), "failures")
         if len(windows):
-            counters.count("read_tokens", int(windows.sizes.sum()))
+            counters.count(names.READ_TOKENS, int(windows.sizes.sum()))
             yield stamped(windows, stamp_of(documents, int(windows.owners[0])))
 
 

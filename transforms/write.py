@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from corpusvec.transforms.columns import Sentences, TokenRows
 from corpusvec.transforms.elements import Count, Failure, WrittenFile
-from corpusvec.transforms.measures import counters
+from corpusvec.transforms.measures import counters, names
 from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
-from corpusvec.transforms.measures.clocks import PEAK_MEMORY, Spent, peak_memory
+from corpusvec.transforms.measures.clocks import Spent, peak_memory
 from corpusvec.transforms.snapshots import schemas
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.copies import (
@@ -29,8 +29,6 @@ from corpusvec.transforms.snapshots.copies import (
 from corpusvec.transforms.snapshots.earlier_rows import Earlier
 from corpusvec.transforms.snapshots.manifests import (
     DEFAULT_LIMITS,
-    EMBEDDED,
-    TAKEN,
     Limits,
     Report,
     make_manifest,
@@ -105,7 +103,9 @@ class CommitSnapshot(beam.PTransform):
     limits: Limits = DEFAULT_LIMITS
 
     def expand(self, reports):
-        always = reports.pipeline | "Once" >> beam.Create([Count("records", 0)], reshuffle=False)
+        always = reports.pipeline | "Once" >> beam.Create(
+            [Count(names.RECORDS, 0)], reshuffle=False
+        )
         return (
             (reports, always)
             | beam.Flatten()
@@ -122,7 +122,7 @@ def _commit(
     about: Mapping[str, Any],
     limits: Limits,
 ) -> dict[str, Any]:
-    here = Count(PEAK_MEMORY, peak_memory())
+    here = Count(names.PEAK_MEMORY, peak_memory())
     try:
         snapshot.output.latest_now()  # which may have moved since the run began
         before = snapshot.output.published_manifest
@@ -155,9 +155,9 @@ class _WriteFn(beam.DoFn):
         self._files = self._none()
 
     def _none(self) -> TableFiles:
-        self._spent = Spent("write_ms")
+        self._spent = Spent(names.WRITE_MS)
         attempt, about = self._snapshot.attempt, self._about
-        return TableFiles(attempt, self._table, about, EMBEDDED, self._spent, self._encoding)
+        return TableFiles(attempt, self._table, about, names.EMBEDDED, self._spent, self._encoding)
 
     def start_bundle(self):
         self._rows: list[Sentences | TokenRows | Failure] = []
@@ -215,7 +215,7 @@ class _CopyFn(beam.DoFn):
 
     def start_bundle(self):
         attempt, about = self._snapshot.attempt, self._about
-        self._spent = Spent("copy_ms")
+        self._spent = Spent(names.COPY_MS)
         self._taken = Counter[str]()
         self._files = {
             table: TableFiles(attempt, table, about, self._made, self._spent, self._encoding)
@@ -251,10 +251,10 @@ class _CopyFn(beam.DoFn):
 
     def _count(self, table: str, rows: int, counts: Mapping[str, int]) -> None:
         if table == SENTENCES:
-            counters.count("documents", rows)
+            counters.count(names.DOCUMENTS, rows)
             counters.count(self._made, rows)
-            counters.count("tokens", counts["tokens"])
-            counters.count("copied_tokens", counts["tokens"])
+            counters.count(names.TOKENS, counts[names.TOKENS])
+            counters.count(names.COPIED_TOKENS, counts[names.TOKENS])
 
     def _ahead(self, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
         """The same, of which the next one is read while one is written."""
@@ -267,7 +267,7 @@ class _CopyFn(beam.DoFn):
         for report in self._spent.during(self._close()):
             yield stamped(report, OF_THE_RUN)
         for snapshot, n in self._taken.items():
-            yield stamped(Count(f"{TAKEN}{snapshot}", n), OF_THE_RUN)
+            yield stamped(Count(f"{names.TAKEN}{snapshot}", n), OF_THE_RUN)
 
     def _close(self) -> Iterator[WrittenFile]:
         for files in self._files.values():

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from corpusvec.pipeline.terminal.formats import bytes_text
+from corpusvec.transforms.measures import names
 from corpusvec.transforms.snapshots.claim_files import Holder
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.layouts import attempt_id, was_published
@@ -98,11 +99,11 @@ def _line(output: Output, one: str) -> Line:
             id=one,
             is_latest=is_latest,
             finished=manifest["finished"],
-            documents=counts["documents"],
-            rejected=counts["rejected"],
-            embedded=counts.get("embedded"),
-            reused=counts.get("reused"),
-            repeated=counts.get("repeated"),
+            documents=counts[names.DOCUMENTS],
+            rejected=counts[names.REJECTED],
+            embedded=counts.get(names.EMBEDDED),
+            reused=counts.get(names.REUSED),
+            repeated=counts.get(names.REPEATED),
             bytes=sum(file["bytes"] for file in manifest["files"]),
             fingerprint=(manifest.get("run") or {}).get("fingerprint"),
             published=was_published(manifest, published),

@@ -15,10 +15,11 @@ from corpusvec.pipeline.flags.parsing import command
 from corpusvec.pipeline.outputs.verified_rows import Check, Documents, Tokens, check_parquet
 from corpusvec.pipeline.settings import fingerprint
 from corpusvec.transforms.elements import WrittenFile
+from corpusvec.transforms.measures import names
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.file_lists import LIST, BrokenList, is_beside, with_files
 from corpusvec.transforms.snapshots.layouts import LATEST, MANIFEST
-from corpusvec.transforms.snapshots.manifests import MADE, NEWEST_FORMAT, REPEATED
+from corpusvec.transforms.snapshots.manifests import NEWEST_FORMAT
 from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.snapshots.schemas import REJECTED, SENTENCES, TOKENS
 from corpusvec.transforms.storage.files import exists, files_in, join, open_file, size_and_digest
@@ -29,7 +30,10 @@ _EMBED = "run `embed` again: it reuses complete files and embeds the rest again"
 _INSTEAD = "until then this lets LATEST name an earlier snapshot: {rollback}"
 _OLD = "LATEST names another one; this removes it in its turn: {prune}"
 _BY_HAND = "it was changed by hand or by another program: restore it from a copy, or embed again"
-_SUMS = ("documents", "rejected", "tokens", "windows", "dropped_tokens", "unknown_tokens")
+_SUMS = (
+    *(names.DOCUMENTS, names.REJECTED, names.TOKENS, names.WINDOWS),
+    *(names.DROPPED_TOKENS, names.UNKNOWN_TOKENS),
+)
 
 
 class Problem(NamedTuple):
@@ -178,7 +182,7 @@ def _read(
         found.files, found.bytes = found.files + 1, found.bytes + size
         if not problems and file.table == REJECTED:
             problems = [Problem(file.path, what, _BY_HAND) for what in _about_lines(path, file)]
-            counts["rejected"] += file.rows
+            counts[names.REJECTED] += file.rows
         elif not problems:
             said = check_parquet(path, file, fingerprint_, checks.get(file.table))
             problems = [Problem(file.path, what, _BY_HAND) for what in said]
@@ -227,10 +231,10 @@ def _about_counts(counts: Mapping[str, int], promised: Mapping[str, int]) -> Ite
         if name in promised and counts.get(name, 0) != promised[name]:
             said = f"says {promised[name]:,} {name}, and the files have {counts.get(name, 0):,}"
             yield Problem(MANIFEST, said, _BY_HAND)
-    sums = {"records": ("documents", "rejected", "empty"), "documents": MADE}
+    sums = {names.RECORDS: names.FATES, names.DOCUMENTS: names.MADE}
     for whole, parts in sums.items():
         # Older manifests count what is repeated as reused.
-        if {whole, *parts} - {REPEATED} <= promised.keys():
+        if {whole, *parts} - {names.REPEATED} <= promised.keys():
             total = sum(promised.get(part, 0) for part in parts)
             if total != promised[whole]:
                 said = f"says {promised[whole]:,} {whole}, but {' + '.join(parts)} are {total:,}"

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpusvec.transforms.elements import WrittenFile
+from corpusvec.transforms.measures import names
 from corpusvec.transforms.snapshots.schemas import METADATA_KEY, sentence_counts
 from corpusvec.transforms.storage.digests import DigestSet, text_sha256
 from corpusvec.transforms.storage.files import open_file
@@ -105,7 +106,7 @@ class Documents:
         self._lengths = DigestSet()
 
     def group(self, table: pa.Table, findings: Findings) -> None:
-        self.counts.update({"documents": len(table), **sentence_counts(table)})
+        self.counts.update({names.DOCUMENTS: len(table), **sentence_counts(table)})
         ids = table["id"].to_pylist()
         texts = (table[name].to_pylist() for name in ("text", "pair", "text_sha256"))
         for id_, text, pair, digest in zip(ids, *texts):

@@ -17,7 +17,7 @@ from corpusvec.pipeline.plans.blocks import Source
 from corpusvec.pipeline.plans.estimates import Block
 from corpusvec.transforms.columns import Documents, Windows, compacted, joined_windows
 from corpusvec.transforms.elements import Document, Failure
-from corpusvec.transforms.snapshots.manifests import REPEATED
+from corpusvec.transforms.measures.names import REPEATED
 from corpusvec.transforms.storage.digests import DigestSet, keys_of
 from corpusvec.transforms.tokens.chunks import cut_chunks
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer

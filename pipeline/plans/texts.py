@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from corpusvec.pipeline.plans.estimates import EFFICIENCY
 from corpusvec.pipeline.terminal.formats import bytes_text, clock, counted
-from corpusvec.transforms.snapshots.manifests import REPEATED
+from corpusvec.transforms.measures.names import REPEATED
 
 if TYPE_CHECKING:
     from corpusvec.pipeline.plans.reports import Report

@@ -13,30 +13,9 @@ from typing import Any, NamedTuple
 from corpusvec.pipeline import __version__
 from corpusvec.pipeline.flags.parsing import UsageError, value_of
 from corpusvec.pipeline.terminal.logs import say, warning
+from corpusvec.transforms.measures import names
 
 _LAST_SUCCESS = "last_success_timestamp_seconds"
-# Counts of the manifest, and what they are; those named otherwise are in `_samples`.
-COUNTS: Mapping[str, str] = {
-    "records": "Records read",
-    "documents": "Documents in the snapshot",
-    "embedded": "Documents whose vectors were made by this run",
-    "reused": "Documents whose vectors were copied from earlier snapshots",
-    "repeated": "Documents whose vectors were copied from an equal text of this run",
-    "rejected": "Records that could not be embedded",
-    "empty": "Records without a token of their own",
-    "windows": "Windows of all documents",
-    "tokens": "Tokens of all documents",
-    "unknown_tokens": "Tokens that the vocabulary does not know",
-    "dropped_tokens": "Tokens cut off by --long_text=truncate",
-    "batches": "Calls of the model",
-    "encoded_tokens": "Tokens that the model was called with, without padding",
-    "padded_tokens": "Tokens that the model was called with, padding included",
-    "encoded_bytes": "Bytes of the strings that the model was called with",
-    "models": "Loads of the model, one for each process that needed it",
-    "damaged_files": "Files of earlier snapshots that are not as they were written",
-    "pair_separators": "Lines of text that look like pairs",
-}
-_STAGES = ("read", "find", "tokenize", "model_load", "encode", "pool", "write", "copy", "compare")
 
 
 class _Sample(NamedTuple):
@@ -148,11 +127,11 @@ class MetricsFile:
 
 def _of_snapshot(manifest: Mapping[str, Any]) -> Iterator[_Sample]:
     counts = manifest["counts"]
-    for name, what in COUNTS.items():
+    for name, what in names.COUNTS.items():
         if name in counts:
             yield _Sample(name, what, counts[name])
-    for stage in _STAGES:
-        if (took := counts.get(f"{stage}_ms")) is not None:
+    for stage, time_of in zip(names.STAGES, names.TIMES):
+        if (took := counts.get(time_of)) is not None:
             what = "What each stage took, processes and streams summed"
             yield _Sample("stage_seconds", what, took / 1000, {"stage": stage})
     for table, size in manifest["bytes"].items():
@@ -164,8 +143,8 @@ def _of_snapshot(manifest: Mapping[str, Any]) -> Iterator[_Sample]:
     same = manifest["input"].get("unchanged", {"snapshots": 0})["snapshots"]
     what = "Snapshots in a row, this one included, in which nothing is new"
     yield _Sample("input_unchanged_snapshots", what, same)
-    peak = counts["peak_memory_bytes"]
-    yield _Sample("peak_memory_bytes", "The most memory that one process of the run held", peak)
+    peak = counts[names.PEAK_MEMORY]
+    yield _Sample(names.PEAK_MEMORY, "The most memory that one process of the run held", peak)
 
 
 def _place(output: str) -> str:

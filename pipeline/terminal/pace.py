@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from corpusvec.transforms.columns import DOCUMENTS
 from corpusvec.transforms.documents.inputs import PIECE
+from corpusvec.transforms.measures import names
 
 _SECONDS, _PIECES = 5.0, 4
 
@@ -49,17 +50,17 @@ class Pace:
 
     def see(self, totals: Mapping[str, int], now: float) -> None:
         """To be called often: what happens between two calls has happened at the second."""
-        if self._loaded is None and totals.get("models"):
+        if self._loaded is None and totals.get(names.MODELS):
             self._loaded = now
-        encoded = totals.get("encoded_tokens", 0) + totals.get("encoded_bytes", 0)
-        read = max(encoded, totals.get("read_tokens", 0))
+        encoded = totals.get(names.ENCODED_TOKENS, 0) + totals.get(names.ENCODED_BYTES, 0)
+        read = max(encoded, totals.get(names.READ_TOKENS, 0))
         self._now = _Seen(now, self._share_read(totals), read, encoded)
         if self._first is None and encoded:
             self._first = self._now
 
     def _share_read(self, totals: Mapping[str, int]) -> float:
-        of_bytes = totals.get("bytes_read", 0) / self._size if self._size else 0.0
-        of_records = totals.get("records", 0) / self._limit if self._limit else 0.0
+        of_bytes = totals.get(names.BYTES_READ, 0) / self._size if self._size else 0.0
+        of_records = totals.get(names.RECORDS, 0) / self._limit if self._limit else 0.0
         return min(1.0, max(of_bytes, of_records))
 
     @property

@@ -13,8 +13,7 @@ from typing import Any, TextIO
 from corpusvec.pipeline.terminal.formats import clock
 from corpusvec.pipeline.terminal.logs import Line, say
 from corpusvec.pipeline.terminal.pace import Left, Pace
-from corpusvec.transforms.measures import counters
-from corpusvec.transforms.snapshots.manifests import REPEATED, REUSED
+from corpusvec.transforms.measures import counters, names
 
 _SEEN_SECONDS, _LOG_SECONDS = 0.5, 10.0
 
@@ -64,24 +63,26 @@ class Progress:
 
 def newly_counted(totals: Mapping[str, int]) -> int:
     """The tokens whose vectors were made and not copied; bytes of models that take strings."""
-    tokens = totals.get("tokens", 0) - totals.get("copied_tokens", 0)
-    return totals.get("encoded_bytes", 0) or tokens
+    tokens = totals.get(names.TOKENS, 0) - totals.get(names.COPIED_TOKENS, 0)
+    return totals.get(names.ENCODED_BYTES, 0) or tokens
 
 
 def progress_line(totals: Mapping[str, int], speed: float | None, left: Left | None) -> str:
     """Documents and tokens, counted as in the final report, how many of these are made in a second,
     and the time left, where that is known. Models that take strings get bytes.
     """
-    records = totals.get("records", 0)
-    if not totals.get("models"):  # where nothing is new no model will be
+    records = totals.get(names.RECORDS, 0)
+    if not totals.get(names.MODELS):  # where nothing is new no model will be
         return f"{records:,} records read, no model loaded yet"
     if newly_counted(totals) <= 0:
         return f"{records:,} records read, first batch encoding"
-    copied = [f"{totals[name]:,} {name}" for name in (REUSED, REPEATED) if totals.get(name)]
+    copied = [
+        f"{totals[name]:,} {name}" for name in (names.REUSED, names.REPEATED) if totals.get(name)
+    ]
     of_these = f" ({', '.join(copied)})" if copied else ""
-    unit = "bytes" if totals.get("encoded_bytes") else "tokens"
-    counted = totals.get("encoded_bytes") or totals.get("tokens", 0)
-    parts = [f"{totals.get('documents', 0):,} documents{of_these}", f"{counted:,} {unit}"]
+    unit = "bytes" if totals.get(names.ENCODED_BYTES) else "tokens"
+    counted = totals.get(names.ENCODED_BYTES) or totals.get(names.TOKENS, 0)
+    parts = [f"{totals.get(names.DOCUMENTS, 0):,} documents{of_these}", f"{counted:,} {unit}"]
     if speed is not None:
         parts.append(f"{speed:,.0f} {unit}/s")
     if left:

@@ -19,12 +19,10 @@ from corpusvec.pipeline.runners.options import LOCAL
 from corpusvec.pipeline.terminal.formats import number, shortened
 from corpusvec.pipeline.terminal.logs import Line, warning
 from corpusvec.transforms.documents import ages
+from corpusvec.transforms.measures import names
 from corpusvec.transforms.models import devices
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.manifests import (
-    EMBEDDED,
-    REPEATED,
-    REUSED,
     Limits,
     other_recipe,
     why_not_published,
@@ -50,10 +48,11 @@ def summary(
     about = {"snapshot": snapshot.id, "published": published}
     named = f"{snapshot.folder}{' (LATEST names it)' if published else ''}"
     yield Line(named, "snapshot", {"folder": snapshot.folder, **about})
-    tokens = f" {counts['tokens']:,} tokens;" if counts["tokens"] else ""
+    tokens = f" {counts[names.TOKENS]:,} tokens;" if counts[names.TOKENS] else ""
     told = (
-        f"{counts['documents']:,} documents{_made(counts)}, {counts['rejected']:,} rejected,"
-        f" {counts['empty']:,} empty, of {counts['records']:,} records;{tokens} {seconds:.1f} s"
+        f"{counts[names.DOCUMENTS]:,} documents{_made(counts)},"
+        f" {counts[names.REJECTED]:,} rejected, {counts[names.EMPTY]:,} empty,"
+        f" of {counts[names.RECORDS]:,} records;{tokens} {seconds:.1f} s"
     )
     read = manifest["input"]
     age = {"input_age_seconds": read["age_seconds"]} if "age_seconds" in read else {}
@@ -85,27 +84,32 @@ def _input(about: Mapping[str, Any]) -> Iterator[str]:
 
 def _made(counts: Mapping[str, int]) -> str:
     """How the documents got their vectors, where some of these were copied."""
-    copied = [f"{counts[name]:,} {name}" for name in (REUSED, REPEATED) if counts.get(name)]
-    return f" ({', '.join([f'{counts[EMBEDDED]:,} embedded', *copied])})" if copied else ""
+    copied = [
+        f"{counts[name]:,} {name}" for name in (names.REUSED, names.REPEATED) if counts.get(name)
+    ]
+    return f" ({', '.join([f'{counts[names.EMBEDDED]:,} embedded', *copied])})" if copied else ""
 
 
 def _device(counts: Mapping[str, int], asked: Mapping[str, Any]) -> Iterator[str]:
     """What computed, where that was this process: of workers elsewhere nobody here knows."""
     local = asked.get("runner", LOCAL) == LOCAL
-    if local and counts.get("models") and (device := devices.in_use()):
+    if local and counts.get(names.MODELS) and (device := devices.in_use()):
         yield f"device: {device}"
 
 
 def _work(counts: Mapping[str, int]) -> Iterator[str]:
     """What the model took, summed over processes and streams."""
-    if counts.get("batches"):
-        loading, encoding = counts.get("model_load_ms", 0) / 1000, counts["encode_ms"] / 1000
-        times = f" {counts['models']} times" if counts.get("models", 0) > 1 else ""
-        tokens = counts.get("encoded_tokens")
-        padding = f", {counts['padded_tokens'] / tokens - 1:.1%} padding" if tokens else ""
+    if counts.get(names.BATCHES):
+        loading, encoding = (
+            counts.get(names.MODEL_LOAD_MS, 0) / 1000,
+            counts[names.ENCODE_MS] / 1000,
+        )
+        times = f" {counts[names.MODELS]} times" if counts.get(names.MODELS, 0) > 1 else ""
+        tokens = counts.get(names.ENCODED_TOKENS)
+        padding = f", {counts[names.PADDED_TOKENS] / tokens - 1:.1%} padding" if tokens else ""
         yield (
             f"model loaded{times} in {loading:,.1f} s; {encoding:,.1f} s of encoding, all streams"
-            f" together, {counts['batches']:,} batches{padding}"
+            f" together, {counts[names.BATCHES]:,} batches{padding}"
         )
 
 
@@ -115,7 +119,7 @@ def _unknown(
     """Of texts in a language that the model does not know, and how to embed them with one that
     does.
     """
-    said = languages.trouble(counts.get("unknown_tokens", 0), counts["tokens"])
+    said = languages.trouble(counts.get(names.UNKNOWN_TOKENS, 0), counts[names.TOKENS])
     if not said:
         return
     model = languages.model
@@ -157,10 +161,10 @@ def _with_another(asked: Mapping[str, Any], model: Model) -> str:
 
 
 def _advice(counts: Mapping[str, int], read: Mapping[str, Any]) -> Iterator[Line]:
-    if counts.get("dropped_tokens"):
-        cut = f"{counts['dropped_tokens']:,} tokens were cut off (--long_text=truncate)"
+    if counts.get(names.DROPPED_TOKENS):
+        cut = f"{counts[names.DROPPED_TOKENS]:,} tokens were cut off (--long_text=truncate)"
         yield Line(cut, "note")
-    if n := counts.get("pair_separators"):
+    if n := counts.get(names.PAIR_SEPARATORS):
         lines = (
             f"{n:,} lines have ' ||| ' in them and were"
             if n > 1
@@ -176,7 +180,7 @@ def _first_windows(
 ) -> Iterator[Line]:
     """Outputs of a model's own are of what it sees at once, however long the text is."""
     own = [column["name"] for column in columns if column["output"]]
-    if own and counts["windows"] > counts["documents"]:
+    if own and counts[names.WINDOWS] > counts[names.DOCUMENTS]:
         yield Line(
             f"some texts are longer than the model; {', '.join(own)} of such a text is that"
             " of its first window (n_windows says of how many)",
@@ -238,7 +242,7 @@ def not_published(snapshot: Snapshot, manifest: Mapping[str, Any], limits: Limit
     publish = command("publish", snapshot.output.folder, snapshot.id)
     if why == other_recipe(manifest, before):
         return f"{said}; if it is meant, publish it with: {publish}, or run again with --new_recipe"
-    where = f"; see {snapshot.folder}/{REJECTED}/" if manifest["counts"]["rejected"] else ""
-    if not manifest["counts"]["documents"]:
+    where = f"; see {snapshot.folder}/{REJECTED}/" if manifest["counts"][names.REJECTED] else ""
+    if not manifest["counts"][names.DOCUMENTS]:
         return f"{said}{where or '; check --input'}"
     return f"{said}{where}; correct the input, or accept it with: {publish}"

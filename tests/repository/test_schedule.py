@@ -468,7 +468,7 @@ SETS_OFF: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 
 
 def test_alarms_are_of_metrics_that_are_written_and_each_is_explained(tmp_path):
-    from corpusvec.pipeline.terminal.metrics_files import COUNTS
+    from corpusvec.transforms.measures.names import COUNTS
 
     source = (ROOT / "pipeline" / "terminal" / "metrics_files.py").read_text("utf-8")
     written = {f"corpusvec_{name}" for name in COUNTS}

@@ -19,11 +19,10 @@ from hypothesis import strategies as st
 from corpusvec.transforms import compare
 from corpusvec.transforms.compare import CompareSnapshots
 from corpusvec.transforms.elements import Count, Note, WrittenFile
-from corpusvec.transforms.measures.clocks import PEAK_MEMORY
+from corpusvec.transforms.measures.names import PEAK_MEMORY, UNREAD
 from corpusvec.transforms.snapshots import earlier_rows
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.earlier_rows import Earlier
-from corpusvec.transforms.snapshots.manifests import UNREAD
 from corpusvec.transforms.snapshots.outputs import Output
 
 BEFORE, NOW = "20260101T000000.000Z-00000000", "20260102T000000.000Z-00000000"

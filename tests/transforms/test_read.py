@@ -31,7 +31,7 @@ from corpusvec.transforms.documents.inputs import (
 from corpusvec.transforms.documents.parts import Part
 from corpusvec.transforms.elements import Count, Dated
 from corpusvec.transforms.measures import counters
-from corpusvec.transforms.measures.clocks import PEAK_MEMORY
+from corpusvec.transforms.measures.names import PEAK_MEMORY
 from corpusvec.transforms.read import ReadDocuments, _records
 
 OUTPUTS = ("documents", "failures", "counts")

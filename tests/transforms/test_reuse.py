@@ -23,11 +23,11 @@ from apache_beam.io.filesystem import BeamIOError
 
 from corpusvec.transforms.documents import parts
 from corpusvec.transforms.elements import WrittenFile
+from corpusvec.transforms.measures.names import MADE
 from corpusvec.transforms.snapshots import copies
 from corpusvec.transforms.snapshots.attempts import note_complete
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.earlier_rows import Damaged, EarlierFile, check_file
-from corpusvec.transforms.snapshots.manifests import MADE
 from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.storage.stores import Outage
 from tests.models import TEXTS

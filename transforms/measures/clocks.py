@@ -8,10 +8,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from corpusvec.transforms.elements import Count
-
-# Of counts whose names begin so the report has the largest; all others are summed.
-PEAK = "peak_"
-PEAK_MEMORY = f"{PEAK}memory_bytes"
+from corpusvec.transforms.measures.names import PEAK_MEMORY, check
 
 _Value = TypeVar("_Value")
 
@@ -24,7 +21,7 @@ class Spent:
     """
 
     def __init__(self, name: str):
-        self._name, self._seconds = name, 0.0
+        self._name, self._seconds = check(name), 0.0
         self._since: float | None = None  # None while the clock stands still
 
     def during(self, outputs: Iterator[_Value]) -> Iterator[_Value]:

@@ -13,13 +13,14 @@ from collections import Counter
 from collections.abc import Iterator
 
 from corpusvec.transforms.elements import Count
+from corpusvec.transforms.measures.names import check
 
 _lock = threading.Lock()
 _totals: Counter[str] = Counter()
 
 
 def count(name: str, n: int = 1) -> None:
-    """Add `n` to the counter `name`."""
+    """Add `n` to the counter `name`. Raises `ValueError` for a name that is not declared."""
     _counter(name).inc(n)
     with _lock:
         _totals[name] += n
@@ -29,7 +30,7 @@ def count(name: str, n: int = 1) -> None:
 def _counter(name: str):
     from apache_beam.metrics import Metrics
 
-    return Metrics.counter("corpusvec", name)
+    return Metrics.counter("corpusvec", check(name))
 
 
 def totals() -> Counter[str]:

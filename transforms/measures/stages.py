@@ -11,6 +11,7 @@ import apache_beam as beam
 from corpusvec.transforms.elements import Count
 from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
 from corpusvec.transforms.measures.clocks import Spent
+from corpusvec.transforms.measures.names import check
 
 
 class Timed(beam.DoFn):
@@ -19,7 +20,7 @@ class Timed(beam.DoFn):
     """
 
     def __init__(self, name: str, work: Callable[..., Iterator], *arguments: Any):
-        self._name, self._work, self._arguments = name, work, arguments
+        self._name, self._work, self._arguments = check(name), work, arguments
 
     def start_bundle(self):
         self._spent = Spent(self._name)
@@ -38,7 +39,7 @@ class CountElements(beam.PTransform):
     name: str
 
     def expand(self, elements):
-        return elements | beam.ParDo(_CountFn(self.name))
+        return elements | beam.ParDo(_CountFn(check(self.name)))
 
 
 class _CountFn(beam.DoFn):

@@ -10,7 +10,7 @@ from typing import Any
 
 from corpusvec.transforms.documents import ages
 from corpusvec.transforms.elements import Count, DamagedFile, Dated, Note, WrittenFile
-from corpusvec.transforms.measures.clocks import PEAK
+from corpusvec.transforms.measures import names
 from corpusvec.transforms.snapshots.file_lists import BESIDE_IT, IN_MANIFEST, format_for
 from corpusvec.transforms.snapshots.recipes import another, other_limit
 from corpusvec.transforms.snapshots.schemas import CHANGES, REJECTED, SENTENCES
@@ -18,13 +18,8 @@ from corpusvec.transforms.snapshots.schemas import CHANGES, REJECTED, SENTENCES
 # 2: `model_text_sha256`, and counts of rows embedded and reused. 3: the list of files is beside it.
 FORMATS = (IN_MANIFEST, BESIDE_IT)  # of which rows are read and reused; later ones are refused
 NEWEST_FORMAT = FORMATS[-1]
-UNREAD = "unread_before"  # files of the snapshot before that could not be compared
-TAKEN = "taken_from_"  # and the id of a snapshot: documents that damaged files of later ones had
 _WORTH_A_NOTE = 3  # snapshots in a row that brought nothing new
-# Of the documents: their vectors were made, copied from earlier files, or copied from those of an
-# equal text of the same run.
-MADE = EMBEDDED, REUSED, REPEATED = ("embedded", "reused", "repeated")
-_NAMES = ("records", "documents", "rejected", "empty", *MADE, "tokens", "windows")
+_ALWAYS = (names.RECORDS, *names.FATES, *names.MADE, names.TOKENS, names.WINDOWS)  # and first
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +54,7 @@ def make_manifest(
     told = sorted({report.text for report in reports if isinstance(report, Note)})
     damage = _damage(reports, totals)
     incomplete = _incomplete(totals)
-    if totals.pop(UNREAD, 0):  # the table of changes is no difference to that snapshot
+    if totals.pop(names.UNREAD, 0):  # the table of changes is no difference to that snapshot
         about = {**about, "previous": None}
     finished = datetime.now(timezone.utc)
     made = {
@@ -67,7 +62,7 @@ def make_manifest(
         "id": snapshot_id,
         "finished": finished.isoformat(timespec="milliseconds"),
         "seconds": _seconds(about, finished),
-        "counts": {name: totals[name] for name in _NAMES} | dict(sorted(totals.items())),
+        "counts": {name: totals[name] for name in _ALWAYS} | dict(sorted(totals.items())),
         "bytes": _bytes(files),
         **about,
         "notes": [*about.get("notes", ()), *_about_damage(damage, totals), *told],
@@ -90,7 +85,7 @@ def _totals(reports: Sequence[Report]) -> Counter[str]:
         elif isinstance(report, WrittenFile):
             _add(totals, report.counts)
             _add(totals, report.work)
-    for name, table in (("documents", SENTENCES), ("rejected", REJECTED)):
+    for name, table in ((names.DOCUMENTS, SENTENCES), (names.REJECTED, REJECTED)):
         totals[name] = sum(file.rows for file in files if file.table == table)
     return totals
 
@@ -100,11 +95,11 @@ def _damage(reports: Sequence[Report], totals: Counter[str]) -> dict[str, Any]:
     snapshots instead: these are no longer among the `totals` then. Empty where all are whole.
     """
     files = {report.path: report.what for report in reports if isinstance(report, DamagedFile)}
-    names = sorted((name for name in totals if name.startswith(TAKEN)), reverse=True)
-    taken = {name.removeprefix(TAKEN): totals.pop(name) for name in names}
+    of = sorted((name for name in totals if name.startswith(names.TAKEN)), reverse=True)
+    taken = {name.removeprefix(names.TAKEN): totals.pop(name) for name in of}
     if not files:
         return {}
-    totals["damaged_files"] = len(files)
+    totals[names.DAMAGED_FILES] = len(files)
     told = [{"file": path, "what": what} for path, what in sorted(files.items())]
     return {"files": told, "taken": taken}
 
@@ -116,7 +111,7 @@ def _about_damage(damage: Mapping[str, Any], totals: Mapping[str, int]) -> Itera
     taken = ", ".join(f"{n:,} from {snapshot}" for snapshot, n in damage["taken"].items())
     yield (
         f"documents of damaged files: taken from snapshots published before: {taken or 'none'};"
-        f" embedded again, with those that are new: {totals[EMBEDDED]:,}"
+        f" embedded again, with those that are new: {totals[names.EMBEDDED]:,}"
     )
 
 
@@ -139,7 +134,9 @@ def _unchanged(made: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, 
         return {}
     if any(file["rows"] for file in made["files"] if file["table"] == CHANGES):
         return {}
-    if any(made["counts"][name] != before["counts"][name] for name in ("records", "documents")):
+    if any(
+        made["counts"][name] != before["counts"][name] for name in (names.RECORDS, names.DOCUMENTS)
+    ):
         return {}
     earlier = before["input"].get("unchanged", {"snapshots": 0, "since": before["started"]})
     return {**earlier, "snapshots": earlier["snapshots"] + 1}
@@ -148,7 +145,8 @@ def _unchanged(made: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, 
 def _add(totals: Counter[str], counts: Mapping[str, int]) -> None:
     """Sums, and of peaks the largest."""
     for name, n in counts.items():
-        totals[name] = max(totals[name], n) if name.startswith(PEAK) else totals[name] + n
+        names.check(name)
+        totals[name] = max(totals[name], n) if name.startswith(names.PEAK) else totals[name] + n
 
 
 def _seconds(about: Mapping[str, Any], finished: datetime) -> float | None:
@@ -185,8 +183,8 @@ def _incomplete(totals: Mapping[str, int]) -> str:
             f"{totals['records']} records were read, but documents ({documents}), rejected"
             f" ({totals['rejected']}) and empty ({totals['empty']}) are {accounted}"
         )
-    if (rows := sum(totals[name] for name in MADE)) != documents:
-        parts = ", ".join(f"{name} ({totals[name]})" for name in MADE)
+    if (rows := sum(totals[name] for name in names.MADE)) != documents:
+        parts = ", ".join(f"{name} ({totals[name]})" for name in names.MADE)
         return f"{documents} documents were written, but those {parts} are {rows}"
     return ""
 
@@ -199,7 +197,7 @@ def why_not_published(
     """
     if manifest.get("incomplete"):
         return manifest["incomplete"]
-    if not manifest["counts"]["documents"]:
+    if not manifest["counts"][names.DOCUMENTS]:
         return "no record became a document"
     return "; and ".join(filter(None, _reasons(manifest, before, limits)))
 
@@ -207,14 +205,14 @@ def why_not_published(
 def _reasons(
     manifest: Mapping[str, Any], before: Mapping[str, Any] | None, limits: Limits
 ) -> Iterator[str]:
-    documents, rejected = (manifest["counts"][name] for name in ("documents", "rejected"))
+    documents, rejected = (manifest["counts"][name] for name in (names.DOCUMENTS, names.REJECTED))
     if not limits.new_recipe:
         yield other_recipe(manifest, before)
     if rejected > limits.max_rejected:
         yield f"{rejected:,} rejected, {limits.max_rejected} allowed (--max_rejected)"
     if before and other_limit(before, manifest):  # as it is meant, nothing is lost
         before = None
-    had = before["counts"]["documents"] if before else 0
+    had = before["counts"][names.DOCUMENTS] if before else 0
     if documents < (1 - limits.max_shrink) * had:
         yield (
             f"{documents:,} documents where the snapshot before had {had:,}: more than"

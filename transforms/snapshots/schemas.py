@@ -17,16 +17,17 @@ import pyarrow.parquet as pq
 
 from corpusvec.transforms.columns import Documents, Sentences, TokenRows
 from corpusvec.transforms.elements import Failure
+from corpusvec.transforms.measures import names
 from corpusvec.transforms.ranges import places_of
 from corpusvec.transforms.storage.digests import model_text_digests, quoted, text_digests
 
 SENTENCES, TOKENS, REJECTED, CHANGES = "sentences", "tokens", "rejected", "changes"
 METADATA_KEY = b"corpusvec"
 COUNTED: Mapping[str, str] = {  # what the manifest has sums of, and the columns of it
-    "tokens": "n_tokens",
-    "windows": "n_windows",
-    "dropped_tokens": "n_dropped",
-    "unknown_tokens": "n_unknown",
+    names.TOKENS: "n_tokens",
+    names.WINDOWS: "n_windows",
+    names.DROPPED_TOKENS: "n_dropped",
+    names.UNKNOWN_TOKENS: "n_unknown",
 }
 PLAIN, BYTE_STREAM_SPLIT = "plain", "byte_stream_split"  # how vectors are stored
 

@@ -9,7 +9,8 @@ import pytest
 
 from corpusvec.transforms.elements import Count, WrittenFile
 from corpusvec.transforms.measures import clocks
-from corpusvec.transforms.measures.clocks import PEAK_MEMORY, Spent, peak_memory
+from corpusvec.transforms.measures.clocks import Spent, peak_memory
+from corpusvec.transforms.measures.names import PEAK_MEMORY
 from corpusvec.transforms.snapshots.manifests import make_manifest
 from tests.conftest import ROOT
 
@@ -30,7 +31,7 @@ def clock(monkeypatch):
 
 
 def test_fused_stages_are_timed_apart(clock):
-    first, second = Spent("first_ms"), Spent("second_ms")
+    first, second = Spent("read_ms"), Spent("find_ms")
 
     def outputs(values, seconds):
         for value in values:
@@ -39,14 +40,14 @@ def test_fused_stages_are_timed_apart(clock):
 
     for _ in second.during(outputs(first.during(outputs(range(10), 0.001)), 0.02)):
         clock.work(5)  # a stage behind both
-    assert first.counts()["first_ms"] == 10
+    assert first.counts()["read_ms"] == 10
     # A stage that pulls its inputs itself is another's caller: its time holds theirs.
-    assert second.counts()["second_ms"] == 10 + 200
+    assert second.counts()["find_ms"] == 10 + 200
 
 
 def test_stages_that_are_handed_each_output_do_not_hold_those_behind_them(clock):
     """As Beam calls them: what comes out of a stage is worked on before it goes on."""
-    first, second = Spent("first_ms"), Spent("second_ms")
+    first, second = Spent("read_ms"), Spent("find_ms")
 
     def outputs(seconds):
         for number in range(3):
@@ -56,7 +57,7 @@ def test_stages_that_are_handed_each_output_do_not_hold_those_behind_them(clock)
     for _ in first.during(outputs(0.001)):
         for _ in second.during(outputs(0.01)):
             clock.work(1)
-    assert (first.counts()["first_ms"], second.counts()["second_ms"]) == (3, 90)
+    assert (first.counts()["read_ms"], second.counts()["find_ms"]) == (3, 90)
 
 
 def test_what_is_reported_amid_the_work_counts_up_to_then_and_once(clock):

@@ -21,9 +21,10 @@ import pytest
 
 from corpusvec.pipeline.cli import main
 from corpusvec.transforms.elements import Count, WrittenFile
+from corpusvec.transforms.measures.names import MADE
 from corpusvec.transforms.models.sources.archives import pack
 from corpusvec.transforms.snapshots.commits import Snapshot, new_id
-from corpusvec.transforms.snapshots.manifests import MADE, make_manifest
+from corpusvec.transforms.snapshots.manifests import make_manifest
 from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.storage.stores import Outage
 from tests import servers, stores
