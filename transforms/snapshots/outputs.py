@@ -88,10 +88,9 @@ class Output:
         """That of a snapshot that is whole, with the list of its files. Raises `ValueError` where
         there is none, or its list is damaged.
         """
-        path = self.manifest_path(one)
-        with open_file(path) as stream:
+        with open_file(self.manifest_path(one)) as stream:
             manifest = json.loads(stream.read())
-        return with_files(path.removesuffix(f"/{MANIFEST}"), manifest)
+        return with_files(self.path("snapshots", one), manifest)
 
     def manifest_path(self, one: str) -> str:
         """Where it is. Raises `ValueError` where there is none."""

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -22,7 +23,7 @@ from corpusvec.transforms.snapshots import heartbeats
 from corpusvec.transforms.snapshots.claim_files import Busy, Holder
 from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.storage.files import files_in
-from corpusvec.transforms.storage.stores import ask
+from corpusvec.transforms.storage.stores import Outage, ask
 from tests import stores
 from tests.conftest import ROOT
 from tests.models import TEXTS
@@ -139,6 +140,27 @@ def test_a_run_that_waits_begins_when_the_other_ends(output):
             assert claim.waited
     assert said[-1].startswith(f"waiting for {RUN} (host ")
     assert len([line for line in said if "waiting" in line]) == 1
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, FileExistsError])
+def test_an_output_that_others_take_away_meanwhile_is_made_again(tmp_path, monkeypatch, error):
+    """As the run does that this one waits for, where it has written nothing."""
+    tried, make = [], os.makedirs
+
+    def makedirs(path: str, exist_ok: bool) -> None:
+        tried.append(path)
+        if len(tried) < 4:
+            raise error(path)
+        make(path, exist_ok=exist_ok)
+
+    output = Output(str(tmp_path / "out"))
+    monkeypatch.setattr(os, "makedirs", makedirs)
+    with output.writing():
+        assert len(tried) > 3
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(os, "makedirs", mock.Mock(side_effect=error("out")))
+    with pytest.raises(Outage, match="out: cannot be written"), output.writing():
+        pass
 
 
 def test_of_those_that_begin_at_once_one_has_it(output, monkeypatch):

@@ -25,7 +25,7 @@ from tests.models import TEXTS
 def committed(output: Path, n: int, second: int = 0) -> Snapshot:
     """A snapshot of `n` files of one row."""
     at = datetime(2026, 1, 2, 3, 4, second, tzinfo=timezone.utc)
-    snapshot = Snapshot(str(output), new_id(at))
+    snapshot = Snapshot(Output(str(output)), new_id(at))
     snapshot.begin(["sentences"])
     files = []
     for number in range(n):
