@@ -74,6 +74,17 @@ def test_a_number_for_any_length(tmp_path):
     assert corpusvec.Embedder(model=folder).embed(["rain " * 300]).shape == (1, 32)
 
 
+def test_a_modernbert_may_say_that_its_positions_are_rotary(tmp_path):
+    """As those of ruri-v3 do; transformers does not ask."""
+    plain, said = (
+        str(Case("modernbert", more).make(tmp_path / name))
+        for name, more in (("plain", {}), ("said", {"position_embedding_type": "rope"}))
+    )
+    assert describe_model(said).notes == describe_model(plain).notes
+    vectors = (corpusvec.Embedder(model=folder).embed(list(TEXTS)) for folder in (said, plain))
+    np.testing.assert_array_equal(*vectors)
+
+
 @pytest.mark.slow
 def test_golden_file_is_what_transformers_makes(expected, tmp_path):
     """Where CORPUSVEC_SENTENCE_TRANSFORMERS names a Python that has it."""
