@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from tests.model_settings import Edit
+from tests.model_settings import Edit, says
 
 FOLDERS = Path(__file__).parent / "golden" / "families"
 GOLDEN = FOLDERS.parent / "family_settings.npz"
@@ -85,6 +85,7 @@ def _factors(count: int) -> dict[str, list[float]]:
 _YARN = {"factor": 4.0, "original_max_position_embeddings": 16}
 _LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
 _LONG = {"original_max_position_embeddings": 12}
+MORE_TOKENS = says("sentence_bert_config.json", max_seq_length=48)
 CASES: Mapping[str, Case] = {
     "linear": _turned("qwen3", "linear", factor=3.0),
     "dynamic": _turned("eurobert", "dynamic", factor=2.0),
@@ -136,6 +137,20 @@ CASES: Mapping[str, Case] = {
     ),
     "scaling of a window's layers too": Case(
         "modernbert", {"rope_scaling": {"rope_type": "yarn", **_YARN}}, ("rope_parameters",)
+    ),
+    "scaling by its older name, which does not act": Case(
+        "modernbert", {"rope_scaling": {"type": "yarn", **_YARN}}, ("rope_parameters",)
+    ),
+    "scaling by its older name, which does not act where all is seen": Case(
+        "gemma3_text", {"rope_scaling": {"type": "linear", "factor": 4.0}}, ("rope_parameters",)
+    ),
+    "a window in both directions, said twice": Case(
+        "gemma3_text",
+        {"is_causal": False, "use_bidirectional_attention": True, "sliding_window": 5},
+    ),
+    "more tokens than positions": Case("qwen3", {"max_position_embeddings": 20}, edit=MORE_TOKENS),
+    "more tokens than positions, some of a window": Case(
+        "modernbert", {"max_position_embeddings": 20, "local_attention": 6}, edit=MORE_TOKENS
     ),
     "albert of two inner layers": Case(
         "albert", {"inner_group_num": 2}, edit=_inner_layers(2, groups=1)

@@ -47,13 +47,15 @@ class Embeddings:
 class Rotary:
     """The angle by which each pair of a head's numbers turns from one position to the next, and
     what cosine and sine are multiplied by. In windows of more than `usual_length` tokens the angles
-    are the `long` ones, where there are any.
+    are the `long` ones, where there are any. With `ends` they are known up to the model's `longest`
+    alone.
     """
 
     frequencies: tuple[float, ...]
     factor: float = 1.0
     long: tuple[float, ...] = ()
     usual_length: int = 0
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

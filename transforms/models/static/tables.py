@@ -106,8 +106,7 @@ def _truncation(file: Path) -> Mapping[str, Any]:
 def _notes(modules: SentenceModules | None, config: Path, library: Tokenizer) -> tuple[str, ...]:
     if modules is None:
         return ()
-    both = config.is_file() and read_json(config).get("model_type") == "model2vec"
-    if not both or library.unknown == -1:
+    if not sentence_modules.is_model2vec(config) or library.unknown == -1:
         return modules.notes
     note = (
         f"{config.name}: model2vec leaves unknown tokens out of a text's vector; here they count,"

@@ -70,7 +70,8 @@ def read(values: Mapping[str, Any], file: Path) -> tuple[Transformer, tuple[str,
     code = _check_code(values, family, file)
     config = replace(family.read(settings), family=kind)
     known = {*settings.known, *_REFUSED, *_OTHERS.split(), *family.without_effect.split()}
-    return config, (*code, *_length_notes(config, file), *_notes(values, known, family, file))
+    notes = (*settings.notes, *_length_notes(config, file), *_notes(values, known, family, file))
+    return config, (*code, *notes)
 
 
 def type_note(

@@ -5,6 +5,7 @@ they are there.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,8 @@ from corpusvec.transforms.tokens.tokens import Tokenizer
 if TYPE_CHECKING:
     from corpusvec.transforms.models.transformers.forward import TransformerEncoder
 
+_MOST_TOKENS = 1 << 20  # where files say a larger number for any length
+
 
 def recognises(path: str, asked: Asked) -> bool:
     """A folder with a configuration of transformers, or with sentence-transformers' list of
@@ -68,7 +71,7 @@ def describe(path: str, asked: Asked) -> ModelSpec:
     folder = modules.transformer if modules else Path(path)
     config_file = folder / "config.json"
     values = read_json(config_file)
-    config, notes = configurations.read(values, config_file)
+    config, notes = _lengthened(*configurations.read(values, config_file), modules)
     configurations.refuse_adapters(folder)
     weight_files, has_pooler, types = _checked_weights(folder, values, config)
     tokenizer_file, said = tokenizer_files.find(Path(asked.tokenizer or folder))
@@ -134,6 +137,28 @@ def _columns(
     columns = modules.columns(config) if modules else ()
     tokenizer_files.check_skipped_prompt(rules, library, columns)
     return columns
+
+
+def _lengthened(
+    config: Transformer,
+    notes: tuple[str, ...],
+    modules: sentence_modules.SentenceModules | None,
+) -> tuple[Transformer, tuple[str, ...]]:
+    """A model of rotary positions takes more tokens than its configuration says where
+    sentence-transformers' files say so; a note tells where it cannot.
+    """
+    asked = (modules and modules.max_seq_length) or 0
+    turned = [reach.rotary for reach in config.reaches]
+    if asked <= config.longest or config.embeddings.positions or not all(turned):
+        return config, notes
+    if not any(rotary.ends for rotary in turned if rotary):
+        return replace(config, longest=max(config.longest, min(asked, _MOST_TOKENS))), notes
+    assert modules is not None
+    note = (
+        f"{Path(modules.limit_of).name} is {asked}; the positions of this model are implemented for"
+        f" {config.longest} tokens, and longer texts are cut there"
+    )
+    return config, (*notes, note)
 
 
 def _limit(

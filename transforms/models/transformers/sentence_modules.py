@@ -209,8 +209,16 @@ def is_static(folder: Path) -> bool:
     with contextlib.suppress(ValueError):  # it is said where the folder is read
         if listing.is_file():
             return [name for name, _ in _routed(listing)[0]][:1] == _STATIC
-        return config.is_file() and read_json(config).get("model_type") == "model2vec"
+        return is_model2vec(config)
     return False
+
+
+def is_model2vec(config: Path) -> bool:
+    """Whether a configuration is model2vec's, which names no type where a table was saved that
+    was not distilled.
+    """
+    said = read_json(config) if config.is_file() else {}
+    return said.get("model_type", "model2vec" if "embedding_dtype" in said else None) == "model2vec"
 
 
 def _routed(listing: Path) -> tuple[list[tuple[str, Path]], list[Route]]:

@@ -95,6 +95,15 @@ def test_unknown_tokens_of_a_folder_for_two_programs_are_a_note(tmp_path):
     assert note.startswith("config.json: model2vec leaves unknown tokens out of a text's vector")
 
 
+def test_a_table_that_model2vec_did_not_distil(tmp_path):
+    """Its configuration names no type, but that of the numbers."""
+    folder = write(KINDS[M2V], tmp_path)
+    expected = Embedder(model=str(folder)).embed(TEXTS)
+    said = {"normalize": False, "max_length": 512, "embedding_dtype": "float32"}
+    (folder / "config.json").write_text(json.dumps(said))
+    np.testing.assert_array_equal(Embedder(model=str(folder)).embed(TEXTS), expected)
+
+
 def changed(folder, **arrays):
     file = folder / "model.safetensors"
     kept = {**load_file(file), **arrays}

@@ -71,7 +71,8 @@ def _reaches(settings: Settings, layers: int, size: int, longest: int) -> tuple[
     window = window or 1
     causal = settings.value("is_causal", kind=bool, default=True)
     if settings.flag("use_bidirectional_attention"):
-        back, ahead, end = window // 2, window // 2, None
+        back = ahead = window // 2 + (not causal)  # each of the two has its own edge
+        end = None
     elif causal:
         back, ahead, end = window - 1, 0, 0
     else:

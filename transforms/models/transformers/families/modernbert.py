@@ -96,4 +96,5 @@ FAMILY = Family(
     """,
     dropout=("mlp_dropout", "attention_dropout"),
     usual_dropout=0.0,
+    values={"position_embedding_type": ("rope",)},
 )

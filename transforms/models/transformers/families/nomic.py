@@ -6,6 +6,8 @@ the models, nomic-ai/nomic-bert-2048, modeling_hf_nomic_bert.py.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from corpusvec.transforms.architectures import (
     Attention,
     Embeddings,
@@ -93,9 +95,11 @@ def _turned(settings: Settings, size: int) -> tuple[Rotary, int]:
     if settings.there("rotary_scaling_factor"):  # turns otherwise in longer texts
         longest = min(longest, trained)
     if settings.there("rotary_emb_base"):
-        theta = settings.number("rotary_emb_base")
-        return rotary(settings, {}, size, longest, theta), longest
-    return of_all_layers(settings, size, longest, 1000.0), longest
+        turned = rotary(settings, {}, size, longest, settings.number("rotary_emb_base"))
+    else:
+        turned = of_all_layers(settings, size, longest, 1000.0)
+    ends = turned.ends or settings.there("rotary_scaling_factor")
+    return replace(turned, ends=ends), longest
 
 
 def _activation(settings: Settings) -> str:

@@ -62,9 +62,17 @@ def of_each_type(
     """Where layers that see all turn otherwise than those that see a window. `thetas` has the older
     key and the family's own value by type, `scaled` the types that `rope_scaling` is for.
     """
-    said = settings.value("rope_parameters", kind=dict) or {}
-    no_others(said, LAYER_TYPES, settings.file)
+    said = settings.value("rope_parameters", kind=dict)
     older = settings.value("rope_scaling", kind=dict) or {}
+    if said is None and older and "rope_type" not in older:
+        # There each kind is `default` unless a rope_type replaces it.
+        settings.notes.append(
+            f"{settings.file.name}: rope_scaling has no rope_type; transformers does not apply it"
+            " to this model then, and neither does corpusvec"
+        )
+        older = {}
+    said = said or {}
+    no_others(said, LAYER_TYPES, settings.file)
     found = {}
     for kind in LAYER_TYPES:
         key, own = thetas[kind]
@@ -113,8 +121,12 @@ def _angles(base: float, size: int) -> np.ndarray:
 
 
 def _default(parameters: Parameters, size: int, longest: int, base: float) -> Rotary:
-    # `dynamic` differs only for texts that are longer than the model takes.
     return _rotary(_angles(base, size))
+
+
+def _dynamic(parameters: Parameters, size: int, longest: int, base: float) -> Rotary:
+    # It differs only for texts that are longer than the model takes.
+    return replace(_default(parameters, size, longest, base), ends=True)
 
 
 def _linear(parameters: Parameters, size: int, longest: int, base: float) -> Rotary:
@@ -193,7 +205,7 @@ def _longrope(parameters: Parameters, size: int, longest: int, base: float) -> R
     )
     turned = _rotary(short, float(scale))
     if longest <= before:
-        return turned
+        return replace(turned, ends=True)
     return replace(turned, long=_rotary(long).frequencies, usual_length=int(before))
 
 
@@ -203,7 +215,7 @@ def _rotary(angles: np.ndarray, factor: float = 1.0) -> Rotary:
 
 _KINDS: Mapping[str, Callable[[Parameters, int, int, float], Rotary]] = {
     "default": _default,
-    "dynamic": _default,
+    "dynamic": _dynamic,
     "linear": _linear,
     "llama3": _llama3,
     "longrope": _longrope,

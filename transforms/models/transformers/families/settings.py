@@ -37,7 +37,8 @@ def finite_number(key: str, value: Any, file: Path) -> float:
 
 class Settings:
     """The values of a file. Each is asked for by its name and, where older files or those of other
-    programs call it otherwise, by further ones; the first that is there counts.
+    programs call it otherwise, by further ones; the first that is there counts. `notes` tell of
+    those that do not act.
 
     Raises `ValueError` naming file and key where a value is not what it must be.
     """
@@ -45,6 +46,7 @@ class Settings:
     def __init__(self, values: Mapping[str, Any], file: Path):
         self._values, self.file = values, file
         self.known: set[str] = set()
+        self.notes: list[str] = []
 
     def there(self, *keys: str) -> bool:
         """Whether one of the keys has a value, null being none."""
