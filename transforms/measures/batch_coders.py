@@ -1,8 +1,8 @@
 """How batches travel between stages, where they do: pickled.
 
-Beam asks each stage for the sizes of some of its elements, also of those that travel nowhere. Of
-elements that are batches these are most of what a run holds, and to pickle them for that takes as
-long as some of the stages. So their size is not looked at.
+Beam measures a sample of each stage's elements, even of those that never leave the process. If
+elements are batches the sample is most of the data, and to pickle it just for its size takes as
+long as some of the stages. So a fixed size is reported.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ ADDED, CHANGED, REMOVED, MOVED = "added", "changed", "removed", "moved"
 
 
 class Difference(NamedTuple):
-    """Of documents with an id in common those whose vectors are others, and the rest."""
+    """Rows in both snapshots whose vectors differ, only in the later one, only in the earlier."""
 
     changed: Rows
     added: Rows

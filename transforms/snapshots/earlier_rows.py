@@ -137,8 +137,8 @@ class EarlierRows:
     def __init__(self, earlier: Sequence[Earlier], tokens: bool, spare: Sequence[Earlier] = ()):
         """`tokens`: only those whose token vectors are there too. `damaged` is what was left out.
 
-        Where some of that is of the first of `earlier`, the snapshot before, texts that are in no
-        other file are looked for in `spare`, too, in its order; none of it is read before.
+        If a damaged file belongs to the first of `earlier`, the snapshot before, texts that are in
+        no other file are also looked up in `spare`, in its order. It is read only then.
         """
         self.damaged: list[DamagedFile] = []
         self._files: list[str] = []

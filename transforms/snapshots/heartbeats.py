@@ -1,5 +1,5 @@
 """Claims on an output of an object store, where there are no locks: their holder writes them again
-every few seconds. Alive is what changes while one looks, so that no clock has to be right.
+every few seconds. A claim is alive if it changes while it is watched, so no clock has to be right.
 """
 
 from __future__ import annotations

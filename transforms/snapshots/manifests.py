@@ -24,9 +24,9 @@ _ALWAYS = (names.RECORDS, *names.FATES, *names.MADE, names.TOKENS, names.WINDOWS
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a snapshot that is published may be: so many records rejected, of the documents of the
-    one before at most this share lost, of an input that is at most so many seconds old, and of the
-    same recipe, unless a `new_recipe` is meant.
+    """When a snapshot is published: at most `max_rejected` records are rejected, at most the share
+    `max_shrink` of the documents before is lost, the input is at most `max_input_age` seconds old,
+    and the recipe is the same, unless a `new_recipe` is meant.
     """
 
     max_rejected: int = 0

@@ -31,11 +31,11 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
 
 
 def another(before: Mapping[str, Any], made: Mapping[str, Any]) -> str:
-    """What the recipe of a manifest has otherwise than that of the one `before`, by the flags;
-    empty where it is no other one.
+    """How the recipe of `made` differs from that of `before`, told by flags; empty if they are the
+    same.
 
-    Another version of this program may describe the same settings otherwise, and where its rules
-    are others the same model, too: what a user has not changed is no other recipe.
+    Another version of this program may describe the same settings in another way, and by other
+    rules also the same model: a difference that the user did not make does not count.
     """
     found = [*_settings(before, made), *other_limit(before, made)]
     return "; ".join(dict.fromkeys(found))

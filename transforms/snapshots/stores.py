@@ -78,8 +78,8 @@ class Store(Protocol):
         """Write down that LATEST names a snapshot, or named it once."""
 
     def sole_writer(self) -> contextlib.AbstractContextManager[object]:
-        """For a moment, while it is looked at what is there or LATEST moves: only one process at a
-        time. Object stores have no such lock, there the last one wins.
+        """A lock that is held briefly while the output is inspected or LATEST moves. Object stores
+        have no such lock; there the last writer wins.
         """
 
     def found(self, folder: str, *pattern: str) -> Iterator[list[str]]:

@@ -167,8 +167,8 @@ class TableFiles:
     `made` is how documents are counted: as `embedded`, `reused` or `repeated`. Each file reports
     what was `spent` since the one before it.
 
-    Locally each is written down when it is complete, so that the run after one that was killed can
-    use it: so one is closed after a tenth of the time that has gone by, too.
+    On a local disk each complete file is noted, so that the next run can use it if this one is
+    killed. So a file is also closed after half a minute, or a tenth of the time elapsed if longer.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ from tests.packages import RUNTIME, Installed
 from tests.pipeline.runners.test_start_worker import Runner, runner  # noqa: F401 - a fixture
 
 # Imported where they are, or with a sentence that says how to install them.
-OPTIONAL = {"tensorflow_text", "bm25s", "lance", "mcp", "psycopg", "umap"}
+OPTIONAL = {"botocore", "tensorflow_text", "bm25s", "lance", "mcp", "psycopg", "umap"}
 PACKAGE = ROOT / "corpusvec"
 SOURCES = [*PACKAGE.glob("*.py"), *PACKAGE.glob("pipeline/**/*.py")]
 SOURCES += PACKAGE.glob("transforms/**/*.py")
