@@ -28,7 +28,8 @@ if [ ! -x "$place/chromium" ]; then
     fi
     cat >"$place/chromium" <<END
 #!/bin/sh
-export LD_LIBRARY_PATH="$root/usr/lib/chromium:$root/usr/lib/\$(uname -m)-linux-gnu"
+libraries=$root/usr/lib/\$(uname -m)-linux-gnu
+export LD_LIBRARY_PATH="$root/usr/lib/chromium:\$libraries:\$libraries/pulseaudio"
 export FONTCONFIG_FILE="$place/fonts.conf"
 exec "$root/usr/lib/chromium/chromium" "\$@"
 END

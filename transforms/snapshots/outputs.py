@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 from corpusvec.transforms.snapshots.claim_files import Claim
 from corpusvec.transforms.snapshots.file_lists import with_files
@@ -18,6 +18,31 @@ from corpusvec.transforms.storage.files import exists, join, open_file, remove
 from corpusvec.transforms.storage.stores import Refused, unserved
 
 _LOG = logging.getLogger(__name__)
+_Value = TypeVar("_Value")
+
+
+class _ReadOnce(Generic[_Value]):
+    """`functools.cached_property` without its lock. Before Python 3.12 all outputs share that: a
+    store that does not answer would hold up the others.
+    """
+
+    def __init__(self, read: Callable[[Output], _Value]):
+        self._read, self.__doc__ = read, read.__doc__
+
+    def __set_name__(self, owner: type, name: str):
+        self._name = name
+
+    @overload
+    def __get__(self, output: None, owner: type) -> _ReadOnce[_Value]: ...
+
+    @overload
+    def __get__(self, output: Output, owner: type) -> _Value: ...
+
+    def __get__(self, output: Output | None, owner: type) -> _ReadOnce[_Value] | _Value:
+        if output is None:
+            return self
+        found = output.__dict__[self._name] = self._read(output)
+        return found
 
 
 @dataclass(frozen=True)
@@ -43,7 +68,7 @@ class Output:
         """Local or remote."""
         return store_of(self.folder)
 
-    @cached_property
+    @_ReadOnce
     def latest(self) -> str | None:
         """The id of the newest snapshot published, None where there is none; no id, see `is_id`,
         where the file is damaged.
@@ -61,7 +86,7 @@ class Output:
             self.__dict__.pop(name, None)
         return self.latest
 
-    @cached_property
+    @_ReadOnce
     def published(self) -> frozenset[str]:
         """The snapshots that LATEST names, or named once; those of earlier versions are not
         known.
@@ -69,7 +94,7 @@ class Output:
         noted = {path[-1] for path in self.store.found(PUBLISHED, "*")}
         return frozenset(filter(is_id, {*noted, self.latest or ""}))
 
-    @cached_property
+    @_ReadOnce
     def published_manifest(self) -> dict[str, Any] | None:
         """That of the snapshot that LATEST names; where it cannot be read, that of the newest one
         that was published and can. None where there is none.

@@ -19,6 +19,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from corpusvec.pipeline.outputs.verifications import verify
+from corpusvec.transforms.snapshots.outputs import Output
 from tests.models import TEXTS, numbered
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -115,11 +116,11 @@ def kill_at_random(tmp_path: Path, tiny: str, nights: str, kills: int, seed: int
         process.wait()
         after = assert_whole(output)
         assert after >= before
-        assert not verify(str(output), after).problems
+        assert not verify(Output(str(output)), after).problems
         before = after
     subprocess.run(run, cwd=ROOT, check=True, capture_output=True)
     assert assert_whole(output) > before
-    assert not verify(str(output), assert_whole(output)).problems
+    assert not verify(Output(str(output)), assert_whole(output)).problems
 
 
 def test_killed_at_random_moments_the_last_snapshot_is_whole(tmp_path, tiny):

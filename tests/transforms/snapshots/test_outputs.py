@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,26 @@ def test_prune_looks_again_before_it_removes_anything(embed, tiny, source, monke
     assert prune(output, keep=1).snapshots == [older.name]
     assert older.is_dir()
     assert Snapshot(output, newer.name).output.latest == older.name
+
+
+def test_an_output_whose_store_does_not_answer_holds_up_no_other(tmp_path, monkeypatch):
+    asked, answer = threading.Event(), threading.Event()
+    exists = outputs.exists
+
+    def wait(path: str) -> bool:
+        if path.startswith("s3://"):
+            asked.set()
+            answer.wait(60)
+            return False
+        return exists(path)
+
+    monkeypatch.setattr(outputs, "exists", wait)
+    silent = threading.Thread(target=lambda: Output("s3://bucket/out").latest)
+    silent.start()
+    assert asked.wait(60)
+    with ThreadPoolExecutor(1) as other:
+        try:
+            assert other.submit(lambda: Output(str(tmp_path)).latest).result(10) is None
+        finally:
+            answer.set()
+    silent.join()
