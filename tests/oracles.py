@@ -141,9 +141,11 @@ def turned(
     factor: float,
     long: Iterable[float] = (),
     usual_length: int = 0,
+    ends: bool = False,
 ) -> np.ndarray:
     """[T, D]: number n and number n + D/2 of a head are one complex number, and turn by the
-    position times a frequency; of texts of more tokens than usual by the `long` ones.
+    position times a frequency; of texts of more tokens than usual by the `long` ones. `ends` only
+    says how long texts may be.
     """
     half = x.shape[-1] // 2
     frequencies = (len(x) > usual_length and tuple(long)) or frequencies
