@@ -15,6 +15,7 @@ from tests.clusters import ROOT, cluster_sh, commands_with
 pytestmark = pytest.mark.flink
 
 
+@pytest.mark.slow
 def test_a_second_up_says_so_and_a_second_down_is_fine(cluster, tmp_path):
     again = cluster_sh("up", CORPUSVEC_FLINK=str(cluster.folder))
     assert again.returncode == 0

@@ -146,6 +146,7 @@ def test_a_night_after_embeds_only_what_is_new(corpus, tmp_path):
     assert night()[0] == {"documents": 15, "embedded": 0, "reused": 15, "repeated": 0}
 
 
+@pytest.mark.slow
 @S3_IS_SLOW
 def test_damage_other_recipes_and_pruning_on_a_store(corpus, tmp_path, capsys):
     """Rows of damaged files come from the snapshot before; what that was goes when it is read."""

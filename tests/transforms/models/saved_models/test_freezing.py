@@ -281,6 +281,7 @@ def test_every_signature_of_the_reference_modules_freezes(name):
     assert [function.frozen_share for function in functions] == [1.0] * len(functions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_weights_that_are_left_out_while_the_graph_is_optimized_come_to_the_same(
     model, monkeypatch, name

@@ -83,6 +83,7 @@ def test_neighbours_change_nothing(name):
             np.testing.assert_allclose(beside.layers[layer], values, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_an_exported_model_gives_the_same_vectors(name, tmp_path, capsys):
     from corpusvec.pipeline.cli import main
