@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer
 
 from corpusvec.pipeline.cli import main
 from corpusvec.pipeline.embedders import Embedder
@@ -102,6 +103,17 @@ def test_a_table_that_model2vec_did_not_distil(tmp_path):
     said = {"normalize": False, "max_length": 512, "embedding_dtype": "float32"}
     (folder / "config.json").write_text(json.dumps(said))
     np.testing.assert_array_equal(Embedder(model=str(folder)).embed(TEXTS), expected)
+
+
+def test_a_truncated_text_of_model2vec_is_its_first_tokens(tmp_path):
+    """However many characters these are."""
+    folder, text = write(KINDS["model2vec"], tmp_path), "the dog jumps over the dog"
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    ends = tokenizer.encode(text, add_special_tokens=False).offsets
+    assert len(ends) > 5
+    cut = Embedder(model=str(folder), long_text="truncate", max_seq_length=5).embed([text])
+    expected = Embedder(model=str(folder)).embed([text[: ends[4][1]]])
+    np.testing.assert_allclose(cut, expected, rtol=1e-6)
 
 
 def changed(folder, **arrays):

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[4]
 _ELSEWHERE = {
     "Versions 4 and 5 of transformers",
     "A folder of model2vec",
+    "With `--long_text=truncate` a folder of model2vec",
     "In a text for MeCab",
 }
 
