@@ -19,20 +19,19 @@ def distances(graph: LinkGraph, pairs: Sequence[tuple[int, int]]) -> list[int | 
     found: list[int | None] = [None] * len(pairs)
     if not len(graph.edges):
         return found
-    edges = np.unique(np.concatenate([graph.edges, graph.edges[:, ::-1]]), axis=0)
     asked: dict[int, list[int]] = {}
     for at, (row, _) in enumerate(pairs):
         asked.setdefault(row, []).append(at)
-    rows, block = sorted(asked), 8 * max(1, min(128, _AT_ONCE // len(edges)))
+    rows, block = sorted(asked), 8 * max(1, min(128, _AT_ONCE // len(graph.both_ways)))
     for first in range(0, len(rows), block):
         some = rows[first : first + block]
-        _walk(graph, edges, some, [(at, pairs[at]) for row in some for at in asked[row]], found)
+        _walk(graph, some, [(at, pairs[at]) for row in some for at in asked[row]], found)
     return found
 
 
-def _walk(graph: LinkGraph, edges, rows, pairs, found: list[int | None]) -> None:
+def _walk(graph: LinkGraph, rows, pairs, found: list[int | None]) -> None:
     """One bit for each document that is asked for: what a step reaches is a disjunction of rows."""
-    bit = {row: n for n, row in enumerate(rows)}
+    edges, bit = graph.both_ways, {row: n for n, row in enumerate(rows)}
     starts = np.flatnonzero(np.r_[True, np.diff(edges[:, 0]) > 0])
     reached = np.zeros((graph.size + len(graph.reds), len(bit) // 8 + 1), np.uint8)
     for row, n in bit.items():

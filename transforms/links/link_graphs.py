@@ -37,9 +37,14 @@ class LinkGraph:
         self.edges = np.array(sorted(set(edges)), np.int64).reshape(-1, 2)  # from, to
 
     @cached_property
+    def both_ways(self) -> np.ndarray:
+        """The edges from either end, each once, sorted, [E, 2]."""
+        return np.unique(np.concatenate([self.edges, self.edges[:, ::-1]]), axis=0)
+
+    @cached_property
     def _neighbours(self) -> tuple[np.ndarray, np.ndarray]:
         """Where the neighbours of each node begin, and all of them."""
-        both = np.unique(np.concatenate([self.edges, self.edges[:, ::-1]]), axis=0)
+        both = self.both_ways
         starts = np.searchsorted(both[:, 0], np.arange(self.size + len(self.reds) + 1))
         return starts, np.ascontiguousarray(both[:, 1])
 
