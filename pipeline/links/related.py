@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,20 +80,19 @@ def with_distances(pages: Pages, suggestions: Sequence[Suggestion]) -> list[Sugg
     pairs = []
     for one in suggestions:
         row = pages.rows[one.document]
-        red = reds[(pages.projects[row], one.target)] if one.red else None
-        pairs.append((row, pages.rows[one.target] if red is None else red))
+        target = reds[pages.projects[row], one.target] if one.red else pages.rows[one.target]
+        pairs.append((row, target))
     away = distances(pages.graph, pairs)
     return [replace(one, links_away=links) for one, links in zip(suggestions, away)]
 
 
 def far_first(suggestions: Sequence[Suggestion]) -> list[Suggestion]:
     """Of each document what is farthest in links first, then the best; documents stay in order."""
-    turn = {
-        document: n for n, document in enumerate(dict.fromkeys(s.document for s in suggestions))
-    }
-    return sorted(
-        suggestions, key=lambda one: (turn[one.document], -(one.links_away or FARTHEST + 1))
-    )
+    of_each = groupby(suggestions, attrgetter("document"))
+    farthest = [
+        sorted(some, key=lambda one: -(one.links_away or FARTHEST + 1)) for _, some in of_each
+    ]
+    return [*chain.from_iterable(farthest)]
 
 
 class Finder:
