@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,21 @@ def golden_rows(path: Path):
         (tokens[start:stop].tolist(), layers, values[start:stop])
         for start, stop in itertools.pairwise(offsets)
     ]
+
+
+def assert_made_again(
+    module: str,
+    file: Path,
+    expected: Mapping[str, np.ndarray],
+    tolerance: Callable[[str], float] = lambda name: 2e-6,
+) -> None:
+    """The vectors of a golden file are those that the original makes now."""
+    made = made_again(module, file)
+    assert set(made) == set(expected)
+    for name, vectors in made.items():
+        np.testing.assert_allclose(
+            vectors, expected[name], rtol=0, atol=tolerance(name), err_msg=name
+        )
 
 
 def made_again(module: str, file: Path) -> dict[str, np.ndarray]:

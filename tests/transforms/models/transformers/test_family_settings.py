@@ -9,7 +9,7 @@ import corpusvec
 from corpusvec.transforms.models.kinds import describe_model
 from tests.family_settings import CASES, GOLDEN, MORE_TOKENS, TEXTS, Case
 from tests.model_settings import says
-from tests.repository.test_oracles import made_again
+from tests.repository.test_oracles import assert_made_again
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,4 @@ def test_a_modernbert_may_say_that_its_positions_are_rotary(tmp_path):
 @pytest.mark.slow
 def test_golden_file_is_what_transformers_makes(expected, tmp_path):
     """Where CORPUSVEC_SENTENCE_TRANSFORMERS names a Python that has it."""
-    made = made_again("tests.family_settings", tmp_path / "made.npz")
-    assert set(made) == set(expected)
-    for name, vectors in made.items():
-        np.testing.assert_allclose(vectors, expected[name], rtol=0, atol=2e-6, err_msg=name)
+    assert_made_again("tests.family_settings", tmp_path / "made.npz", expected)

@@ -14,7 +14,7 @@ from corpusvec.pipeline.settings import Settings
 from corpusvec.transforms.elements import Document
 from corpusvec.transforms.models.kinds import describe_model
 from tests.model_settings import APPLIED, GOLDEN, LINES, REFUSED, base, says
-from tests.repository.test_oracles import made_again
+from tests.repository.test_oracles import assert_made_again
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +65,7 @@ def test_setting_that_is_not_implemented_is_refused_by_file_and_name(name, tmp_p
 @pytest.mark.slow
 def test_golden_file_is_what_sentence_transformers_makes(expected, tmp_path):
     """Where CORPUSVEC_SENTENCE_TRANSFORMERS names a Python that has it."""
-    made = made_again("tests.model_settings", tmp_path / "made.npz")
-    assert set(made) == set(expected)
-    for name, vectors in made.items():
-        np.testing.assert_allclose(vectors, expected[name], rtol=0, atol=2e-6, err_msg=name)
+    assert_made_again("tests.model_settings", tmp_path / "made.npz", expected)
 
 
 @pytest.mark.parametrize(
