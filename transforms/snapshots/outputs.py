@@ -82,8 +82,9 @@ class Output:
         """The same, read again: where it may have moved, and something depends on it. What is
         published is known as of now then.
         """
-        for name in ("latest", "published", "published_manifest"):
-            self.__dict__.pop(name, None)
+        for name, value in vars(Output).items():
+            if isinstance(value, _ReadOnce):
+                self.__dict__.pop(name, None)
         return self.latest
 
     @_ReadOnce
