@@ -23,7 +23,7 @@ from benchmarks.rows import Row, at_most, not_measured
 _FEWEST = 1_000  # files; ten times as many, and a hundred times
 _OBJECTS = 100  # of a store, alike
 _A_FOLDER = 1_000  # files
-_MOST, _MOST_OF_A_STORE = 1.25, 1.25
+_MOST = 1.25
 _VECTORS = "--vectors=vector=pooler"
 _BUCKET = "many"
 _SECRETS = {
@@ -83,7 +83,7 @@ def _on_a_store(plan: Plan) -> list[Row]:
     numbers = [10**n * plan.scaled(_OBJECTS) for n in range(3)]
     what = "objects of one line"
     if importlib.util.find_spec("moto") is None or importlib.util.find_spec("boto3") is None:
-        return [not_measured(what, f"≤ {_MOST_OF_A_STORE:g}", "needs moto[server] and boto3")]
+        return [not_measured(what, f"≤ {_MOST:g}", "needs moto[server] and boto3")]
     with _store() as client:
         runs = []
         for n in numbers:

@@ -91,7 +91,7 @@ class SnapshotRows:
         )
         return b"".join(
             blake2b(
-                f"{self.recipe} {text} {stripped} {len(id_)} {id_}{metadata}{place or ''}".encode(),
+                f"{self.recipe} {text} {stripped} {len(id_)} {id_}{metadata}{place}".encode(),
                 digest_size=WIDTH,
             ).digest()
             for id_, text, stripped, metadata, place in zip(*columns, places)

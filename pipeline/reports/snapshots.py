@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from corpusvec.transforms.snapshots.changes import ADDED, CHANGED, MOVED, REMOVED
+from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.manifests import files_of
 from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.snapshots.schemas import CHANGES, REJECTED
@@ -40,5 +41,5 @@ def rejected(output: str, manifest: Mapping[str, Any]) -> Iterator[tuple[str, st
 
 
 def _paths(output: str, manifest: Mapping[str, Any], table: str) -> Iterator[str]:
-    folder = Output(output).path("snapshots", manifest["id"])
+    folder = Snapshot(Output(output), manifest["id"]).folder
     return (join(folder, file.path) for file in files_of(manifest) if file.table == table)

@@ -147,13 +147,14 @@ def _lengthened(
     """A model of rotary positions takes more tokens than its configuration says where
     sentence-transformers' files say so; a note tells where it cannot.
     """
-    asked = (modules and modules.max_seq_length) or 0
     turned = [reach.rotary for reach in config.reaches]
-    if asked <= config.longest or config.embeddings.positions or not all(turned):
+    if modules is None or config.embeddings.positions or not all(turned):
+        return config, notes
+    asked = modules.max_seq_length or 0
+    if asked <= config.longest:
         return config, notes
     if not any(rotary.ends for rotary in turned if rotary):
         return replace(config, longest=max(config.longest, min(asked, _MOST_TOKENS))), notes
-    assert modules is not None
     note = (
         f"{Path(modules.limit_of).name} is {asked}; the positions of this model are implemented for"
         f" {config.longest} tokens, and longer texts are cut there"
