@@ -40,7 +40,7 @@ class TokenizerSpec:
 
     `named` are the tokens that the model's files, or the class that they name, call its
     `cls_token`, `sep_token` and so on: a prompt can hold them, a text cannot. `split_special`:
-    neither can. `segments`: the model is told which text of a pair a token is of. `keep_end`: a
+    neither can. `segments`: the model distinguishes the texts of a pair. `keep_end`: a
     text that is truncated loses its beginning. `prefix_space`: whether a text begins with a space
     where its pieces are of bytes (None: what the file says). `bare`: no tokens stand around a text,
     whatever the file says; `skips_unknown`: unknown tokens are left out. `dictionary`: MeCab's,
@@ -215,7 +215,7 @@ class ModelSpec:
     signature: Signature | None = None
     specials: int = 2  # that stand around a text, as [CLS] and [SEP] do
     separators: int = 1  # that stand between the texts of a pair
-    segments: bool = True  # the model is told which text of a pair a token is of
+    segments: bool = True  # the model distinguishes the texts of a pair
     pairs: bool = True  # it takes any
     padding: bool = True  # False: it would change vectors
     prompts: tuple[tuple[str, str], ...] = ()

@@ -105,7 +105,7 @@ def _chosen(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--orphans", action="store_true", help="documents without links first")
     parser.add_argument(
-        "--far", action="store_true", help="of each document's what is the most links away first"
+        "--far", action="store_true", help="suggest what is the most links away first"
     )
     add_across(parser)
     parser.add_argument(

@@ -21,8 +21,8 @@ class Reason(NamedTuple):
 class Suggestion:
     """Both are named by their ids. A red link has no page: its target is the key of its name, and
     `red` is true. `linked`: they are linked already, or a link away from a common page.
-    `links_away`: how many links lead from one to the other; None where no few do, or where nobody
-    has counted.
+    `links_away`: the length of the shortest path of links between them; None if there is no short
+    one, or if it was not measured.
     """
 
     document: str

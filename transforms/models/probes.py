@@ -31,8 +31,8 @@ TOLERANCES = {"float32": 1e-4, "tf32": 1e-2, "float16": 1e-2, "bfloat16": 5e-2}
 
 
 def stabilized(encoder: Encoder, probes: Windows, spec: ModelSpec, wanted: Wanted) -> Encoder:
-    """The encoder, or where the probes' vectors depend on their batch one that encodes each window
-    alone; the user is told.
+    """The encoder; or, if the probes' vectors depend on their batch, one that encodes each window
+    alone, with a warning.
 
     Raises `ValueError` where the same text has other vectors each time.
     """

@@ -93,7 +93,7 @@ class Tokenizer(Protocol):
     unknown: int | None
     size: int
     separators: int  # between the texts of a pair
-    segments: bool  # the model is told which text of a pair a token is of
+    segments: bool  # the model distinguishes the texts of a pair
     pairs: bool  # the model takes any
     strings: bool  # the model reads the tokens themselves, not their ids
 

@@ -166,8 +166,8 @@ class DocumentVectors:
         failures: dict[int, str],
         lengths: np.ndarray | None = None,
     ) -> np.ndarray:
-        """[N, D] in the floats of the files; what these cannot hold is told of its document, of
-        which so many rows are (None: one each).
+        """[N, D] in the floats of the files; what these cannot hold is a failure of its
+        document, which has so many rows (None: one each).
         """
         with np.errstate(over="ignore"):
             narrow = values.astype(self._floats, copy=False)

@@ -40,8 +40,8 @@ class Strategy(Protocol):
         """
 
     def shares(self, nth: np.ndarray, last: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """What each token that counts is multiplied by, [W, T]: the how manieth it is of those of
-        its window, [W, T] from 1, how many these are, [W, 1], and its position, [W, T].
+        """What to multiply each token that counts by, [W, T]. `nth` numbers these tokens in each
+        window, [W, T] from 1; `last` is the number of the last one, [W, 1].
         """
 
     def merge(self, state: State, starts: np.ndarray, stops: np.ndarray) -> State:

@@ -73,7 +73,7 @@ class Forward:
     """The whole forward pass for ids, mask and types [B, T] int32."""
 
     config: Transformer
-    segments: bool  # whether the model is told which text a token is of
+    segments: bool  # whether the model distinguishes the texts of a pair
 
     @classmethod
     def of(cls, spec: ModelSpec) -> Forward:

@@ -30,7 +30,7 @@ class _Transient(Exception):
 def fetch(url: str, file: str, say: Callable[[str], None] = lambda text: None) -> None:
     """Write what is at `url` to `file`; proxies are taken from the environment.
 
-    `say` is told now and then how much is there. Raises: RuntimeError, with no part of the address
+    `say` gets the progress now and then. Raises: RuntimeError, with no part of the address
     in its words, where the server refuses, cannot be reached, or cuts every answer short.
     """
     reason = ""

@@ -304,7 +304,7 @@ def start(
     config: Transformer, arrays: Arrays, words, ids, segments, tokens, by_blocks: bool = False
 ) -> tuple[tf.Tensor, list[Surroundings]]:
     """Words [V, W], ids and segments [B, T], and tokens [B, T], none where there is padding ->
-    layer 0 as rows [B*T, H], and what each of the `reaches` is told.
+    layer 0 as rows [B*T, H], and the surroundings of each of the `reaches`.
     """
     x = embed(config.embeddings, arrays, words, ids, segments)
     around = [surroundings(config, reach, arrays, tokens, by_blocks) for reach in reaches(config)]

@@ -200,7 +200,7 @@ def describe(
 
 
 def _tells_apart(name: str | None, said: Mapping[str, Any], about: Path) -> bool:
-    """Whether the model is told which text of a pair a token is of."""
+    """Whether the model distinguishes the texts of a pair."""
     inputs = setting(said, "model_input_names", list, about)
     return name not in _UNSEGMENTED if inputs is None else "token_type_ids" in inputs
 

@@ -1,4 +1,4 @@
-"""What a layer is told of a batch beside its rows: who attends to whom, and how far apart they are.
+"""What a layer needs besides the rows of a batch: who attends to whom, and how far apart they are.
 It is made once for all layers of one reach.
 """
 
