@@ -25,8 +25,8 @@ class NullEncoder:
     def __init__(self, spec, wanted):
         self.streams = 2
         self._layers, self._outputs = wanted.layers, wanted.outputs
-        rows = np.random.default_rng(0).standard_normal((_ROWS, spec.hidden_size))
-        self._rows = rows.astype(np.float32)
+        size = (_ROWS, spec.hidden_size)
+        self._rows = np.random.default_rng(0).standard_normal(size, np.float32)
 
     def encode(self, windows):
         from corpusvec.transforms.columns import Encoded
@@ -67,6 +67,9 @@ class ReadyTokens:
 
 def main(arguments: list[str]) -> int:
     """The command of the arguments, then what it took."""
+    from corpusvec.pipeline.runners import allocators
+
+    allocators.share_heap()  # as the program does, before anything imports Arrow
     from corpusvec.transforms import read
     from corpusvec.transforms.models import kinds
     from corpusvec.transforms.tokens import tokenizers

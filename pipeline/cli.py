@@ -15,6 +15,7 @@ from corpusvec.pipeline import __version__
 from corpusvec.pipeline.flags import parsing
 from corpusvec.pipeline.flags.commands import COMMANDS
 from corpusvec.pipeline.flags.snapshots import Command
+from corpusvec.pipeline.runners.allocators import share_heap
 from corpusvec.pipeline.runners.options import beam_flags, open_file_systems
 from corpusvec.pipeline.terminal import logs
 from corpusvec.pipeline.terminal.exits import (
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command -> exit code. Errors are a sentence on stderr; `--verbose` shows where they
     come from.
     """
+    share_heap()
     arguments = parsing.joined_values(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # texts are shown, whatever the terminal can

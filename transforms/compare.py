@@ -49,7 +49,9 @@ class CompareSnapshots(beam.PTransform):
 
     def expand(self, files):
         attempt = self.snapshot.attempt
-        old = self.before.of(SENTENCES) if self.before else []
+        if self.before is None:
+            return self._all_added(files)
+        old = self.before.of(SENTENCES)
         rows_before = sum(file.file.rows for file in old)
         sizes = beam.pvalue.AsList(files | "Sizes" >> beam.Map(lambda file: file.rows))
         after = files | "After" >> beam.Map(_after, attempt)
@@ -78,6 +80,19 @@ class CompareSnapshots(beam.PTransform):
         )
         notes = (read.notes, compared.notes, written.notes) | "Told" >> beam.Flatten()
         return written.files, notes
+
+    def _all_added(self, files):
+        """Of a first snapshot: each file by itself, for no documents have to meet."""
+        attempt = self.snapshot.attempt
+        every = beam.pvalue.AsList(files)
+        none = files.pipeline | beam.Create([None], reshuffle=False) | beam.Filter(_no_other, every)
+        written = (
+            (files, none)
+            | beam.Flatten()
+            | beam.Reshuffle()
+            | "WriteAdded" >> _timed("files", _added, attempt, self.about)
+        )
+        return written.files, written.notes
 
 
 def _after(file: WrittenFile, attempt: str) -> tuple[str, EarlierFile]:
@@ -140,6 +155,21 @@ def _compared(group: tuple[_Part, Iterable[tuple[str, bytes]]], alike: bool) -> 
         for number in range(n):
             chosen = rows.where(by_text == number)
             yield from (((number, n), (kind, packed)) for packed in chosen.packed())
+
+
+def _no_other(_: None, files: Sequence[WrittenFile]) -> bool:
+    return not files
+
+
+def _added(
+    file: WrittenFile | None, attempt: str, about: Mapping[str, Any]
+) -> Iterator[WrittenFile]:
+    """A file of sentences -> one of changes; None: there is no document, and so no change."""
+    rows = sentence_rows(EarlierFile(attempt, file, fresh=True)) if file else unpacked([])
+    none = unpacked([])
+    files = TableFiles(attempt, CHANGES, about)
+    yield from files.write(changes_table(none.ids, rows, none))
+    yield from files.close()
 
 
 def _written(

@@ -14,6 +14,8 @@ import socket
 import sys
 from typing import Any
 
+from corpusvec.pipeline.runners.allocators import share_heap
+
 # What the client passes on: its versions, where workers' last words go, and a worker's cores.
 CLIENT, LOGS, CORES = "CORPUSVEC_CLIENT", "CORPUSVEC_WORKER_LOGS", "CORPUSVEC_CORES"
 
@@ -30,6 +32,7 @@ def main() -> int:
     parser.add_argument("--id", required=True)
     parser.add_argument("--provision_endpoint", required=True)
     asked, _ = parser.parse_known_args()
+    share_heap()
     if folder := os.environ.get(LOGS):
         _speak_to(os.path.join(folder, "workers.log"))
     os.environ["WORKER_ID"] = asked.id  # Beam looks for it when it is imported

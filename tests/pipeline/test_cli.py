@@ -438,3 +438,17 @@ def test_a_file_that_is_cut_while_it_is_read_is_an_error_and_nothing_is_publishe
     assert said in outcome.err.splitlines()[-1]
     assert len(outcome.table("sentences")) == 100
     assert len(list((outcome.output / "snapshots").iterdir())) == 1
+
+
+@pytest.mark.parametrize("chosen", [None, "mimalloc"])
+def test_arrow_takes_the_memory_of_the_c_library_unless_the_user_chooses(chosen):
+    environment = {k: v for k, v in os.environ.items() if k != "ARROW_DEFAULT_MEMORY_POOL"}
+    if chosen:
+        environment["ARROW_DEFAULT_MEMORY_POOL"] = chosen
+    code = (
+        "from corpusvec.pipeline import cli; cli.main([]);"
+        " import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    )
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert run.stdout.split() == [chosen or "system"]

@@ -22,7 +22,7 @@ from corpusvec.transforms.elements import Count, Note, WrittenFile
 from corpusvec.transforms.measures.names import PEAK_MEMORY, UNREAD
 from corpusvec.transforms.snapshots import earlier_rows
 from corpusvec.transforms.snapshots.commits import Snapshot
-from corpusvec.transforms.snapshots.earlier_rows import Earlier
+from corpusvec.transforms.snapshots.earlier_rows import Earlier, EarlierFile
 from corpusvec.transforms.snapshots.outputs import Output
 
 BEFORE, NOW = "20260101T000000.000Z-00000000", "20260102T000000.000Z-00000000"
@@ -126,8 +126,37 @@ def test_many_rows_travel_in_parts(tmp_path, monkeypatch):
 
 def test_without_a_snapshot_before_all_is_added(tmp_path):
     rows, told = compared(tmp_path, None, {"a": "x", "b": "y"})
-    assert rows == [("a", "added", None), ("b", "added", None)]
+    assert sorted(rows) == [("a", "added", None), ("b", "added", None)]
     assert {one.name for one in told if isinstance(one, Count)} == {"compare_ms", PEAK_MEMORY}
+
+
+def test_without_any_document_there_is_a_file_without_rows(tmp_path):
+    """So that whoever reads changes/ finds its columns."""
+    rows, told = compared(tmp_path, None, {}, files=0)
+    (file,) = [one for one in told if isinstance(one, WrittenFile)]
+    assert rows == []
+    assert file.rows == 0
+
+
+@pytest.mark.parametrize("stripped", [[None] * 5, ["a"] * 5, [None, None, "a", None, "b"]])
+def test_rows_are_those_of_the_file_however_many_are_read_at_once(tmp_path, monkeypatch, stripped):
+    digests = [digest(f"text {n}") for n in range(5)]
+    others = [text and digest(text) for text in stripped]
+    columns = {
+        "id": pa.array([f"d{n}" for n in range(5)]),
+        "text_sha256": pa.array(digests),
+        "model_text_sha256": pa.array(others, pa.string()),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "0.parquet", row_group_size=3)
+    file = EarlierFile(str(tmp_path), WrittenFile("sentences", "0.parquet", 5, 0, ""), fresh=True)
+    monkeypatch.setattr(earlier_rows, "_AT_ONCE", 2)
+    rows = earlier_rows.sentence_rows(file)
+    assert rows.ids.to_pylist() == columns["id"].to_pylist()
+    keys = [
+        int(one[:32], 16) ^ int(other[:32] if other else "0", 16)
+        for one, other in zip(digests, others)
+    ]
+    assert [int.from_bytes(key.tobytes(), "big") for key in rows.keys] == keys
 
 
 def test_each_file_is_read_once(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 from zlib import crc32
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 
 from corpusvec.transforms.storage.digests import Rows
 
+_AT_ONCE = 8_192  # ids that are Python's strings for a moment
 ADDED, CHANGED, REMOVED, MOVED = "added", "changed", "removed", "moved"
 
 
@@ -28,7 +30,9 @@ def parts_of(rows: Rows, n: int) -> Iterator[tuple[int, Rows]]:
     if n == 1:
         yield 0, rows
         return
-    numbers = np.array([crc32(id_.encode()) % n for id_ in rows.ids.to_pylist()])
+    few = (rows.ids.slice(at, _AT_ONCE).to_pylist() for at in range(0, len(rows.ids), _AT_ONCE))
+    ids = itertools.chain.from_iterable(few)
+    numbers = np.fromiter((crc32(id_.encode()) % n for id_ in ids), np.int64, len(rows.ids))
     yield from ((part, rows.where(numbers == part)) for part in range(n))
 
 
@@ -56,7 +60,7 @@ def changes_table(changed: pa.Array, added: Rows, removed: Rows) -> pa.Table:
         REMOVED: _without(removed.ids, olds),
     }
     none = {kind: pa.nulls(len(ids), pa.string()) for kind, ids in kinds.items()}
-    names = [pa.array([kind] * len(ids), pa.string()) for kind, ids in kinds.items()]
+    names = [pa.repeat(kind, len(ids)) for kind, ids in kinds.items()]
     table = pa.table(
         {
             "id": pa.concat_arrays(list(kinds.values())),

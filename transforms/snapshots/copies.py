@@ -22,6 +22,7 @@ from corpusvec.transforms.snapshots.schemas import COUNTED, sentence_counts
 from corpusvec.transforms.snapshots.tables import Whole
 from corpusvec.transforms.storage.files import open_file
 
+_PLACES = [name for name in Place._fields if name != "file"]
 _GROUP_BYTES = 6 << 20  # of a table that is given out
 # Of copies that wait in memory, and about of a table beside its columns.
 _HELD_BYTES, _TABLE_BYTES = 64 << 20, 4 << 10
@@ -29,7 +30,7 @@ _HELD_BYTES, _TABLE_BYTES = 64 << 20, 4 << 10
 
 class Copies(NamedTuple):
     """Documents whose vectors are in one file of sentences: a row for each, with what is fresh of
-    it and the fields of its `Place`.
+    it and the other fields of its `Place`.
     """
 
     file: str
@@ -58,6 +59,7 @@ class Waiting:
         for name in places.column_names:
             rows = rows.append_column(name, places[name])
         for file, some in _parts_of(rows, "file"):
+            some = some.drop_columns(["file"])
             self._files.setdefault(file, []).append(some)
             self._bytes += some.nbytes + _TABLE_BYTES
         if self._bytes > _HELD_BYTES:
@@ -113,7 +115,7 @@ def copied_sentences(path: str, rows: pa.Table) -> Iterator[pa.Table]:
     """The rows of a file of sentences that `Copies` name, in the file's order."""
     rows = rows.sort_by("row").combine_chunks()
     starts = rows["row"].to_numpy()
-    fresh = rows.drop_columns(list(Place._fields))
+    fresh = rows.drop_columns(_PLACES)
     for (first, last), taken in _taken(path, starts, np.ones(len(rows), np.int64)):
         some = fresh.slice(first, last - first)
         yield _with(taken, {name: some[name] for name in some.column_names})
@@ -135,7 +137,7 @@ def whole_sentences(path: str, rows: pa.Table) -> Whole | None:
     from what it says.
     """
     rows = rows.sort_by("row")
-    fresh = rows.drop_columns(list(Place._fields))
+    fresh = rows.drop_columns(_PLACES)
     with open_file(path) as stream:
         file = pq.ParquetFile(stream)
         if not _says(file, rows["row"].to_numpy(), np.ones(len(rows), np.int64), fresh):

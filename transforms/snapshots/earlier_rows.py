@@ -17,12 +17,13 @@ import pyarrow.parquet as pq
 
 from corpusvec.transforms.elements import DamagedFile, Place, WrittenFile
 from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
-from corpusvec.transforms.storage.digests import Rows, as_keys
+from corpusvec.transforms.storage.digests import Rows, as_keys, joined
 from corpusvec.transforms.storage.file_digests import sha256
 from corpusvec.transforms.storage.files import open_file
 from corpusvec.transforms.storage.stores import damage
 
 _HEX = 64  # digits of a SHA-256
+_AT_ONCE = 8_192  # rows that are read, whose digests are nine times as long as their keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +89,23 @@ def check_file(file: EarlierFile) -> None:
 def sentence_rows(file: EarlierFile) -> Rows:
     """Which texts a file of sentences has. Raises `Damaged`."""
     check_file(file)
+    names = ["id", "text_sha256", "model_text_sha256"]
     with open_file(file.path) as stream:
-        names = ["id", "text_sha256", "model_text_sha256"]
-        table = pq.ParquetFile(stream).read(names, use_threads=False).combine_chunks()
-    keys = _halves(table["text_sha256"])
-    stripped = table["model_text_sha256"]
-    return Rows(table["id"].combine_chunks(), keys ^ _halves(stripped.fill_null("0" * _HEX)))
+        batches = pq.ParquetFile(stream).iter_batches(_AT_ONCE, columns=names, use_threads=False)
+        return joined(map(_known, batches))
 
 
-def _halves(digests: pa.ChunkedArray) -> np.ndarray:
+def _known(rows: pa.RecordBatch) -> Rows:
+    keys = _halves(rows["text_sha256"])
+    stripped = rows["model_text_sha256"]
+    if stripped.null_count < len(rows):
+        keys = keys ^ _halves(stripped.fill_null("0" * _HEX))
+    return Rows(rows["id"], keys)
+
+
+def _halves(digests: pa.Array) -> np.ndarray:
     """[N] hexadecimal digests -> the first 16 bytes of each, [N, 2] uint64."""
-    fixed = digests.combine_chunks().cast(pa.binary()).cast(pa.binary(_HEX))
+    fixed = digests.cast(pa.binary()).cast(pa.binary(_HEX))
     digits = np.frombuffer(fixed.buffers()[1], np.uint8, _HEX * len(fixed)).reshape(-1, _HEX)
     return as_keys(binascii.unhexlify(digits[:, : _HEX // 2].tobytes()))
 
@@ -192,10 +199,12 @@ class EarlierRows:
 
     def places(self, at: np.ndarray) -> pa.Table:
         """Where rows are, and their tokens: the `Place` of each."""
-        file, row, tokens_file, *tokens = map(pa.array, self._where[at].T.astype(np.int64))
-        columns = (pa.array(self._files).take(file), row)
-        token_files = pa.array(self._token_files).take(tokens_file)
-        return pa.table([*columns, token_files, *tokens], names=Place._fields)
+        file, row, tokens_file, *tokens = self._where[at].T
+        named = pa.DictionaryArray.from_arrays
+        files, token_files = named(file, self._files), named(tokens_file, self._token_files)
+        numbers = (pa.array(column.astype(np.int64)) for column in tokens)
+        columns = (files, pa.array(row.astype(np.int64)), token_files, *numbers)
+        return pa.table(list(columns), names=Place._fields)
 
     def _parts(self, earlier: Earlier) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Keys [N, 2] and places [N, 5] of each file of sentences."""

@@ -17,7 +17,7 @@ from corpusvec.transforms.elements import Alignment, Document, Failure
 
 quoted = json.encoder.encode_basestring  # as JSON, without escapes beyond those that it needs
 _WIDTH = 16  # bytes; two of a billion strings share a digest with a probability below 10**-20
-_PACKED = 100_000  # rows
+_PACKED = 16_384  # rows
 _KEY = pa.binary(_WIDTH)
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")
 _ENTRIES = 64  # in a bucket, on average: few to search, enough that a bucket's own size is little
@@ -91,6 +91,8 @@ class Rows(NamedTuple):
 
     def where(self, mask: np.ndarray) -> Rows:
         """Those of a mask, [N] bool."""
+        if mask.all():
+            return self
         return Rows(self.ids.filter(pa.array(mask)), self.keys[mask])
 
     def packed(self) -> Iterator[bytes]:
