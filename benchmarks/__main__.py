@@ -22,6 +22,7 @@ from benchmarks import (
     planning,
     programs,
     reruns,
+    rounding,
     rows,
     shapes,
     sharing,
@@ -42,6 +43,7 @@ GROUPS: Mapping[str, Callable[[Plan], list[rows.Row]]] = {
     "families": families.measure,
     "whole": whole_runs.measure,
     "programs": programs.measure,
+    "rounding": rounding.measure,
     "memory": memory.measure,
     "files": many_files.measure,
     "shapes": shapes.measure,
@@ -96,6 +98,7 @@ def _plan(flags: argparse.Namespace, folder: Path) -> Plan:
         model=flags.model,
         base=flags.base,
         peers=flags.peers,
+        openvino=flags.openvino,
         rounds=flags.rounds,
         size=flags.size,
         documents=flags.documents,
@@ -111,6 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--peers", type=_path, metavar="DIR", help="the peers' virtual environment, see README.md"
+    )
+    parser.add_argument(
+        "--openvino", type=_path, metavar="DIR", help="the same for `rounding`, see README.md"
     )
     parser.add_argument(
         "--model",

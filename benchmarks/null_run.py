@@ -1,8 +1,9 @@
 """`python -m benchmarks.null_run [--ready-ids] embed …`: the program with a model that takes no
 time, and perhaps a tokenizer that takes none: what is left is the program's own work.
 
-Prints a line of JSON: seconds from the first record to the end, those of all cores together, and
-those of all cores since the program began.
+Prints a line of JSON: seconds from the first record to the end, those of all cores together,
+those of the thread that reads and of all stages that run there, and those of all cores since the
+program began.
 """
 
 from __future__ import annotations
@@ -80,11 +81,14 @@ def main(arguments: list[str]) -> int:
         load = tokenizers.load_tokenizer
         tokenizers.load_tokenizer = lambda spec: ReadyTokens(load(spec))  # type: ignore[assignment, return-value]
     began: list[tuple[float, float]] = []
+    own: list[float] = []
     process = read._ReadFn.process
 
     def noted(self, files):
         began.append((time.perf_counter(), time.process_time()))
+        started = time.thread_time()
         yield from process(self, files)
+        own.append(time.thread_time() - started)  # with the stages that each output goes through
 
     read._ReadFn.process = noted  # type: ignore[method-assign]
     from corpusvec.pipeline.cli import main as command
@@ -92,7 +96,7 @@ def main(arguments: list[str]) -> int:
     code = command(arguments)
     wall, cpu = began[0]
     now = time.process_time()
-    took = {"wall": time.perf_counter() - wall, "cpu": now - cpu, "program": now}
+    took = {"wall": time.perf_counter() - wall, "cpu": now - cpu, "program": now, "own": sum(own)}
     print(json.dumps({**took, "MiB": machine.held("VmHWM")}))
     return code
 

@@ -14,14 +14,16 @@ NO_PEERS = "needs --peers=DIR"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """`model` and `base` are folders (`base` is None where one is to be made up), `peers` is a
-    virtual environment, `folder` a temporary one. `size` scales numbers of texts down, for trials.
+    """`model` and `base` are folders (`base` is None where one is to be made up), `peers` and
+    `openvino` are virtual environments, `folder` is a temporary one. `size` scales numbers of texts
+    down, for trials.
     """
 
     model: str
     folder: Path
     base: str | None = None
     peers: Path | None = None
+    openvino: Path | None = None
     rounds: int
     size: float = 1.0
     documents: int
@@ -41,3 +43,8 @@ class Plan:
     def peer(self, script: str, *arguments: str | Path) -> list[str]:
         """The command that runs a file of `peers/`; there are peers."""
         return [f"{self.peers}/bin/python", str(_PEERS / script), *map(str, arguments)]
+
+    def openvino_peer(self, *arguments: str | Path) -> list[str]:
+        """The same of the file for OpenVINO, which needs other versions."""
+        script = str(_PEERS / "embed_openvino.py")
+        return [f"{self.openvino}/bin/python", script, *map(str, arguments)]

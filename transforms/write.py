@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from corpusvec.transforms.elements import Count, Failure, WrittenFile
 from corpusvec.transforms.measures import counters, names
 from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
 from corpusvec.transforms.measures.clocks import Spent, peak_memory
+from corpusvec.transforms.models.cores import share
 from corpusvec.transforms.snapshots import schemas
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.copies import (
@@ -38,6 +39,8 @@ from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
 from corpusvec.transforms.snapshots.tables import TableFiles, Whole, broken
 
 _GROUP_BYTES = 6 << 20  # of a row group, in memory
+_MOST_FILES = 4  # of tokens, at once: each takes up to three groups of memory
+_Rows = Sentences | TokenRows | Failure
 _Whole = Callable[[str, pa.Table], Whole | None]
 _Copied = Callable[[str, pa.Table], Iterator[pa.Table]]
 
@@ -136,8 +139,9 @@ def _commit(
 
 class _WriteFn(beam.DoFn):
     """Files belong to a bundle: one that is done again leaves files that nobody reports, and no row
-    twice. Groups of rows are written on another thread, one at a time: compressing them does not
-    hold Python's lock.
+    twice. Groups of rows are written on other threads: compressing them does not hold Python's
+    lock. There is one file at a time; of tokens, whose vectors are many, one more for each core
+    wherever a group comes while all others are still being written.
     """
 
     def __init__(
@@ -151,49 +155,85 @@ class _WriteFn(beam.DoFn):
         self._encoding = encoding
 
     def setup(self):
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
-        self._files = self._none()
+        self._at_once = min(share(), _MOST_FILES) if self._table == TOKENS else 1
+        self._threads = ThreadPoolExecutor(self._at_once, thread_name_prefix="write")
+        self._writers: list[_Writer] = []
 
-    def _none(self) -> TableFiles:
-        self._spent = Spent(names.WRITE_MS)
+    def _writer(self) -> _Writer:
+        spent = Spent(names.WRITE_MS)
         attempt, about = self._snapshot.attempt, self._about
-        return TableFiles(attempt, self._table, about, names.EMBEDDED, self._spent, self._encoding)
+        files = TableFiles(attempt, self._table, about, names.EMBEDDED, spent, self._encoding)
+        return _Writer(self._table, files, spent)
 
     def start_bundle(self):
-        self._rows: list[Sentences | TokenRows | Failure] = []
+        self._rows: list[_Rows] = []
         self._bytes = 0
-        self._written: Future[list[WrittenFile]] | None = None
-        self._files = self._none()
+        self._writers = [self._writer()]
 
-    def process(self, rows: Sentences | TokenRows | Failure):
+    def process(self, rows: _Rows):
         self._rows.append(rows)
         self._bytes += schemas.size_of(rows)
-        if self._bytes >= _GROUP_BYTES or self._files.is_overdue():
-            yield from self._done()
-            self._written = self._thread.submit(self._write, self._rows)
+        overdue = [writer for writer in self._writers if writer.files.is_overdue()]
+        if overdue or self._bytes >= _GROUP_BYTES:
+            writer = overdue[0] if overdue else self._free()
+            yield from writer.done()
+            writer.written = self._threads.submit(writer.write, self._rows)
             self._rows, self._bytes = [], 0
 
+    def _free(self) -> _Writer:
+        """Of those that write nothing the one that has waited longest."""
+        if all(writer.is_busy() for writer in self._writers):
+            if len(self._writers) < self._at_once:
+                self._writers.append(self._writer())
+            else:
+                wait([writer.written for writer in self._writers], return_when=FIRST_COMPLETED)
+        free = next(writer for writer in self._writers if not writer.is_busy())
+        self._writers.remove(free)
+        self._writers.append(free)
+        return free
+
     def finish_bundle(self):
-        reports = [*self._done(), *self._write(self._rows)]
-        for report in (*reports, *self._spent.during(self._files.close())):
+        first = self._writers[0]
+        reports = [*first.done(), *first.write(self._rows)]
+        for writer in self._writers:
+            reports += [*writer.done(), *writer.closed()]
+        for report in reports:
             yield stamped(report, OF_THE_RUN)
 
     def teardown(self):
-        self._thread.shutdown()
-        self._files.abort()
+        self._threads.shutdown()
+        for writer in self._writers:
+            writer.files.abort()
 
-    def _done(self) -> list[WrittenFile]:
-        """What the group before completed."""
-        return self._written.result() if self._written else []
 
-    def _write(self, rows: list[Sentences | TokenRows | Failure]) -> list[WrittenFile]:
+class _Writer:
+    """Files of which one at a time is open, and the group that is being written."""
+
+    def __init__(self, table: str, files: TableFiles, spent: Spent):
+        self.files = files
+        self.written: Future[list[WrittenFile]] = Future()
+        self.written.set_result([])
+        self._as_table, self._spent = schemas.TABLES.get(table), spent
+
+    def is_busy(self) -> bool:
+        return not self.written.done()
+
+    def done(self) -> list[WrittenFile]:
+        """What the last group completed."""
+        reports, self.written = self.written.result(), Future()
+        self.written.set_result([])
+        return reports
+
+    def write(self, rows: list[_Rows]) -> list[WrittenFile]:
         return list(self._spent.during(self._group(rows)))
 
-    def _group(self, rows: list[Sentences | TokenRows | Failure]) -> Iterator[WrittenFile]:
+    def closed(self) -> list[WrittenFile]:
+        return list(self._spent.during(self.files.close()))
+
+    def _group(self, rows: list[_Rows]) -> Iterator[WrittenFile]:
         if rows:
-            as_table = schemas.TABLES.get(self._table)
-            group = pa.concat_tables(map(as_table, rows)) if as_table else rows
-            yield from self._files.write(group)
+            group = pa.concat_tables(map(self._as_table, rows)) if self._as_table else rows
+            yield from self.files.write(group)
 
 
 class _CopyFn(beam.DoFn):

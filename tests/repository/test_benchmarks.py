@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -29,6 +30,7 @@ from benchmarks import (
     programs,
     races,
     random_bert,
+    rounding,
     sharing,
     sizes,
     tokenizing,
@@ -219,6 +221,23 @@ def test_a_peer_counts_with_the_setting_with_which_it_is_fastest():
     assert rows["whole program, float32 ÷ MLTransform in float32"].met
     assert rows["whole program, float32 ÷ sentence-transformers in float32"].met is False
     assert rows["whole program, bfloat16 ÷ MLTransform in float32"].met is None
+
+
+def test_rounded_vectors_are_compared_text_by_text(tmp_path, monkeypatch):
+    """In whatever order a program writes them."""
+    vectors = {"a": [3.0, 0.0], "b": [0.0, 1.0]}
+    rounded = {"b": [0.0, 2.0], "a": [0.6, 0.8]}
+
+    def write(name, command, **options):
+        chosen = rounded if name == "peer" else vectors
+        table = pa.table({"text": list(chosen), "vector": list(chosen.values())})
+        pq.write_table(table, Path(command[0]) / "vectors.parquet")
+
+    monkeypatch.setattr(rounding, "run", write)
+    commands = dict.fromkeys(("float32", "peer"), lambda lines, folder: [str(folder)])
+    (row,) = rounding._near(SimpleNamespace(folder=tmp_path), commands, ["a", "b"])
+    assert row.what == "peer: cosine with float32, mean; lowest"
+    assert row.figure == "0.8000; 0.6000"
 
 
 def test_libraries_and_we_find_as_many_tokens(minilm):

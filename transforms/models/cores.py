@@ -20,6 +20,14 @@ def available() -> int:
     return max(1, min(bound, *(math.ceil(quota) for quota in _quotas()), bound))
 
 
+def share() -> int:
+    """How many this process is to use: where CORPUSVEC_CORES says so, some of the machine's, for
+    there are other workers.
+    """
+    told = os.environ.get("CORPUSVEC_CORES", "")
+    return min(available(), int(told)) if told.isdecimal() and int(told) else available()
+
+
 def _quotas(root: Path = _GROUPS, own: str | None = None) -> Iterator[float]:
     """The cores that Linux' control groups allow, of this process and of all that it is in.
 

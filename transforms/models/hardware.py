@@ -6,12 +6,11 @@ import contextlib
 import ctypes
 import functools
 import logging
-import os
 import time
 from pathlib import Path
 
 from corpusvec.transforms.models.capacities import THIS_PROCESS, USUAL
-from corpusvec.transforms.models.cores import available
+from corpusvec.transforms.models.cores import share
 from corpusvec.transforms.models.devices import NoGpu, unused
 from corpusvec.transforms.models.libraries.tensorflow import tf
 from corpusvec.transforms.specs import TF32
@@ -51,19 +50,12 @@ def prepare_threads(precision: str) -> int:
             f"--precision={TF32}: is for GPUs, and TensorFlow has none here; use float32, of which"
             f" {TF32} is a faster form there"
         )
-    cores = _cores()
+    cores = share()
     _share_heaps(cores)
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(cores)
     return cores
-
-
-def _cores() -> int:
-    """Those that this process may use: where CORPUSVEC_CORES says so, a share of them."""
-    cores = available()
-    share = os.environ.get("CORPUSVEC_CORES", "")
-    return min(cores, int(share)) if share.isdecimal() and int(share) else cores
 
 
 def _share_heaps(count: int) -> None:

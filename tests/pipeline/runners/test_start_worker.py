@@ -97,7 +97,7 @@ def test_a_worker_takes_its_share_of_the_cores(share, streams):
         [
             sys.executable,
             "-c",
-            "from corpusvec.transforms.models.hardware import _cores; print(_cores())",
+            "from corpusvec.transforms.models.cores import share; print(share())",
         ],
         cwd=ROOT,
         env=os.environ | {CORES: share},
