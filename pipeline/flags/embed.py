@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from corpusvec.pipeline.flags.values import above_zero, age, count, share
-from corpusvec.transforms.documents.formats import FORMATS, UNITS
+from corpusvec.transforms.documents.formats import BY_SUFFIX, FORMATS, UNITS
 
 _EPILOG = """\
 Beam's own options are accepted too, such as those of --runner.
@@ -27,9 +27,7 @@ EMBED_FLAGS: Mapping[str, Mapping[str, dict[str, Any]]] = {
         "input_format": {
             "choices": ("auto", *FORMATS),
             "default": "auto",
-            "help": "auto: .json is a Scrapbox export, .txt is text (each line a document), .md"
-            " is Markdown; .jsonl and .ndjson (JSON Lines), .parquet, .csv and .tsv have their"
-            " names (default: auto)",
+            "help": f"auto goes by the names of files: {BY_SUFFIX} (default: auto)",
         },
         "unit": {
             "choices": UNITS,

@@ -103,6 +103,7 @@ FORMATS: Mapping[str, Format] = {
     ),
 }
 SUFFIXES = {suffix: name for name, row in FORMATS.items() for suffix in row.suffixes}
+BY_SUFFIX = ", ".join(f"{suffix} ({name})" for suffix, name in SUFFIXES.items())  # for people
 
 
 def format_of(path: str, input_format: str = "auto") -> str:
@@ -119,9 +120,8 @@ def format_of(path: str, input_format: str = "auto") -> str:
     for suffix, found in SUFFIXES.items():
         if stem.endswith(suffix):
             return found
-    known = ", ".join(f"{suffix} ({found})" for suffix, found in SUFFIXES.items())
     raise ValueError(
-        f"--input_format=auto: cannot tell what {path} holds; auto knows {known}; "
+        f"--input_format=auto: cannot tell what {path} holds; auto knows {BY_SUFFIX}; "
         f"say what it is with --input_format, one of {', '.join(FORMATS)}"
     )
 
