@@ -29,7 +29,7 @@ setup(
         "pyyaml>=6,<7",
         "requests>=2.31,<3",
         "safetensors>=0.5,<1",
-        "sentencepiece>=0.2.1,<0.3",
+        "sentencepiece>=0.2.2,<0.3",
         "tensorflow>=2.18,<3",
         "tensorflow-hub>=0.16.1,<0.17",
         "tokenizers>=0.21,<1",

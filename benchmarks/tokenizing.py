@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from benchmarks import corpora
 from benchmarks.plans import ROOT, Plan
@@ -36,8 +37,10 @@ def measure(plan: Plan) -> list[Row]:
             ),
         ]
     japanese = _texts(_PAGES)[: plan.scaled(_TEXTS)]
-    theirs = sentence_piece(_JAPANESE / "wiki-ja.model")
-    return rows + _compare("SentencePiece", japanese, str(_JAPANESE), theirs, plan)
+    file = _JAPANESE / "wiki-ja.model"
+    with_places = {"the library with places": sentence_piece(file, return_type="offset_mapping")}
+    theirs = sentence_piece(file)
+    return rows + _compare("SentencePiece", japanese, str(_JAPANESE), theirs, plan, with_places)
 
 
 def our_windows(model: str, layers: str | None = None) -> Run:
@@ -46,7 +49,6 @@ def our_windows(model: str, layers: str | None = None) -> Run:
     """
     from corpusvec.pipeline.settings import Settings
     from corpusvec.transforms.columns import Documents
-    from corpusvec.transforms.elements import Document
     from corpusvec.transforms.tokens.tokenizers import load_tokenizer
     from corpusvec.transforms.tokens.windows import cut
 
@@ -54,8 +56,8 @@ def our_windows(model: str, layers: str | None = None) -> Run:
     plan, tokenizer = recipe.windows, load_tokenizer(recipe.spec.tokenizer)
 
     def windows(texts: Sequence[str]) -> object:
-        documents = [Document(str(number), text) for number, text in enumerate(texts)]
-        return cut(Documents.of(documents), tokenizer, plan)
+        documents = Documents.of_texts([""] * len(texts), texts, "", 0)
+        return cut(documents, tokenizer, plan)
 
     return windows
 
@@ -80,20 +82,28 @@ def word_piece(model: str) -> Run:
     return lambda texts: library.encode_batch(list(texts))
 
 
-def sentence_piece(file: Path) -> Run:
+def sentence_piece(file: Path, **options: str) -> Run:
     """The library alone."""
     import sentencepiece
 
     library = sentencepiece.SentencePieceProcessor(model_file=str(file))
-    return lambda texts: library.encode(list(texts))
+    return lambda texts: library.encode(list(texts), **options)
 
 
-def _compare(name: str, lines: Sequence[str], model: str, theirs: Run, plan: Plan) -> list[Row]:
+def _compare(
+    name: str,
+    lines: Sequence[str],
+    model: str,
+    theirs: Run,
+    plan: Plan,
+    more: Mapping[str, Run] = MappingProxyType({}),
+) -> list[Row]:
     runs = {
         "ours": our_windows(model),
         "ours, ids alone": our_ids(model),
         "ours for token vectors": our_windows(model, layers="-1"),
         "the library": theirs,
+        **more,
     }
     runners = {who: _timed(run, lines) for who, run in runs.items()}
     race(runners, 1)  # to warm up
@@ -106,6 +116,11 @@ def _compare(name: str, lines: Sequence[str], model: str, theirs: Run, plan: Pla
             f"{_what(name)}, for token vectors",
             ratios(found["ours for token vectors"], library),
             least=_LEAST_WITH_SPANS,
+        ),
+        *(
+            ratio(f"ours for token vectors ÷ {who}, {name}", ratios(ours, found[who]))
+            for who in more
+            for ours in [found["ours for token vectors"]]
         ),
         *(rates(f"{name}, {who}", speeds, "lines") for who, speeds in found.items()),
     ]

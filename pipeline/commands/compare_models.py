@@ -29,6 +29,7 @@ from corpusvec.pipeline.outputs.named_snapshots import manifest_of, output_at, s
 from corpusvec.pipeline.settings import Recipe
 from corpusvec.pipeline.terminal.exits import DONE, NOT_PUBLISHED, failed, say
 from corpusvec.transforms.elements import Failure, SentenceVector
+from corpusvec.transforms.measures import names
 from corpusvec.transforms.models.sources.handles import display_name
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.manifests import FORMATS, files_of
@@ -203,7 +204,7 @@ def _with_ranges(recipe: Recipe, run: Mapping[str, Any], rows: Sequence[Row]) ->
 
 def _old_side(manifest: Mapping[str, Any], sample: Sample) -> Side:
     counts, model = manifest["counts"], manifest["run"]["model"]
-    embedded, spent = counts.get("embedded"), counts.get("encode_ms")
+    embedded, spent = counts.get(names.EMBEDDED), counts.get(names.ENCODE_MS)
     finite = [np.isfinite(vectors).all(axis=1) for vectors in sample.vectors.values()]
     return Side(
         model=manifest["configuration"]["model"],

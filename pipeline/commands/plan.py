@@ -22,6 +22,7 @@ from corpusvec.pipeline.plans.reports import Report, Run
 from corpusvec.pipeline.plans.samples import Sample, take_sample
 from corpusvec.pipeline.plans.trials import Speeds, try_out
 from corpusvec.pipeline.runners.options import check_runner
+from corpusvec.transforms.measures import names
 from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
 from corpusvec.transforms.snapshots.tables import FILE_BYTES
 
@@ -55,10 +56,10 @@ def plan(flags: Typed) -> Iterable[str]:
 
 def _refuse_nothing(whole: Corpus) -> None:
     counts = whole.counts
-    if counts.get("documents"):
+    if counts.get(names.DOCUMENTS):
         return
     where = "the files" if whole.whole else "the sample"
-    if not counts.get("records"):
+    if not counts.get(names.RECORDS):
         raise ValueError(f"--input: {where} hold no record; there is nothing to plan")
     raise ValueError(
         f"--input: no record of {where} is a document ({counts['empty']:,.0f} empty,"
@@ -71,9 +72,9 @@ def _work(job: Job, sample: Sample, whole: Corpus, speeds: Speeds, ready: float)
     later = sum(
         (
             scale * sample.tokenizing.cpu,
-            counts["documents"] * speeds.texts.seconds,
-            counts["windows"] * (speeds.vectors.seconds + _RUNNER_SECONDS),
-            counts["tokens"] * speeds.tokens.seconds,
+            counts[names.DOCUMENTS] * speeds.texts.seconds,
+            counts[names.WINDOWS] * (speeds.vectors.seconds + _RUNNER_SECONDS),
+            counts[names.TOKENS] * speeds.tokens.seconds,
         )
     )
     read = sum(block.bytes for block in sample.blocks)
@@ -94,19 +95,19 @@ def _report(
 ) -> Report:
     counts = whole.counts
     written = {
-        SENTENCES: counts["documents"] * (speeds.texts.bytes + speeds.vectors.bytes),
-        TOKENS: counts["tokens"] * speeds.tokens.bytes,
+        SENTENCES: counts[names.DOCUMENTS] * (speeds.texts.bytes + speeds.vectors.bytes),
+        TOKENS: counts[names.TOKENS] * speeds.tokens.bytes,
     }
     stored = {table: round(size) for table, size in written.items() if size}
-    names = [name for name in counts if name not in ("size", "cut")]
+    told = [name for name in counts if name not in ("size", "cut")]
     return Report(
         files=len(job.files),
         input_bytes=sum(file.size for file in job.files),
-        counts={name: round(counts[name]) for name in names},
-        margins={name: whole.margins[name] for name in names},
+        counts={name: round(counts[name]) for name in told},
+        margins={name: whole.margins[name] for name in told},
         bytes=stored,
         output_files={table: math.ceil(size / FILE_BYTES) for table, size in stored.items()},
-        memory_bytes=round(speeds.memory + _ID_BYTES * counts["documents"]),
+        memory_bytes=round(speeds.memory + _ID_BYTES * counts[names.DOCUMENTS]),
         unit="tokens" if job.recipe.spec.tokenizer else "bytes",
         speed=speeds.rate,
         by_precision=speeds.by_precision,
@@ -116,7 +117,7 @@ def _report(
         sample={
             "whole": whole.whole,
             "share": 1 / whole.scale,
-            "documents": round(counts["documents"] / whole.scale),
+            "documents": round(counts[names.DOCUMENTS] / whole.scale),
             "seconds": sample.reading.wall + sample.tokenizing.wall,
             "from_start": bool(job.limit)
             or any(only_from_start(file, job.reading.input_format) for file in job.files),
@@ -130,7 +131,7 @@ def _report(
 def _advice(languages: Languages, counts: Mapping[str, float], job: Job) -> str | None:
     """What to type for a model that knows the language."""
     model = languages.model
-    said = languages.trouble(round(counts["unknown_tokens"]), round(counts["tokens"]))
+    said = languages.trouble(round(counts[names.UNKNOWN_TOKENS]), round(counts[names.TOKENS]))
     if not said or is_same(model.handle, job.manifest["configuration"]["model"]):
         return None
     return (

@@ -16,6 +16,7 @@ from corpusvec.pipeline.outputs import differences, listings, prunings, verifica
 from corpusvec.pipeline.outputs.named_snapshots import manifest_of, output_at, snapshot_named
 from corpusvec.pipeline.terminal.exits import DONE, FAILED, say
 from corpusvec.pipeline.terminal.formats import bytes_text, counted
+from corpusvec.transforms.measures import names
 from corpusvec.transforms.snapshots.commits import Snapshot
 from corpusvec.transforms.snapshots.earlier_rows import Damaged, EarlierFile, check_file
 from corpusvec.transforms.snapshots.layouts import LATEST, is_id, was_published
@@ -101,7 +102,7 @@ def _verified(found: verifications.Verified) -> Iterator[str]:
     if found.problems:
         yield f"{name} is damaged: {counted(len(found.problems), 'problem')}"
         return
-    documents, tokens = found.counts.get("documents", 0), found.counts.get("tokens", 0)
+    documents, tokens = found.counts.get(names.DOCUMENTS, 0), found.counts.get(names.TOKENS, 0)
     yield (
         f"{name} is whole: {counted(documents, 'document')}, {counted(tokens, 'token')},"
         f" {counted(found.files, 'file')}, {bytes_text(found.bytes)}"
@@ -155,10 +156,10 @@ def _newest_whole(
         if not (lack := _what_lacks(output, one, fast)):
             return one
         lines.append(f"passed over: {one}: {lack}")
-    names = f"; name one of: {', '.join(earlier)}" if earlier else ""
+    others = f"; name one of: {', '.join(earlier)}" if earlier else ""
     passed = "".join(f"; {line}" for line in lines)
     raise UsageError(
-        f"{output}: no whole snapshot before {named} is known as published{passed}{names}"
+        f"{output}: no whole snapshot before {named} is known as published{passed}{others}"
     )
 
 

@@ -17,7 +17,7 @@ from corpusvec.pipeline.plans.blocks import Source
 from corpusvec.pipeline.plans.estimates import Block
 from corpusvec.transforms.columns import Documents, Windows, compacted, joined_windows
 from corpusvec.transforms.elements import Document, Failure
-from corpusvec.transforms.measures.names import REPEATED
+from corpusvec.transforms.measures import names
 from corpusvec.transforms.storage.digests import DigestSet, keys_of
 from corpusvec.transforms.tokens.chunks import cut_chunks
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
@@ -26,8 +26,9 @@ from corpusvec.transforms.tokens.windows import cut
 # What is counted; `long` are documents in several windows, `repeated` those whose text one before
 # has, `size` is what the encoder is given, `cut` how many records chunks are beyond those read.
 COUNTS = (
-    *("records", "documents", "empty", "rejected", "tokens", "windows", "long", REPEATED),
-    *("dropped_tokens", "unknown_tokens", "size", "cut"),
+    *(names.RECORDS, names.DOCUMENTS, names.EMPTY, names.REJECTED, names.TOKENS, names.WINDOWS),
+    *("long", names.REPEATED),
+    *(names.DROPPED_TOKENS, names.UNKNOWN_TOKENS, "size", "cut"),
 )
 _SECONDS = 4.0
 _TOGETHER = 256  # documents that are tokenized at once
@@ -102,32 +103,32 @@ class _Tokenizer:
         self.languages = Languages()
 
     def counted(self, records: Sequence[Document | Failure]) -> Counter[str]:
-        counts = Counter(dict.fromkeys(COUNTS, 0) | {"records": len(records)})
+        counts = Counter(dict.fromkeys(COUNTS, 0) | {names.RECORDS: len(records)})
         new = [r for r in records if isinstance(r, Document) and self._ids.add(r.id)]
-        counts["rejected"] = len(records) - len(new)
+        counts[names.REJECTED] = len(records) - len(new)
         for start in range(0, len(new), _TOGETHER):
             documents = Documents.of(new[start : start + _TOGETHER])
             if self._chunks and self._tokenizer:
                 chunks, uncut = cut_chunks(documents, self._tokenizer, self._chunks)
-                counts["rejected"] += len(uncut)
+                counts[names.REJECTED] += len(uncut)
                 counts["cut"] += len(chunks) + len(uncut) - len(documents)
                 documents = chunks
             found = cut(documents, self._tokenizer, self._plan)
-            counts["empty"] += len(found.empty)
-            counts["rejected"] += len(found.refused)
+            counts[names.EMPTY] += len(found.empty)
+            counts[names.REJECTED] += len(found.refused)
             if len(found.windows):
                 self._count(found.windows, counts)
-        counts["records"] += counts["cut"]
+        counts[names.RECORDS] += counts["cut"]
         return counts
 
     def _count(self, windows: Windows, counts: Counter[str]) -> None:
         first = windows.owners[windows.indices == 0]
-        counts["documents"] += len(first)
-        counts["windows"] += len(windows)
+        counts[names.DOCUMENTS] += len(first)
+        counts[names.WINDOWS] += len(windows)
         counts["long"] += int((windows.counts[windows.indices == 0] > 1).sum())
-        counts["dropped_tokens"] += int(windows.dropped.sum())
-        counts["tokens"] += int(windows.owned.sum())
-        counts["unknown_tokens"] += 0 if windows.unknown is None else int(windows.unknown.sum())
+        counts[names.DROPPED_TOKENS] += int(windows.dropped.sum())
+        counts[names.TOKENS] += int(windows.owned.sum())
+        counts[names.UNKNOWN_TOKENS] += 0 if windows.unknown is None else int(windows.unknown.sum())
         tokens = np.bincount(windows.owners, windows.owned, len(windows.documents))
         for row in first.tolist():
             self.languages.add(windows.documents.texts[row], int(tokens[row]))
@@ -135,7 +136,7 @@ class _Tokenizer:
         new = np.zeros(len(keys), bool)
         for row in first.tolist():
             new[row] = self._texts.add_digest(keys[row])
-        counts[REPEATED] += len(first) - int(new.sum())  # which the encoder is not given
+        counts[names.REPEATED] += len(first) - int(new.sum())  # which the encoder is not given
         windows = windows.take(new[windows.owners])
         counts["size"] += int(windows.sizes.sum())
         self._keep(windows)

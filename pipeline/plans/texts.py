@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from corpusvec.pipeline.plans.estimates import EFFICIENCY
 from corpusvec.pipeline.terminal.formats import bytes_text, clock, counted
-from corpusvec.transforms.measures.names import REPEATED
+from corpusvec.transforms.measures import names
 
 if TYPE_CHECKING:
     from corpusvec.pipeline.plans.reports import Report
@@ -34,18 +34,18 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     others = ", ".join(f"{counts[name]:,} {name}" for name in ("rejected", "empty"))
     yield "documents", f"{_about(report, 'documents')}; {others}"
     if report.unit == "tokens":
-        mean = counts["tokens"] / counts["documents"]
+        mean = counts[names.TOKENS] / counts[names.DOCUMENTS]
         yield "tokens", f"{_about(report, 'tokens')}, {mean:,.0f} a document"
         cut = counted(counts["long"], "document") if counts["long"] else "no document"
         yield "windows", f"{counts['windows']:,}; {cut} in several"
-    if counts[REPEATED]:
-        number = f"{counts[REPEATED]:,}"
+    if counts[names.REPEATED]:
+        number = f"{counts[names.REPEATED]:,}"
         most = number if report.sample["whole"] else f"about {number} or more"
-        yield REPEATED, f"{most} documents have the text of another one: it is embedded once"
-    if counts["dropped_tokens"]:
+        yield names.REPEATED, f"{most} documents have the text of another one: it is embedded once"
+    if counts[names.DROPPED_TOKENS]:
         yield "cut off", f"{counts['dropped_tokens']:,} tokens (--long_text=truncate)"
-    if counts["unknown_tokens"]:
-        share = counts["unknown_tokens"] / counts["tokens"]
+    if counts[names.UNKNOWN_TOKENS]:
+        share = counts[names.UNKNOWN_TOKENS] / counts[names.TOKENS]
         yield "unknown", f"{counts['unknown_tokens']:,} tokens, {share:.1%}"
     tables = ", ".join(
         f"{table} {bytes_text(size)} in {counted(report.output_files[table], 'file')} or more"

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpusvec.pipeline.reports.writing import in_letters, totals
+from corpusvec.transforms.measures import names
 
 # What `facts` reads of the table of sentences.
 COLUMNS = ("text", "text_sha256", "n_tokens", "n_dropped", "n_unknown")
@@ -36,10 +37,10 @@ def facts(
         "documents": len(lengths),
         "characters": int(lengths.sum()),
         "tokens": int(tokens.sum()),
-        "windows": counts.get("windows", 0),
+        "windows": counts.get(names.WINDOWS, 0),
         "unknown": int(unknown.sum()),
-        "rejected": counts.get("rejected", 0),
-        "empty": counts.get("empty", 0),
+        "rejected": counts.get(names.REJECTED, 0),
+        "empty": counts.get(names.EMPTY, 0),
         "lengths": histogram(lengths),
         "languages": totals(letters),
         "truncated": _most(dropped, places, int),

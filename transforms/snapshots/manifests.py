@@ -176,9 +176,9 @@ def files_of(manifest: Mapping[str, Any]) -> tuple[WrittenFile, ...]:
 
 def _incomplete(totals: Mapping[str, int]) -> str:
     """What is missing, empty where all is there."""
-    documents = totals["documents"]
-    accounted = documents + totals["rejected"] + totals["empty"]
-    if accounted != totals["records"]:
+    documents = totals[names.DOCUMENTS]
+    accounted = documents + totals[names.REJECTED] + totals[names.EMPTY]
+    if accounted != totals[names.RECORDS]:
         return (
             f"{totals['records']} records were read, but documents ({documents}), rejected"
             f" ({totals['rejected']}) and empty ({totals['empty']}) are {accounted}"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 import itertools
-from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from corpusvec.transforms.ranges import edges_of
 from corpusvec.transforms.specs import TokenizerSpec
 from corpusvec.transforms.tokens import spans as span_maps
-from corpusvec.transforms.tokens.tokens import TokenColumns, Tokenizer, Tokens, joined
+from corpusvec.transforms.tokens.tokens import TokenColumns, Tokenizer, Tokens
+
+_NONE = np.zeros(0, np.int32)
 
 
 class _Pieces(Sequence[str]):
@@ -92,35 +95,52 @@ class _SentencePieces:
         return prompt
 
     def encode(self, texts: Sequence[str], spans: bool) -> list[Tokens]:
-        if self._by_character:
-            texts = [text.replace("Σ", "σ") for text in texts]
-        lowered = [span_maps.lowercase(text) if self._lowercase else (text, None) for text in texts]
-        lows = [low for low, _ in lowered]
+        lows, origins = self._lowered(texts)
+        tokens: list[Any]  # of each text the pieces
         if not (spans or self._names_unknown):
-            return self._by_number(lows)
-        pieces = self._processor.encode(lows, out_type=str, num_threads=1)
+            rows, edges, ids = self._by_number(lows)
+            tokens = [_Pieces(self._processor, low, len(row)) for low, row in zip(lows, rows)]
+            places = None
+        else:
+            tokens, edges, ids = self._by_piece(lows)
+            places = self._spans(tokens, edges, texts, lows, origins) if spans else None
+        bounds = list(itertools.pairwise(edges.tolist()))
         return [
-            Tokens(
-                row,
-                self._looked_up(row),
-                self._spans(row, text, low, origins) if spans else None,
-            )
-            for row, text, (low, origins) in zip(pieces, texts, lowered)
+            Tokens(row, ids[start:stop], None if places is None else places[start:stop])
+            for row, (start, stop) in zip(tokens, bounds)
         ]
 
     def encode_columns(self, texts: Sequence[str], spans: bool, strings: bool) -> TokenColumns:
         """The same for many; ids alone come on all cores, and no list is made of each text's."""
-        if spans or strings or self._names_unknown:
-            return joined(self.encode(texts, spans), strings)
+        lows, origins = self._lowered(texts)
+        if not (spans or strings or self._names_unknown):
+            _, edges, ids = self._by_number(lows)
+            return TokenColumns(edges, ids, None)
+        tokens, edges, ids = self._by_piece(lows)
+        places = self._spans(tokens, edges, texts, lows, origins) if spans else None
+        names = pa.array(_chained(tokens), pa.string()) if strings else None
+        return TokenColumns(edges, ids, places, names)
+
+    def _lowered(self, texts: Sequence[str]) -> tuple[list[str], list[np.ndarray | None]]:
+        """What the model sees of each text, and the origins that `spans.lowercase` gives."""
         if self._by_character:
             texts = [text.replace("Σ", "σ") for text in texts]
-        lows = [text.lower() for text in texts] if self._lowercase else list(texts)
-        rows = self._processor.encode(lows)
-        numbers = array("i")
-        for row in rows:
-            numbers.fromlist(row)
+        if not self._lowercase:
+            return list(texts), [None] * len(texts)
+        lows, origins = zip(*map(span_maps.lowercase, texts)) if texts else ((), ())
+        return list(lows), list(origins)
+
+    def _by_number(self, texts: list[str]) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+        """The numbers of each text's pieces; where those of each begin, and all end; all ids."""
+        rows = self._processor.encode(texts, return_type="numpy") if texts else []
         edges = edges_of(np.fromiter(map(len, rows), np.int64, len(rows)))
-        return TokenColumns(edges, self._numbers[np.frombuffer(numbers, np.int32)], None)
+        return rows, edges, self._numbers[np.concatenate([_NONE, *rows])]
+
+    def _by_piece(self, texts: list[str]) -> tuple[list[list[str]], np.ndarray, np.ndarray]:
+        """The same with the pieces as strings, several times slower."""
+        rows = self._processor.encode(texts, out_type=str, num_threads=1) if texts else []
+        edges = edges_of(np.fromiter(map(len, rows), np.int64, len(rows)))
+        return rows, edges, self._looked_up(_chained(rows))
 
     def _looked_up(self, pieces: Sequence[str]) -> np.ndarray:
         return np.array([self._ids.get(piece, self.unknown) for piece in pieces], np.int32)
@@ -133,27 +153,33 @@ class _SentencePieces:
         pieces = map(processor.piece_to_id, known)
         return any(n == processor.unk_id() or processor.is_unused(n) for n in pieces)
 
-    def _by_number(self, texts: Sequence[str]) -> list[Tokens]:
-        """The same as by strings, and faster."""
-        rows = self._processor.encode(texts, num_threads=1)
-        stops = list(itertools.accumulate(map(len, rows), initial=0))
-        ids = self._numbers[np.fromiter(itertools.chain.from_iterable(rows), np.int32, stops[-1])]
-        return [
-            Tokens(_Pieces(self._processor, text, stop - start), ids[start:stop], None)
-            for text, start, stop in zip(texts, stops, stops[1:])
-        ]
-
-    def _spans(self, pieces, text: str, low: str, origins: np.ndarray | None) -> np.ndarray:
-        """[T, 2] int32: the pieces laid along the normalized text; the library tells its places."""
-        if not pieces:
-            return np.zeros((0, 2), np.int32)
-        _, offsets = self._processor.normalize(low, with_offsets=True)
-        spans = span_maps.along(self._lengths(pieces), offsets, len(low))
-        if origins is not None:
-            spans = span_maps.through_origins(spans, origins)
-        blanks = np.array([piece == "▁" for piece in pieces])
-        spans = span_maps.without_space(spans, text, blanks)
-        return spans.astype(np.int32)
+    def _spans(
+        self,
+        rows: Sequence[Sequence[str]],
+        edges: np.ndarray,
+        texts: Sequence[str],
+        lows: Sequence[str],
+        origins: Sequence[np.ndarray | None],
+    ) -> np.ndarray:
+        """[T, 2] int32 of all pieces, each in its text: they are laid along the normalized texts,
+        of which the library tells where each character comes from. All texts are gone through as
+        if they were one, each ended by a character more.
+        """
+        normal = self._processor.normalize(lows, with_offsets=True)
+        lengths = list(itertools.chain.from_iterable(map(self._lengths, rows)))
+        owners = np.repeat(np.arange(len(rows)), np.diff(edges))
+        spans = span_maps.along_each(lengths, owners, [offsets for _, offsets in normal], lows)
+        starts = span_maps.starts_of(texts)
+        if any(one is not None for one in origins):
+            known = [
+                np.arange(len(low) + 1) if one is None else one for low, one in zip(lows, origins)
+            ]
+            every = np.concatenate([one + start for one, start in zip(known, starts.tolist())])
+            spans = span_maps.through_origins(spans, every)
+        blanks = np.fromiter((piece == "▁" for piece in _chained(rows)), bool, len(lengths))
+        together = "\0".join(texts)
+        spans = span_maps.without_space(spans, together, blanks)
+        return (spans - starts[owners][:, None]).astype(np.int32)
 
     def _lengths(self, pieces: Sequence[str]) -> list[int]:
         """Characters of the normalized text that each piece takes; the last of a character's bytes
@@ -172,6 +198,10 @@ class _SentencePieces:
             waiting -= 1
             lengths.append(int(waiting == 0))
         return lengths
+
+
+def _chained(rows: Sequence[Sequence[str]]) -> list[str]:
+    return list(itertools.chain.from_iterable(rows))
 
 
 def _processor(spec: TokenizerSpec):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,22 +41,48 @@ def through_alignment(spans: np.ndarray, alignment: Alignment, length: int) -> n
     return through_origins(spans, np.concatenate([*origins, [length]]).astype(np.int64))
 
 
-def along(lengths: Sequence[int], offsets: Sequence[int], end: int) -> np.ndarray:
-    """Pieces of `lengths` characters, one after the other in a normalized text -> spans [T, 2].
+def starts_of(texts: Sequence[str]) -> np.ndarray:
+    """Where each text begins, [N] int64, if they follow each other with one character between."""
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts)) + 1
+    return np.cumsum(lengths) - lengths
 
-    `offsets` says where in a text of `end` code points each normalized character, and their end,
-    comes from.
+
+def along_each(
+    lengths: Sequence[int],
+    owners: np.ndarray,
+    offsets: Sequence[Sequence[int]],
+    texts: Sequence[str],
+) -> np.ndarray:
+    """Pieces of `lengths` characters, one after the other in normalized texts, each in that of its
+    owner -> spans [T, 2], as if the texts followed each other as in `starts_of`.
+
+    `offsets` says of each text where in it each normalized character, and their end, comes from.
     """
-    edges = np.concatenate([[0], np.cumsum(lengths)])
-    return through_offsets(np.stack([edges[:-1], edges[1:]], axis=1), offsets, end)
+    taken = np.array(lengths, np.int64)
+    before, sizes = np.cumsum(taken) - taken, np.fromiter(map(len, offsets), np.int64, len(offsets))
+    of_texts = np.bincount(owners, taken, len(texts)).astype(np.int64)
+    shifts = (np.cumsum(sizes) - sizes) - (np.cumsum(of_texts) - of_texts)
+    starts = before + shifts[owners]
+    begins = starts_of(texts)
+    places = np.fromiter(itertools.chain.from_iterable(offsets), np.int64, int(sizes.sum()))
+    places += np.repeat(begins, sizes)
+    # A character ends where the next one from another place begins, or its text ends.
+    ends = np.minimum(_following(places), np.repeat(begins + list(map(len, texts)), sizes))
+    return np.stack([places[starts], ends[np.maximum(starts + taken - 1, starts)]], axis=1)
+
+
+def _following(places: np.ndarray) -> np.ndarray:
+    """Of each the next higher one; behind the last one there is nothing."""
+    distinct = np.unique(places)
+    return np.append(distinct, np.iinfo(np.int64).max)[np.searchsorted(distinct, places, "right")]
 
 
 def through_offsets(spans: np.ndarray, offsets: Sequence[int], end: int) -> np.ndarray:
-    """`spans` [T, 2] in a normalized text -> [T, 2] in the text; offsets as of `along`."""
+    """`spans` [T, 2] in a normalized text -> [T, 2] in the text of `end` code points; offsets as of
+    `along_each`.
+    """
     places = np.array(offsets)
-    # A character ends where the next one from another place begins.
-    distinct = np.unique(places)
-    ends = np.append(distinct, end)[np.searchsorted(distinct, places, side="right")]
+    ends = np.minimum(_following(places), end)
     starts, stops = spans[:, 0], spans[:, 1]
     return np.stack([places[starts], ends[np.maximum(stops - 1, starts)]], axis=1)
 

@@ -102,15 +102,31 @@ def test_white_space_before_a_word_is_left_out_and_nothing_else(example, data):
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=20))
 def test_pieces_along_a_text_that_nothing_changed_are_its_parts(lengths):
     edges = list(itertools.accumulate(lengths, initial=0))
-    laid = spans.along(lengths, range(edges[-1] + 1), edges[-1])
-    assert laid.tolist() == list(map(list, itertools.pairwise(edges)))
+    laid = along(lengths, list(range(edges[-1] + 1)), "x" * edges[-1])
+    assert laid == list(map(list, itertools.pairwise(edges)))
+
+
+def along(lengths: list[int], offsets: list[int], text: str) -> list[list[int]]:
+    """Of one text."""
+    owners = np.zeros(len(lengths), np.int64)
+    return spans.along_each(lengths, owners, [offsets], [text]).tolist()
 
 
 def test_pieces_of_an_expansion_all_have_the_character_that_was_expanded():
     """㍿x is normalized to 株式会社x: four characters from place 0, one from place 1."""
-    assert spans.along([2, 2, 1], [0, 0, 0, 0, 1, 2], 2).tolist() == [[0, 1], [0, 1], [1, 2]]
+    assert along([2, 2, 1], [0, 0, 0, 0, 1, 2], "㍿x") == [[0, 1], [0, 1], [1, 2]]
 
 
 def test_a_piece_of_no_characters_has_the_place_of_the_next():
     """The first bytes of a character take none of it, its last byte all."""
-    assert spans.along([0, 0, 1, 1], [0, 1, 2], 2).tolist() == [[0, 1], [0, 1], [0, 1], [1, 2]]
+    assert along([0, 0, 1, 1], [0, 1, 2], "ab") == [[0, 1], [0, 1], [0, 1], [1, 2]]
+
+
+def test_pieces_lie_each_in_its_own_text():
+    """However its neighbours end: with what normalizing took away, or with nothing at all."""
+    owners = np.array([0, 0, 2, 3])
+    offsets = [[0, 0, 2], [0], [1, 2], [0, 1]]
+    texts = ["㍿x  ", "", " a", "b"]
+    laid = spans.along_each([1, 1, 1, 1], owners, offsets, texts).tolist()
+    assert laid == [[0, 2], [0, 2], [7, 8], [9, 10]]
+    assert spans.starts_of(texts).tolist() == [0, 5, 6, 9]

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from corpusvec.transforms.models.transformers import hugging_face
 from corpusvec.transforms.specs import Asked, TokenizerSpec
+from corpusvec.transforms.tokens import spans
 from corpusvec.transforms.tokens.tokenizers import load_tokenizer
 from tests.models import (
     BERT_SPECIALS,
@@ -622,3 +623,43 @@ def test_a_file_that_cannot_be_used_is_named_with_the_reason(
     assert str(path) in said or str(second) in said
     assert reason in said
     assert "\n" not in said
+
+
+def span_by_span(tokenizer, text: str) -> list[list[int]]:
+    """The spans of one text's pieces, a piece at a time."""
+    seen = text.replace("Σ", "σ") if tokenizer._by_character else text
+    low, origins = spans.lowercase(seen) if tokenizer._lowercase else (text, None)
+    origins = np.arange(len(low) + 1) if origins is None else origins
+    pieces = tokenizer._processor.encode(low, out_type=str)
+    _, offsets = tokenizer._processor.normalize(low, with_offsets=True)
+    found, at = [], 0
+    for piece, length in zip(pieces, tokenizer._lengths(pieces)):
+        start, last = offsets[at], offsets[max(at + length - 1, at)]
+        stop = min([place for place in offsets if place > last], default=len(low))
+        first, end = origins[start], origins[max(stop - 1, 0)] + 1 if stop > start else 0
+        end = end if stop > start else first
+        words = [place for place in range(first, end) if not text[place].isspace()]
+        spaced = bool(text) and text[min(first, len(text) - 1)].isspace()
+        if spaced and words:
+            first = words[0]
+        found.append([first, first if piece == "▁" and text and not spaced else end])
+        at += length
+    return found
+
+
+@unhurried
+@given(
+    texts=st.lists(st.text(characters, max_size=12), max_size=6),
+    kind=st.sampled_from([kind for kind in KINDS if kind.startswith(("sentence", "xlm"))]),
+)
+def test_spans_of_many_texts_are_those_of_each(loaded, texts, kind):
+    tokenizer = loaded[kind]
+    found = tokenizer.encode_columns(texts, True, True)
+    edges = found.edges.tolist()
+    for row, text in enumerate(texts):
+        own = slice(edges[row], edges[row + 1])
+        assert found.spans[own].tolist() == span_by_span(tokenizer, text)
+        assert found.names[own].to_pylist() == list(tokenizer.encode([text], False)[0].tokens)
+        assert (
+            found.ids[own].tolist() == tokenizer.encode_columns([text], False, False).ids.tolist()
+        )
