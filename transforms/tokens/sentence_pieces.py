@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpusvec.transforms.ranges import edges_of
 from corpusvec.transforms.specs import TokenizerSpec
@@ -80,7 +81,7 @@ class _SentencePieces:
             if piece not in dict(around) and not processor.is_control(processor.piece_to_id(piece))
         }
         pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
-        self._numbers = self._looked_up(pieces)
+        self._numbers = self._looked_up(pa.array(pieces, pa.string()))
         bytes_ = {f"<0x{byte:02X}>": byte for byte in range(256)}
         has_bytes = processor.is_byte(processor.piece_to_id("<0x00>"))
         self._bytes = bytes_ if has_bytes else {}
@@ -102,8 +103,9 @@ class _SentencePieces:
             tokens = [_Pieces(self._processor, low, len(row)) for low, row in zip(lows, rows)]
             places = None
         else:
-            tokens, edges, ids = self._by_piece(lows)
-            places = self._spans(tokens, edges, texts, lows, origins) if spans else None
+            tokens, edges, names = self._by_piece(lows)
+            ids = self._looked_up(names)
+            places = self._spans(tokens, edges, names, texts, lows, origins) if spans else None
         bounds = list(itertools.pairwise(edges.tolist()))
         return [
             Tokens(row, ids[start:stop], None if places is None else places[start:stop])
@@ -116,10 +118,9 @@ class _SentencePieces:
         if not (spans or strings or self._names_unknown):
             _, edges, ids = self._by_number(lows)
             return TokenColumns(edges, ids, None)
-        tokens, edges, ids = self._by_piece(lows)
-        places = self._spans(tokens, edges, texts, lows, origins) if spans else None
-        names = pa.array(_chained(tokens), pa.string()) if strings else None
-        return TokenColumns(edges, ids, places, names)
+        tokens, edges, names = self._by_piece(lows)
+        places = self._spans(tokens, edges, names, texts, lows, origins) if spans else None
+        return TokenColumns(edges, self._looked_up(names), places, names if strings else None)
 
     def _lowered(self, texts: Sequence[str]) -> tuple[list[str], list[np.ndarray | None]]:
         """What the model sees of each text, and the origins that `spans.lowercase` gives."""
@@ -136,14 +137,21 @@ class _SentencePieces:
         edges = edges_of(np.fromiter(map(len, rows), np.int64, len(rows)))
         return rows, edges, self._numbers[np.concatenate([_NONE, *rows])]
 
-    def _by_piece(self, texts: list[str]) -> tuple[list[list[str]], np.ndarray, np.ndarray]:
-        """The same with the pieces as strings, several times slower."""
+    def _by_piece(self, texts: list[str]) -> tuple[list[list[str]], np.ndarray, pa.Array]:
+        """The pieces of each text; where those of each begin, and all end; all pieces."""
         rows = self._processor.encode(texts, out_type=str, num_threads=1) if texts else []
         edges = edges_of(np.fromiter(map(len, rows), np.int64, len(rows)))
-        return rows, edges, self._looked_up(_chained(rows))
+        return rows, edges, pa.array(list(itertools.chain.from_iterable(rows)), pa.string())
 
-    def _looked_up(self, pieces: Sequence[str]) -> np.ndarray:
-        return np.array([self._ids.get(piece, self.unknown) for piece in pieces], np.int32)
+    def _looked_up(self, pieces: pa.Array) -> np.ndarray:
+        names, ids = self._known
+        return ids[pc.index_in(pieces, names).fill_null(-1).to_numpy()]
+
+    @functools.cached_property
+    def _known(self) -> tuple[pa.Array, np.ndarray]:
+        """Pieces, and the id of each; at the end that of unknown ones."""
+        ids = np.array([*self._ids.values(), self.unknown], np.int32)
+        return pa.array(list(self._ids), pa.string()), ids
 
     @functools.cached_property
     def _names_unknown(self) -> bool:
@@ -157,6 +165,7 @@ class _SentencePieces:
         self,
         rows: Sequence[Sequence[str]],
         edges: np.ndarray,
+        names: pa.Array,
         texts: Sequence[str],
         lows: Sequence[str],
         origins: Sequence[np.ndarray | None],
@@ -166,7 +175,7 @@ class _SentencePieces:
         if they were one, each ended by a character more.
         """
         normal = self._processor.normalize(lows, with_offsets=True)
-        lengths = list(itertools.chain.from_iterable(map(self._lengths, rows)))
+        lengths = self._lengths(rows, names)
         owners = np.repeat(np.arange(len(rows)), np.diff(edges))
         spans = span_maps.along_each(lengths, owners, [offsets for _, offsets in normal], lows)
         starts = span_maps.starts_of(texts)
@@ -176,17 +185,20 @@ class _SentencePieces:
             ]
             every = np.concatenate([one + start for one, start in zip(known, starts.tolist())])
             spans = span_maps.through_origins(spans, every)
-        blanks = np.fromiter((piece == "▁" for piece in _chained(rows)), bool, len(lengths))
+        blanks = pc.equal(names, "▁").to_numpy(zero_copy_only=False)
         together = "\0".join(texts)
         spans = span_maps.without_space(spans, together, blanks)
         return (spans - starts[owners][:, None]).astype(np.int32)
 
-    def _lengths(self, pieces: Sequence[str]) -> list[int]:
-        """Characters of the normalized text that each piece takes; the last of a character's bytes
-        takes it.
-        """
+    def _lengths(self, rows: Sequence[Sequence[str]], names: pa.Array) -> np.ndarray:
+        """Characters of the normalized text that each piece takes."""
         if not self._bytes:
-            return list(map(len, pieces))
+            return pc.utf8_length(names).to_numpy()
+        lengths = itertools.chain.from_iterable(map(self._lengths_with_bytes, rows))
+        return np.fromiter(lengths, np.int64, len(names))
+
+    def _lengths_with_bytes(self, pieces: Sequence[str]) -> list[int]:
+        """The same of one text; the last of a character's bytes takes it."""
         lengths, waiting = [], 0
         for piece in pieces:
             byte = self._bytes.get(piece)
@@ -198,10 +210,6 @@ class _SentencePieces:
             waiting -= 1
             lengths.append(int(waiting == 0))
         return lengths
-
-
-def _chained(rows: Sequence[Sequence[str]]) -> list[str]:
-    return list(itertools.chain.from_iterable(rows))
 
 
 def _processor(spec: TokenizerSpec):

@@ -48,7 +48,7 @@ def starts_of(texts: Sequence[str]) -> np.ndarray:
 
 
 def along_each(
-    lengths: Sequence[int],
+    lengths: np.ndarray,
     owners: np.ndarray,
     offsets: Sequence[Sequence[int]],
     texts: Sequence[str],
@@ -58,7 +58,7 @@ def along_each(
 
     `offsets` says of each text where in it each normalized character, and their end, comes from.
     """
-    taken = np.array(lengths, np.int64)
+    taken = lengths.astype(np.int64)
     before, sizes = np.cumsum(taken) - taken, np.fromiter(map(len, offsets), np.int64, len(offsets))
     of_texts = np.bincount(owners, taken, len(texts)).astype(np.int64)
     shifts = (np.cumsum(sizes) - sizes) - (np.cumsum(of_texts) - of_texts)
@@ -72,8 +72,9 @@ def along_each(
 
 
 def _following(places: np.ndarray) -> np.ndarray:
-    """Of each the next higher one; behind the last one there is nothing."""
-    distinct = np.unique(places)
+    """Of each the next higher one, ascending mostly; behind the last one there is nothing."""
+    rises = np.diff(places, prepend=-1)
+    distinct = places[rises > 0] if (rises >= 0).all() else np.unique(places)
     return np.append(distinct, np.iinfo(np.int64).max)[np.searchsorted(distinct, places, "right")]
 
 

@@ -109,7 +109,7 @@ def test_pieces_along_a_text_that_nothing_changed_are_its_parts(lengths):
 def along(lengths: list[int], offsets: list[int], text: str) -> list[list[int]]:
     """Of one text."""
     owners = np.zeros(len(lengths), np.int64)
-    return spans.along_each(lengths, owners, [offsets], [text]).tolist()
+    return spans.along_each(np.array(lengths), owners, [offsets], [text]).tolist()
 
 
 def test_pieces_of_an_expansion_all_have_the_character_that_was_expanded():
@@ -127,6 +127,6 @@ def test_pieces_lie_each_in_its_own_text():
     owners = np.array([0, 0, 2, 3])
     offsets = [[0, 0, 2], [0], [1, 2], [0, 1]]
     texts = ["㍿x  ", "", " a", "b"]
-    laid = spans.along_each([1, 1, 1, 1], owners, offsets, texts).tolist()
+    laid = spans.along_each(np.ones(4), owners, offsets, texts).tolist()
     assert laid == [[0, 2], [0, 2], [7, 8], [9, 10]]
     assert spans.starts_of(texts).tolist() == [0, 5, 6, 9]

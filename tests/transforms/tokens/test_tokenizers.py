@@ -633,7 +633,7 @@ def span_by_span(tokenizer, text: str) -> list[list[int]]:
     pieces = tokenizer._processor.encode(low, out_type=str)
     _, offsets = tokenizer._processor.normalize(low, with_offsets=True)
     found, at = [], 0
-    for piece, length in zip(pieces, tokenizer._lengths(pieces)):
+    for piece, length in zip(pieces, tokenizer._lengths_with_bytes(pieces)):
         start, last = offsets[at], offsets[max(at + length - 1, at)]
         stop = min([place for place in offsets if place > last], default=len(low))
         first, end = origins[start], origins[max(stop - 1, 0)] + 1 if stop > start else 0
