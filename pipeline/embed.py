@@ -137,7 +137,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
         fresh.append(write(embedded.tokens, TOKENS))
     settled = _settle(found.repeats, fresh, embedded, job)
     copy = functools.partial(CopyRows, tables=tables, **how)
-    copied = [found.copies | copy(made=names.REUSED, spare=job.spare)]
+    copied = [found.copies | copy(made=names.REUSED, earlier=job.earlier, spare=job.spare)]
     copied.append(settled.copies | "CopyRepeated" >> copy(made=names.REPEATED))
     failures = [read.failures, *uncut, embedded.failures, settled.failures]
     rejected = failures | "Rejected" >> beam.Flatten()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 
 from corpusvec.transforms.elements import Count, Note, WrittenFile
 from corpusvec.transforms.measures import names
@@ -19,12 +20,19 @@ from corpusvec.transforms.snapshots.changes import (
     ADDED,
     CHANGED,
     REMOVED,
+    added_tables,
     changes_table,
     compare,
     parts_of,
 )
 from corpusvec.transforms.snapshots.commits import Snapshot
-from corpusvec.transforms.snapshots.earlier_rows import Damaged, Earlier, EarlierFile, sentence_rows
+from corpusvec.transforms.snapshots.earlier_rows import (
+    Damaged,
+    Earlier,
+    EarlierFile,
+    ids_of,
+    sentence_rows,
+)
 from corpusvec.transforms.snapshots.schemas import CHANGES, SENTENCES
 from corpusvec.transforms.snapshots.tables import TableFiles
 from corpusvec.transforms.storage.digests import Rows, unpacked
@@ -165,10 +173,10 @@ def _added(
     file: WrittenFile | None, attempt: str, about: Mapping[str, Any]
 ) -> Iterator[WrittenFile]:
     """A file of sentences -> one of changes; None: there is no document, and so no change."""
-    rows = sentence_rows(EarlierFile(attempt, file, fresh=True)) if file else unpacked([])
-    none = unpacked([])
+    ids = ids_of(EarlierFile(attempt, file, fresh=True)) if file else pa.array([], pa.string())
     files = TableFiles(attempt, CHANGES, about)
-    yield from files.write(changes_table(none.ids, rows, none))
+    for table in added_tables(ids):
+        yield from files.write(table)
     yield from files.close()
 
 

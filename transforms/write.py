@@ -36,7 +36,7 @@ from corpusvec.transforms.snapshots.manifests import (
     why_not_published,
 )
 from corpusvec.transforms.snapshots.schemas import SENTENCES, TOKENS
-from corpusvec.transforms.snapshots.tables import TableFiles, Whole, broken
+from corpusvec.transforms.snapshots.tables import TableFiles, Whole, broken, is_full
 
 _GROUP_BYTES = 6 << 20  # of a row group, in memory
 _MOST_FILES = 4  # of tokens, at once: each takes up to three groups of memory
@@ -76,7 +76,8 @@ class WriteRejected(beam.PTransform):
 class CopyRows(beam.PTransform):
     """`Copies` -> Parquet files of `tables` in the snapshot's attempt, as `WrittenFile`s; `made` is
     how their documents are counted, `reused` or `repeated`. Those out of `spare` are counted beside
-    that, as a `Count` for each of these.
+    that, as a `Count` for each of these. A file of `earlier` of which nothing changed is copied as
+    it is, if it is full or if there is no other to merge it with.
     """
 
     snapshot: Snapshot
@@ -84,13 +85,21 @@ class CopyRows(beam.PTransform):
     about: Mapping[str, Any]
     made: str
     encoding: str = schemas.PLAIN
+    earlier: Sequence[Earlier] = ()
     spare: Sequence[Earlier] = ()
 
     def expand(self, copies):
         spare = [one.folder for one in self.spare]
-        return copies | beam.ParDo(
-            _CopyFn(self.snapshot, self.tables, self.about, self.made, self.encoding, spare)
-        )
+        merged = frozenset(path for table in self.tables for path in _to_merge(self.earlier, table))
+        how = (self.about, self.made, self.encoding, merged, spare)
+        return copies | beam.ParDo(_CopyFn(self.snapshot, self.tables, *how))
+
+
+def _to_merge(earlier: Sequence[Earlier], table: str) -> list[str]:
+    """Files that are not full, where there are several: or they would become more each night."""
+    files = [file for one in earlier for file in one.of(table)]
+    small = [file.path for file in files if not is_full(file.file)]
+    return small if len(small) > 1 else []
 
 
 @dataclass(kw_only=True, eq=False)
@@ -244,10 +253,11 @@ class _CopyFn(beam.DoFn):
         about: Mapping[str, Any],
         made: str,
         encoding: str,
+        merged: frozenset[str],
         spare: Sequence[str],
     ):
         self._snapshot, self._tables, self._about, self._made = snapshot, tables, about, made
-        self._encoding, self._spare = encoding, spare
+        self._encoding, self._merged, self._spare = encoding, merged, spare
 
     def setup(self):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="copy")
@@ -280,7 +290,7 @@ class _CopyFn(beam.DoFn):
     ) -> Iterator[WrittenFile]:
         """Copies of the rows of a file: of the whole file where it would be no other one."""
         files = self._files[table]
-        if files.would_be(path) and (file := whole(path, rows)):
+        if path not in self._merged and files.would_be(path) and (file := whole(path, rows)):
             self._count(table, file.n, file.counts)
             yield from files.copy(file)
             return

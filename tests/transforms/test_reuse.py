@@ -644,6 +644,21 @@ def test_full_files_are_copied_as_they_are_where_that_makes_no_difference(
     assert_same(again, whole)
 
 
+def test_files_that_are_not_full_are_merged_where_there_are_several(tiny, embed, tmp_path):
+    """Or there would be one more each night; one alone is copied as it is."""
+    source, found = tmp_path / "in.jsonl", []
+    for n in (20, 20, 30, 30, 30):
+        write_lines(source, records(**pages(n)))
+        files = tables_by_digest(embed(tiny, source, *FLAGS)).items()
+        found.append({digest for digest, table in files if table in ("sentences", "tokens")})
+    first, same, more, merged, last = found
+    assert same == first
+    assert first < more
+    assert [len(one) for one in (same, more, merged, last)] == [2, 4, 2, 2]
+    assert not merged & more
+    assert last == merged
+
+
 def test_times_of_all_stages_are_told(tiny, embed, tmp_path):
     source = write_lines(tmp_path / "in.jsonl", records(**pages(20)))
     for _ in range(2):

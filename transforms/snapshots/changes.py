@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from corpusvec.transforms.storage.digests import Rows
 
 _AT_ONCE = 8_192  # ids that are Python's strings for a moment
+_ROWS = 65_536  # that are written at once
 ADDED, CHANGED, REMOVED, MOVED = "added", "changed", "removed", "moved"
 
 
@@ -70,6 +71,15 @@ def changes_table(changed: pa.Array, added: Rows, removed: Rows) -> pa.Table:
     )
     # An id is there once, or twice: moved, and removed with another text.
     return table.sort_by([("id", "ascending"), ("change", "ascending")])
+
+
+def added_tables(ids: pa.Array) -> Iterator[pa.Table]:
+    """The same where all is added, some rows at a time."""
+    ids = ids.take(pc.sort_indices(ids))
+    for start in range(0, max(len(ids), 1), _ROWS):
+        some = ids.slice(start, _ROWS)
+        change, old = pa.repeat(ADDED, len(some)), pa.nulls(len(some), pa.string())
+        yield pa.table({"id": some, "change": change, "old_id": old})
 
 
 def _moved(added: Rows, removed: Rows) -> list[tuple[str, str]]:

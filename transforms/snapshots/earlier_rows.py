@@ -95,6 +95,12 @@ def sentence_rows(file: EarlierFile) -> Rows:
         return joined(map(_known, batches))
 
 
+def ids_of(file: EarlierFile) -> pa.Array:
+    """The documents of a file of sentences of this run."""
+    with open_file(file.path) as stream:
+        return pq.ParquetFile(stream).read(["id"], use_threads=False)["id"].combine_chunks()
+
+
 def _known(rows: pa.RecordBatch) -> Rows:
     keys = _halves(rows["text_sha256"])
     stripped = rows["model_text_sha256"]

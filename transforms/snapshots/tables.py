@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import secrets
 import time
 from abc import ABC, abstractmethod
@@ -26,6 +25,11 @@ from corpusvec.transforms.storage.stores import reason
 FILE_BYTES = 256 << 20  # a file that has so many is closed
 _CHUNK = 1 << 20  # bytes that are copied at once
 _PATIENCE, _SHARE = 30.0, 0.1  # seconds, and of the time gone by: so long after the one before it
+
+
+def is_full(file: WrittenFile) -> bool:
+    """Whether nothing more would be written into it."""
+    return file.bytes >= FILE_BYTES
 
 
 class BrokenOutput(RuntimeError):
@@ -210,10 +214,8 @@ class TableFiles:
         return now - self._since > max(_PATIENCE, (now - self._began) * _SHARE)
 
     def would_be(self, path: str) -> bool:
-        """Whether a file that is there is full, and as its rows would be written now."""
+        """Whether a file that is there is as its rows would be written now."""
         with open_file(path) as stream:
-            if stream.seek(0, os.SEEK_END) < FILE_BYTES:
-                return False
             return schemas.is_as_written(pq.read_metadata(stream), self._about, self._encoding)
 
     def copy(self, whole: Whole) -> Iterator[WrittenFile]:
