@@ -329,7 +329,15 @@ FLAGS = {name: flags_of(command) for name, command in COMMANDS.items()}
 OTHERS = {
     "run_tests.sh": {"--all"},
     "cluster.sh": {"--task_managers", "--slots", "--rest_port", "--start_timeout"},
-    "benchmarks": {"--peers", "--only", "--rounds", "--base", "--documents", "--batches"},
+    "benchmarks": {
+        "--peers",
+        "--openvino",
+        "--only",
+        "--rounds",
+        "--base",
+        "--documents",
+        "--batches",
+    },
     "gcloud": {"--parameters"},
     "pytest": {"--lf"},
     "node_exporter": {"--collector"},
