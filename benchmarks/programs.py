@@ -77,7 +77,7 @@ def program(
 
 def _targets(precision: str) -> dict[str, float]:
     if precision == "float32":
-        return {_MLTRANSFORM: 2.2, _SENTENCE_TRANSFORMERS: 1.25}
+        return {_MLTRANSFORM: 2, _SENTENCE_TRANSFORMERS: 1.7}
     if machine.has_amx():
         return {_MLTRANSFORM: 7, _SENTENCE_TRANSFORMERS: 4}
     return {_MLTRANSFORM: 2, _SENTENCE_TRANSFORMERS: 1.6}
