@@ -408,7 +408,8 @@ def test_a_run_without_a_model_writes_what_a_run_writes(minilm, tmp_path, flags)
     command = [sys.executable, "-m", "benchmarks.null_run", *flags, "embed", f"--model={minilm}"]
     command += [f"--input={source}", f"--output={output}", "--layers=-1"]
     took = json.loads(races.run("null", command).splitlines()[-1])
-    assert set(took) == {"wall", "cpu", "program", "MiB"}
+    assert set(took) == {"wall", "cpu", "program", "own", "MiB"}
+    assert 0 < took["own"] < took["cpu"]
     (sentences,) = output.glob("snapshots/*/sentences/*.parquet")
     rows = pq.read_table(sentences)
     assert len(rows) == 60
