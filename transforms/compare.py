@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import apache_beam as beam
 import pyarrow as pa
@@ -39,6 +40,7 @@ from corpusvec.transforms.storage.digests import Rows, unpacked
 
 _PART = 250_000  # documents that are compared at once
 _BEFORE, _AFTER = "before", "after"
+_NO_IDS = pa.array([], pa.string())
 _Part = tuple[int, int]  # its number, and how many there are
 _Packed = tuple[_Part, tuple[str, bytes]]  # of which kind or side rows are, and these
 
@@ -90,14 +92,14 @@ class CompareSnapshots(beam.PTransform):
         return written.files, notes
 
     def _all_added(self, files):
-        """Of a first snapshot: each file by itself, for no documents have to meet."""
+        """Of a first snapshot: no rows have to meet, only files so that there are not too many."""
         attempt = self.snapshot.attempt
-        every = beam.pvalue.AsList(files)
-        none = files.pipeline | beam.Create([None], reshuffle=False) | beam.Filter(_no_other, every)
+        sizes = beam.pvalue.AsList(files | "Sizes" >> beam.Map(lambda file: file.rows))
+        begin = files.pipeline | "WhenWritten" >> beam.Create([0], reshuffle=False)
         written = (
-            (files, none)
-            | beam.Flatten()
-            | beam.Reshuffle()
+            (files | "PartOfFile" >> beam.Map(_part_of, sizes), begin | beam.FlatMap(_parts, sizes))
+            | "Files" >> beam.Flatten()
+            | "ByPart" >> beam.GroupByKey()
             | "WriteAdded" >> _timed("files", _added, attempt, self.about)
         )
         return written.files, written.notes
@@ -165,19 +167,22 @@ def _compared(group: tuple[_Part, Iterable[tuple[str, bytes]]], alike: bool) -> 
             yield from (((number, n), (kind, packed)) for packed in chosen.packed())
 
 
-def _no_other(_: None, files: Sequence[WrittenFile]) -> bool:
-    return not files
+def _part_of(file: WrittenFile, sizes: Sequence[int]) -> tuple[_Part, WrittenFile]:
+    n = _number_of_parts(0, sizes)
+    return (crc32(file.path.encode()) % n, n), file
 
 
 def _added(
-    file: WrittenFile | None, attempt: str, about: Mapping[str, Any]
+    group: tuple[_Part, Iterable[WrittenFile | tuple[str, bytes]]],
+    attempt: str,
+    about: Mapping[str, Any],
 ) -> Iterator[WrittenFile]:
-    """A file of sentences -> one of changes; None: there is no document, and so no change."""
-    ids = ids_of(EarlierFile(attempt, file, fresh=True)) if file else pa.array([], pa.string())
-    files = TableFiles(attempt, CHANGES, about)
-    for table in added_tables(ids):
-        yield from files.write(table)
-    yield from files.close()
+    """Files of sentences -> a file of changes, without rows where there are none."""
+    files = [EarlierFile(attempt, one, True) for one in group[1] if isinstance(one, WrittenFile)]
+    written = TableFiles(attempt, CHANGES, about)
+    for table in added_tables(pa.concat_arrays([_NO_IDS, *map(ids_of, files)])):
+        yield from written.write(table)
+    yield from written.close()
 
 
 def _written(

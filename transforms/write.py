@@ -90,16 +90,18 @@ class CopyRows(beam.PTransform):
 
     def expand(self, copies):
         spare = [one.folder for one in self.spare]
-        merged = frozenset(path for table in self.tables for path in _to_merge(self.earlier, table))
-        how = (self.about, self.made, self.encoding, merged, spare)
+        alone = frozenset(path for table in self.tables for path in _alone(self.earlier, table))
+        how = (self.about, self.made, self.encoding, alone, spare)
         return copies | beam.ParDo(_CopyFn(self.snapshot, self.tables, *how))
 
 
-def _to_merge(earlier: Sequence[Earlier], table: str) -> list[str]:
-    """Files that are not full, where there are several: or they would become more each night."""
+def _alone(earlier: Sequence[Earlier], table: str) -> list[str]:
+    """The file that is not full, if there is one only. Several are merged: otherwise there would be
+    one more each night.
+    """
     files = [file for one in earlier for file in one.of(table)]
     small = [file.path for file in files if not is_full(file.file)]
-    return small if len(small) > 1 else []
+    return small if len(small) == 1 else []
 
 
 @dataclass(kw_only=True, eq=False)
@@ -149,8 +151,8 @@ def _commit(
 class _WriteFn(beam.DoFn):
     """Files belong to a bundle: one that is done again leaves files that nobody reports, and no row
     twice. Groups of rows are written on other threads: compressing them does not hold Python's
-    lock. There is one file at a time; of tokens, whose vectors are many, one more for each core
-    wherever a group comes while all others are still being written.
+    lock. One file is written at a time. Vectors of tokens are many: if a group comes while all
+    files are being written, one more is begun, up to one for each core and `_MOST_FILES`.
     """
 
     def __init__(
@@ -182,12 +184,20 @@ class _WriteFn(beam.DoFn):
     def process(self, rows: _Rows):
         self._rows.append(rows)
         self._bytes += schemas.size_of(rows)
-        overdue = [writer for writer in self._writers if writer.files.is_overdue()]
-        if overdue or self._bytes >= _GROUP_BYTES:
-            writer = overdue[0] if overdue else self._free()
-            yield from writer.done()
-            writer.written = self._threads.submit(writer.write, self._rows)
-            self._rows, self._bytes = [], 0
+        first, *others = self._writers
+        for writer in others:
+            if not writer.is_busy() and writer.files.is_overdue():
+                yield from self._give(writer, writer.closed)
+        is_overdue = first.files.is_overdue(waiting=True)
+        if is_overdue or self._bytes >= _GROUP_BYTES:
+            group, self._rows, self._bytes = self._rows, [], 0
+            writer = first if is_overdue else self._free()
+            yield from self._give(writer, writer.write, group)
+
+    def _give(self, writer: _Writer, work: Callable[..., list[WrittenFile]], *rows: list[_Rows]):
+        """Let a writer work -> what its last work completed."""
+        yield from writer.done()
+        writer.written = self._threads.submit(work, *rows)
 
     def _free(self) -> _Writer:
         """Of those that write nothing the one that has waited longest."""
@@ -253,11 +263,11 @@ class _CopyFn(beam.DoFn):
         about: Mapping[str, Any],
         made: str,
         encoding: str,
-        merged: frozenset[str],
+        alone: frozenset[str],
         spare: Sequence[str],
     ):
         self._snapshot, self._tables, self._about, self._made = snapshot, tables, about, made
-        self._encoding, self._merged, self._spare = encoding, merged, spare
+        self._encoding, self._alone, self._spare = encoding, alone, spare
 
     def setup(self):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="copy")
@@ -290,7 +300,7 @@ class _CopyFn(beam.DoFn):
     ) -> Iterator[WrittenFile]:
         """Copies of the rows of a file: of the whole file where it would be no other one."""
         files = self._files[table]
-        if path not in self._merged and files.would_be(path) and (file := whole(path, rows)):
+        if files.would_be(path, path in self._alone) and (file := whole(path, rows)):
             self._count(table, file.n, file.counts)
             yield from files.copy(file)
             return

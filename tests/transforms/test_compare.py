@@ -130,6 +130,20 @@ def test_without_a_snapshot_before_all_is_added(tmp_path):
     assert {one.name for one in told if isinstance(one, Count)} == {"compare_ms", PEAK_MEMORY}
 
 
+@pytest.mark.parametrize(("part", "expected"), [(250_000, 1), (10, 3)])
+def test_a_first_snapshot_has_a_file_of_changes_for_so_many_documents(
+    tmp_path, monkeypatch, part, expected
+):
+    """However many files of sentences there are; each is in the order of its ids."""
+    monkeypatch.setattr(compare, "_PART", part)
+    texts = {f"d{n:02}": f"text {n}" for n in range(25)}
+    rows, told = compared(tmp_path, None, texts, files=8)
+    written = [one for one in told if isinstance(one, WrittenFile)]
+    assert len(written) == expected
+    assert sorted(rows) == [(id_, "added", None) for id_ in texts]
+    assert expected > 1 or rows == sorted(rows)
+
+
 def test_without_any_document_there_is_a_file_without_rows(tmp_path):
     """So that whoever reads changes/ finds its columns."""
     rows, told = compared(tmp_path, None, {}, files=0)

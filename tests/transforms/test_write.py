@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -115,6 +116,24 @@ def test_files_that_are_overdue_are_completed_each(writer, monkeypatch):
     reports = write_all(writer, 30)
     assert len(reports) > 20
     assert sum(one.rows for one in reports) == 30 * TOKENS
+
+
+def test_files_that_nothing_is_written_to_are_completed_once(writer, monkeypatch):
+    """And are not fed with a few rows each time that they would be overdue."""
+    writer._writers += [writer._writer() for _ in range(2)]
+    for number, one in enumerate(writer._writers):
+        one.write([tokens_of(f"first{number}")])
+    monkeypatch.setattr(write, "_GROUP_BYTES", 1 << 20)
+    monkeypatch.setattr(tables, "_PATIENCE", 0.1)
+    monkeypatch.setattr(tables, "_SHARE", 0.0)
+    reports = []
+    for number in range(12):
+        reports += writer.process(tokens_of(f"d{number}"))
+        time.sleep(0.05)
+    reports += [one.value for one in writer.finish_bundle()]
+    assert sum(one.rows for one in reports) == 15 * TOKENS
+    assert [one.files._count for one in writer._writers[1:]] == [1, 1]
+    assert 2 <= writer._writers[0].files._count <= 7
 
 
 def test_a_disk_that_is_full_ends_the_run_whichever_file_it_was(writer, monkeypatch):

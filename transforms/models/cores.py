@@ -21,8 +21,8 @@ def available() -> int:
 
 
 def share() -> int:
-    """How many this process is to use: where CORPUSVEC_CORES says so, some of the machine's, for
-    there are other workers.
+    """How many this process is to use: CORPUSVEC_CORES, where it is set because other workers share
+    the machine; else all that are available.
     """
     told = os.environ.get("CORPUSVEC_CORES", "")
     return min(available(), int(told)) if told.isdecimal() and int(told) else available()

@@ -206,8 +206,8 @@ class EarlierRows:
     def places(self, at: np.ndarray) -> pa.Table:
         """Where rows are, and their tokens: the `Place` of each."""
         file, row, tokens_file, *tokens = self._where[at].T
-        named = pa.DictionaryArray.from_arrays
-        files, token_files = named(file, self._files), named(tokens_file, self._token_files)
+        files = pa.DictionaryArray.from_arrays(file, self._files)
+        token_files = pa.array(self._token_files).take(pa.array(tokens_file))
         numbers = (pa.array(column.astype(np.int64)) for column in tokens)
         columns = (files, pa.array(row.astype(np.int64)), token_files, *numbers)
         return pa.table(list(columns), names=Place._fields)

@@ -160,6 +160,8 @@ def parquet_options(schema: pa.Schema, encoding: str = PLAIN) -> dict[str, Any]:
 def is_as_written(file: pq.FileMetaData, about: Mapping[str, Any], encoding: str) -> bool:
     """Whether a file has what `file_metadata` makes of `about`, and its vectors in `encoding`."""
     made = file_metadata(about).items() <= (file.metadata or {}).items()
+    if not file.num_row_groups:
+        return False
     columns = map(file.row_group(0).column, range(file.num_columns))
     is_split = any("BYTE_STREAM_SPLIT" in column.encodings for column in columns)
     return made and is_split == (encoding == BYTE_STREAM_SPLIT)

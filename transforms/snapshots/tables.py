@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import secrets
 import time
 from abc import ABC, abstractmethod
@@ -202,20 +203,26 @@ class TableFiles:
         if self.is_overdue() or self._file.size() >= FILE_BYTES:
             yield from self.close()
 
-    def is_overdue(self) -> bool:
-        """Whether rows, of which the next may still wait for others to be written with, have waited
-        for long enough to be in a complete file.
+    def is_overdue(self, waiting: bool = False) -> bool:
+        """Whether rows have waited for long enough to be in a complete file: those of the open
+        file, and with `waiting` those that are written next.
         """
         if not self._is_taken_up:
             return False
+        if self._file is None and not waiting:
+            self._since = None
+            return False
         now = time.monotonic()
-        if self._since is None:
-            self._since = now
-        return now - self._since > max(_PATIENCE, (now - self._began) * _SHARE)
+        since = self._since = self._since or now
+        return now - since > max(_PATIENCE, (now - self._began) * _SHARE)
 
-    def would_be(self, path: str) -> bool:
-        """Whether a file that is there is as its rows would be written now."""
+    def would_be(self, path: str, alone: bool) -> bool:
+        """Whether a file that is there is full, or `alone` in not being so, and as its rows would
+        be written now.
+        """
         with open_file(path) as stream:
+            if not alone and stream.seek(0, os.SEEK_END) < FILE_BYTES:
+                return False
             return schemas.is_as_written(pq.read_metadata(stream), self._about, self._encoding)
 
     def copy(self, whole: Whole) -> Iterator[WrittenFile]:
