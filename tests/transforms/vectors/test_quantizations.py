@@ -29,6 +29,7 @@ FLOATS = st.floats(-1e3, 1e3, width=32)
 MATRICES = arrays.arrays(
     np.float32, st.tuples(st.integers(2, 9), st.integers(1, 20)), elements=FLOATS
 )
+TINY = np.finfo(np.float32).tiny  # numbers below it have fewer digits
 
 
 def quantization(dtype: str, width: int, ranges: np.ndarray) -> Quantization:
@@ -66,7 +67,7 @@ def test_a_restored_number_is_half_a_bucket_away_at_most(vectors):
     again = restored(quantized(vectors, how), how)
     least, greatest = np.array(how.ranges)
     # float32 has so many digits of the least, and of how far away the number is.
-    slack = 1e-6 * (np.abs(least) + np.abs(greatest))
+    slack = 1e-6 * (np.abs(least) + np.abs(greatest)) + TINY
     assert again.dtype == np.float32
     # The greatest number alone has a bucket of its own, which begins with it.
     assert (np.abs(again - vectors) <= (greatest - least) / 255 / 2 + slack).all()
@@ -99,9 +100,7 @@ def test_rows_are_restored_as_they_are_taken(vectors, dtype, data):
     unit = whole / np.where(norms > 0, norms, 1)[:, None]
     for rows in (slice(0, 3), places[0], places):
         np.testing.assert_array_equal(matrix[rows], whole[rows])
-        # Numbers so small have fewer digits in float32.
-        tiny = np.finfo(np.float32).tiny
-        np.testing.assert_allclose(matrix.unit(norms)[rows], unit[rows], rtol=1e-6, atol=tiny)
+        np.testing.assert_allclose(matrix.unit(norms)[rows], unit[rows], rtol=1e-6, atol=TINY)
 
 
 def test_ranges_are_the_same_after_json():
