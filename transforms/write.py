@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -40,6 +41,7 @@ from corpusvec.transforms.snapshots.tables import TableFiles, Whole, broken, is_
 
 _GROUP_BYTES = 6 << 20  # of a row group, in memory
 _MOST_FILES = 4  # of tokens, at once: each takes up to three groups of memory
+_PATIENCE, _SHARE = 0.5, 0.1  # seconds, and of the time gone by, that groups may wait in all
 _Rows = Sentences | TokenRows | Failure
 _Whole = Callable[[str, pa.Table], Whole | None]
 _Copied = Callable[[str, pa.Table], Iterator[pa.Table]]
@@ -151,8 +153,8 @@ def _commit(
 class _WriteFn(beam.DoFn):
     """Files belong to a bundle: one that is done again leaves files that nobody reports, and no row
     twice. Groups of rows are written on other threads: compressing them does not hold Python's
-    lock. One file is written at a time. Vectors of tokens are many: if a group comes while all
-    files are being written, one more is begun, up to one for each core and `_MOST_FILES`.
+    lock. One file is written at a time. Vectors of tokens are many: where groups have to wait for
+    too long, one more is begun, up to one for each core and `_MOST_FILES`.
     """
 
     def __init__(
@@ -180,6 +182,7 @@ class _WriteFn(beam.DoFn):
         self._rows: list[_Rows] = []
         self._bytes = 0
         self._writers = [self._writer()]
+        self._began, self._waited = time.monotonic(), 0.0
 
     def process(self, rows: _Rows):
         self._rows.append(rows)
@@ -202,10 +205,14 @@ class _WriteFn(beam.DoFn):
     def _free(self) -> _Writer:
         """Of those that write nothing the one that has waited longest."""
         if all(writer.is_busy() for writer in self._writers):
-            if len(self._writers) < self._at_once:
+            now = time.monotonic()
+            too_long = max(_PATIENCE, _SHARE * (now - self._began))
+            if len(self._writers) < self._at_once and self._waited >= too_long:
                 self._writers.append(self._writer())
+                self._waited = 0.0
             else:
                 wait([writer.written for writer in self._writers], return_when=FIRST_COMPLETED)
+                self._waited += time.monotonic() - now
         free = next(writer for writer in self._writers if not writer.is_busy())
         self._writers.remove(free)
         self._writers.append(free)

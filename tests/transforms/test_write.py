@@ -44,6 +44,8 @@ def writer(tmp_path, monkeypatch):
     """Each document is a group, and each group waits until `TableFiles.write` may go on."""
     monkeypatch.setattr(write, "_GROUP_BYTES", 1)
     monkeypatch.setattr(write, "share", lambda: 3)
+    monkeypatch.setattr(write, "_PATIENCE", 0.0)
+    monkeypatch.setattr(write, "_SHARE", 0.0)
     snapshot = Snapshot(Output(str(tmp_path)), NOW)
     for folder in ("tokens", REPORTS):  # the next run takes up what is complete
         os.makedirs(f"{snapshot.attempt}/{folder}")
@@ -98,6 +100,14 @@ def test_groups_that_are_written_before_the_next_one_comes_stay_in_one_file(writ
         assert list(writer.process(tokens_of(f"d{number}"))) == []
         for one in writer._writers:
             one.written.result()
+    assert len(writer._writers) == 1
+    assert finished(writer) == {f"d{number}": TOKENS for number in range(20)}
+
+
+def test_groups_that_wait_a_moment_stay_in_one_file(writer, monkeypatch):
+    monkeypatch.setattr(write, "_PATIENCE", 60.0)
+    for number in range(20):
+        assert list(writer.process(tokens_of(f"d{number}"))) == []
     assert len(writer._writers) == 1
     assert finished(writer) == {f"d{number}": TOKENS for number in range(20)}
 
