@@ -43,8 +43,3 @@ class Plan:
     def peer(self, script: str, *arguments: str | Path) -> list[str]:
         """The command that runs a file of `peers/`; there are peers."""
         return [f"{self.peers}/bin/python", str(_PEERS / script), *map(str, arguments)]
-
-    def openvino_peer(self, *arguments: str | Path) -> list[str]:
-        """The same of the file for OpenVINO, which needs other versions."""
-        script = str(_PEERS / "embed_openvino.py")
-        return [f"{self.openvino}/bin/python", script, *map(str, arguments)]

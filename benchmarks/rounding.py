@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,8 @@ def measure(plan: Plan) -> list[Row]:
     """Whole programs on lines of mean 30 tokens, and the vectors of some beside float32's."""
     if plan.openvino is None:
         return [not_measured(f"whole program, float32 ÷ {_PEER}", "", "needs --openvino=DIR")]
-    made = plan.folder / "int8"
-    run("OpenVINO's export", plan.openvino_peer(plan.model, made))
+    peer, made = replace(plan, peers=plan.openvino).peer, plan.folder / "int8"
+    run("OpenVINO's export", peer("export_openvino.py", plan.model, made))
     commands: dict[str, _Command] = {
         precision: lambda lines, folder, precision=precision: programs.ours(
             plan.model, lines, precision
@@ -33,7 +33,9 @@ def measure(plan: Plan) -> list[Row]:
         for precision in ("float32", "bfloat16")
         if precision == "float32" or machine.has_bfloat16()
     }
-    commands[_PEER] = lambda lines, folder: plan.openvino_peer(made, lines, folder)
+    commands[_PEER] = lambda lines, folder: peer(
+        "embed_sentence_transformers.py", made, lines, folder, "cpu", "openvino"
+    )
     texts = corpora.make(plan.model, plan.scaled(_TEXTS), _MEAN)
     lines = texts.write_lines(plan.folder / "lines.txt")
     found = race(
@@ -53,15 +55,14 @@ def measure(plan: Plan) -> list[Row]:
     return [*rows, *_near(plan, commands, texts.lines[:_FEW])]
 
 
-def _near(plan: Plan, commands: Mapping[str, _Command], texts: list[str]) -> list[Row]:
+def _near(plan: Plan, commands: Mapping[str, _Command], texts: Sequence[str]) -> list[Row]:
     """Cosines of the vectors of a text with those of float32."""
-    lines = plan.folder / "few.txt"
-    lines.write_text("".join(f"{text}\n" for text in texts), "utf-8")
+    lines = corpora.Corpus(texts, []).write_lines(plan.folder / "few.txt")
     vectors = {}
     for name, command in commands.items():
         folder = plan.folder / "few" / name.replace(" ", "-")
         folder.mkdir(parents=True)
-        run(name, command(lines, folder), stdin=subprocess.DEVNULL)
+        run(name, command(lines, folder))
         vectors[name] = _vectors(folder, texts)
     rows = []
     for name in [name for name in vectors if name != "float32"]:
@@ -71,7 +72,7 @@ def _near(plan: Plan, commands: Mapping[str, _Command], texts: list[str]) -> lis
     return rows
 
 
-def _vectors(folder: Path, texts: list[str]) -> np.ndarray:
+def _vectors(folder: Path, texts: Sequence[str]) -> np.ndarray:
     """[N, D] of length 1, in the order of the texts."""
     found: dict[str, np.ndarray] = {}
     for path in folder.rglob("*.parquet"):

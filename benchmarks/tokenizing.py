@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 from benchmarks import corpora
 from benchmarks.plans import ROOT, Plan
@@ -16,6 +15,7 @@ from benchmarks.rows import Row, not_measured, rates, ratio
 _TEXTS, _MEAN, _TOGETHER = 20_000, 30, 512
 _LEAST = {"WordPiece": 0.95, "SentencePiece": 0.8}
 _LEAST_WITH_SPANS = 0.7
+_LIBRARY, _WITH_PLACES = "the library", "the library with places"
 _SHARED = ROOT.parent / "shared"
 _JAPANESE = _SHARED / "golden" / "bert_japanese"
 _PAGES = _SHARED / "data" / "scrapbox" / "qualia-san.json"
@@ -28,7 +28,7 @@ def measure(plan: Plan) -> list[Row]:
     reference data is beside this checkout.
     """
     lines = corpora.make(plan.model, plan.scaled(_TEXTS), _MEAN).lines
-    rows = _compare("WordPiece", lines, plan.model, word_piece(plan.model), plan)
+    rows = _compare("WordPiece", lines, plan.model, {_LIBRARY: word_piece(plan.model)}, plan)
     if not (_JAPANESE.is_dir() and _PAGES.is_file()):
         return [
             *rows,
@@ -38,9 +38,11 @@ def measure(plan: Plan) -> list[Row]:
         ]
     japanese = _texts(_PAGES)[: plan.scaled(_TEXTS)]
     file = _JAPANESE / "wiki-ja.model"
-    with_places = {"the library with places": sentence_piece(file, return_type="offset_mapping")}
-    theirs = sentence_piece(file)
-    return rows + _compare("SentencePiece", japanese, str(_JAPANESE), theirs, plan, with_places)
+    theirs = {
+        _LIBRARY: sentence_piece(file),
+        _WITH_PLACES: sentence_piece(file, return_type="offset_mapping"),
+    }
+    return rows + _compare("SentencePiece", japanese, str(_JAPANESE), theirs, plan)
 
 
 def our_windows(model: str, layers: str | None = None) -> Run:
@@ -91,36 +93,30 @@ def sentence_piece(file: Path, **options: str) -> Run:
 
 
 def _compare(
-    name: str,
-    lines: Sequence[str],
-    model: str,
-    theirs: Run,
-    plan: Plan,
-    more: Mapping[str, Run] = MappingProxyType({}),
+    name: str, lines: Sequence[str], model: str, theirs: Mapping[str, Run], plan: Plan
 ) -> list[Row]:
     runs = {
         "ours": our_windows(model),
         "ours, ids alone": our_ids(model),
         "ours for token vectors": our_windows(model, layers="-1"),
-        "the library": theirs,
-        **more,
+        **theirs,
     }
     runners = {who: _timed(run, lines) for who, run in runs.items()}
     race(runners, 1)  # to warm up
     found = race(runners, plan.rounds)
-    library = found["the library"]
+    library, with_places = found[_LIBRARY], found["ours for token vectors"]
     return [
         ratio(_what(name), ratios(found["ours"], library), least=_LEAST[name]),
         ratio(f"{_what(name)}, ids alone", ratios(found["ours, ids alone"], library)),
         ratio(
             f"{_what(name)}, for token vectors",
-            ratios(found["ours for token vectors"], library),
+            ratios(with_places, library),
             least=_LEAST_WITH_SPANS,
         ),
         *(
-            ratio(f"ours for token vectors ÷ {who}, {name}", ratios(ours, found[who]))
-            for who in more
-            for ours in [found["ours for token vectors"]]
+            ratio(f"ours for token vectors ÷ {who}, {name}", ratios(with_places, found[who]))
+            for who in theirs
+            if who != _LIBRARY
         ),
         *(rates(f"{name}, {who}", speeds, "lines") for who, speeds in found.items()),
     ]

@@ -62,8 +62,8 @@ def _refuse_nothing(whole: Corpus) -> None:
     if not counts.get(names.RECORDS):
         raise ValueError(f"--input: {where} hold no record; there is nothing to plan")
     raise ValueError(
-        f"--input: no record of {where} is a document ({counts['empty']:,.0f} empty,"
-        f" {counts['rejected']:,.0f} rejected); run `embed` with --limit to see why"
+        f"--input: no record of {where} is a document ({counts[names.EMPTY]:,.0f} empty,"
+        f" {counts[names.REJECTED]:,.0f} rejected); run `embed` with --limit to see why"
     )
 
 

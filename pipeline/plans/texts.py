@@ -31,22 +31,22 @@ def lines(report: Report) -> Iterator[str]:
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
     counts = report.counts
     yield "input", f"{counted(report.files, 'file')}, {bytes_text(report.input_bytes)}"
-    others = ", ".join(f"{counts[name]:,} {name}" for name in ("rejected", "empty"))
+    others = ", ".join(f"{counts[name]:,} {name}" for name in (names.REJECTED, names.EMPTY))
     yield "documents", f"{_about(report, 'documents')}; {others}"
     if report.unit == "tokens":
         mean = counts[names.TOKENS] / counts[names.DOCUMENTS]
         yield "tokens", f"{_about(report, 'tokens')}, {mean:,.0f} a document"
         cut = counted(counts["long"], "document") if counts["long"] else "no document"
-        yield "windows", f"{counts['windows']:,}; {cut} in several"
+        yield "windows", f"{counts[names.WINDOWS]:,}; {cut} in several"
     if counts[names.REPEATED]:
         number = f"{counts[names.REPEATED]:,}"
         most = number if report.sample["whole"] else f"about {number} or more"
         yield names.REPEATED, f"{most} documents have the text of another one: it is embedded once"
     if counts[names.DROPPED_TOKENS]:
-        yield "cut off", f"{counts['dropped_tokens']:,} tokens (--long_text=truncate)"
+        yield "cut off", f"{counts[names.DROPPED_TOKENS]:,} tokens (--long_text=truncate)"
     if counts[names.UNKNOWN_TOKENS]:
         share = counts[names.UNKNOWN_TOKENS] / counts[names.TOKENS]
-        yield "unknown", f"{counts['unknown_tokens']:,} tokens, {share:.1%}"
+        yield "unknown", f"{counts[names.UNKNOWN_TOKENS]:,} tokens, {share:.1%}"
     tables = ", ".join(
         f"{table} {bytes_text(size)} in {counted(report.output_files[table], 'file')} or more"
         for table, size in report.bytes.items()
@@ -87,7 +87,7 @@ def _table(report: Report) -> Iterator[str]:
 def _grounds(report: Report) -> Iterator[str]:
     sample = report.sample
     whole = f"all {sample['documents']:,} documents"
-    some = f"{sample['documents']:,} of about {report.counts['documents']:,} documents"
+    some = f"{sample['documents']:,} of about {report.counts[names.DOCUMENTS]:,} documents"
     yield (
         f"From {whole if sample['whole'] else some}, read and tokenized in"
         f" {sample['seconds']:.1f} s, and {sample['encoded']:,} {report.unit} encoded in"

@@ -180,8 +180,8 @@ def _incomplete(totals: Mapping[str, int]) -> str:
     accounted = documents + totals[names.REJECTED] + totals[names.EMPTY]
     if accounted != totals[names.RECORDS]:
         return (
-            f"{totals['records']} records were read, but documents ({documents}), rejected"
-            f" ({totals['rejected']}) and empty ({totals['empty']}) are {accounted}"
+            f"{totals[names.RECORDS]} records were read, but documents ({documents}), rejected"
+            f" ({totals[names.REJECTED]}) and empty ({totals[names.EMPTY]}) are {accounted}"
         )
     if (rows := sum(totals[name] for name in names.MADE)) != documents:
         parts = ", ".join(f"{name} ({totals[name]})" for name in names.MADE)

@@ -6,7 +6,6 @@ import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -96,30 +95,31 @@ class _SentencePieces:
         return prompt
 
     def encode(self, texts: Sequence[str], spans: bool) -> list[Tokens]:
-        lows, origins = self._lowered(texts)
-        tokens: list[Any]  # of each text the pieces
-        if not (spans or self._names_unknown):
-            rows, edges, ids = self._by_number(lows)
-            tokens = [_Pieces(self._processor, low, len(row)) for low, row in zip(lows, rows)]
-            places = None
-        else:
-            tokens, edges, names = self._by_piece(lows)
-            ids = self._looked_up(names)
-            places = self._spans(tokens, edges, names, texts, lows, origins) if spans else None
-        bounds = list(itertools.pairwise(edges.tolist()))
+        found = self.encode_columns(texts, spans, strings=spans)
+        lows, _ = self._lowered(texts)
         return [
-            Tokens(row, ids[start:stop], None if places is None else places[start:stop])
-            for row, (start, stop) in zip(tokens, bounds)
+            Tokens(
+                _Pieces(self._processor, low, stop - start)
+                if found.names is None
+                else found.names[start:stop].to_pylist(),
+                found.ids[start:stop],
+                None if found.spans is None else found.spans[start:stop],
+            )
+            for low, (start, stop) in zip(lows, itertools.pairwise(found.edges.tolist()))
         ]
 
     def encode_columns(self, texts: Sequence[str], spans: bool, strings: bool) -> TokenColumns:
         """The same for many; ids alone come on all cores, and no list is made of each text's."""
         lows, origins = self._lowered(texts)
         if not (spans or strings or self._names_unknown):
-            _, edges, ids = self._by_number(lows)
-            return TokenColumns(edges, ids, None)
-        tokens, edges, names = self._by_piece(lows)
-        places = self._spans(tokens, edges, names, texts, lows, origins) if spans else None
+            rows = self._processor.encode(lows, return_type="numpy") if lows else []
+            return TokenColumns(_edges(rows), self._numbers[np.concatenate([_NONE, *rows])], None)
+        rows = self._processor.encode(lows, out_type=str, num_threads=1) if lows else []
+        edges, names = (
+            _edges(rows),
+            pa.array(list(itertools.chain.from_iterable(rows)), pa.string()),
+        )
+        places = self._spans(rows, edges, names, texts, lows, origins) if spans else None
         return TokenColumns(edges, self._looked_up(names), places, names if strings else None)
 
     def _lowered(self, texts: Sequence[str]) -> tuple[list[str], list[np.ndarray | None]]:
@@ -130,18 +130,6 @@ class _SentencePieces:
             return list(texts), [None] * len(texts)
         lows, origins = zip(*map(span_maps.lowercase, texts)) if texts else ((), ())
         return list(lows), list(origins)
-
-    def _by_number(self, texts: list[str]) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-        """The numbers of each text's pieces; where those of each begin, and all end; all ids."""
-        rows = self._processor.encode(texts, return_type="numpy") if texts else []
-        edges = edges_of(np.fromiter(map(len, rows), np.int64, len(rows)))
-        return rows, edges, self._numbers[np.concatenate([_NONE, *rows])]
-
-    def _by_piece(self, texts: list[str]) -> tuple[list[list[str]], np.ndarray, pa.Array]:
-        """The pieces of each text; where those of each begin, and all end; all pieces."""
-        rows = self._processor.encode(texts, out_type=str, num_threads=1) if texts else []
-        edges = edges_of(np.fromiter(map(len, rows), np.int64, len(rows)))
-        return rows, edges, pa.array(list(itertools.chain.from_iterable(rows)), pa.string())
 
     def _looked_up(self, pieces: pa.Array) -> np.ndarray:
         names, ids = self._known
@@ -210,6 +198,11 @@ class _SentencePieces:
             waiting -= 1
             lengths.append(int(waiting == 0))
         return lengths
+
+
+def _edges(rows: Sequence[Sequence]) -> np.ndarray:
+    """Where the pieces of each text begin, and all end."""
+    return edges_of(np.array([len(row) for row in rows], np.int64))
 
 
 def _processor(spec: TokenizerSpec):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from corpusvec.transforms.elements import Alignment
+from corpusvec.transforms.ranges import edges_of
 
 _SPACES = np.array([chr(code).isspace() for code in range(0x3002)])  # the last one is U+3000
 
@@ -43,8 +44,7 @@ def through_alignment(spans: np.ndarray, alignment: Alignment, length: int) -> n
 
 def starts_of(texts: Sequence[str]) -> np.ndarray:
     """Where each text begins, [N] int64, if they follow each other with one character between."""
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts)) + 1
-    return np.cumsum(lengths) - lengths
+    return edges_of(np.array([len(text) + 1 for text in texts], np.int64))[:-1]
 
 
 def along_each(
@@ -59,10 +59,10 @@ def along_each(
     `offsets` says of each text where in it each normalized character, and their end, comes from.
     """
     taken = lengths.astype(np.int64)
-    before, sizes = np.cumsum(taken) - taken, np.fromiter(map(len, offsets), np.int64, len(offsets))
+    sizes = np.array([len(some) for some in offsets], np.int64)
     of_texts = np.bincount(owners, taken, len(texts)).astype(np.int64)
-    shifts = (np.cumsum(sizes) - sizes) - (np.cumsum(of_texts) - of_texts)
-    starts = before + shifts[owners]
+    shifts = edges_of(sizes) - edges_of(of_texts)
+    starts = edges_of(taken)[:-1] + shifts[owners]
     begins = starts_of(texts)
     places = np.fromiter(itertools.chain.from_iterable(offsets), np.int64, int(sizes.sum()))
     places += np.repeat(begins, sizes)
