@@ -12,6 +12,7 @@ import os
 import platform
 import socket
 import sys
+import threading
 from typing import Any
 
 from corpusvec.pipeline.runners.allocators import share_heap
@@ -22,6 +23,8 @@ CLIENT, LOGS, CORES = "CORPUSVEC_CLIENT", "CORPUSVEC_WORKER_LOGS", "CORPUSVEC_CO
 
 # The exit code of one that refuses: it is all that a runner tells of a worker that ends.
 OTHER_VERSIONS, REMEDY = 78, "install the same on both"
+CUT_OFF = 69
+_READER = "read_grpc_client_inputs"  # Beam's name of the thread that gets what there is to process
 
 
 def main() -> int:
@@ -33,6 +36,7 @@ def main() -> int:
     parser.add_argument("--provision_endpoint", required=True)
     asked, _ = parser.parse_known_args()
     share_heap()
+    threading.excepthook = end_if_cut_off
     if folder := os.environ.get(LOGS):
         _speak_to(os.path.join(folder, "workers.log"))
     os.environ["WORKER_ID"] = asked.id  # Beam looks for it when it is imported
@@ -55,6 +59,16 @@ def main() -> int:
 
     sdk_worker_main.main([])
     return 0
+
+
+def end_if_cut_off(failed: Any) -> None:
+    """What fails in a thread is told; where it is the one that hears from the runner, the worker
+    ends. Beam's would wait for ever, and the job with it; of one that is gone the runner hears.
+    """
+    threading.__excepthook__(failed)
+    if failed.thread is not None and failed.thread.name == _READER:
+        sys.stderr.flush()
+        os._exit(CUT_OFF)
 
 
 def versions() -> str:

@@ -53,6 +53,8 @@ def sentence(told: str, logs: str) -> str:
         if int(found["code"]) == OTHER_VERSIONS:
             return _refusal(f"{logs}/workers.log")
         return f"a worker ended with code {found['code']}; see {logs}/workers.log"
+    if "CANCELLED: client cancelled" in told:
+        return f"a worker ended in the middle of its work; see {logs}"
     if "StatusCode.UNAVAILABLE" in told:
         return f"the job server is gone; see {logs}"
     if "NoResourceAvailableException" in told:

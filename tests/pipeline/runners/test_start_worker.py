@@ -17,7 +17,14 @@ from apache_beam.portability.api import beam_provision_api_pb2 as provisions
 from apache_beam.portability.api import beam_provision_api_pb2_grpc as provision_services
 
 from corpusvec.pipeline.runners.flink.failures import sentence
-from corpusvec.pipeline.runners.workers import CLIENT, CORES, LOGS, OTHER_VERSIONS, versions
+from corpusvec.pipeline.runners.workers import (
+    CLIENT,
+    CORES,
+    CUT_OFF,
+    LOGS,
+    OTHER_VERSIONS,
+    versions,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -106,3 +113,43 @@ def test_a_worker_takes_its_share_of_the_cores(share, streams):
         check=True,
     )
     assert int(told.stdout) == (streams or every)
+
+
+# A worker of which only the end that takes data is there.
+LISTENS = """
+import sys, threading, time
+import grpc
+from apache_beam.portability.api import beam_fn_api_pb2_grpc as services
+from apache_beam.runners.worker.data_plane import GrpcClientDataChannel
+from corpusvec.pipeline.runners.workers import end_if_cut_off
+
+threading.excepthook = end_if_cut_off
+stub = services.BeamFnDataStub(grpc.insecure_channel(sys.argv[1]))
+GrpcClientDataChannel(stub)
+time.sleep(60)
+"""
+
+
+class Broken(fn_services.BeamFnDataServicer):
+    """A runner that fails at the first message, as one does that has no memory left."""
+
+    def Data(self, messages, context):  # noqa: N802
+        context.abort(grpc.StatusCode.UNKNOWN, "Application error processing RPC")
+
+
+def test_a_worker_that_hears_no_more_of_its_runner_ends():
+    """It would wait for ever: Beam's thread fails alone."""
+    server = grpc.server(ThreadPoolExecutor(1))
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    fn_services.add_BeamFnDataServicer_to_server(Broken(), server)
+    server.start()
+    command = [sys.executable, "-c", LISTENS, address]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    server.stop(None).wait()
+    assert done.returncode == CUT_OFF, done.stderr
+    assert "Application error processing RPC" in done.stderr
+
+
+def test_a_worker_that_was_killed_is_said_to_have_ended():
+    told = "Caused by: io.grpc.StatusRuntimeException: CANCELLED: client cancelled\n\tat io.grpc.X"
+    assert sentence(told, "/logs") == "a worker ended in the middle of its work; see /logs"

@@ -99,6 +99,22 @@ def test_both_task_managers_encode_half_of_it(cluster, tiny, tmp_path, shape):
     assert sum(one["padded_tokens"] for one in workers) <= 1.08 * encoded
 
 
+@pytest.mark.flink
+@pytest.mark.slow
+def test_a_partition_is_larger_than_all_memory_of_its_task_manager(cluster, tiny, tmp_path):
+    """Its heap is of 512 MiB. Beam's own queue for what a worker gives out filled it."""
+    source, output, lines = tmp_path / "large.txt", tmp_path / "out", 7_000
+    long = [(f"{text} " * 5_000)[:100_000] + "\n" for text in TEXTS]
+    with source.open("w") as file:
+        file.writelines(long[n % len(long)] for n in range(lines))
+    assert source.stat().st_size > 650 << 20
+    flags = ("--runner=flink", "--parallelism=1", "--long_text=truncate")
+    code, said = embed(cluster, tiny, source, output, *flags)
+    assert code == 0, said
+    assert "begins again" not in said
+    assert counts(output)["documents"] == lines
+
+
 MACHINES = {
     "one machine, two TaskManagers": ([("a", 8), ("a", 8)], 1, 4),
     "one machine, more TaskManagers than cores": ([("a", 2)] * 3, 1, 1),
