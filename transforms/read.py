@@ -43,6 +43,8 @@ from corpusvec.transforms.measures.counters import count
 from corpusvec.transforms.storage.digests import DigestSet
 from corpusvec.transforms.storage.stores import Outage
 
+_RECENT = 10_000  # ids that a bundle remembers
+
 
 class Read(NamedTuple):
     """Documents and `Failure`s of the input files, and `Count`s and `Dated`s of the run."""
@@ -97,15 +99,16 @@ class ReadDocuments(beam.PTransform):
         found = parts | beam.ParDo(_ReadPartFn(read)).with_outputs(
             "failures", "counts", main="documents"
         )
+        by_id = beam.ParDo(_ByIdFn()).with_output_types(tuple[str, Any])
+        keyed = found.documents | "ById" >> by_id.with_outputs("failures", main="documents")
         unique = (
-            found.documents
-            | "ById" >> beam.Map(_by_id).with_output_types(tuple[str, Any])
+            keyed.documents
             | beam.GroupByKey()
             | beam.ParDo(_FirstFn(hint)).with_outputs("failures", "counts", main="documents")
         )
         return Read(
             unique.documents,
-            (found.failures, unique.failures) | "ReadFailures" >> beam.Flatten(),
+            (found.failures, keyed.failures, unique.failures) | "ReadFailures" >> beam.Flatten(),
             (found.counts, unique.counts) | "ReadCounts" >> beam.Flatten(),
         )
 
@@ -228,6 +231,25 @@ def _timed(outputs: Iterator[Any]) -> Iterator[Any]:
     yield from (beam.pvalue.TaggedOutput("counts", count) for count in spent.reports())
 
 
+class _ByIdFn(beam.DoFn):
+    """What has the id of an earlier document of its bundle has failed, and need not travel: there
+    may be more than fit in a group.
+    """
+
+    def start_bundle(self) -> None:
+        self._recent: dict[str, tuple[str, int]] = {}
+
+    def process(self, document: Document) -> Iterator[Any]:
+        place = _place(document)
+        if self._recent.get(document.id, place) < place:
+            yield beam.pvalue.TaggedOutput("failures", _duplicate(document))
+            return
+        if len(self._recent) >= _RECENT:
+            self._recent.clear()
+        self._recent[document.id] = place
+        yield document.id, document
+
+
 class _FirstFn(beam.DoFn):
     """The documents of one id -> the first in the order of the files; the others failed."""
 
@@ -305,10 +327,6 @@ def _records(part: Part, dates: Dates, reading: Reading) -> Iterator[Records]:
 def _wants_hint(text: str, source: str, input_format: str) -> bool:
     """Whether a line of text looks as if it were a pair."""
     return has_pair_separator(text) and format_of(source, input_format) == "text"
-
-
-def _by_id(document: Document) -> tuple[str, Document]:
-    return document.id, document
 
 
 def _place(document: Document) -> tuple[str, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
+import pickle
+import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -29,6 +31,18 @@ from corpusvec.transforms.snapshots.schemas import about_documents
 from corpusvec.transforms.storage.digests import DigestSet, as_keys, key_of, keys_of, text_digests
 
 _KEYED = tuple[bytes, Any]
+# Of the texts that a bundle remembers, so many documents travel one by one.
+_RECENT, _SINGLE = 10_000, 10
+_TOGETHER, _WAITING = 4_096, 16_384  # that travel together at most; that wait for others
+
+
+class Packed(NamedTuple):
+    """Many `Known`s of a text, compressed: a group is one message to a worker of Flink, and passes
+    through the memory of its TaskManager, but a corpus may have millions of blank lines.
+    """
+
+    key: bytes
+    known: bytes
 
 
 class Found(NamedTuple):
@@ -62,7 +76,7 @@ class FindVectorsByText(beam.PTransform):
 
     def expand(self, parts):
         documents, places = parts
-        keyed = documents | "ByText" >> beam.Map(_by_text).with_output_types(_KEYED)
+        keyed = documents | "ByText" >> beam.ParDo(_ByTextFn()).with_output_types(_KEYED)
         find = beam.FlatMap(_find_of_text).with_outputs("repeats", "copies", main="new")
         found = (keyed, places) | beam.Flatten() | beam.GroupByKey() | find
         return Found(found.new, found.repeats, found.copies | GroupCopies())
@@ -102,7 +116,7 @@ class FindRepeatedByText(beam.PTransform):
 
     def expand(self, parts):
         repeats, places, failures, empty = parts
-        keyed = repeats | "ByText" >> beam.Map(lambda one: (one.key, one)).with_output_types(_KEYED)
+        keyed = repeats | "ByText" >> beam.ParDo(_ByTextFn()).with_output_types(_KEYED)
         settle = beam.FlatMap(_settle_of_text).with_outputs("failures", "counts", main="copies")
         known = (keyed, places, _fates(failures, empty)) | beam.Flatten()
         settled = known | beam.GroupByKey() | settle
@@ -115,29 +129,86 @@ class GroupCopies(beam.PTransform):
     def expand(self, copies):
         return (
             copies
-            | "ByFile" >> beam.Map(lambda one: (one[1].file, one)).with_output_types(_FILED)
+            | "ByFile" >> beam.ParDo(_ByFileFn()).with_output_types(_FILED)
             | beam.GroupByKey()
             | beam.FlatMap(_in_parts)
         )
 
 
-_FILED = tuple[str, Any]
+_FILED = tuple[str, bytes]
 
 
-def _in_parts(group: tuple[str, Iterable[tuple[Known, Place]]]) -> Iterator[Copies]:
-    waiting, copies = Waiting(), iter(group[1])
-    while some := list(itertools.islice(copies, DOCUMENTS)):
-        known = [(one.id, "", None, *one[2:5], None, *one[5:]) for one, _ in some]
-        places = places_table([place for _, place in some])
-        waiting.add(about_documents(Documents.of_rows(known)), places)
+class _TogetherFn(beam.DoFn):
+    """Values of a key wait for others, to travel as one."""
+
+    def start_bundle(self):
+        self._waiting: dict[Any, list] = {}
+        self._n = 0
+
+    def _wait(self, key: Any, value: Any) -> Iterator:
+        values = self._waiting.setdefault(key, [])
+        values.append(value)
+        self._n += 1
+        if len(values) >= _TOGETHER or self._n >= _WAITING:
+            yield from self._all()
+
+    def _all(self) -> Iterator:
+        for key, values in self._waiting.items():
+            yield self._packed(key, zlib.compress(pickle.dumps(values), 1))
+        self._waiting, self._n = {}, 0
+
+    def finish_bundle(self):
+        yield from (stamped(one, OF_THE_RUN) for one in self._all())
+
+    def _packed(self, key: Any, values: bytes) -> tuple:
+        return key, values
+
+
+def _unpacked(values: bytes) -> list:
+    return pickle.loads(zlib.decompress(values))
+
+
+class _ByFileFn(_TogetherFn):
+    def process(self, copy: tuple[Known, Place]):
+        yield from self._wait(copy[1].file, copy)
+
+
+class _ByTextFn(_TogetherFn):
+    """`Document`s, or repeats: those of a text that comes often go behind its first ones."""
+
+    def start_bundle(self):
+        super().start_bundle()
+        self._recent = Counter[bytes]()
+
+    def process(self, one: Document | Known | Packed):
+        key = key_of(one) if isinstance(one, Document) else one.key
+        if isinstance(one, Packed):
+            yield key, one
+        elif self._recent[key] >= _SINGLE:
+            yield from self._wait(key, _known(one, key))
+        else:
+            if len(self._recent) >= _RECENT:
+                self._recent.clear()
+            self._recent[key] += 1
+            yield key, one
+
+    def _packed(self, key: bytes, values: bytes) -> tuple:
+        return key, Packed(key, values)
+
+
+def _in_parts(group: tuple[str, Iterable[bytes]]) -> Iterator[Copies]:
+    waiting = Waiting()
+    for copies in map(_unpacked, group[1]):
+        for start in range(0, len(copies), DOCUMENTS):
+            known, places = zip(*copies[start : start + DOCUMENTS])
+            rows = [(one.id, "", None, *one[2:5], None, *one[5:]) for one in known]
+            waiting.add(about_documents(Documents.of_rows(rows)), places_table(places))
     yield from waiting.all()
 
 
-def _by_text(document: Document) -> tuple[bytes, Document]:
-    return key_of(document), document
-
-
-def _known(document: Document, key: bytes) -> Known:
+def _known(document: Document | Known, key: bytes) -> Known:
+    if isinstance(document, Known):
+        return document
     place = (document.source, document.source_row)
     return Known(key, document.id, *place, document.metadata, document.links, document.span)
 
@@ -190,21 +261,30 @@ class _FindFn(beam.DoFn):
             yield stamped(documents.take(unknown[is_new]), OF_THE_RUN)
 
 
-def _find_of_text(group: tuple[bytes, Iterable[Document | Place]]) -> Iterator:
+def _find_of_text(group: tuple[bytes, Iterable[Document | Packed | Place]]) -> Iterator:
     """All documents of a text, and where it has rows. They may be more than fit in memory, so they
     are gone through twice.
     """
     key, found = group
     places = (one for one in found if isinstance(one, Place))
     place = max(places, key=_snapshot_of, default=None)  # the newest
-    documents = (one for one in found if isinstance(one, Document))
-    for number, document in enumerate(documents):
-        if place:
-            yield beam.pvalue.TaggedOutput("copies", (_known(document, key), place))
-        elif number:
-            yield beam.pvalue.TaggedOutput("repeats", _known(document, key))
+    is_new = place is None
+    for one in found:
+        if isinstance(one, Place):
+            continue
+        if is_new and isinstance(one, Document):
+            is_new = False
+            yield one
+        elif place:
+            for known in _each(one, key):
+                yield beam.pvalue.TaggedOutput("copies", (known, place))
         else:
-            yield document
+            packed = isinstance(one, Packed)
+            yield beam.pvalue.TaggedOutput("repeats", one if packed else _known(one, key))
+
+
+def _each(one: Document | Known | Packed, key: bytes) -> list[Known]:
+    return _unpacked(one.known) if isinstance(one, Packed) else [_known(one, key)]
 
 
 def _snapshot_of(place: Place) -> str:
@@ -243,14 +323,17 @@ class _SettleFn(beam.DoFn):
             yield stamped(copies, OF_THE_RUN)
 
 
-def _settle_of_text(group: tuple[bytes, Iterable[Known | Place | Failure | None]]) -> Iterator:
+def _settle_of_text(
+    group: tuple[bytes, Iterable[Known | Packed | Place | Failure | None]],
+) -> Iterator:
     """The same of all repeats of a text, and where it has rows or why not."""
     key, found = group
     place = next((one for one in found if isinstance(one, Place)), None)
     why = [one for one in found if one is None or isinstance(one, Failure)]
     fates = {key: why[0]} if why else {}
-    for repeat in (one for one in found if isinstance(one, Known)):
-        yield (repeat, place) if place else _settled(repeat, fates)
+    for one in (one for one in found if isinstance(one, Known | Packed)):
+        for repeat in _each(one, key):
+            yield (repeat, place) if place else _settled(repeat, fates)
 
 
 def _settled(repeat: Known, fates: Mapping[bytes, Failure | None]) -> beam.pvalue.TaggedOutput:
