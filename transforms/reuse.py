@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import zlib
 from collections import Counter
@@ -279,8 +280,8 @@ def _find_of_text(group: tuple[bytes, Iterable[Document | Packed | Place]]) -> I
             for known in _each(one, key):
                 yield beam.pvalue.TaggedOutput("copies", (known, place))
         else:
-            packed = isinstance(one, Packed)
-            yield beam.pvalue.TaggedOutput("repeats", one if packed else _known(one, key))
+            repeat = _known(one, key) if isinstance(one, Document) else one
+            yield beam.pvalue.TaggedOutput("repeats", repeat)
 
 
 def _each(one: Document | Known | Packed, key: bytes) -> list[Known]:
@@ -314,9 +315,8 @@ class _SettleFn(beam.DoFn):
         if (found := at >= 0).any():
             known = repeats.filter(pa.array(found)).drop_columns("key")
             self._waiting.add(known, self._rows.places(at[found]))
-        for one in repeats.filter(pa.array(~found)).to_pylist():
-            place = (one["id"], one["source"], one["source_row"])
-            yield _settled(Known(one["key"], *place, {}), fates)
+        others = repeats.filter(pa.array(~found)).select(["key", "id", "source", "source_row"])
+        yield from _settled((Known(**one, metadata={}) for one in others.to_pylist()), fates)
 
     def finish_bundle(self):
         for copies in self._waiting.all():
@@ -331,17 +331,26 @@ def _settle_of_text(
     place = next((one for one in found if isinstance(one, Place)), None)
     why = [one for one in found if one is None or isinstance(one, Failure)]
     fates = {key: why[0]} if why else {}
-    for one in (one for one in found if isinstance(one, Known | Packed)):
-        for repeat in _each(one, key):
-            yield (repeat, place) if place else _settled(repeat, fates)
+    parts = (_each(one, key) for one in found if isinstance(one, Known | Packed))
+    repeats = itertools.chain.from_iterable(parts)
+    yield from ((one, place) for one in repeats) if place else _settled(repeats, fates)
 
 
-def _settled(repeat: Known, fates: Mapping[bytes, Failure | None]) -> beam.pvalue.TaggedOutput:
-    """What becomes of a repeat of a text without rows."""
-    if repeat.key not in fates:
-        raise RuntimeError(f"{repeat.id}: no document of its text has a row, or a reason for none")
-    if (first := fates[repeat.key]) is None:
-        return beam.pvalue.TaggedOutput("counts", Count(names.EMPTY, 1))
-    place = (repeat.id, repeat.source, repeat.source_row)
-    failure = Failure(first.stage, *place, first.error, first.detail, repeat.key)
-    return beam.pvalue.TaggedOutput("failures", failure)
+def _settled(
+    repeats: Iterable[Known], fates: Mapping[bytes, Failure | None]
+) -> Iterator[beam.pvalue.TaggedOutput]:
+    """What becomes of repeats of texts without rows."""
+    empty = 0
+    for repeat in repeats:
+        if repeat.key not in fates:
+            raise RuntimeError(
+                f"{repeat.id}: no document of its text has a row, or a reason for none"
+            )
+        if (first := fates[repeat.key]) is None:
+            empty += 1
+            continue
+        place = (repeat.id, repeat.source, repeat.source_row)
+        failure = Failure(first.stage, *place, first.error, first.detail, repeat.key)
+        yield beam.pvalue.TaggedOutput("failures", failure)
+    if empty:
+        yield beam.pvalue.TaggedOutput("counts", Count(names.EMPTY, empty))

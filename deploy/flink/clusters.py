@@ -306,6 +306,8 @@ def _configure(place: Path, rest_port: int, slots: int) -> None:
         "slot.request.timeout": 60000,
         # A step that gives several results needs so many buffers for each; 512 would be too many.
         "taskmanager.network.sort-shuffle.min-buffers": 64,
+        # A group, of texts that are alike or of rows of a file, may be larger than a sort buffer.
+        "taskmanager.runtime.large-record-handler": True,
         # The job server sends Beam's classes along; those that are here need no second loading.
         "classloader.resolve-order": "parent-first",
         "web.submit.enable": False,

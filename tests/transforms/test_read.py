@@ -105,9 +105,11 @@ def test_options_reach_the_readers(corpus):
     assert "pair_separators" not in counts(pairs)
 
 
+@pytest.mark.parametrize("recent", [1, 10_000], ids=["forgetful", "not"])
 @pytest.mark.parametrize("order", [1, -1], ids=["in order", "the other way round"])
-def test_spread_over_workers_the_result_is_the_same(corpus, order):
+def test_spread_over_workers_the_result_is_the_same(corpus, monkeypatch, order, recent):
     """Of duplicates within a file and across files the first stays, whatever is read first."""
+    monkeypatch.setattr("corpusvec.transforms.read._RECENT", recent)
     (corpus / "e.jsonl").write_text('{"text": "x ||| y", "id": "a.txt:3"}\n{"text": "5"}\n' * 2)
     (corpus / "f.jsonl").write_text('{"text": "z", "id": "b.jsonl:2"}\n{"text": "6", "id": 6}\n')
     files = match_inputs([f"{corpus}/*"])

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from apache_beam.io.filesystem import BeamIOError
 
+from corpusvec.transforms import reuse
 from corpusvec.transforms.documents import parts
 from corpusvec.transforms.elements import WrittenFile
 from corpusvec.transforms.measures.names import MADE
@@ -159,6 +160,43 @@ def test_equal_texts_are_embedded_once(tiny, embed, tmp_path, runner):
     assert all(json.loads(row["metadata"]) == {"at": row["id"][::-1]} for row in rows)
     assert len({tuple(row["vector"]) for row in rows}) == 2
     assert_contiguous(outcome)
+
+
+@pytest.mark.parametrize("sizes", [(2, 1, 3, 7), (10_000, 10, 4_096, 16_384)], ids=["few", "many"])
+def test_many_of_a_text_travel_together(tiny, embed, tmp_path, monkeypatch, sizes):
+    """On a cluster: what comes out is what comes out of one process, of a first run and of one that
+    has rows already; some texts are blank, and one is too long and fails.
+    """
+    for name, size in zip(("_RECENT", "_SINGLE", "_TOGETHER", "_WAITING"), sizes):
+        monkeypatch.setattr(reuse, name, size)
+    texts = ["", TEXTS[0], TEXTS[1], "a " * 999, *(f"{TEXTS[2]} {n}" for n in range(9))]
+    draw = np.random.default_rng(8)
+    inputs = [
+        write_lines(
+            tmp_path / f"{number}.jsonl",
+            records(**{f"{n}": texts[min(at, len(texts)) - 1] for n, at in enumerate(found)}),
+        )
+        for number, found in enumerate((draw.geometric(0.3, 60), draw.geometric(0.2, 90)))
+    ]
+    flags = ("--max_rejected=99", "--long_text=error")
+    alone = [seen(embed(tiny, source, *flags)) for source in inputs]
+    shutil.rmtree(tmp_path / "out")
+    apart = [seen(embed(tiny, source, *flags, *APART)) for source in inputs]
+    for (rows, found, told), (others, found_apart, told_apart) in zip(alone, apart):
+        assert rows.drop_columns(["vector"]).equals(others.drop_columns(["vector"]))
+        np.testing.assert_allclose(vectors(rows), vectors(others), atol=1e-5)
+        assert found == found_apart
+        assert told == told_apart
+        assert min(told[name] for name in ("empty", "repeated", "rejected")) > 2
+    assert alone[1][2]["reused"] > 9
+
+
+def seen(outcome):
+    """Rows, changes, and counts of a snapshot."""
+    told = manifest_of(outcome)["counts"]
+    rows = outcome.table("sentences").sort_by("id")
+    names = ("records", "documents", "rejected", "empty", *MADE)
+    return rows, changes(outcome), {name: told[name] for name in names}
 
 
 def test_what_stands_beside_a_text_is_always_fresh(tiny, embed, tmp_path):

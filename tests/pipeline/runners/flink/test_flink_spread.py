@@ -115,6 +115,23 @@ def test_a_partition_is_larger_than_all_memory_of_its_task_manager(cluster, tiny
     assert counts(output)["documents"] == lines
 
 
+@pytest.mark.flink
+@pytest.mark.slow
+def test_texts_that_are_alike_fit_into_its_memory(cluster, tiny, tmp_path):
+    """Flink holds a group of them as one."""
+    source, output, lines, others = tmp_path / "alike.txt", tmp_path / "out", 1_600_000, 100
+    with source.open("w") as file:
+        for n in range(others):
+            file.write(f"{TEXTS[0]} {n}\n" + f"{TEXTS[1]}\n\n" * (lines // others // 2))
+    flags = ("--runner=flink", "--parallelism=1")
+    code, said = embed(cluster, tiny, source, output, *flags)
+    assert code == 0, said
+    assert "begins again" not in said
+    found = counts(output)
+    assert (found["documents"], found["empty"]) == (others + lines // 2, lines // 2)
+    assert found["embedded"] == others + 1
+
+
 MACHINES = {
     "one machine, two TaskManagers": ([("a", 8), ("a", 8)], 1, 4),
     "one machine, more TaskManagers than cores": ([("a", 2)] * 3, 1, 1),
