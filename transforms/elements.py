@@ -129,6 +129,15 @@ class Known(NamedTuple):
     span: tuple[int, int] | None = None
 
 
+class Packed(NamedTuple):
+    """Many `Known`s of a text, compressed: a group is one message to a worker of Flink, and passes
+    through the memory of its TaskManager, but a corpus may have millions of blank lines.
+    """
+
+    key: bytes
+    known: bytes
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
     """A slice of a document that fits the encoder, special tokens included: a row of `Windows`, for

@@ -20,6 +20,7 @@ from corpusvec.transforms.elements import (
     Document,
     Failure,
     Known,
+    Packed,
     Place,
     WrittenFile,
 )
@@ -35,15 +36,6 @@ _KEYED = tuple[bytes, Any]
 # Of the texts that a bundle remembers, so many documents travel one by one.
 _RECENT, _SINGLE = 10_000, 10
 _TOGETHER, _WAITING = 4_096, 16_384  # that travel together at most; that wait for others
-
-
-class Packed(NamedTuple):
-    """Many `Known`s of a text, compressed: a group is one message to a worker of Flink, and passes
-    through the memory of its TaskManager, but a corpus may have millions of blank lines.
-    """
-
-    key: bytes
-    known: bytes
 
 
 class Found(NamedTuple):
