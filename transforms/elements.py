@@ -53,11 +53,7 @@ class Document:
     @property
     def characters(self) -> int:
         """Of all that it says, which is what it takes in memory."""
-        n = len(self.id) + len(self.source) + len(self.text) + len(self.pair or "")
-        n += sum(map(len, self.links))
-        if self.metadata:
-            n += sum(map(len, itertools.chain.from_iterable(self.metadata.items())))
-        return n
+        return len(self.text) + len(self.pair or "") + _characters_beside(self)
 
     @property
     def is_unicode(self) -> bool:
@@ -127,6 +123,19 @@ class Known(NamedTuple):
     metadata: Mapping[str, str]
     links: tuple[str, ...] = ()
     span: tuple[int, int] | None = None
+
+    @property
+    def characters(self) -> int:
+        """Of all that it says."""
+        return _characters_beside(self)
+
+
+def _characters_beside(one: Document | Known) -> int:
+    """Of what stands beside a text."""
+    n = len(one.id) + len(one.source) + sum(map(len, one.links))
+    if one.metadata:
+        n += sum(map(len, itertools.chain.from_iterable(one.metadata.items())))
+    return n
 
 
 class Packed(NamedTuple):

@@ -14,7 +14,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from corpusvec.transforms.columns import DOCUMENTS, Documents
+from corpusvec.transforms.columns import CHARACTERS, DOCUMENTS, Documents
 from corpusvec.transforms.elements import (
     Count,
     Document,
@@ -35,7 +35,9 @@ from corpusvec.transforms.storage.digests import DigestSet, as_keys, key_of, key
 _KEYED = tuple[bytes, Any]
 # Of the texts that a bundle remembers, so many documents travel one by one.
 _RECENT, _SINGLE = 10_000, 10
-_TOGETHER, _WAITING = 4_096, 16_384  # that travel together at most; that wait for others
+# What travels together at most, and waits for others at most: documents, and characters.
+_TOGETHER, _HELD = 4_096, 2 << 20
+_BESIDE = 100  # characters' worth that each takes beside what it says
 
 
 class Found(NamedTuple):
@@ -136,25 +138,34 @@ class _TogetherFn(beam.DoFn):
 
     def start_bundle(self):
         self._waiting: dict[Any, list] = {}
-        self._n = 0
+        self._sizes, self._held = Counter[Any](), 0  # characters of each key, and of all
 
-    def _wait(self, key: Any, value: Any) -> Iterator:
-        values = self._waiting.setdefault(key, [])
-        values.append(value)
-        self._n += 1
-        if len(values) >= _TOGETHER or self._n >= _WAITING:
+    def _wait(self, key: Any, value: Any, known: Known) -> Iterator:
+        self._waiting.setdefault(key, []).append(value)
+        size = known.characters + _BESIDE
+        self._sizes[key] += size
+        self._held += size
+        if len(self._waiting[key]) >= _TOGETHER or self._sizes[key] >= CHARACTERS:
+            yield from self._gone(key)
+        elif self._held >= _HELD:
             yield from self._all()
 
     def _all(self) -> Iterator:
-        for key, values in self._waiting.items():
-            yield self._packed(key, zlib.compress(pickle.dumps(values), 1))
-        self._waiting, self._n = {}, 0
+        return itertools.chain.from_iterable(map(self._gone, list(self._waiting)))
+
+    def _gone(self, key: Any) -> list[tuple]:
+        self._held -= self._sizes.pop(key)
+        return self._sent(key, self._waiting.pop(key))
+
+    def _sent(self, key: Any, values: list) -> list[tuple]:
+        return [(key, _packed(values))]
 
     def finish_bundle(self):
         yield from (stamped(one, OF_THE_RUN) for one in self._all())
 
-    def _packed(self, key: Any, values: bytes) -> tuple:
-        return key, values
+
+def _packed(values: list) -> bytes:
+    return zlib.compress(pickle.dumps(values), 1)
 
 
 def _unpacked(values: bytes) -> list:
@@ -163,7 +174,8 @@ def _unpacked(values: bytes) -> list:
 
 class _ByFileFn(_TogetherFn):
     def process(self, copy: tuple[Known, Place]):
-        yield from self._wait(copy[1].file, copy)
+        known, place = copy
+        yield from self._wait(place.file, copy, known)
 
 
 class _ByTextFn(_TogetherFn):
@@ -178,24 +190,32 @@ class _ByTextFn(_TogetherFn):
         if isinstance(one, Packed):
             yield key, one
         elif self._recent[key] >= _SINGLE:
-            yield from self._wait(key, _known(one, key))
+            known = _known(one, key)
+            yield from self._wait(key, known, known)
         else:
             if len(self._recent) >= _RECENT:
-                self._recent.clear()
+                self._forget()
             self._recent[key] += 1
             yield key, one
 
-    def _packed(self, key: bytes, values: bytes) -> tuple:
-        return key, Packed(key, values)
+    def _forget(self) -> None:
+        """All texts but those that come often, where these are not too many."""
+        often = {key: n for key, n in self._recent.items() if n >= _SINGLE}
+        self._recent = Counter(often if len(often) < _RECENT // 2 else {})
+
+    def _sent(self, key: bytes, values: list[Known]) -> list[tuple]:
+        if len(values) < _SINGLE:
+            return [(key, one) for one in values]
+        return [(key, Packed(key, _packed(values)))]
 
 
 def _in_parts(group: tuple[str, Iterable[bytes]]) -> Iterator[Copies]:
     waiting = Waiting()
-    for copies in map(_unpacked, group[1]):
-        for start in range(0, len(copies), DOCUMENTS):
-            known, places = zip(*copies[start : start + DOCUMENTS])
-            rows = [(one.id, "", None, *one[2:5], None, *one[5:]) for one in known]
-            waiting.add(about_documents(Documents.of_rows(rows)), places_table(places))
+    copies = itertools.chain.from_iterable(map(_unpacked, group[1]))
+    while some := list(itertools.islice(copies, DOCUMENTS)):
+        known, places = zip(*some)
+        rows = [(one.id, "", None, *one[2:5], None, *one[5:]) for one in known]
+        waiting.add(about_documents(Documents.of_rows(rows)), places_table(places))
     yield from waiting.all()
 
 

@@ -25,6 +25,7 @@ _FROM_WORKER = re.compile(
 _NO_PROGRAM = re.compile(
     r'Cannot run program "(?P<program>[^"]*)"[^\n]*?(?:error=\d+, )(?P<why>[^\n]*)'
 )
+_GONE = re.compile(r"CANCELLED: (client cancelled|call already cancelled)|InterruptedException")
 _ENDED = re.compile(r"Process died with exit code (?P<code>-?\d+)")
 _CAUSE = re.compile(r"^(?:Caused by: )?(?P<kind>[\w.$]+): (?P<message>[^\n]+)", re.MULTILINE)
 
@@ -53,7 +54,7 @@ def sentence(told: str, logs: str) -> str:
         if int(found["code"]) == OTHER_VERSIONS:
             return _refusal(f"{logs}/workers.log")
         return f"a worker ended with code {found['code']}; see {logs}/workers.log"
-    if "CANCELLED: client cancelled" in told:
+    if _GONE.search(told):
         return f"a worker ended in the middle of its work; see {logs}"
     if "StatusCode.UNAVAILABLE" in told:
         return f"the job server is gone; see {logs}"

@@ -144,12 +144,22 @@ def test_a_worker_that_hears_no_more_of_its_runner_ends():
     fn_services.add_BeamFnDataServicer_to_server(Broken(), server)
     server.start()
     command = [sys.executable, "-c", LISTENS, address]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
-    server.stop(None).wait()
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    finally:
+        server.stop(None).wait()
     assert done.returncode == CUT_OFF, done.stderr
     assert "Application error processing RPC" in done.stderr
 
 
-def test_a_worker_that_was_killed_is_said_to_have_ended():
-    told = "Caused by: io.grpc.StatusRuntimeException: CANCELLED: client cancelled\n\tat io.grpc.X"
+@pytest.mark.parametrize(
+    "error",
+    [
+        "io.grpc.StatusRuntimeException: CANCELLED: client cancelled",
+        "io.grpc.StatusRuntimeException: CANCELLED: call already cancelled. Use X",
+        "java.lang.RuntimeException: java.lang.InterruptedException",
+    ],
+)
+def test_a_worker_that_was_killed_is_said_to_have_ended(error):
+    told = f"Caused by: {error}\n\tat io.grpc.X"
     assert sentence(told, "/logs") == "a worker ended in the middle of its work; see /logs"

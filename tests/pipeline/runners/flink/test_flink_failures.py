@@ -15,6 +15,7 @@ import pytest
 from tests.clusters import (
     assert_every_text_once,
     assert_one_line,
+    counts,
     embed,
     embedding,
     latest,
@@ -52,6 +53,28 @@ ENDS = {
 }
 
 
+# A worker that is slow, and ends for good in the middle of what waits for it.
+ENDS_EARLY = """
+import os, signal, sys, time
+os.environ["WORKER_ID"] = next(word[5:] for word in sys.argv if word.startswith("--id="))
+from corpusvec.transforms import gather
+process = gather._GatherFn.process
+def slow(stage, document, *others):
+    try:
+        os.stat({note!r})
+    except FileNotFoundError:
+        time.sleep(0.02)
+        stage.seen = getattr(stage, "seen", 0) + 1
+        if stage.seen == 400:
+            open({note!r}, "x").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return process(stage, document, *others)
+gather._GatherFn.process = slow
+from corpusvec.pipeline.runners.workers import main
+raise SystemExit(main())
+"""
+
+
 def lines(folder: Path, times: int) -> Path:
     source = folder / "a.txt"
     source.write_text("\n".join(f"{text} {n}" for n, text in enumerate(TEXTS * times)))
@@ -70,6 +93,22 @@ def test_a_bundle_done_again_after_its_file_was_written(cluster, tiny, tmp_path,
     assert note.read_text().startswith("sentences/")
     assert note.read_text() not in {file["path"] for file in manifest(output)["files"]}
     assert_every_text_once(output, 40 * len(TEXTS))
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_while_data_waits_for_it(cluster, tiny, tmp_path):
+    """More waits than Beam sends without looking whether there is room: who would wake it is gone."""
+    note, output, source = tmp_path / "note", tmp_path / "out", tmp_path / "large.txt"
+    count, long = 3_000, f"{TEXTS[0]} " * 9_000
+    with source.open("w") as file:
+        file.writelines(f"{n} {long[:100_000]}\n" for n in range(count))
+    worker = program(tmp_path, ENDS_EARLY.format(note=str(note)))
+    flags = ("--runner=flink", "--parallelism=1", "--long_text=truncate")
+    code, said = embed(cluster, tiny, source, output, *flags, f"--environment_config={worker}")
+    assert code == 0, said
+    assert note.exists()
+    assert "begins again: a worker ended in the middle of its work" in said
+    assert counts(output)["documents"] == count
 
 
 def assert_failed_for_good(cluster, output: Path, said: str, *parts: str) -> None:

@@ -18,7 +18,9 @@ import org.apache.beam.sdk.values.KV;
 
 /**
  * A bundle whose worker is asked for its counters every few seconds, until it is closed. Beam adds
- * what it is told to what it knows already, so of each counter it is told what is new.
+ * what it is told to what it knows already, so of each counter it is told what is new. Where the
+ * worker is gone, so is whoever would wake a task that waits until it can send more: here it is
+ * interrupted.
  */
 final class AskedBundle implements RemoteBundle, BundleProgressHandler {
   private static final long MILLISECONDS = 4000;
@@ -26,7 +28,9 @@ final class AskedBundle implements RemoteBundle, BundleProgressHandler {
 
   private final BundleProgressHandler handler;
   private final Map<String, Long> told = new HashMap<>();
+  private final Thread task = Thread.currentThread();
   private boolean completed;
+  private boolean closed;
   private RemoteBundle bundle;
   private java.util.Timer clock;
 
@@ -47,12 +51,19 @@ final class AskedBundle implements RemoteBundle, BundleProgressHandler {
               worker.handle(question(asked++)).thenAccept(AskedBundle.this::hear);
             } catch (RuntimeException gone) {
               cancel();
+              interrupt();
             }
           }
         };
     clock = new java.util.Timer("counters", true);
     clock.schedule(ask, MILLISECONDS, MILLISECONDS);
     return this;
+  }
+
+  private synchronized void interrupt() {
+    if (!closed) {
+      task.interrupt();
+    }
   }
 
   private InstructionRequest question(int number) {
@@ -134,6 +145,9 @@ final class AskedBundle implements RemoteBundle, BundleProgressHandler {
       bundle.close(); // which waits until the worker is done
     } finally {
       clock.cancel();
+      synchronized (this) {
+        closed = true;
+      }
     }
   }
 }

@@ -49,9 +49,9 @@ public class BeamFnDataInboundObserver implements CloseableFnDataReceiver<Elemen
         List<String> name = List.of(timers.getTransformId(), timers.getTimerFamilyId());
         take(name, timers.getTimers(), timers.getIsLast());
       }
-    } catch (Exception error) {
-      end(error);
-      throw error;
+    } catch (Throwable error) { // an Error would end the stream, for all who share the worker
+      end(error instanceof Exception ? (Exception) error : new IllegalStateException(error));
+      throw failure;
     }
   }
 
@@ -70,8 +70,12 @@ public class BeamFnDataInboundObserver implements CloseableFnDataReceiver<Elemen
 
   /** Waits until all was given out. Throws what failed. */
   public synchronized void awaitCompletion() throws Exception {
-    while (failure == null && open > 0) {
-      wait();
+    try {
+      while (failure == null && open > 0) {
+        wait();
+      }
+    } catch (InterruptedException cancelled) {
+      end(cancelled);
     }
     if (failure != null) {
       throw failure;
