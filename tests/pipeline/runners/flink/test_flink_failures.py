@@ -58,18 +58,16 @@ ENDS_EARLY = """
 import os, signal, sys, time
 os.environ["WORKER_ID"] = next(word[5:] for word in sys.argv if word.startswith("--id="))
 from corpusvec.transforms import gather
-process = gather._GatherFn.process
-def slow(stage, document, *others):
-    try:
-        os.stat({note!r})
-    except FileNotFoundError:
-        time.sleep(0.02)
-        stage.seen = getattr(stage, "seen", 0) + 1
-        if stage.seen == 400:
+batch, seen = gather._GatherFn._batch, []
+def slow(stage):
+    if not os.path.exists({note!r}):
+        time.sleep(0.2)
+        seen.append(stage)
+        if len(seen) == 40:
             open({note!r}, "x").close()
             os.kill(os.getpid(), signal.SIGKILL)
-    return process(stage, document, *others)
-gather._GatherFn.process = slow
+    return batch(stage)
+gather._GatherFn._batch = slow
 from corpusvec.pipeline.runners.workers import main
 raise SystemExit(main())
 """
@@ -97,9 +95,9 @@ def test_a_bundle_done_again_after_its_file_was_written(cluster, tiny, tmp_path,
 
 @pytest.mark.slow
 def test_a_worker_that_dies_while_data_waits_for_it(cluster, tiny, tmp_path):
-    """More waits than Beam sends without looking whether there is room: who would wake it is gone."""
+    """More than Beam sends without looking for room: its task waits, and nobody wakes it."""
     note, output, source = tmp_path / "note", tmp_path / "out", tmp_path / "large.txt"
-    count, long = 3_000, f"{TEXTS[0]} " * 9_000
+    count, long = 5_000, f"{TEXTS[0]} " * 9_000
     with source.open("w") as file:
         file.writelines(f"{n} {long[:100_000]}\n" for n in range(count))
     worker = program(tmp_path, ENDS_EARLY.format(note=str(note)))
