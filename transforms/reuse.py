@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import pickle
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +23,7 @@ from corpusvec.transforms.elements import (
     WrittenFile,
 )
 from corpusvec.transforms.measures import names
+from corpusvec.transforms.measures.batch_coders import packed, unpacked
 from corpusvec.transforms.measures.beam_times import OF_THE_RUN, stamped
 from corpusvec.transforms.measures.clocks import Spent
 from corpusvec.transforms.snapshots.copies import Copies, Waiting, places_table
@@ -158,18 +157,10 @@ class _TogetherFn(beam.DoFn):
         return self._sent(key, self._waiting.pop(key))
 
     def _sent(self, key: Any, values: list) -> list[tuple]:
-        return [(key, _packed(values))]
+        return [(key, packed(values))]
 
     def finish_bundle(self):
         yield from (stamped(one, OF_THE_RUN) for one in self._all())
-
-
-def _packed(values: list) -> bytes:
-    return zlib.compress(pickle.dumps(values), 1)
-
-
-def _unpacked(values: bytes) -> list:
-    return pickle.loads(zlib.decompress(values))
 
 
 class _ByFileFn(_TogetherFn):
@@ -206,12 +197,12 @@ class _ByTextFn(_TogetherFn):
     def _sent(self, key: bytes, values: list[Known]) -> list[tuple]:
         if len(values) < _SINGLE:
             return [(key, one) for one in values]
-        return [(key, Packed(key, _packed(values)))]
+        return [(key, Packed(key, packed(values)))]
 
 
 def _in_parts(group: tuple[str, Iterable[bytes]]) -> Iterator[Copies]:
     waiting = Waiting()
-    copies = itertools.chain.from_iterable(map(_unpacked, group[1]))
+    copies = itertools.chain.from_iterable(map(unpacked, group[1]))
     while some := list(itertools.islice(copies, DOCUMENTS)):
         known, places = zip(*some)
         rows = [(one.id, "", None, *one[2:5], None, *one[5:]) for one in known]
@@ -297,7 +288,7 @@ def _find_of_text(group: tuple[bytes, Iterable[Document | Packed | Place]]) -> I
 
 
 def _each(one: Document | Known | Packed, key: bytes) -> list[Known]:
-    return _unpacked(one.known) if isinstance(one, Packed) else [_known(one, key)]
+    return unpacked(one.known) if isinstance(one, Packed) else [_known(one, key)]
 
 
 def _snapshot_of(place: Place) -> str:
