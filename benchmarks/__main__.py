@@ -167,7 +167,13 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="a model for `shapes` beside the others; may be given several times",
     )
-    parser.add_argument("--size", type=float, default=1.0, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--size",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="so many times the texts, files or bytes of a group (default: %(default)s)",
+    )
     return parser
 
 

@@ -337,6 +337,7 @@ OTHERS = {
         "--base",
         "--documents",
         "--batches",
+        "--size",
     },
     "gcloud": {"--parameters"},
     "pytest": {"--lf"},
