@@ -119,8 +119,9 @@ def test_an_interrupted_run(embed, tiny, source, monkeypatch):
 
     monkeypatch.setattr(Snapshot, "begin", interrupt)
     outcome = embed(tiny, source, FORMAT)
-    (said,) = objects(outcome.err)
-    assert (outcome.code, said["exit_code"], said["event"]) == (130, 130, "interrupted")
+    # Libraries of tests before this one may log when their objects are freed.
+    (said,) = [one for one in objects(outcome.err) if one["event"] == "interrupted"]
+    assert (outcome.code, said["exit_code"]) == (130, 130)
 
 
 def test_the_programs_own_process_prints_nothing_else(tiny, source, tmp_path):
