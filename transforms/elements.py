@@ -139,8 +139,8 @@ def _characters_beside(one: Document | Known) -> int:
 
 
 class Packed(NamedTuple):
-    """Many `Known`s of a text, compressed: a group is one message to a worker of Flink, and passes
-    through the memory of its TaskManager, but a corpus may have millions of blank lines.
+    """Many `Known`s of one text, compressed. A TaskManager of Flink holds a group in memory and
+    sends it to its worker in one message, and a corpus may have millions of blank lines.
     """
 
     key: bytes

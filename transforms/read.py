@@ -232,8 +232,8 @@ def _timed(outputs: Iterator[Any]) -> Iterator[Any]:
 
 
 class _ByIdFn(beam.DoFn):
-    """What has the id of an earlier document of its bundle has failed, and need not travel: there
-    may be more than fit in a group.
+    """Reject a document if an earlier one of its bundle has the same id, so that it need not
+    travel: a group of millions would not fit in memory.
     """
 
     def start_bundle(self) -> None:

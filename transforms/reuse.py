@@ -133,7 +133,7 @@ _FILED = tuple[str, bytes]
 
 
 class _TogetherFn(beam.DoFn):
-    """Values of a key wait for others, to travel as one."""
+    """Collect the values of each key, and send them on together."""
 
     def start_bundle(self):
         self._waiting: dict[Any, list] = {}
@@ -170,7 +170,9 @@ class _ByFileFn(_TogetherFn):
 
 
 class _ByTextFn(_TogetherFn):
-    """`Document`s, or repeats: those of a text that comes often go behind its first ones."""
+    """Key `Document`s, or repeats, by their text. After the first few of a text the others are
+    packed together.
+    """
 
     def start_bundle(self):
         super().start_bundle()
@@ -190,7 +192,7 @@ class _ByTextFn(_TogetherFn):
             yield key, one
 
     def _forget(self) -> None:
-        """All texts but those that come often, where these are not too many."""
+        """Forget all texts except the frequent ones, and those too if there are very many."""
         often = {key: n for key, n in self._recent.items() if n >= _SINGLE}
         self._recent = Counter(often if len(often) < _RECENT // 2 else {})
 

@@ -24,7 +24,7 @@ CLIENT, LOGS, CORES = "CORPUSVEC_CLIENT", "CORPUSVEC_WORKER_LOGS", "CORPUSVEC_CO
 # The exit code of one that refuses: it is all that a runner tells of a worker that ends.
 OTHER_VERSIONS, REMEDY = 78, "install the same on both"
 CUT_OFF = 69
-_READER = "read_grpc_client_inputs"  # Beam's name of the thread that gets what there is to process
+_READER = "read_grpc_client_inputs"  # what Beam calls the thread that receives data
 
 
 def main() -> int:
@@ -62,8 +62,8 @@ def main() -> int:
 
 
 def end_if_cut_off(failed: Any) -> None:
-    """What fails in a thread is told; where it is the one that hears from the runner, the worker
-    ends. Beam's would wait for ever, and the job with it; of one that is gone the runner hears.
+    """Print an error that ended a thread. If it was the thread that receives data, end the worker:
+    otherwise it would wait for ever, and so would the job. A runner notices a worker that is gone.
     """
     threading.__excepthook__(failed)
     if failed.thread is not None and failed.thread.name == _READER:

@@ -1,5 +1,5 @@
-"""How batches travel between stages, where they do: pickled and compressed. Beam's local runner
-holds in memory what waits for another stage, and four times when its turn comes.
+"""How batches travel between stages, where they do: pickled and compressed. While they wait for a
+stage Beam's local runner holds them in memory, and when it starts the stage it makes three copies.
 
 Beam measures a sample of each stage's elements, even of those that never leave the process. If
 elements are batches the sample is most of the data, and to pickle it just for its size takes as

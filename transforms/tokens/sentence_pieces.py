@@ -115,10 +115,8 @@ class _SentencePieces:
             rows = self._processor.encode(lows, return_type="numpy") if lows else []
             return TokenColumns(_edges(rows), self._numbers[np.concatenate([_NONE, *rows])], None)
         rows = self._processor.encode(lows, out_type=str, num_threads=1) if lows else []
-        edges, names = (
-            _edges(rows),
-            pa.array(list(itertools.chain.from_iterable(rows)), pa.string()),
-        )
+        edges = _edges(rows)
+        names = pa.array(list(itertools.chain.from_iterable(rows)), pa.string())
         places = self._spans(rows, edges, names, texts, lows, origins) if spans else None
         return TokenColumns(edges, self._looked_up(names), places, names if strings else None)
 

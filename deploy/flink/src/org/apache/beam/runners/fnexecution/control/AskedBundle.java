@@ -18,9 +18,8 @@ import org.apache.beam.sdk.values.KV;
 
 /**
  * A bundle whose worker is asked for its counters every few seconds, until it is closed. Beam adds
- * what it is told to what it knows already, so of each counter it is told what is new. Where the
- * worker is gone, so is whoever would wake a task that waits until it can send more: here it is
- * interrupted.
+ * what it is told to what it knows already, so of each counter it is told what is new. If the
+ * worker is gone, nothing wakes a task that waits until it can send more, so it is interrupted.
  */
 final class AskedBundle implements RemoteBundle, BundleProgressHandler {
   private static final long MILLISECONDS = 4000;

@@ -9,11 +9,11 @@ import org.apache.beam.sdk.coders.Coder;
 import org.apache.beam.vendor.grpc.v1p60p1.com.google.protobuf.ByteString;
 
 /**
- * Takes the place of Beam's class of this name, which lets what a worker gives out wait until its
- * bundle is done, and has room for a hundred messages. The bundles of a batch job are whole
- * partitions: above some hundred MiB they filled the heap, or waited for ever. Here each message is
- * taken by the thread that brings it, and the worker waits meanwhile. Only what runners call is
- * here.
+ * Takes the place of Beam's class of this name, which keeps the output of a worker in a queue until
+ * its bundle is done. The queue has room for a hundred messages, but the bundles of a batch job are
+ * whole partitions: above a few hundred MiB they filled the heap or hung. Here the thread that
+ * receives a message also passes it on, and the worker waits meanwhile. It has only what runners
+ * call.
  */
 public class BeamFnDataInboundObserver implements CloseableFnDataReceiver<Elements> {
   private final Map<List<String>, Port<?>> ports = new HashMap<>(); // by transform and timers
@@ -35,7 +35,7 @@ public class BeamFnDataInboundObserver implements CloseableFnDataReceiver<Elemen
     open = ports.size();
   }
 
-  /** Gives all that is in a message to those who wait for it. */
+  /** Passes on all elements of a message. */
   @Override
   public synchronized void accept(Elements message) throws Exception {
     if (failure != null) {
@@ -58,7 +58,7 @@ public class BeamFnDataInboundObserver implements CloseableFnDataReceiver<Elemen
   private void take(List<String> name, ByteString elements, boolean isLast) throws Exception {
     Port<?> port = ports.get(name);
     if (port == null || port.isDone) {
-      throw new IllegalStateException("data that nobody waits for: " + name);
+      throw new IllegalStateException("unexpected data: " + name);
     }
     port.take(elements);
     if (isLast) {
@@ -68,7 +68,7 @@ public class BeamFnDataInboundObserver implements CloseableFnDataReceiver<Elemen
     }
   }
 
-  /** Waits until all was given out. Throws what failed. */
+  /** Waits until all data has come. Throws what failed. */
   public synchronized void awaitCompletion() throws Exception {
     try {
       while (failure == null && open > 0) {
