@@ -29,6 +29,8 @@ from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.storage.stores import Outage
 from tests import servers, stores
 from tests.conftest import ROOT
+from tests.formats import TEXTS as EACH
+from tests.formats import write_each
 from tests.models import TEXTS, numbered
 from tests.servers import Site, status
 
@@ -117,6 +119,34 @@ def test_a_run_on_a_store_gives_what_a_local_run_gives(corpus, tiny, tmp_path, c
 
 
 @S3_IS_SLOW
+def test_each_format_is_read_from_a_store(corpus, tiny, tmp_path, capsys):
+    """As from the disk: the same rows, but for where they come from."""
+    each = write_each(tmp_path / "each")
+    corpus.upload(each, "each")
+    found = []
+    for source, output in (
+        (f"{each}/**", str(tmp_path / "local")),
+        (f"{corpus.address}/each/**", f"{corpus.address}/out"),
+    ):
+        place = [f"--input={source}", f"--output={output}", f"--model={tiny}"]
+        assert main(["embed", *place]) == 0, capsys.readouterr().err
+        found.append(sentences_of(corpus, tmp_path, output))
+    here, there = found
+    assert len(here) == 7 * len(EACH)
+    for column in ("id", "text", "text_sha256", "metadata", "n_tokens"):
+        assert there[column] == here[column]
+    vectors = (np.stack(rows["vector"].to_numpy()) for rows in (here, there))
+    assert np.abs(np.subtract(*vectors)).max() <= 1e-5
+
+
+def sentences_of(bucket, tmp_path: Path, output: str) -> pa.Table:
+    """The sentences of an output on the disk or in the bucket."""
+    if "://" in output:
+        return table(whole(bucket, tmp_path)[1], "sentences")
+    name = Path(output, "LATEST").read_text().strip()
+    return table(Path(output, "snapshots", name), "sentences")
+
+
 def test_a_night_after_embeds_only_what_is_new(corpus, tmp_path):
     """What is damaged comes from an earlier night; the vectors are those of a full run."""
 

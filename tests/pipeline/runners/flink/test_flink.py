@@ -34,8 +34,10 @@ from tests.clusters import (
     embed,
     embedding,
     program,
+    table,
     workers,
 )
+from tests.formats import write_each
 from tests.models import TEXTS, numbered
 
 _NAMES = ("notes.json", "lines.txt", "records.jsonl")
@@ -46,13 +48,14 @@ pytestmark = pytest.mark.flink
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> str:
-    """The examples, texts of many windows, and ids that come twice."""
+    """The examples, texts of many windows, ids that come twice, and each format."""
     folder = tmp_path_factory.mktemp("corpus")
     lines = [f"{text} {n}" for n, text in enumerate(TEXTS * 40)] + [" ".join(TEXTS * 9), ""]
     (folder / "more.txt").write_text("\n".join(lines))
     twice = [{"id": f"twice-{n % 20}", "text": f"{n} in the garden"} for n in range(40)]
     (folder / "twice.jsonl").write_text("".join(json.dumps(record) + "\n" for record in twice))
-    return f"{EXAMPLES},{folder}/more.txt,{folder}/twice.jsonl"
+    each = write_each(folder / "each")
+    return f"{EXAMPLES},{folder}/more.txt,{folder}/twice.jsonl,{each}/**"
 
 
 FLAGS = ("--layers=-1", "--max_rejected=20")
@@ -82,6 +85,18 @@ def test_the_result_is_that_of_the_local_run(cluster, corpus, tiny, local, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_pairs_are_those_of_the_local_run(cluster, tiny, tmp_path):
+    source = tmp_path / "pairs.txt"
+    source.write_text("".join(f"{text} ||| {TEXTS[0]} {n}\n" for n, text in enumerate(TEXTS)))
+    pairs = ("--input_format=pairs", "--layers=-1")
+    for name, *flags in (("here",), ("there", "--runner=flink")):
+        code, said = embed(cluster, tiny, source, tmp_path / name, *pairs, *flags)
+        assert code == 0, said
+    assert_alike(tmp_path / "there", tmp_path / "here")
+    assert all(table(tmp_path / "there", "sentences")["pair"].to_pylist())
+
+
 def test_a_night_after_embeds_only_what_is_new(cluster, tiny, tmp_path):
     """And gives what a local run gives; where nothing is new no model is loaded."""
     source, output = tmp_path / "in.jsonl", tmp_path / "out"
