@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from corpusvec.transforms.elements import Document
+from corpusvec.transforms.models.hardware import tf
 from corpusvec.transforms.models.isolation import encode_each
 from corpusvec.transforms.models.kinds import describe_model
 from corpusvec.transforms.models.sources.kinds import KINDS
@@ -20,6 +22,7 @@ from corpusvec.transforms.vectors.documents import DocumentVectors
 from tests.elements import together, window
 from tests.models import hugging_face_folder
 
+FAMILIES = Path(__file__).parents[2] / "golden" / "families"
 COLUMNS = (
     VectorColumn("mean", "mean", (2,)),
     VectorColumn("both", "mean_max", (1, 2), "concat"),
@@ -34,14 +37,15 @@ def spec(tmp_path_factory):
     return describe_model(str(hugging_face_folder(tmp_path_factory.mktemp("model") / "m")))
 
 
-def loaded(spec, plan, like_gpu, change=lambda arrays: arrays):
+def loaded(spec, plan, like_gpu, change=lambda arrays: arrays, precision="float32"):
     from corpusvec.transforms.models.transformers.forward import TransformerEncoder
 
-    read = KINDS[spec.kind].load_module().read_arrays(spec, True)
-    arrays = {name: read[name] for name in shapes(spec.transformer, True)}
+    read = KINDS[spec.kind].load_module().read_arrays(spec, spec.has_pooler)
+    arrays = {name: read[name] for name in shapes(spec.transformer, spec.has_pooler)}
     layers = {layer for column in plan.columns for layer in column.layers}
     layers |= {layer for _, layer in plan.token_layers}
-    wanted = Wanted(tuple(sorted(layers)), spec.outputs, pooled=plan)
+    outputs = spec.outputs if spec.has_pooler else ()
+    wanted = Wanted(tuple(sorted(layers)), outputs, precision, pooled=plan)
     return TransformerEncoder(spec, wanted, change(arrays), devices=["CPU:0"] if like_gpu else [])
 
 
@@ -82,6 +86,32 @@ def test_layers_of_the_token_table_leave_in_the_type_of_the_files(spec, dtype):
     np.testing.assert_allclose(
         found.layers["layer@1"], expected.layers["layer@1"], rtol=0, atol=close
     )
+
+
+@pytest.mark.parametrize("precision", ["float32", pytest.param("float16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("family", [path.stem for path in sorted(FAMILIES.glob("*.npz"))])
+def test_xla_makes_one_graph_of_each_family_for_a_gpu(family, precision):
+    """It gives the vectors of the graphs that run here, and each operation can be compiled for a
+    GPU: XLA tells without one.
+    """
+    spec = describe_model(str(FAMILIES / family))
+    ends = VectorColumn("ends", "cls+last", (0, spec.layer_count), "concat")
+    plan = VectorPlan((VectorColumn("mean", "mean", (spec.layer_count,)), ends))
+    vectors, windows = DocumentVectors(plan), some_windows(spec)
+    there, here = (loaded(spec, plan, like_gpu, precision=precision) for like_gpu in (True, False))
+    (graphs,) = there.graphs
+    given, run = [], graphs.run
+    graphs.run = lambda *arrays: given.append(arrays) or run(*arrays)
+    found, expected = (
+        vectors.finish(vectors.parts(one.encode(windows))).sentences.vectors
+        for one in (there, here)
+    )
+    assert len(graphs.compiled.seconds) == 1
+    close = {"float32": 1e-5, "float16": 2e-2}[precision]
+    for name in found:
+        np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=close)
+    lowered = graphs.compiled._whole.experimental_get_compiler_ir(*map(tf.constant, given[0]))
+    assert lowered(stage="hlo", platform_name="GPU").startswith("HloModule")
 
 
 def _times(factor):
