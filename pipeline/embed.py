@@ -17,6 +17,7 @@ from corpusvec.transforms.batch import BatchBySize
 from corpusvec.transforms.batches import batch_budget
 from corpusvec.transforms.columns import Documents, Sentences, TokenRows, Windows
 from corpusvec.transforms.compare import CompareSnapshots
+from corpusvec.transforms.documents.formats import ids_differ
 from corpusvec.transforms.elements import Count, WrittenFile, to_document
 from corpusvec.transforms.encode import Encode
 from corpusvec.transforms.gather import GatherDocuments
@@ -113,15 +114,20 @@ def _embed(documents: beam.PCollection, recipe: Recipe) -> tuple[Embedded, beam.
     return embedded, work
 
 
-def build(pipeline: beam.Pipeline, job: Job) -> None:
-    """Add the whole run to a pipeline."""
-    read = pipeline | ReadDocuments(
+def _reading(job: Job) -> ReadDocuments:
+    return ReadDocuments(
         listed=job.listed,
         n_files=len(job.files),
         reading=job.reading,
         limit=job.limit,
         spread=job.spread,
+        ids_differ=ids_differ(job.reading, (file.path for file in job.files)),
     )
+
+
+def build(pipeline: beam.Pipeline, job: Job) -> None:
+    """Add the whole run to a pipeline."""
+    read = pipeline | _reading(job)
     documents, uncut, cutting = _chunks(read.documents, job)
     found, notes = _find(documents, job)
     new = found.new | GatherDocuments() if job.apart else found.new

@@ -40,7 +40,6 @@ from corpusvec.transforms.storage.digests import Rows, unpacked
 
 _PART = 250_000  # documents that are compared at once
 _BEFORE, _AFTER = "before", "after"
-_NO_IDS = pa.array([], pa.string())
 _Part = tuple[int, int]  # its number, and how many there are
 _Packed = tuple[_Part, tuple[str, bytes]]  # of which kind or side rows are, and these
 
@@ -180,7 +179,8 @@ def _added(
     """Files of sentences -> a file of changes, without rows where there are none."""
     files = [EarlierFile(attempt, one, True) for one in group[1] if isinstance(one, WrittenFile)]
     written = TableFiles(attempt, CHANGES, about)
-    for table in added_tables(pa.concat_arrays([_NO_IDS, *map(ids_of, files)])):
+    ids = [chunk for file in files for chunk in ids_of(file).chunks]
+    for table in added_tables(pa.chunked_array(ids, pa.string())):
         yield from written.write(table)
     yield from written.close()
 

@@ -57,7 +57,7 @@ class Read(NamedTuple):
 @dataclass(kw_only=True)
 class ReadDocuments(beam.PTransform):
     """The `n_files` of the list at `listed` -> `Read`: each record once, of two documents with one
-    id the first.
+    id the first. If `ids_differ`, one process does not look for such.
 
     All files are read in order by one worker into batches (`Documents`), and nothing crosses a
     shuffle. With `spread` each file is an element, and so is each `Document`; these are grouped by
@@ -72,6 +72,7 @@ class ReadDocuments(beam.PTransform):
     reading: Reading = field(default_factory=Reading)
     limit: int | None = None
     spread: bool = False
+    ids_differ: bool = False
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -89,7 +90,7 @@ class ReadDocuments(beam.PTransform):
             root
             | beam.Create([groups_listed(self.n_files)], reshuffle=False)
             | beam.ParDo(
-                _ReadFn(partial(read_list, self.listed), read, hint, self.limit)
+                _ReadFn(partial(read_list, self.listed), read, hint, self.limit, self.ids_differ)
             ).with_outputs("failures", "counts", main="documents")
         )
         return Read(found.documents, found.failures, found.counts)
@@ -139,8 +140,11 @@ _Hint = Callable[[str, str], bool]
 class _ReadFn(beam.DoFn):
     """All files of a list -> unique documents."""
 
-    def __init__(self, files: _Files, read: _Reader, hint: _Hint, limit: int | None):
+    def __init__(
+        self, files: _Files, read: _Reader, hint: _Hint, limit: int | None, ids_differ: bool
+    ):
         self._files, self._read, self._hint, self._limit = files, read, hint, limit
+        self._ids_differ = ids_differ
 
     def process(self, groups: Iterable[int]) -> Iterator[Any]:
         yield from _timed(self._outputs(self._files(groups)))
@@ -151,7 +155,9 @@ class _ReadFn(beam.DoFn):
         for records in _together(self._first(files, times)):
             n_records += len(records)
             count(names.RECORDS, len(records))
-            documents, twice = _unique(records.documents, seen)
+            documents, twice = records.documents, list[Failure]()
+            if not self._ids_differ:
+                documents, twice = _unique(documents, seen)
             for failure in (*records.failures, *twice):
                 yield beam.pvalue.TaggedOutput("failures", failure)
             n_separators += sum(map(self._hint, documents.texts, documents.sources))

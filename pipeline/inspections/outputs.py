@@ -227,7 +227,8 @@ def _rows(folder: str, files: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
     if not paths:
         return
     with open_file(f"{folder}/{paths[0]}") as stream:
-        batch = next(pq.ParquetFile(stream).iter_batches(batch_size=_ROWS))
+        parquet = pq.ParquetFile(stream, pre_buffer=False)  # or all vectors are fetched
+        batch = next(parquet.iter_batches(_ROWS, use_threads=False))
     widths = {field.name: _column(field).width for field in batch.schema}
     for row in batch.to_pylist():
         vectors = {

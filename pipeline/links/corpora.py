@@ -118,7 +118,7 @@ class Corpus:
         row = 0
         for file, path in zip(self._files, self._paths):
             try:
-                parquet = pq.ParquetFile(path)
+                parquet = pq.ParquetFile(path, pre_buffer=False)  # or a whole column is held
                 there = [name for name in names if name in parquet.schema_arrow.names]
                 for batch in parquet.iter_batches(_BATCH, columns=there):
                     yield row, batch

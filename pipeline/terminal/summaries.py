@@ -205,7 +205,8 @@ def _rows(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
     if not files:
         return
     with open_file(f"{snapshot.folder}/{files[0]}") as stream:
-        rows = next(pq.ParquetFile(stream).iter_batches(batch_size=_ROWS)).to_pylist()
+        parquet = pq.ParquetFile(stream, pre_buffer=False)  # or all vectors are fetched
+        rows = next(parquet.iter_batches(_ROWS, use_threads=False)).to_pylist()
     for row in rows:
         name = list(row)[-1] if "vector" not in row else "vector"
         start = ", ".join(map(number, row[name][:3]))

@@ -95,6 +95,16 @@ def test_every_record_comes_out_once_and_in_order(corpus):
     assert counts(found) == {"records": 9, "pair_separators": 1}
 
 
+@pytest.mark.parametrize("limit", [None, 2])
+def test_where_no_ids_can_be_the_same_documents_are_those_that_they_are_otherwise(corpus, limit):
+    (corpus / "d.txt").write_text("one\n\none\n")
+    files = match_inputs([f"{corpus}/*.txt"])
+    found, expected = (run(files, ids_differ=differ, limit=limit) for differ in (True, False))
+    assert found["documents"] == expected["documents"]
+    assert found["failures"] == expected["failures"]
+    assert counts(found) == counts(expected)
+
+
 def test_options_reach_the_readers(corpus):
     files = match_inputs([f"{corpus}/c.json"])
     found = run(files, unit="line", markup="keep")

@@ -51,8 +51,9 @@ class Reading:
 class Format:
     """A format: where its `reader` is, by what suffixes `auto` knows it, which further arguments
     the reader takes (of `Reading`, `dates`, or of a part of a file), which units it has, by what a
-    large file `splits`: `lines`, `rows` below a header, `groups` of rows, or not at all; and
-    whether a file's name is a part of its ids.
+    large file `splits`: `lines`, `rows` below a header, `groups` of rows, or not at all; whether a
+    file's name is a part of its ids; and whether each id is this name and a number, so that no two
+    are the same.
     """
 
     reader: str
@@ -61,6 +62,7 @@ class Format:
     units: tuple[str, ...] = ("page", CHUNKS)
     splits: str = ""
     names_files: bool = True
+    numbers_records: bool = False
 
     def read(self, reading: Reading, **more: object) -> Reader:
         """The reader, told what it takes: of `reading`, and what `more` has."""
@@ -78,8 +80,17 @@ FORMATS: Mapping[str, Format] = {
         ("page", "line", CHUNKS),
         names_files=False,
     ),
-    "text": Format("lines:read_text", (".txt",), ("skipped",), ("page", "line", CHUNKS), "lines"),
-    "pairs": Format("lines:read_pairs", (), ("skipped",), ("page", "line"), "lines"),
+    "text": Format(
+        "lines:read_text",
+        (".txt",),
+        ("skipped",),
+        ("page", "line", CHUNKS),
+        "lines",
+        numbers_records=True,
+    ),
+    "pairs": Format(
+        "lines:read_pairs", (), ("skipped",), ("page", "line"), "lines", numbers_records=True
+    ),
     "jsonl": Format(
         "lines:read_jsonl",
         (".jsonl", ".ndjson"),
@@ -138,6 +149,12 @@ def uncompressed(path: str) -> str:
 def reader_for(path: str, reading: Reading, **more: object) -> Reader:
     """The reader of the file at `path`; see `Format.read`."""
     return FORMATS[format_of(path, reading.input_format)].read(reading, **more)
+
+
+def ids_differ(reading: Reading, paths: Iterable[str]) -> bool:
+    """Whether no two records of these files can have one id, all names of files being different."""
+    formats = {format_of(path, reading.input_format) for path in paths}
+    return all(FORMATS[name].numbers_records for name in formats)
 
 
 def check_reading(reading: Reading, paths: Iterable[str]) -> None:

@@ -95,10 +95,10 @@ def sentence_rows(file: EarlierFile) -> Rows:
         return joined(map(_known, batches))
 
 
-def ids_of(file: EarlierFile) -> pa.Array:
+def ids_of(file: EarlierFile) -> pa.ChunkedArray:
     """The documents of a file of sentences of this run."""
     with open_file(file.path) as stream:
-        return pq.ParquetFile(stream).read(["id"], use_threads=False)["id"].combine_chunks()
+        return pq.ParquetFile(stream).read(["id"], use_threads=False)["id"]
 
 
 def _known(rows: pa.RecordBatch) -> Rows:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusvec.transforms.documents.encodings import foreign, marked
-from corpusvec.transforms.documents.formats import FORMATS, Reading, format_of
+from corpusvec.transforms.documents.formats import FORMATS, Reading, format_of, ids_differ
 from corpusvec.transforms.documents.lines import (
     has_pair_separator,
     read_jsonl,
@@ -336,3 +336,29 @@ def test_an_unknown_format_is_refused():
 @pytest.mark.parametrize("name", FORMATS)
 def test_each_format_has_a_reader(name):
     assert callable(FORMATS[name].read(Reading(unit="line", markup="keep")))
+
+
+@pytest.mark.parametrize(
+    ("input_format", "names", "differ"),
+    [
+        ("auto", ["a.txt", "b/a.txt.gz"], True),
+        ("pairs", ["a.txt", "b.any"], True),
+        ("auto", ["a.txt", "b.jsonl"], False),
+        *[(name, ["a.any"], False) for name in sorted(set(FORMATS) - {"text", "pairs"})],
+    ],
+)
+def test_where_records_may_say_their_ids_two_may_be_the_same(input_format, names, differ):
+    assert ids_differ(Reading(input_format), names) == differ
+
+
+@pytest.mark.parametrize("name", [name for name, row in FORMATS.items() if row.numbers_records])
+def test_ids_of_numbered_records_differ_whatever_files_are_called(name):
+    data = b"\n".join(b"line %d" % line for line in range(120))
+    files = ["a", "a:1", "a:1:1", "1", ":", "a/1"]
+    ids = [
+        id_
+        for file in files
+        for records in FORMATS[name].read(Reading())(lambda: io.BytesIO(data), "source", file)
+        for id_ in records.documents.ids
+    ]
+    assert len(set(ids)) == len(ids) == 120 * len(files)

@@ -83,3 +83,19 @@ def test_a_pipe_does_not_travel_to_a_cluster(tiny, tmp_path, capsys):
     flags = [f"--model={tiny}", "--input=-", f"--output={tmp_path}", "--runner=FnApiRunner"]
     assert main(["embed", *flags]) == 2
     assert "workers on other machines cannot read a pipe" in capsys.readouterr().err
+
+
+def test_an_id_that_a_line_of_another_file_has_is_rejected(embed, tiny, tmp_path):
+    """Only where all files are lines of text nobody looks for ids that are there twice."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.txt").write_text("a cat\na dog\n")
+    (folder / "b.jsonl").write_text('{"id": "a.txt:2", "text": "a bird"}\n')
+    outcome = embed(tiny, f"{folder}/*", "--max_rejected=1")
+    assert outcome.code == 0, outcome.err
+    rows = {row["id"]: row["text"] for row in outcome.table("sentences").to_pylist()}
+    assert rows == {"a.txt:1": "a cat", "a.txt:2": "a dog"}
+    (file,) = (outcome.latest / "rejected").iterdir()
+    failure = json.loads(file.read_text())
+    assert (failure["id"], failure["source"]) == ("a.txt:2", f"{folder}/b.jsonl")
+    assert "an earlier record has the same id" in failure["error"]
