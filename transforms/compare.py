@@ -6,6 +6,7 @@ then by their texts.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -179,8 +180,8 @@ def _added(
     """Files of sentences -> a file of changes, without rows where there are none."""
     files = [EarlierFile(attempt, one, True) for one in group[1] if isinstance(one, WrittenFile)]
     written = TableFiles(attempt, CHANGES, about)
-    ids = [chunk for file in files for chunk in ids_of(file).chunks]
-    for table in added_tables(pa.chunked_array(ids, pa.string())):
+    ids = itertools.chain.from_iterable(ids_of(file).chunks for file in files)
+    for table in added_tables(pa.chunked_array(ids, pa.string()).combine_chunks()):
         yield from written.write(table)
     yield from written.close()
 

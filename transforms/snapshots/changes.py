@@ -73,11 +73,11 @@ def changes_table(changed: pa.Array, added: Rows, removed: Rows) -> pa.Table:
     return table.sort_by([("id", "ascending"), ("change", "ascending")])
 
 
-def added_tables(ids: pa.ChunkedArray) -> Iterator[pa.Table]:
+def added_tables(ids: pa.Array) -> Iterator[pa.Table]:
     """The same where all is added, some rows at a time."""
     order = pc.sort_indices(ids)
     for start in range(0, max(len(ids), 1), _ROWS):
-        some = ids.take(order.slice(start, _ROWS)).combine_chunks()
+        some = ids.take(order.slice(start, _ROWS))
         change, old = pa.repeat(ADDED, len(some)), pa.nulls(len(some), pa.string())
         yield pa.table({"id": some, "change": change, "old_id": old})
 
