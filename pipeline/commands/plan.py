@@ -28,7 +28,7 @@ from corpusvec.transforms.snapshots.tables import FILE_BYTES
 
 _NO_OUTPUT = os.devnull  # a job has one; nothing is written
 _WORKERS = (1, 10, 100)
-_ID_BYTES = 16  # that a local run keeps of every document
+_DOCUMENT_BYTES = 60  # that a local run keeps of each, measured
 _RUNNER_SECONDS = 4e-6  # that stages take to hand a window on, many together
 
 
@@ -107,7 +107,7 @@ def _report(
         margins={name: whole.margins[name] for name in told},
         bytes=stored,
         output_files={table: math.ceil(size / FILE_BYTES) for table, size in stored.items()},
-        memory_bytes=round(speeds.memory + _ID_BYTES * counts[names.DOCUMENTS]),
+        memory_bytes=round(speeds.memory + _DOCUMENT_BYTES * counts[names.DOCUMENTS]),
         unit="tokens" if job.recipe.spec.tokenizer else "bytes",
         speed=speeds.rate,
         by_precision=speeds.by_precision,
