@@ -141,7 +141,12 @@ class _ReadFn(beam.DoFn):
     """All files of a list -> unique documents."""
 
     def __init__(
-        self, files: _Files, read: _Reader, hint: _Hint, limit: int | None, ids_differ: bool
+        self,
+        files: _Files,
+        read: _Reader,
+        hint: _Hint,
+        limit: int | None,
+        ids_differ: bool = False,
     ):
         self._files, self._read, self._hint, self._limit = files, read, hint, limit
         self._ids_differ = ids_differ
