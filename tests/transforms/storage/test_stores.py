@@ -147,6 +147,7 @@ def sentences_of(bucket, tmp_path: Path, output: str) -> pa.Table:
     return table(Path(output, "snapshots", name), "sentences")
 
 
+@S3_IS_SLOW
 def test_a_night_after_embeds_only_what_is_new(corpus, tmp_path):
     """What is damaged comes from an earlier night; the vectors are those of a full run."""
 

@@ -85,7 +85,6 @@ def test_the_result_is_that_of_the_local_run(cluster, corpus, tiny, local, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_pairs_are_those_of_the_local_run(cluster, tiny, tmp_path):
     source = tmp_path / "pairs.txt"
     source.write_text("".join(f"{text} ||| {TEXTS[0]} {n}\n" for n, text in enumerate(TEXTS)))
@@ -97,6 +96,7 @@ def test_pairs_are_those_of_the_local_run(cluster, tiny, tmp_path):
     assert all(table(tmp_path / "there", "sentences")["pair"].to_pylist())
 
 
+@pytest.mark.slow
 def test_a_night_after_embeds_only_what_is_new(cluster, tiny, tmp_path):
     """And gives what a local run gives; where nothing is new no model is loaded."""
     source, output = tmp_path / "in.jsonl", tmp_path / "out"
