@@ -114,7 +114,7 @@ def _embed(documents: beam.PCollection, recipe: Recipe) -> tuple[Embedded, beam.
     return embedded, work
 
 
-def _reading(job: Job) -> ReadDocuments:
+def _read(job: Job) -> ReadDocuments:
     return ReadDocuments(
         listed=job.listed,
         n_files=len(job.files),
@@ -127,7 +127,7 @@ def _reading(job: Job) -> ReadDocuments:
 
 def build(pipeline: beam.Pipeline, job: Job) -> None:
     """Add the whole run to a pipeline."""
-    read = pipeline | _reading(job)
+    read = pipeline | _read(job)
     documents, uncut, cutting = _chunks(read.documents, job)
     found, notes = _find(documents, job)
     new = found.new | GatherDocuments() if job.apart else found.new

@@ -20,11 +20,11 @@ from corpusvec.pipeline.runners.options import LOCAL
 from corpusvec.pipeline.settings import Recipe, Settings, chunk_plan
 from corpusvec.transforms.documents.formats import (
     CHUNKS,
-    FORMATS,
     Fields,
     Reading,
     check_reading,
     format_of,
+    formats_of,
 )
 from corpusvec.transforms.documents.inputs import (
     InputFile,
@@ -252,8 +252,7 @@ def _files(flags: argparse.Namespace, reading: Reading, notes: list[str]) -> lis
             )
         files.append(piped(flags.input_format))
     check_reading(reading, (file.path for file in files))
-    formats = {format_of(file.path, flags.input_format) for file in files}
-    if any(FORMATS[name].names_files for name in formats):
+    if any(row.names_files for row in formats_of(reading, (file.path for file in files))):
         check_names(files)
     if flags.runner == LOCAL:
         return files

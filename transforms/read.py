@@ -155,14 +155,13 @@ class _ReadFn(beam.DoFn):
         yield from _timed(self._outputs(self._files(groups)))
 
     def _outputs(self, files: Iterable[InputFile]) -> Iterator[Any]:
-        seen, times = DigestSet(), list[Dated]()
+        seen = None if self._ids_differ else DigestSet()
+        times: list[Dated] = []
         n_records = n_separators = 0
         for records in _together(self._first(files, times)):
             n_records += len(records)
             count(names.RECORDS, len(records))
-            documents, twice = records.documents, list[Failure]()
-            if not self._ids_differ:
-                documents, twice = _unique(documents, seen)
+            documents, twice = _unique(records.documents, seen)
             for failure in (*records.failures, *twice):
                 yield beam.pvalue.TaggedOutput("failures", failure)
             n_separators += sum(map(self._hint, documents.texts, documents.sources))
@@ -206,10 +205,9 @@ def _together(parts: Iterable[Records]) -> Iterator[Records]:
         yield joined_records(waiting)
 
 
-def _unique(documents: Documents, seen: DigestSet) -> tuple[Documents, list[Failure]]:
-    """Of documents with one id the first; the others failed."""
-    new = seen.add_each(documents.ids)
-    if all(new):
+def _unique(documents: Documents, seen: DigestSet | None) -> tuple[Documents, list[Failure]]:
+    """Of documents with one id the first; the others failed. Without a set all ids differ."""
+    if seen is None or all(new := seen.add_each(documents.ids)):
         return documents, []
     twice = [_duplicate(documents[row]) for row, is_new in enumerate(new) if not is_new]
     return documents.take(itertools.compress(range(len(new)), new)), twice

@@ -33,6 +33,7 @@ from corpusvec.transforms.snapshots.layouts import (
 )
 from corpusvec.transforms.snapshots.outputs import Output
 from corpusvec.transforms.snapshots.schemas import SENTENCES
+from corpusvec.transforms.snapshots.tables import first_rows
 from corpusvec.transforms.storage.files import exists, listed, open_file
 from corpusvec.transforms.storage.stores import ask, served
 
@@ -226,9 +227,7 @@ def _rows(folder: str, files: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
     paths = [file["path"] for file in files if file["table"] == SENTENCES and file["rows"]]
     if not paths:
         return
-    with open_file(f"{folder}/{paths[0]}") as stream:
-        parquet = pq.ParquetFile(stream, pre_buffer=False)  # or all vectors are fetched
-        batch = next(parquet.iter_batches(_ROWS, use_threads=False))
+    batch = first_rows(f"{folder}/{paths[0]}", _ROWS)
     widths = {field.name: _column(field).width for field in batch.schema}
     for row in batch.to_pylist():
         vectors = {

@@ -9,8 +9,6 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from corpusvec.pipeline.first_models import Languages, Model, is_same
 from corpusvec.pipeline.flags.embed import EMBED_FLAGS
 from corpusvec.pipeline.flags.parsing import command
@@ -28,6 +26,7 @@ from corpusvec.transforms.snapshots.manifests import (
     why_not_published,
 )
 from corpusvec.transforms.snapshots.schemas import REJECTED, SENTENCES
+from corpusvec.transforms.snapshots.tables import first_rows
 from corpusvec.transforms.storage.files import open_file
 
 _SEEN = 500  # rows whose texts show a language
@@ -138,9 +137,7 @@ def _languages(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Languages:
     found = Languages()
     files = [file["path"] for file in manifest["files"] if file["table"] == SENTENCES][:1]
     for file in files:
-        with open_file(f"{snapshot.folder}/{file}") as stream:
-            columns = ["text", "n_tokens"]
-            rows = next(pq.ParquetFile(stream).iter_batches(_SEEN, columns=columns))
+        rows = first_rows(f"{snapshot.folder}/{file}", _SEEN, ["text", "n_tokens"])
         for row in rows.to_pylist():
             found.add(row["text"], row["n_tokens"] or 0)
     return found
@@ -204,10 +201,7 @@ def _rows(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Iterator[str]:
     files = [file["path"] for file in manifest["files"] if file["table"] == SENTENCES]
     if not files:
         return
-    with open_file(f"{snapshot.folder}/{files[0]}") as stream:
-        parquet = pq.ParquetFile(stream, pre_buffer=False)  # or all vectors are fetched
-        rows = next(parquet.iter_batches(_ROWS, use_threads=False)).to_pylist()
-    for row in rows:
+    for row in first_rows(f"{snapshot.folder}/{files[0]}", _ROWS).to_pylist():
         name = list(row)[-1] if "vector" not in row else "vector"
         start = ", ".join(map(number, row[name][:3]))
         text = shortened(row["text"])

@@ -151,10 +151,14 @@ def reader_for(path: str, reading: Reading, **more: object) -> Reader:
     return FORMATS[format_of(path, reading.input_format)].read(reading, **more)
 
 
+def formats_of(reading: Reading, paths: Iterable[str]) -> list[Format]:
+    """The formats of these files, each once."""
+    return [FORMATS[name] for name in {format_of(path, reading.input_format) for path in paths}]
+
+
 def ids_differ(reading: Reading, paths: Iterable[str]) -> bool:
     """Whether no two records of these files can have one id, all names of files being different."""
-    formats = {format_of(path, reading.input_format) for path in paths}
-    return all(FORMATS[name].numbers_records for name in formats)
+    return all(row.numbers_records for row in formats_of(reading, paths))
 
 
 def check_reading(reading: Reading, paths: Iterable[str]) -> None:
@@ -163,7 +167,7 @@ def check_reading(reading: Reading, paths: Iterable[str]) -> None:
         raise ValueError(f"--unit={reading.unit}: unknown; use {', '.join(UNITS)}")
     if reading.markup not in ("strip", "keep"):
         raise ValueError(f"--scrapbox_markup={reading.markup}: unknown; use strip or keep")
-    rows = [FORMATS[name] for name in {format_of(path, reading.input_format) for path in paths}]
+    rows = formats_of(reading, paths)
     if not any(reading.unit in row.units for row in rows):
         able = [name for name, row in FORMATS.items() if reading.unit in row.units]
         raise ValueError(f"--unit={reading.unit}: only {', '.join(able)} have such; omit the flag")

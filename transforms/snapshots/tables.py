@@ -33,6 +33,13 @@ def is_full(file: WrittenFile) -> bool:
     return file.bytes >= FILE_BYTES
 
 
+def first_rows(path: str, n: int, columns: Sequence[str] | None = None) -> pa.RecordBatch:
+    """At most `n` rows of a file that has some. By itself Arrow fetches all row groups."""
+    with open_file(path) as stream:
+        file = pq.ParquetFile(stream, pre_buffer=False)
+        return next(file.iter_batches(n, columns=columns, use_threads=False))
+
+
 class BrokenOutput(RuntimeError):
     """A disk that cannot be written; the message names the file and says what to do."""
 

@@ -11,6 +11,7 @@ import pytest
 
 from corpusvec.pipeline.inspections import outputs
 from corpusvec.pipeline.terminal import summaries
+from corpusvec.transforms.snapshots import tables
 
 _GROUPS, _ROWS, _WIDTH = 20, 100, 64
 
@@ -55,7 +56,7 @@ def test_the_first_rows_are_shown_without_reading_all_vectors(module, tmp_path, 
         writer.write_table(rows)
     writer.close()
     opened = []
-    monkeypatch.setattr(module, "open_file", lambda _: opened.append(Counted(path)) or opened[0])
+    monkeypatch.setattr(tables, "open_file", lambda _: opened.append(Counted(path)) or opened[0])
     file = {"path": "sentences/a.parquet", "table": "sentences", "rows": _GROUPS * _ROWS}
     if module is summaries:
         found = list(summaries._rows(SimpleNamespace(folder=str(tmp_path)), {"files": [file]}))
