@@ -164,17 +164,8 @@ class _SentencePieces:
         lengths = self._lengths(rows, names)
         owners = np.repeat(np.arange(len(rows)), np.diff(edges))
         spans = span_maps.along_each(lengths, owners, [offsets for _, offsets in normal], lows)
-        starts = span_maps.starts_of(texts)
-        if any(one is not None for one in origins):
-            known = [
-                np.arange(len(low) + 1) if one is None else one for low, one in zip(lows, origins)
-            ]
-            every = np.concatenate([one + start for one, start in zip(known, starts.tolist())])
-            spans = span_maps.through_origins(spans, every)
         blanks = pc.equal(names, "▁").to_numpy(zero_copy_only=False)
-        together = "\0".join(texts)
-        spans = span_maps.without_space(spans, together, blanks)
-        return (spans - starts[owners][:, None]).astype(np.int32)
+        return span_maps.in_each(spans, owners, texts, origins, blanks)
 
     def _lengths(self, rows: Sequence[Sequence[str]], names: pa.Array) -> np.ndarray:
         """Characters of the normalized text that each piece takes."""

@@ -47,6 +47,30 @@ def starts_of(texts: Sequence[str]) -> np.ndarray:
     return edges_of(np.array([len(text) + 1 for text in texts], np.int64))[:-1]
 
 
+def in_each(
+    spans: np.ndarray,
+    owners: np.ndarray,
+    texts: Sequence[str],
+    origins: Sequence[np.ndarray | None],
+    blanks: np.ndarray | None,
+) -> np.ndarray:
+    """`spans` [T, 2] in what a tokenizer saw of many texts, as if that followed each other as in
+    `starts_of` -> [T, 2] int32, each in the text of its owner; `origins` as of `lowercase`.
+
+    `blanks` as of `without_space`; None: the tokenizer leaves white space out.
+    """
+    starts = starts_of(texts)
+    if any(one is not None for one in origins):
+        known = [
+            np.arange(len(text) + 1) if one is None else one for text, one in zip(texts, origins)
+        ]
+        every = np.concatenate([one + start for one, start in zip(known, starts.tolist())])
+        spans = through_origins(spans, every)
+    if blanks is not None:
+        spans = without_space(spans, "\0".join(texts), blanks)
+    return (spans - starts[owners][:, None]).astype(np.int32)
+
+
 def along_each(
     lengths: np.ndarray,
     owners: np.ndarray,
@@ -73,9 +97,13 @@ def along_each(
 
 def _following(places: np.ndarray) -> np.ndarray:
     """Of each the next higher one, ascending mostly; behind the last one there is nothing."""
-    rises = np.diff(places, prepend=-1)
-    distinct = places[rises > 0] if (rises >= 0).all() else np.unique(places)
-    return np.append(distinct, np.iinfo(np.int64).max)[np.searchsorted(distinct, places, "right")]
+    rises = np.diff(places, prepend=-1) > 0
+    if (np.diff(places) >= 0).all():
+        distinct, behind = places[rises], np.cumsum(rises)
+    else:
+        distinct = np.unique(places)
+        behind = np.searchsorted(distinct, places, "right")
+    return np.append(distinct, np.iinfo(np.int64).max)[behind]
 
 
 def through_offsets(spans: np.ndarray, offsets: Sequence[int], end: int) -> np.ndarray:
@@ -100,8 +128,8 @@ def without_space(spans: np.ndarray, text: str, blanks: np.ndarray) -> np.ndarra
     starts, stops = spans[:, 0], spans[:, 1]
     spaced = _is_space(codes[np.minimum(starts, len(codes) - 1)])
     if spaced.any():
-        words = np.flatnonzero(~_is_space(codes))
-        following = np.append(words, len(codes))[np.searchsorted(words, starts)]
+        words = np.where(_is_space(codes), len(codes), np.arange(len(codes)))
+        following = np.append(np.minimum.accumulate(words[::-1])[::-1], len(codes))[starts]
         starts = np.where(following < stops, following, starts)
     return np.stack([starts, np.where(blanks & ~spaced, starts, stops)], axis=1)
 

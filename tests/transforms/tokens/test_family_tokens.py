@@ -114,6 +114,36 @@ def test_spans_are_of_the_characters_that_became_a_token(family, loaded):
     check()
 
 
+def place_by_place(tokenizer, text: str) -> list[list[int]]:
+    """Those of the library, each without the white space that it begins with."""
+    found = tokenizer._tokenizer.encode(text, add_special_tokens=False)
+    places = []
+    for number, (start, stop) in zip(found.ids, found.offsets):
+        if tokenizer.skips_unknown and number == tokenizer.unknown:
+            continue
+        words = [place for place in range(start, stop) if not text[place].isspace()]
+        spaced = bool(text) and text[min(start, len(text) - 1)].isspace()
+        if tokenizer._has_spaces and number == tokenizer._blank and not spaced:
+            stop = start
+        places.append([words[0] if tokenizer._has_spaces and words else start, stop])
+    return places
+
+
+@every_family
+def test_spans_of_many_texts_are_those_of_each(family, loaded):
+    tokenizer = loaded[family]
+
+    @unhurried
+    @given(st.lists(st.text("ab 犬é😀İ\u3000\n\0▁ﬁ", max_size=8), max_size=6))
+    def check(texts):
+        found = tokenizer.encode_columns(texts, True, False)
+        edges = found.edges.tolist()
+        for text, start, stop in zip(texts, edges, edges[1:]):
+            assert found.spans[start:stop].tolist() == place_by_place(tokenizer, text)
+
+    check()
+
+
 def folded(text: str) -> str:
     """Without case, form and accents."""
     parts = unicodedata.normalize("NFKD", text).lower()
