@@ -97,9 +97,10 @@ def along_each(
 
 def _following(places: np.ndarray) -> np.ndarray:
     """Of each the next higher one, ascending mostly; behind the last one there is nothing."""
-    rises = np.diff(places, prepend=-1) > 0
-    if (np.diff(places) >= 0).all():
-        distinct, behind = places[rises], np.cumsum(rises)
+    rises = np.diff(places, prepend=-1)
+    if (rises >= 0).all():
+        distinct = places[rises > 0]
+        behind = np.cumsum(rises > 0, dtype=np.int64)
     else:
         distinct = np.unique(places)
         behind = np.searchsorted(distinct, places, "right")
