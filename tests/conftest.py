@@ -96,8 +96,27 @@ class Outcome:
         return pa.concat_tables([pq.read_table(file) for file in files])
 
 
+@pytest.fixture(scope="session")
+def beam_looks_once() -> Iterator[None]:
+    """For state, which Beam looks for in all methods of a DoFn seven times in a run, a quarter of
+    a small one's time.
+    """
+    from apache_beam.transforms import userstate
+
+    look, found = userstate.get_dofn_specs, {}
+
+    def looked(dofn):
+        if type(dofn) not in found:
+            found[type(dofn)] = look(dofn)
+        return found[type(dofn)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(userstate, "get_dofn_specs", looked)
+        yield
+
+
 @pytest.fixture
-def embed(tmp_path, capsys) -> Callable[..., Outcome]:
+def embed(tmp_path, capsys, beam_looks_once) -> Callable[..., Outcome]:
     """`embed(model, input, *flags)` runs the command in this process, into one output folder,
     whatever recipe that has.
     """

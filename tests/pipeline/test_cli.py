@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import copy
 import gzip
 import json
 import os
@@ -11,6 +12,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -289,6 +291,34 @@ def test_our_flags_are_not_beams():
 def test_beams_options_are_accepted_beside_ours(embed, tiny, text):
     outcome = embed(tiny, text, "--direct_num_workers=1", "--job_name", "nightly")
     assert outcome.code == 0, outcome.err
+
+
+def test_beams_options_are_not_parsed_for_each_transform(embed, tiny, text, monkeypatch):
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    begin, views = PipelineOptions.__init__, Counter()
+
+    def counted(self, *arguments, **options):
+        views[type(self)] += 1
+        begin(self, *arguments, **options)
+
+    monkeypatch.setattr(PipelineOptions, "__init__", counted)
+    outcome = embed(tiny, text, "--job_name=nightly")
+    assert outcome.code == 0, outcome.err
+    assert max(views.values()) < 10  # of about a hundred transforms
+
+
+def test_views_of_beams_options_are_of_the_same_options():
+    from apache_beam.options.pipeline_options import StandardOptions
+
+    from corpusvec.pipeline.run import _Options
+
+    options = _Options(["--job_name=nightly"])
+    options.view_as(StandardOptions).runner = "Another"
+    for these in (options, copy.deepcopy(options)):
+        assert these.view_as(StandardOptions).runner == "Another"
+        assert these.get_all_options()["runner"] == "Another"
+        assert these.get_all_options()["job_name"] == "nightly"
 
 
 def test_the_end_says_where_how_many_how_long_and_shows_rows(embed, tiny, text):
