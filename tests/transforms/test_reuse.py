@@ -311,10 +311,20 @@ DAMAGES = {
     "sentences cut off": ("sentences", lambda file: os.truncate(file, 99), "its digest is another"),
     "tokens gone": ("tokens", Path.unlink, "cannot be read"),
 }
+USUAL = "tokens gone"  # is tried with both runners in the fast suite
+DAMAGED = pytest.mark.parametrize(
+    ("runner", "table", "damage", "said"),
+    [pytest.param(LOCAL, *damage, id=f"{name}-local") for name, damage in DAMAGES.items()]
+    + [
+        pytest.param(
+            APART, *damage, id=f"{name}-apart", marks=() if name == USUAL else pytest.mark.slow
+        )
+        for name, damage in DAMAGES.items()
+    ],
+)
 
 
-@RUNNERS
-@pytest.mark.parametrize(("table", "damage", "said"), DAMAGES.values(), ids=DAMAGES)
+@DAMAGED
 def test_what_is_damaged_is_embedded_again(
     tiny, embed, full, tmp_path, runner, table, damage, said
 ):
@@ -331,8 +341,7 @@ def test_what_is_damaged_is_embedded_again(
     assert_same(again, full(source, *FLAGS))
 
 
-@RUNNERS
-@pytest.mark.parametrize(("table", "damage", "said"), DAMAGES.values(), ids=DAMAGES)
+@DAMAGED
 def test_what_is_damaged_is_taken_from_earlier_snapshots(
     tiny, embed, full, tmp_path, runner, table, damage, said
 ):

@@ -23,6 +23,7 @@ from tests.elements import together, window
 from tests.models import hugging_face_folder
 
 FAMILIES = Path(__file__).parents[2] / "golden" / "families"
+ALIKE = ("distilbert", "electra", "eurobert", "luke", "roberta")  # in what is left to the GPU
 COLUMNS = (
     VectorColumn("mean", "mean", (2,)),
     VectorColumn("both", "mean_max", (1, 2), "concat"),
@@ -89,7 +90,13 @@ def test_layers_of_the_token_table_leave_in_the_type_of_the_files(spec, dtype):
 
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("float16", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("family", [path.stem for path in sorted(FAMILIES.glob("*.npz"))])
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(path.stem, marks=[pytest.mark.slow] if path.stem in ALIKE else [])
+        for path in sorted(FAMILIES.glob("*.npz"))
+    ],
+)
 def test_xla_makes_one_graph_of_each_family_for_a_gpu(family, precision):
     """It gives the vectors of the graphs that run here, and each operation can be compiled for a
     GPU: XLA tells without one.

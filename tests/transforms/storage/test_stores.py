@@ -467,6 +467,7 @@ def test_a_store_that_is_down_may_be_asked_again(command, bucket, capsys, monkey
     assert main([*command, output]) == 1
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(f"corpusvec: {output}: cannot be read")
+    monkeypatch.setattr("corpusvec.transforms.storage.stores.SECONDS", 60.0)  # of a busy machine
     with servers.serving(Site()) as site:
         site.fallback = status(403)
         endpoint(monkeypatch, site.address)
