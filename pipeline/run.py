@@ -77,8 +77,8 @@ def _local_runner():
 
 
 class _Options(PipelineOptions):
-    """Beam asks for a view of its options at each transform, and would parse all arguments each
-    time: 0.3 s of a start.
+    """Options that keep their views. Beam asks for one at each transform, and would parse all
+    arguments every time, which takes 0.3 s of a start.
     """
 
     def view_as(self, cls: type[_View]) -> _View:

@@ -98,8 +98,8 @@ class Outcome:
 
 @pytest.fixture(scope="session")
 def beam_looks_once() -> Iterator[None]:
-    """For state, which Beam looks for in all methods of a DoFn seven times in a run, a quarter of
-    a small one's time.
+    """Beam searches all methods of each DoFn for state, seven times in a run, which takes a quarter
+    of a small one. Here it searches each class once.
     """
     from apache_beam.transforms import userstate
 

@@ -54,10 +54,11 @@ def in_each(
     origins: Sequence[np.ndarray | None],
     blanks: np.ndarray | None,
 ) -> np.ndarray:
-    """`spans` [T, 2] in what a tokenizer saw of many texts, as if that followed each other as in
-    `starts_of` -> [T, 2] int32, each in the text of its owner; `origins` as of `lowercase`.
+    """`spans` [T, 2] in what a tokenizer saw of many texts, laid one after the other as in
+    `starts_of` -> [T, 2] int32, each in the text of its owner.
 
-    `blanks` as of `without_space`; None: the tokenizer leaves white space out.
+    `origins` as of `lowercase`; `blanks` as of `without_space`, None where the tokenizer leaves
+    white space out.
     """
     starts = starts_of(texts)
     if any(one is not None for one in origins):
@@ -129,8 +130,9 @@ def without_space(spans: np.ndarray, text: str, blanks: np.ndarray) -> np.ndarra
     starts, stops = spans[:, 0], spans[:, 1]
     spaced = _is_space(codes[np.minimum(starts, len(codes) - 1)])
     if spaced.any():
-        words = np.where(_is_space(codes), len(codes), np.arange(len(codes)))
-        following = np.append(np.minimum.accumulate(words[::-1])[::-1], len(codes))[starts]
+        words = np.arange(len(codes) + 1, dtype=np.int32)
+        words[:-1][_is_space(codes)] = len(codes)
+        following = np.minimum.accumulate(words[::-1])[::-1][starts]
         starts = np.where(following < stops, following, starts)
     return np.stack([starts, np.where(blanks & ~spaced, starts, stops)], axis=1)
 
