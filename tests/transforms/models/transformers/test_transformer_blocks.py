@@ -158,10 +158,22 @@ def assert_equals_reference(config, seed):
     segments = [generator.integers(0, types, length) for length in LENGTHS]
     for found, numbers, kinds in zip(run(config, arrays, ids, segments), ids, segments):
         expected = oracles.transformer(arrays, asdict(config), numbers, kinds)
+        # Attention that is steep makes much of how float32 rounds, whoever computes it.
+        shaken = oracles.transformer(rounded_otherwise(arrays), asdict(config), numbers, kinds)
         assert len(found) == len(expected)
         for layer, values in enumerate(expected):
             size = max(1.0, float(np.abs(values).max()))
-            np.testing.assert_allclose(found[layer], values, rtol=0, atol=5e-5 * size)
+            close = max(5e-5 * size, 10 * float(np.abs(shaken[layer] - values).max()))
+            np.testing.assert_allclose(found[layer], values, rtol=0, atol=close)
+
+
+def rounded_otherwise(arrays):
+    """Weights that differ by half of what float32 tells apart."""
+    generator = np.random.default_rng(0)
+    return {
+        name: values * (1 + generator.uniform(-(2**-24), 2**-24, values.shape))
+        for name, values in arrays.items()
+    }
 
 
 def test_one_head_that_is_told_distances_equals_the_reference():
