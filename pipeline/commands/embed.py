@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -118,7 +120,8 @@ def _interruptible() -> Iterator[None]:
     """Ctrl-C, and a scheduler's SIGTERM, end the block with `KeyboardInterrupt`, also where Beam
     wraps it in its own.
     """
-    interrupted = False
+    interrupted, timers = False, []
+    report = sys.unraisablehook
 
     def interrupt(signum, frame):
         nonlocal interrupted
@@ -126,9 +129,19 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever presses twice means it
         raise KeyboardInterrupt
 
+    def passed_over(what):
+        """Python passes over what is raised while it frees an object."""
+        if what.exc_type is KeyboardInterrupt:
+            main = threading.main_thread().ident
+            timers.append(threading.Timer(0.1, signal.pthread_kill, (main, signal.SIGTERM)))
+            timers[-1].start()
+        else:
+            report(what)
+
     before = {
         number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
     }
+    sys.unraisablehook = passed_over
     try:
         yield
     except Exception as error:
@@ -136,5 +149,9 @@ def _interruptible() -> Iterator[None]:
             raise KeyboardInterrupt from error
         raise
     finally:
+        sys.unraisablehook = report
+        for timer in timers:
+            timer.cancel()
+            timer.join()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -482,3 +483,21 @@ def test_arrow_takes_the_memory_of_the_c_library_unless_the_user_chooses(chosen)
     command = [sys.executable, "-c", code]
     run = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert run.stdout.split() == [chosen or "system"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_python_passes_over_is_not_lost(number, capsys):
+    """As one that comes while garbage is collected."""
+
+    class Freed:
+        def __del__(self):
+            signal.raise_signal(number)
+            time.sleep(0.001)  # in which the handler runs
+
+    before = sys.unraisablehook, signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), commands._interruptible():  # noqa: PT012
+        Freed()
+        time.sleep(60)
+    after = sys.unraisablehook, signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    assert after == before
+    assert capsys.readouterr().err == ""
